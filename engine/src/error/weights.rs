@@ -1,0 +1,341 @@
+//! What can be wrong with a checkpoint's files and with latents on disk.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A weights or latents file that cannot be used, as one sentence that names the file, the tensor,
+/// what was found and what was expected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WeightsError {
+    /// A path that does not exist.
+    #[error("{part}: {} does not exist", path.display())]
+    Missing {
+        /// The model part, such as `transformer`.
+        part: String,
+        /// The path that was asked for.
+        path: PathBuf,
+    },
+    /// A path that exists but cannot be read or mapped.
+    #[error("{} cannot be read: {source}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// A folder without a safetensors file.
+    #[error(
+        "{part}: {} holds no .safetensors file{found}; Kinora reads the safetensors files of the diffusers layout",
+        dir.display()
+    )]
+    NoSafetensors {
+        /// The model part.
+        part: String,
+        /// The folder that was looked into.
+        dir: PathBuf,
+        /// What it holds instead, as ` (it holds a.bin)`, or nothing.
+        found: String,
+    },
+    /// A folder with several safetensors files none of which has a usual name.
+    #[error(
+        "{part}: {} holds several safetensors files ({files}) and none is named diffusion_pytorch_model.safetensors or model.safetensors; leave one, or add the index that names the shards",
+        dir.display()
+    )]
+    Ambiguous {
+        /// The model part.
+        part: String,
+        /// The folder that was looked into.
+        dir: PathBuf,
+        /// The files' names, joined by commas.
+        files: String,
+    },
+
+    /// A file too short to hold even the header's length.
+    #[error(
+        "{file} is {len} bytes long, but a safetensors file begins with 8 bytes of header length: it is truncated or not a safetensors file"
+    )]
+    TooShort {
+        /// The file.
+        file: String,
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// A header longer than any honest file has.
+    #[error(
+        "{file}: the header claims {header} bytes, more than the {limit} bytes that safetensors allows: the file is corrupt or not a safetensors file"
+    )]
+    HeaderTooLong {
+        /// The file.
+        file: String,
+        /// The length that it claims.
+        header: u64,
+        /// The largest length allowed.
+        limit: u64,
+    },
+    /// A header that ends after the file does.
+    #[error(
+        "{file}: the header claims {header} bytes, but only {rest} follow in the file: it is truncated; copy or download it again"
+    )]
+    HeaderBeyondFile {
+        /// The file.
+        file: String,
+        /// The length that it claims.
+        header: u64,
+        /// The bytes that follow the length.
+        rest: u64,
+    },
+    /// A header that is not the JSON that safetensors prescribes.
+    #[error("{file}: the header is not valid safetensors JSON ({reason}): the file is corrupt")]
+    HeaderJson {
+        /// The file.
+        file: String,
+        /// What the parser says.
+        reason: String,
+    },
+    /// A name that stands twice.
+    #[error("{file}: tensor {tensor} is described twice: the file is corrupt")]
+    Duplicate {
+        /// The file.
+        file: String,
+        /// The tensor's name.
+        tensor: String,
+    },
+    /// A shape whose size in bytes no machine can address.
+    #[error(
+        "{file}: tensor {tensor} has shape {shape:?}, whose size overflows: the file is corrupt"
+    )]
+    SizeOverflow {
+        /// The file.
+        file: String,
+        /// The tensor's name.
+        tensor: String,
+        /// Its shape.
+        shape: Vec<usize>,
+    },
+    /// A tensor whose bytes are not as many as its shape and type need.
+    #[error(
+        "{file}: tensor {tensor} of shape {shape:?} and type {dtype} needs {expected} bytes, but its offsets {start}..{end} do not span as many: the file is corrupt"
+    )]
+    Size {
+        /// The file.
+        file: String,
+        /// The tensor's name.
+        tensor: String,
+        /// Its element type, as the header writes it.
+        dtype: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// The bytes that shape and type need.
+        expected: u64,
+        /// Where the header says that the tensor begins.
+        start: u64,
+        /// Where the header says that the tensor ends.
+        end: u64,
+    },
+    /// A tensor that lies, at least partly, beyond the end of the file.
+    #[error(
+        "{file}: tensor {tensor} lies at {start}..{end} of the data, but the file holds only {data} bytes of data: it is truncated; copy or download it again"
+    )]
+    OutOfRange {
+        /// The file.
+        file: String,
+        /// The tensor's name.
+        tensor: String,
+        /// Where the tensor begins.
+        start: u64,
+        /// Where the tensor ends.
+        end: u64,
+        /// The bytes of data that the file holds.
+        data: u64,
+    },
+    /// Two tensors that claim the same bytes.
+    #[error(
+        "{file}: tensor {second} begins at {at} of the data, inside tensor {first}, which ends at {end}: the offsets overlap and the file is corrupt"
+    )]
+    Overlap {
+        /// The file.
+        file: String,
+        /// The tensor that begins first.
+        first: String,
+        /// The tensor that begins inside it.
+        second: String,
+        /// Where the second begins.
+        at: u64,
+        /// Where the first ends.
+        end: u64,
+    },
+    /// Bytes that belong to no tensor.
+    #[error(
+        "{file}: bytes {start}..{end} of the data belong to no tensor: the header and the file do not match, and the file is corrupt"
+    )]
+    Gap {
+        /// The file.
+        file: String,
+        /// Where the gap begins.
+        start: u64,
+        /// Where the gap ends.
+        end: u64,
+    },
+
+    /// An index file that is not the JSON it should be.
+    #[error("{index} is not a valid safetensors index: {reason}")]
+    Index {
+        /// The index file.
+        index: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A shard that the index names and the folder lacks.
+    #[error("{index} names the shard {shard}, which is not beside it; download it too")]
+    MissingShard {
+        /// The index file.
+        index: String,
+        /// The shard's name.
+        shard: String,
+    },
+    /// A tensor that the index places in a shard which lacks it.
+    #[error(
+        "{index} says that tensor {tensor} is in {shard}, which does not hold it: the index and the shards are not of the same model"
+    )]
+    NotInShard {
+        /// The index file.
+        index: String,
+        /// The tensor's name.
+        tensor: String,
+        /// The shard's name.
+        shard: String,
+    },
+    /// A tensor that two shards hold.
+    #[error("{index}: tensor {tensor} is in both {first} and {second}; each tensor must be in one")]
+    InTwoShards {
+        /// The index file.
+        index: String,
+        /// The tensor's name.
+        tensor: String,
+        /// One shard.
+        first: String,
+        /// The other shard.
+        second: String,
+    },
+
+    /// A tensor that the model needs and the checkpoint lacks.
+    #[error("{part}: {file} holds no tensor {tensor}{nearest}")]
+    NoTensor {
+        /// The model part.
+        part: String,
+        /// The file, or the index of a sharded checkpoint.
+        file: String,
+        /// The name that was asked for.
+        tensor: String,
+        /// `; the nearest names are a and b`, or nothing.
+        nearest: String,
+    },
+    /// A tensor of another shape than the configuration asks for.
+    #[error(
+        "{part}: tensor {tensor} of {file} has shape {found:?}, but config.json asks for {expected:?}; the configuration and the weights are not of the same model"
+    )]
+    Shape {
+        /// The model part.
+        part: String,
+        /// The file that holds the tensor.
+        file: String,
+        /// The tensor's name.
+        tensor: String,
+        /// The shape in the file.
+        found: Vec<usize>,
+        /// The shape that the model must have.
+        expected: Vec<usize>,
+    },
+    /// A tensor in a format that Kinora does not compute with.
+    #[error(
+        "{part}: tensor {tensor} of {file} is {found}, but weights must be F32, F16 or BF16; convert the checkpoint"
+    )]
+    Unsupported {
+        /// The model part.
+        part: String,
+        /// The file that holds the tensor.
+        file: String,
+        /// The tensor's name.
+        tensor: String,
+        /// Its element type, as the header writes it.
+        found: String,
+    },
+    /// Tensors that the model has no use for.
+    #[error(
+        "{part}: {file} holds {count} tensors that this model does not use ({names}); the configuration and the weights are not of the same model"
+    )]
+    Unread {
+        /// The model part.
+        part: String,
+        /// The file, or the index of a sharded checkpoint.
+        file: String,
+        /// How many there are.
+        count: usize,
+        /// The first few names.
+        names: String,
+    },
+    /// A row that a table does not have.
+    #[error(
+        "{part}: row {row} of {tensor} was asked for, but it has {rows} rows; the tokenizer and the weights are not of the same model"
+    )]
+    NoRow {
+        /// The model part.
+        part: String,
+        /// The table's name.
+        tensor: String,
+        /// The row that was asked for.
+        row: u32,
+        /// The rows that there are.
+        rows: usize,
+    },
+
+    /// A file of latents without the tensor of that name.
+    #[error(
+        "{file} holds no tensor named latents (it holds {found}); Kinora's --save-latents writes one"
+    )]
+    NoLatents {
+        /// The file.
+        file: String,
+        /// The names that it holds.
+        found: String,
+    },
+    /// Latents of a shape that is none.
+    #[error("{file}: latents has shape {found:?}, expected [1, C, T, h, w] with no zero")]
+    LatentsShape {
+        /// The file.
+        file: String,
+        /// The shape found.
+        found: Vec<usize>,
+    },
+    /// Latents that are not numbers.
+    #[error(
+        "{file}: {count} of the {total} values of latents are NaN or infinite; the run that made them went wrong"
+    )]
+    NotFinite {
+        /// The file.
+        file: String,
+        /// How many values are not finite.
+        count: usize,
+        /// How many values there are.
+        total: usize,
+    },
+    /// Latents whose values are not as many as their shape says.
+    #[error("{file}: shape {shape:?} does not hold {count} values")]
+    LatentsCount {
+        /// The file that was to be written.
+        file: String,
+        /// The shape given.
+        shape: Vec<usize>,
+        /// The number of values given.
+        count: usize,
+    },
+    /// A file that could not be written.
+    #[error("{} cannot be written: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+}

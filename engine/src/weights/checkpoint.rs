@@ -1,0 +1,408 @@
+//! The weights of one model part, asked for by name and shape.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::header::{Entry, Header, shown};
+use super::index::Index;
+use super::locate::{Located, locate};
+use super::view::widen;
+use super::{Storage, TensorView, nearest};
+use crate::error::WeightsError;
+use crate::tensor::DType;
+
+/// How many of the unread tensors an error names.
+const UNREAD_SHOWN: usize = 4;
+
+/// The weights of one model part (`transformer`, `text_encoder`, `vae`): a safetensors file,
+/// shards with an index, or a file's bytes in memory.
+///
+/// Tensors are asked for by the checkpoint's own names with the shape they must have; each one
+/// asked for is remembered, so that [`check_all_read`](Self::check_all_read) can refuse a
+/// checkpoint that holds more than the model uses.
+///
+/// A mapped file must not be written to or shortened while the checkpoint lives, see [`Storage`].
+///
+/// ```no_run
+/// # fn main() -> Result<(), kinora::error::WeightsError> {
+/// use kinora::weights::Checkpoint;
+/// let vae = Checkpoint::open("model/vae", "vae")?;
+/// let weight = vae.get("decoder.conv_in.weight", &[384, 16, 3, 3, 3])?;
+/// assert_eq!(weight.bytes.len(), weight.len() * weight.dtype.size());
+/// # Ok(())
+/// # }
+/// ```
+pub struct Checkpoint {
+    part: String,
+    /// The file, or the index of a sharded checkpoint, for messages.
+    origin: String,
+    shards: Vec<Shard>,
+    tensors: Vec<Tensor>,
+    by_name: HashMap<String, usize>,
+}
+
+/// One file of a checkpoint.
+pub(super) struct Shard {
+    /// The path or the name that messages show.
+    pub(super) file: String,
+    pub(super) bytes: Storage,
+    /// Where the data begins.
+    pub(super) data_start: usize,
+    metadata: BTreeMap<String, String>,
+}
+
+struct Tensor {
+    entry: Entry,
+    shard: usize,
+    read: AtomicBool,
+}
+
+impl Checkpoint {
+    /// Opens the weights at `path`: a folder of the diffusers layout, a `.safetensors` file, or a
+    /// `.safetensors.index.json`. `part` names the model part in messages.
+    ///
+    /// # Errors
+    /// A [`WeightsError`] that names the file and what is wrong with it: missing, unreadable,
+    /// truncated, corrupt, a shard missing, or an index that does not match its shards.
+    pub fn open(path: impl AsRef<Path>, part: &str) -> Result<Self, WeightsError> {
+        match locate(part, path.as_ref())? {
+            Located::Single(path) => {
+                let file = path.display().to_string();
+                let mut checkpoint = Self::empty(part, &file);
+                checkpoint.add_shard(file, Storage::map(&path)?)?;
+                Ok(checkpoint)
+            }
+            Located::Index(path) => Self::open_shards(part, &path),
+        }
+    }
+
+    /// Reads a safetensors file that lies in memory, at any alignment. `file` names it in messages.
+    ///
+    /// # Errors
+    /// A [`WeightsError`] that says what is wrong with the bytes.
+    pub fn from_bytes(
+        file: &str,
+        bytes: impl Into<Storage>,
+        part: &str,
+    ) -> Result<Self, WeightsError> {
+        let mut checkpoint = Self::empty(part, file);
+        checkpoint.add_shard(file.to_owned(), bytes.into())?;
+        Ok(checkpoint)
+    }
+
+    /// The model part's name, as given.
+    #[must_use]
+    pub fn part(&self) -> &str {
+        &self.part
+    }
+
+    /// The file, or the index of a sharded checkpoint.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The tensor `name`, which must have the shape `expected`.
+    ///
+    /// # Errors
+    /// [`WeightsError::NoTensor`] with the nearest names, [`WeightsError::Shape`], or
+    /// [`WeightsError::Unsupported`] for anything but F32, F16 and BF16.
+    pub fn get(&self, name: &str, expected: &[usize]) -> Result<TensorView<'_>, WeightsError> {
+        let tensor = self.tensor(name)?;
+        tensor.read.store(true, Ordering::Relaxed);
+        let entry = &tensor.entry;
+        if entry.shape != expected {
+            return Err(WeightsError::Shape {
+                part: self.part.clone(),
+                file: self.file_of(tensor),
+                tensor: shown(name),
+                found: entry.shape.clone(),
+                expected: expected.to_vec(),
+            });
+        }
+        self.view(tensor)
+    }
+
+    /// The tensor `name` in whatever shape it has.
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get), less the shape's.
+    pub fn get_any(&self, name: &str) -> Result<TensorView<'_>, WeightsError> {
+        let tensor = self.tensor(name)?;
+        tensor.read.store(true, Ordering::Relaxed);
+        self.view(tensor)
+    }
+
+    /// Rows of the table `name` of `shape` [rows, columns], one for each of `ids`, as f32:
+    /// [`ids.len()`, columns], row-major. Exact for F16 and BF16. Only the rows' own pages are
+    /// read, so that a token embedding of 2 GB is never loaded.
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get), and [`WeightsError::NoRow`] for an id beyond the table.
+    pub fn gather_rows(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        ids: &[u32],
+    ) -> Result<Vec<f32>, WeightsError> {
+        let table = self.get(name, &shape)?;
+        let [rows, columns] = shape;
+        let stride = columns * table.dtype.size();
+        let mut values = Vec::with_capacity(ids.len() * columns);
+        for &row in ids {
+            let start = row as usize * stride;
+            let bytes = (row as usize) < rows;
+            let bytes = bytes
+                .then(|| table.bytes.get(start..start + stride))
+                .flatten();
+            let bytes = bytes.ok_or_else(|| WeightsError::NoRow {
+                part: self.part.clone(),
+                tensor: shown(name),
+                row,
+                rows,
+            })?;
+            widen(table.dtype, bytes, &mut values);
+        }
+        Ok(values)
+    }
+
+    /// Whether there is a tensor `name`.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// The shape of the tensor `name`, if there is one. Does not count as reading it.
+    #[must_use]
+    pub fn shape_of(&self, name: &str) -> Option<&[usize]> {
+        let tensor = self.tensors.get(*self.by_name.get(name)?)?;
+        Some(&tensor.entry.shape)
+    }
+
+    /// The element type of the tensor `name`, if there is one and Kinora has its type. Does not
+    /// count as reading it.
+    #[must_use]
+    pub fn dtype_of(&self, name: &str) -> Option<DType> {
+        let tensor = self.tensors.get(*self.by_name.get(name)?)?;
+        DType::from_safetensors(&tensor.entry.dtype.to_string())
+    }
+
+    /// The names of all tensors, file by file, in the order of their bytes.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.tensors.iter().map(|tensor| tensor.entry.name.as_str())
+    }
+
+    /// Element types (as safetensors names them) with the tensors and bytes they have, sorted by
+    /// name: what `kinora info` prints.
+    #[must_use]
+    pub fn dtypes(&self) -> BTreeMap<String, (usize, u64)> {
+        let mut dtypes = BTreeMap::new();
+        for Tensor { entry, .. } in &self.tensors {
+            let (count, bytes) = dtypes.entry(entry.dtype.to_string()).or_insert((0, 0));
+            *count += 1;
+            *bytes += (entry.end - entry.start) as u64;
+        }
+        dtypes
+    }
+
+    /// The number of elements of all tensors.
+    #[must_use]
+    pub fn parameters(&self) -> u64 {
+        let elements = |tensor: &Tensor| {
+            tensor
+                .entry
+                .shape
+                .iter()
+                .map(|&dim| dim as u64)
+                .product::<u64>()
+        };
+        self.tensors.iter().map(elements).sum()
+    }
+
+    /// The bytes of all tensors.
+    #[must_use]
+    pub fn tensor_bytes(&self) -> u64 {
+        let bytes = |tensor: &Tensor| (tensor.entry.end - tensor.entry.start) as u64;
+        self.tensors.iter().map(bytes).sum()
+    }
+
+    /// The files with their sizes in bytes.
+    pub fn files(&self) -> impl ExactSizeIterator<Item = (&str, u64)> {
+        self.shards
+            .iter()
+            .map(|shard| (shard.file.as_str(), shard.bytes.len() as u64))
+    }
+
+    /// The text that the files' makers put beside the tensors (`__metadata__`).
+    #[must_use]
+    pub fn metadata(&self) -> BTreeMap<String, String> {
+        let pairs = self.shards.iter().flat_map(|shard| shard.metadata.iter());
+        pairs
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+
+    /// The names of the tensors that nobody has asked for, in the order of [`names`](Self::names).
+    #[must_use]
+    pub fn unread(&self) -> Vec<String> {
+        let unread = self
+            .tensors
+            .iter()
+            .filter(|tensor| !tensor.read.load(Ordering::Relaxed));
+        unread.map(|tensor| tensor.entry.name.clone()).collect()
+    }
+
+    /// Refuses a checkpoint that holds more than the model asked for, save for tensors whose
+    /// names begin with one of `allowed` (such as `encoder.` for a VAE that only decodes).
+    ///
+    /// # Errors
+    /// [`WeightsError::Unread`] with the number of tensors and the first names.
+    pub fn check_all_read(&self, allowed: &[&str]) -> Result<(), WeightsError> {
+        let mut unread = self.unread();
+        unread.retain(|name| !allowed.iter().any(|prefix| name.starts_with(prefix)));
+        if unread.is_empty() {
+            return Ok(());
+        }
+        let mut names: Vec<String> = unread
+            .iter()
+            .take(UNREAD_SHOWN)
+            .map(|name| shown(name))
+            .collect();
+        if unread.len() > UNREAD_SHOWN {
+            names.push("…".to_owned());
+        }
+        Err(WeightsError::Unread {
+            part: self.part.clone(),
+            file: self.origin.clone(),
+            count: unread.len(),
+            names: names.join(", "),
+        })
+    }
+
+    pub(super) fn shards(&self) -> &[Shard] {
+        &self.shards
+    }
+
+    fn empty(part: &str, origin: &str) -> Self {
+        Self {
+            part: part.to_owned(),
+            origin: origin.to_owned(),
+            shards: Vec::new(),
+            tensors: Vec::new(),
+            by_name: HashMap::new(),
+        }
+    }
+
+    fn open_shards(part: &str, path: &Path) -> Result<Self, WeightsError> {
+        let index = Index::read(path)?;
+        let origin = path.display().to_string();
+        let mut checkpoint = Self::empty(part, &origin);
+        for shard in index.shards() {
+            let path = index.dir.join(shard);
+            if !path.is_file() {
+                return Err(WeightsError::MissingShard {
+                    index: origin,
+                    shard: shown(shard),
+                });
+            }
+            checkpoint.add_shard(path.display().to_string(), Storage::map(&path)?)?;
+        }
+        for (tensor, shard) in &index.weight_map {
+            let file = index.dir.join(shard).display().to_string();
+            let held = checkpoint
+                .by_name
+                .get(tensor)
+                .and_then(|&at| checkpoint.tensors.get(at));
+            if held.is_none_or(|tensor| checkpoint.file_of(tensor) != file) {
+                return Err(WeightsError::NotInShard {
+                    index: origin,
+                    tensor: shown(tensor),
+                    shard: shown(shard),
+                });
+            }
+        }
+        Ok(checkpoint)
+    }
+
+    /// Reads one more file, whose tensors must be new.
+    fn add_shard(&mut self, file: String, bytes: Storage) -> Result<(), WeightsError> {
+        let header = Header::parse(&file, &bytes)?;
+        for entry in header.entries {
+            let at = self.tensors.len();
+            if let Some(before) = self.by_name.insert(entry.name.clone(), at) {
+                let first = self.tensors.get(before).map(|tensor| self.file_of(tensor));
+                return Err(WeightsError::InTwoShards {
+                    index: self.origin.clone(),
+                    tensor: shown(&entry.name),
+                    first: first.unwrap_or_default(),
+                    second: file,
+                });
+            }
+            self.tensors.push(Tensor {
+                entry,
+                shard: self.shards.len(),
+                read: AtomicBool::new(false),
+            });
+        }
+        self.shards.push(Shard {
+            file,
+            bytes,
+            data_start: header.data_start,
+            metadata: header.metadata,
+        });
+        Ok(())
+    }
+
+    fn tensor(&self, name: &str) -> Result<&Tensor, WeightsError> {
+        let at = self.by_name.get(name).and_then(|&at| self.tensors.get(at));
+        at.ok_or_else(|| WeightsError::NoTensor {
+            part: self.part.clone(),
+            file: self.origin.clone(),
+            tensor: shown(name),
+            nearest: nearest::suggestion(name, self.names()),
+        })
+    }
+
+    fn view<'a>(&'a self, tensor: &'a Tensor) -> Result<TensorView<'a>, WeightsError> {
+        let entry = &tensor.entry;
+        let dtype =
+            DType::from_safetensors(&entry.dtype.to_string()).filter(|dtype| dtype.is_float());
+        let bytes = self
+            .shards
+            .get(tensor.shard)
+            .and_then(|shard| shard.bytes.get(entry.start..entry.end));
+        match (dtype, bytes) {
+            (Some(dtype), Some(bytes)) => Ok(TensorView {
+                name: &entry.name,
+                dtype,
+                shape: &entry.shape,
+                bytes,
+            }),
+            _ => Err(WeightsError::Unsupported {
+                part: self.part.clone(),
+                file: self.file_of(tensor),
+                tensor: shown(&entry.name),
+                found: entry.dtype.to_string(),
+            }),
+        }
+    }
+
+    fn file_of(&self, tensor: &Tensor) -> String {
+        self.shards
+            .get(tensor.shard)
+            .map_or_else(|| self.origin.clone(), |shard| shard.file.clone())
+    }
+}
+
+impl fmt::Debug for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checkpoint")
+            .field("part", &self.part)
+            .field("origin", &self.origin)
+            .field("shards", &self.shards.len())
+            .field("tensors", &self.tensors.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,97 @@
+//! The starting noise: what `torch.randn` draws from a CPU generator, so that a seed means the same
+//! clip as in diffusers.
+//!
+//! `torch` (`aten/src/ATen/native/cpu/DistributionTemplates.h`) has two ways to normal values, both
+//! Box–Muller on MT19937, and which one is taken depends on the tensor's size alone:
+//!
+//! - From 16 values on, in blocks of 16 f32 uniforms of 24 bits; values `j` and `j + 8` of a block
+//!   become one pair. When the size is no multiple of 16, the last 16 values are drawn again, over
+//!   those that stand there.
+//! - Below 16 values, one at a time from f64 uniforms of 53 bits; the pair's second normal is kept
+//!   for the next value.
+//!
+//! Here the angle is rounded to f32, as in `torch`, and the functions are f64's. Measured over 12
+//! seeds and sizes up to 1e6, the largest difference from `torch` 2.11 is 4.8e-7 on its AVX2 and
+//! AVX-512 paths and 2.4e-6 on its scalar one, and those two differ from each other as much.
+
+use std::f64::consts::TAU;
+
+use super::mt19937::Mt19937;
+use crate::error::SamplingError;
+
+/// Values in a block of the large path.
+const BLOCK: usize = 16;
+
+/// `n` standard normal values, as `torch.randn(n,
+/// generator=torch.Generator("cpu").manual_seed(seed))`.
+///
+/// A tensor's values come in its row-major order: for latents that is `[C, T, h, w]`, whatever
+/// layout the engine computes in.
+///
+/// # Errors
+///
+/// [`SamplingError::SeedTooLarge`] if the seed does not fit 32 bits: `torch` drops the upper bits.
+pub fn randn(seed: u64, n: usize) -> Result<Vec<f32>, SamplingError> {
+    let mut out = vec![0.0; n];
+    fill_randn(seed, &mut out)?;
+    Ok(out)
+}
+
+/// Fills `out` with what [`randn`] returns for its length.
+///
+/// # Errors
+///
+/// [`SamplingError::SeedTooLarge`] if the seed does not fit 32 bits.
+pub fn fill_randn(seed: u64, out: &mut [f32]) -> Result<(), SamplingError> {
+    let seed32 = u32::try_from(seed).map_err(|_| SamplingError::SeedTooLarge { seed })?;
+    let mut words = Mt19937::new(seed32);
+    if out.len() < BLOCK {
+        fill_one_by_one(&mut words, out);
+        return Ok(());
+    }
+    let mut blocks = out.chunks_exact_mut(BLOCK);
+    for block in &mut blocks {
+        fill_block(&mut words, block);
+    }
+    let rest = blocks.into_remainder().len();
+    if rest > 0 {
+        // The uniforms of the incomplete block are drawn and never used.
+        for _ in 0..rest {
+            words.next_u32();
+        }
+        let start = out.len() - BLOCK;
+        fill_block(&mut words, &mut out[start..]);
+    }
+    Ok(())
+}
+
+/// Fills one block of [`BLOCK`] values.
+fn fill_block(words: &mut Mt19937, block: &mut [f32]) {
+    const SCALE: f32 = 1.0 / (1 << 24) as f32;
+    for value in block.iter_mut() {
+        *value = (words.next_u32() & 0x00ff_ffff) as f32 * SCALE;
+    }
+    let (first, second) = block.split_at_mut(BLOCK / 2);
+    for (a, b) in first.iter_mut().zip(second) {
+        let radius = (-2.0 * f64::from(1.0 - *a).ln()).sqrt();
+        let theta = f64::from(std::f32::consts::TAU * *b);
+        *a = (radius * theta.cos()) as f32;
+        *b = (radius * theta.sin()) as f32;
+    }
+}
+
+/// Fills fewer than [`BLOCK`] values.
+fn fill_one_by_one(words: &mut Mt19937, out: &mut [f32]) {
+    const SCALE: f64 = 1.0 / (1u64 << 53) as f64;
+    let mut uniform = || (words.next_u64() & ((1 << 53) - 1)) as f64 * SCALE;
+    for pair in out.chunks_mut(2) {
+        let theta = TAU * uniform();
+        let radius = (-2.0 * (-uniform()).ln_1p()).sqrt();
+        for (value, normal) in pair
+            .iter_mut()
+            .zip([radius * theta.cos(), radius * theta.sin()])
+        {
+            *value = normal as f32;
+        }
+    }
+}

@@ -1,3 +1,12 @@
 //! Kinora: a text prompt becomes a video on any vendor's GPU.
+
 pub mod error;
-pub use error::Error;
+pub mod gpu;
+pub mod nn;
+pub mod ops;
+pub mod record;
+pub mod shader;
+pub mod tensor;
+pub mod weights;
+
+pub use error::{Error, Result};

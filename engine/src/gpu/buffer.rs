@@ -1,0 +1,79 @@
+//! Buffers that count themselves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes of device memory that the engine's buffers hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// Now.
+    pub current: u64,
+    /// At most, since the device was opened or the peak reset.
+    pub peak: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counter {
+    current: AtomicU64,
+    peak: AtomicU64,
+}
+
+impl Counter {
+    pub(super) fn add(&self, bytes: u64) {
+        let now = self.current.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.peak.fetch_max(now, Ordering::Relaxed);
+    }
+
+    fn remove(&self, bytes: u64) {
+        self.current.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> MemoryUse {
+        MemoryUse {
+            current: self.current.load(Ordering::Relaxed),
+            peak: self.peak.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn reset_peak(&self) {
+        self.peak.store(self.current.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    raw: wgpu::Buffer,
+    bytes: u64,
+    counter: Arc<Counter>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Destroyed rather than left to the last reference: a plan's bind groups may outlive it.
+        self.raw.destroy();
+        self.counter.remove(self.bytes);
+    }
+}
+
+/// A device buffer, shared by reference; its memory is freed with the last one.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    inner: Arc<Inner>,
+}
+
+impl Buffer {
+    pub(super) fn new(raw: wgpu::Buffer, counter: Arc<Counter>) -> Self {
+        let bytes = raw.size();
+        counter.add(bytes);
+        Self { inner: Arc::new(Inner { raw, bytes, counter }) }
+    }
+
+    /// Bytes.
+    pub fn size(&self) -> u64 {
+        self.inner.bytes
+    }
+
+    pub(super) fn raw(&self) -> &wgpu::Buffer {
+        &self.inner.raw
+    }
+}

@@ -1,0 +1,14 @@
+//! The only folder that names wgpu: devices, pipelines, buffers, plans, transfers.
+
+mod buffer;
+mod context;
+mod pipelines;
+mod plan;
+mod stream;
+mod weights;
+
+pub use buffer::{Buffer, MemoryUse};
+pub use context::{DeviceInfo, Gpu, GpuOptions, Requirements, devices};
+pub use plan::{Bound, Plan};
+pub use stream::{Cancel, Stream};
+pub use weights::WeightBuffers;

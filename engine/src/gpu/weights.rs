@@ -1,0 +1,124 @@
+//! A checkpoint's tensors on the device, in the layouts that kernels read.
+
+use std::collections::HashMap;
+
+use super::{Buffer, Gpu};
+use crate::error::Error;
+use crate::record::{Pack, Recording, TensorInfo};
+use crate::tensor::DType;
+use crate::weights::Checkpoint;
+
+/// Bytes repacked at a time: host memory for an upload does not grow with the tensor.
+const PIECE: usize = 16 << 20;
+
+/// Device buffers by the names of the checkpoint. Dropping it frees them.
+#[derive(Debug, Default)]
+pub struct WeightBuffers {
+    buffers: HashMap<String, Buffer>,
+}
+
+impl WeightBuffers {
+    /// No weights.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Uploads what a recording asks for and is not there yet. `rename` gives the checkpoint's
+    /// name of a recorded one: one block's recording serves all blocks.
+    ///
+    /// # Errors
+    /// A tensor that is missing or of another shape, or no room on the device.
+    pub fn load(
+        &mut self,
+        gpu: &Gpu,
+        checkpoint: &Checkpoint,
+        recording: &Recording,
+        rename: &dyn Fn(&str) -> String,
+    ) -> Result<(), Error> {
+        for (_, info, pack) in recording.weights() {
+            let name = rename(&info.name);
+            if self.buffers.contains_key(&name) {
+                continue;
+            }
+            let buffer = gpu.buffer(&name, info.bytes())?;
+            let view = checkpoint.get(&name, info.shape.dims())?;
+            match pack {
+                Pack::Vector => gpu.write(&buffer, 0, bytemuck::cast_slice(&view.to_f32()))?,
+                Pack::Matrix | Pack::Conv => {
+                    upload_matrix(gpu, &buffer, info, pack, view.bytes)?;
+                }
+            }
+            self.buffers.insert(name, buffer);
+        }
+        Ok(())
+    }
+
+    /// The buffer of a tensor, by the checkpoint's name.
+    pub fn get(&self, name: &str) -> Option<Buffer> {
+        self.buffers.get(name).cloned()
+    }
+
+    /// Bytes on the device.
+    pub fn bytes(&self) -> u64 {
+        self.buffers.values().map(Buffer::size).sum()
+    }
+}
+
+/// Writes a matrix or convolution as `[K/4][N][4]`, a piece of groups at a time.
+fn upload_matrix(
+    gpu: &Gpu,
+    buffer: &Buffer,
+    info: &TensorInfo,
+    pack: Pack,
+    bytes: &[u8],
+) -> Result<(), Error> {
+    let n = info.shape.first().copied().unwrap_or(1);
+    let k = if n == 0 { 0 } else { info.shape.count() / n };
+    // A convolution's [C, taps] becomes [taps, C]; a matrix is one tap.
+    let channels = match pack {
+        Pack::Conv => info.shape.get(1).copied().unwrap_or(1),
+        Pack::Matrix | Pack::Vector => k,
+    };
+    match info.dtype {
+        DType::F16 | DType::BF16 => {
+            upload_groups::<2>(gpu, buffer, bytes.as_chunks().0, n, k, channels)
+        }
+        DType::F32 | DType::U32 => {
+            upload_groups::<4>(gpu, buffer, bytes.as_chunks().0, n, k, channels)
+        }
+    }
+}
+
+fn upload_groups<const SIZE: usize>(
+    gpu: &Gpu,
+    buffer: &Buffer,
+    source: &[[u8; SIZE]],
+    n: usize,
+    k: usize,
+    channels: usize,
+) -> Result<(), Error> {
+    let taps = k.checked_div(channels).unwrap_or(0);
+    let groups = k.div_ceil(4);
+    let per_piece = (PIECE / (n * 4 * SIZE).max(1)).max(1);
+    let mut piece: Vec<[u8; SIZE]> = Vec::new();
+    for first in (0..groups).step_by(per_piece) {
+        let count = per_piece.min(groups - first);
+        piece.clear();
+        piece.resize(count * n * 4, [0; SIZE]);
+        for row in 0..n {
+            let from = &source[row * k..(row + 1) * k];
+            for group in 0..count {
+                for lane in 0..4 {
+                    let at = (first + group) * 4 + lane;
+                    if at < k {
+                        let (tap, channel) = (at / channels, at % channels);
+                        piece[(group * n + row) * 4 + lane] = from[channel * taps + tap];
+                    }
+                }
+            }
+        }
+        let offset = (first * n * 4 * SIZE) as u64;
+        gpu.write(buffer, offset, piece.as_flattened())?;
+    }
+    Ok(())
+}

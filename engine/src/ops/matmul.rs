@@ -1,0 +1,251 @@
+//! Matrix products with the weights of a linear layer, and what happens to the sums.
+
+use super::params::params;
+use crate::error::RecordError;
+use crate::record::{Caps, DeviceClass, DispatchBuilder, Recorder, Tensor};
+use crate::shader::{Slot, Variant};
+use crate::tensor::DType;
+
+params! {
+    /// Params of `matmul.wgsl`.
+    MatmulParams for "matmul" {
+        rows: u32,
+        cols: u32,
+        col_base: u32,
+        depth4: u32,
+        out_cols: u32,
+    }
+}
+
+/// What happens to a sum before it is stored; `v` is the sum.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Epilogue<'t> {
+    /// `v`
+    #[default]
+    None,
+    /// `v + bias[N]`
+    Bias(&'t Tensor),
+    /// `gelu_tanh(v + bias[N])`
+    BiasGelu(&'t Tensor),
+    /// `silu(v + bias[N])`
+    BiasSilu(&'t Tensor),
+    /// `residual[M, N] + v + bias[N]`
+    BiasResidual(&'t Tensor, &'t Tensor),
+    /// `residual[M, N] + gate[index[M], N] * (v + bias[N])`
+    GateResidual {
+        /// [N] f32
+        bias: &'t Tensor,
+        /// [M, N] f32
+        residual: &'t Tensor,
+        /// [D, N] f32: one row a distinct timestep
+        gate: &'t Tensor,
+        /// [M] u32: which row of `gate` a token takes
+        index: &'t Tensor,
+    },
+    /// `residual[M, N] + v`
+    Residual(&'t Tensor),
+    /// `gelu_tanh(v) * other[M, N]`
+    GeluMul(&'t Tensor),
+}
+
+impl Epilogue<'_> {
+    /// The module of the `epilogue` slot, `None` for the slot's own file.
+    pub(super) fn module(&self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Bias(_) => Some("bias"),
+            Self::BiasGelu(_) => Some("bias_gelu"),
+            Self::BiasSilu(_) => Some("bias_silu"),
+            Self::BiasResidual(..) => Some("bias_residual"),
+            Self::GateResidual { .. } => Some("gate_residual"),
+            Self::Residual(_) => Some("residual"),
+            Self::GeluMul(_) => Some("gelu_mul"),
+        }
+    }
+
+    /// Every module of the slot.
+    pub(super) const MODULES: [Option<&'static str>; 8] = [
+        None,
+        Some("bias"),
+        Some("bias_gelu"),
+        Some("bias_silu"),
+        Some("bias_residual"),
+        Some("gate_residual"),
+        Some("residual"),
+        Some("gelu_mul"),
+    ];
+
+    /// The shapes must match an output of [rows, cols].
+    pub(super) fn check(&self, op: &'static str, rows: usize, cols: usize) -> Result<(), RecordError> {
+        let must = |name, tensor: &Tensor, good: bool, expected: String| {
+            if good { Ok(()) } else { Err(RecordError::Shape { op, name, found: tensor.shape, expected }) }
+        };
+        let vector = |t: &Tensor| must("bias", t, t.shape.count() == cols, format!("[{cols}]"));
+        let matrix = |name, t: &Tensor| {
+            let good = t.shape.rows() == rows && t.shape.last_dim() == cols;
+            must(name, t, good, format!("[{rows}, {cols}]"))
+        };
+        match self {
+            Self::None => Ok(()),
+            Self::Bias(bias) | Self::BiasGelu(bias) | Self::BiasSilu(bias) => vector(bias),
+            Self::BiasResidual(bias, residual) => vector(bias).and(matrix("residual", residual)),
+            Self::GateResidual { bias, residual, gate, index } => {
+                vector(bias)?;
+                matrix("residual", residual)?;
+                must("gate", gate, gate.shape.last_dim() == cols, format!("[_, {cols}]"))?;
+                must("index", index, index.shape.count() == rows, format!("[{rows}]"))
+            }
+            Self::Residual(residual) => matrix("residual", residual),
+            Self::GeluMul(other) => matrix("other", other),
+        }
+    }
+
+    /// Binds what the module reads, for the output rows `first .. first + rows`.
+    pub(super) fn bind<'r, 'a>(
+        &self,
+        builder: DispatchBuilder<'r, 'a>,
+        first: usize,
+        rows: usize,
+    ) -> DispatchBuilder<'r, 'a> {
+        let window = |t: &Tensor| {
+            let row = (t.shape.last_dim() * t.dtype.size()) as u64;
+            first as u64 * row..(first + rows) as u64 * row
+        };
+        match self {
+            Self::None => builder,
+            Self::Bias(bias) | Self::BiasGelu(bias) | Self::BiasSilu(bias) => builder.read(12, bias),
+            Self::BiasResidual(bias, residual) => {
+                builder.read(12, bias).read_window(13, residual, window(residual))
+            }
+            Self::GateResidual { bias, residual, gate, index } => builder
+                .read(12, bias)
+                .read_window(13, residual, window(residual))
+                .read(14, gate)
+                .read_window(15, index, first as u64 * 4..(first + rows) as u64 * 4),
+            Self::Residual(other) | Self::GeluMul(other) => {
+                builder.read_window(13, other, window(other))
+            }
+        }
+    }
+}
+
+/// The module of the `weight` slot for an element type, `None` for the slot's own file.
+pub(super) fn weight_module(dtype: DType) -> Option<&'static str> {
+    match dtype {
+        DType::F16 => Some("f16"),
+        DType::BF16 => Some("bf16"),
+        DType::F32 | DType::U32 => None,
+    }
+}
+
+/// Columns side by side in a workgroup. Software devices run a workgroup of one vector register;
+/// more would only spill (lavapipe's is 8 wide).
+pub(super) fn lanes(caps: &Caps) -> u32 {
+    match caps.class {
+        DeviceClass::Software => 8,
+        _ => 64,
+    }
+}
+
+/// Rows of one invocation: 8 fill the registers of every device seen; one row needs one.
+fn tile_rows(rows: usize) -> u32 {
+    if rows == 1 { 1 } else { 8 }
+}
+
+fn variant(caps: &Caps, rows: u32, weight: Option<&'static str>, epilogue: Option<&'static str>) -> Variant {
+    let mut variant = Variant::new("matmul").tile("TILE_ROWS", rows).set("LANES", lanes(caps));
+    if let Some(module) = weight {
+        variant = variant.slot(Slot::Weight, module);
+    }
+    if let Some(module) = epilogue {
+        variant = variant.slot(Slot::Epilogue, module);
+    }
+    variant
+}
+
+pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
+    let mut all = Vec::new();
+    for rows in [1, 8] {
+        for weight in [None, Some("f16"), Some("bf16")] {
+            for epilogue in Epilogue::MODULES {
+                all.push(variant(caps, rows, weight, epilogue));
+            }
+        }
+    }
+    all
+}
+
+/// `y = epilogue(x w^T)`: a linear layer.
+///
+/// | tensor | shape | dtype |
+/// |---|---|---|
+/// | x | [.., K] | f32, K a multiple of 4 |
+/// | w | [N, K] | f32, f16, bf16 |
+/// | y | [.., N] | f32 |
+///
+/// Rows are split over dispatches where a window would exceed the device's binding limit or one
+/// dispatch would run too long; the order of each sum over K stays the same.
+///
+/// # Errors
+/// Shapes that do not match; weights larger than one binding.
+pub fn matmul(
+    rec: &mut Recorder<'_>,
+    x: &Tensor,
+    w: &Tensor,
+    epilogue: Epilogue<'_>,
+    into: Option<&Tensor>,
+) -> Result<Tensor, RecordError> {
+    const OP: &str = "matmul";
+    let [n, k] = w.dims(OP, "w")?;
+    let rows = x.shape.rows();
+    if x.shape.last_dim() != k || x.dtype != DType::F32 {
+        let expected = format!("f32 [.., {k}] to match w {}", w.shape);
+        return Err(RecordError::Shape { op: OP, name: "x", found: x.shape, expected });
+    }
+    if k == 0 || k % 4 != 0 {
+        return Err(RecordError::Size { op: OP, name: "K", found: k, expected: "a multiple of 4" });
+    }
+    epilogue.check(OP, rows, n)?;
+    let y = match into {
+        Some(y) if y.shape.rows() == rows && y.shape.last_dim() == n => *y,
+        Some(y) => {
+            let expected = format!("[{rows}, {n}]");
+            return Err(RecordError::Shape { op: OP, name: "y", found: y.shape, expected });
+        }
+        None => rec.intermediate(OP, [rows, n], DType::F32),
+    };
+    let tile = tile_rows(rows);
+    let chunk = rows_per_dispatch(rec.caps(), rows, k.max(n), 2 * (n * k) as u64);
+    let lanes = lanes(rec.caps());
+    let variant = variant(rec.caps(), tile, weight_module(w.dtype), epilogue.module());
+    for first in (0..rows).step_by(chunk) {
+        let count = chunk.min(rows - first);
+        let window = |width: usize| (first * width * 4) as u64..((first + count) * width * 4) as u64;
+        let builder = rec
+            .dispatch(OP, variant.clone())
+            .read_window(1, x, window(k))
+            .write_window(2, &y, window(n))
+            .read(8, w)
+            .params(&MatmulParams {
+                rows: count as u32,
+                cols: n as u32,
+                col_base: 0,
+                depth4: (k / 4) as u32,
+                out_cols: n as u32,
+            })
+            .flops(2 * (count * n * k) as u64);
+        let (across, down) = (n.div_ceil(lanes as usize), count.div_ceil(tile as usize));
+        let fold = down.min(32_768);
+        epilogue.bind(builder, first, count).launch([across, fold, down.div_ceil(fold)])?;
+    }
+    Ok(y)
+}
+
+/// How many rows one dispatch takes: all, or a multiple of 64 (so that windows start at every
+/// device's alignment) within the device's binding limit and time.
+pub(super) fn rows_per_dispatch(caps: &Caps, rows: usize, widest: usize, flops_a_row: u64) -> usize {
+    let by_binding = caps.max_binding_bytes / (4 * widest.max(1)) as u64;
+    let by_time = caps.dispatch_flops() / flops_a_row.max(1);
+    let most = by_binding.min(by_time).min(1 << 30) as usize;
+    if rows <= most { rows.max(1) } else { (most / 64 * 64).max(64) }
+}

@@ -1,0 +1,236 @@
+//! A forward pass as data: tensors and commands that can be printed, tested and planned.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::error::RecordError;
+use crate::shader::{Access, Variant};
+use crate::tensor::{DType, Shape};
+
+/// The index of a tensor in its recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(pub u32);
+
+/// A handle to a tensor of a recording: identity, shape and element type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tensor {
+    /// Which tensor of the recording.
+    pub id: TensorId,
+    /// Its shape.
+    pub shape: Shape,
+    /// Its element type.
+    pub dtype: DType,
+}
+
+impl Tensor {
+    /// Names the dimensions, or says which op found which shape.
+    ///
+    /// # Errors
+    /// [`RecordError::Rank`] if the tensor has not `N` dimensions.
+    pub fn dims<const N: usize>(&self, op: &'static str, name: &str) -> Result<[usize; N], RecordError> {
+        <[usize; N]>::try_from(self.shape.dims()).map_err(|_| RecordError::Rank {
+            op,
+            name: name.to_owned(),
+            found: self.shape,
+            expected: N,
+        })
+    }
+
+    /// Bytes of the whole tensor.
+    pub fn bytes(&self) -> u64 {
+        (self.shape.count() as u64).saturating_mul(self.dtype.size() as u64)
+    }
+}
+
+/// How a weight of a file is laid out on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pack {
+    /// As f32, in the file's order: biases, gains, tables.
+    Vector,
+    /// A matrix [N, K] as `[K/4][N][4]`, K padded with zeros to a multiple of four: neighbouring
+    /// invocations read neighbouring groups of four. Element type as in the file.
+    Matrix,
+    /// A convolution [N, C, (t,) h, w] as the matrix [N, (t,) h, w, C], then as `Matrix`.
+    Conv,
+}
+
+/// What a tensor is to its recording.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Written by the host before a run.
+    Input,
+    /// Read by the host after a run.
+    Output,
+    /// Kept by the run from one pass to the next: caches, latents, a solver's history.
+    State,
+    /// A tensor of the checkpoint, by its name there.
+    Weight(Pack),
+    /// Placed by liveness; gone after the pass.
+    Intermediate,
+}
+
+/// All that is known of a tensor.
+#[derive(Clone, Debug)]
+pub struct TensorInfo {
+    /// The checkpoint's name, the name of an input, output or state, or the op that wrote it.
+    pub name: String,
+    /// Extents.
+    pub shape: Shape,
+    /// Element type.
+    pub dtype: DType,
+    /// Role.
+    pub kind: Kind,
+}
+
+impl TensorInfo {
+    /// Bytes on the device: padded to whole words, and a matrix to groups of four along K.
+    pub fn bytes(&self) -> u64 {
+        let elements = match self.kind {
+            Kind::Weight(Pack::Matrix | Pack::Conv) => {
+                let n = self.shape.first().copied().unwrap_or(1) as u64;
+                let k = (self.shape.count() as u64).checked_div(n.max(1)).unwrap_or(0);
+                k.next_multiple_of(4).saturating_mul(n)
+            }
+            _ => self.shape.count() as u64,
+        };
+        elements.saturating_mul(self.dtype.size() as u64).next_multiple_of(4).max(4)
+    }
+}
+
+/// A tensor bound to a kernel, whole or a window of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The binding's number in group 0.
+    pub index: u32,
+    /// The tensor.
+    pub tensor: TensorId,
+    /// What the kernel does with it.
+    pub access: Access,
+    /// Bytes of the window, or the whole tensor.
+    pub window: Option<Range<u64>>,
+}
+
+/// The grid of a dispatch, folded where a dimension exceeds the device's limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Workgroups(pub [u32; 3]);
+
+/// A step of a recording.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// A kernel's run.
+    Dispatch(Dispatch),
+    /// Bytes from one tensor to another.
+    Copy {
+        /// Source and byte offset.
+        from: (TensorId, u64),
+        /// Destination and byte offset.
+        to: (TensorId, u64),
+        /// How many.
+        bytes: u64,
+    },
+    /// Zeros.
+    Clear(TensorId),
+}
+
+/// A kernel's run.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// The kernel and its choices.
+    pub variant: Variant,
+    /// The tensors.
+    pub bindings: Vec<Binding>,
+    /// The bytes of `Params`.
+    pub params: Vec<u8>,
+    /// The grid.
+    pub workgroups: Workgroups,
+    /// Floating-point operations, for cutting submits and for reports.
+    pub flops: u64,
+}
+
+/// A forward pass: what [`super::Recorder`] writes and a plan runs.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    /// Every tensor.
+    pub tensors: Vec<TensorInfo>,
+    /// Every step, in order.
+    pub commands: Vec<Command>,
+}
+
+impl Recording {
+    /// What is known of a tensor.
+    pub fn info(&self, id: TensorId) -> &TensorInfo {
+        &self.tensors[id.0 as usize]
+    }
+
+    /// Every tensor with its handle.
+    pub fn iter(&self) -> impl Iterator<Item = (TensorId, &TensorInfo)> {
+        (0..).map(TensorId).zip(&self.tensors)
+    }
+
+    /// The weights, in the order they were asked for.
+    pub fn weights(&self) -> impl Iterator<Item = (TensorId, &TensorInfo, Pack)> {
+        self.iter().filter_map(|(id, info)| match info.kind {
+            Kind::Weight(pack) => Some((id, info, pack)),
+            _ => None,
+        })
+    }
+
+    /// The tensor of that name which is no intermediate.
+    pub fn find(&self, name: &str) -> Option<TensorId> {
+        self.iter()
+            .find(|(_, info)| info.kind != Kind::Intermediate && info.name == name)
+            .map(|(id, _)| id)
+    }
+
+    /// Floating-point operations of the whole pass.
+    pub fn flops(&self) -> u64 {
+        self.commands.iter().map(Command::flops).sum()
+    }
+}
+
+impl Command {
+    /// Floating-point operations.
+    pub fn flops(&self) -> u64 {
+        match self {
+            Self::Dispatch(dispatch) => dispatch.flops,
+            Self::Copy { .. } | Self::Clear(_) => 0,
+        }
+    }
+
+    /// The tensors read and written.
+    pub fn tensors(&self) -> Vec<(TensorId, Access)> {
+        match self {
+            Self::Dispatch(d) => d.bindings.iter().map(|b| (b.tensor, b.access)).collect(),
+            Self::Copy { from, to, .. } => vec![(from.0, Access::Read), (to.0, Access::Write)],
+            Self::Clear(id) => vec![(*id, Access::Write)],
+        }
+    }
+}
+
+impl fmt::Display for Recording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |id: TensorId| {
+            let info = self.info(id);
+            format!("%{} {} {}{}", id.0, info.name, info.dtype, info.shape)
+        };
+        for command in &self.commands {
+            match command {
+                Command::Dispatch(d) => {
+                    let bound: Vec<String> =
+                        d.bindings.iter().map(|b| format!("{}:{}", b.index, name(b.tensor))).collect();
+                    writeln!(f, "{:?} {:?} {}", d.variant, d.workgroups.0, bound.join(", "))?;
+                }
+                Command::Copy { from, to, bytes } => writeln!(
+                    f,
+                    "copy {bytes} {}+{} -> {}+{}",
+                    name(from.0),
+                    from.1,
+                    name(to.0),
+                    to.1
+                )?,
+                Command::Clear(id) => writeln!(f, "clear {}", name(*id))?,
+            }
+        }
+        Ok(())
+    }
+}

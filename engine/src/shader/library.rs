@@ -1,0 +1,86 @@
+//! The text of every file in `shaders/`, built into the program.
+
+use super::linker::{link, slot_named};
+use super::{Linked, Variant};
+use crate::error::ShaderError;
+
+macro_rules! files {
+    ($($path:literal),* $(,)?) => {
+        &[$(($path, include_str!(concat!("../../../shaders/", $path, ".wgsl")))),*]
+    };
+}
+
+/// Every file of `shaders/`; a test compares this list with the folder.
+const FILES: &[(&str, &str)] = files![
+    "matmul",
+    "tile",
+    "weight",
+    "weight/f16",
+    "weight/bf16",
+    "epilogue",
+    "epilogue/bias",
+    "epilogue/bias_gelu",
+    "epilogue/bias_residual",
+    "epilogue/bias_silu",
+    "epilogue/gate_residual",
+    "epilogue/gelu_mul",
+    "epilogue/residual",
+    "common/gelu",
+    "common/silu",
+];
+
+/// WGSL files by path, without the ending.
+#[derive(Debug, Clone)]
+pub struct Library {
+    files: Vec<(&'static str, &'static str)>,
+}
+
+impl Default for Library {
+    fn default() -> Self {
+        Self { files: FILES.to_vec() }
+    }
+}
+
+impl Library {
+    /// A library of other files: for tests of the linker and kernels under development.
+    pub fn from_files(files: Vec<(&'static str, &'static str)>) -> Self {
+        Self { files }
+    }
+
+    /// The text of a file, by its path without the ending.
+    pub fn text(&self, path: &str) -> Option<&'static str> {
+        self.files.iter().find(|(p, _)| *p == path).map(|(_, text)| *text)
+    }
+
+    /// The paths of all files.
+    pub fn modules(&self) -> impl Iterator<Item = &'static str> {
+        self.files.iter().map(|(path, _)| *path)
+    }
+
+    /// The files that are kernels: those with an entry point.
+    pub fn kernels(&self) -> impl Iterator<Item = &'static str> {
+        self.files.iter().filter(|(_, text)| text.contains("@compute")).map(|(path, _)| *path)
+    }
+
+    /// Whether a file of that path has an entry point.
+    pub fn is_kernel(&self, path: &str) -> bool {
+        self.text(path).is_some_and(|text| text.contains("@compute"))
+    }
+
+    /// The modules that may be put into a slot, `default` standing for the slot's own file.
+    pub fn alternatives(&self, slot: &str) -> Vec<&'static str> {
+        let Some(slot) = slot_named(slot) else { return Vec::new() };
+        let inside = self.files.iter().filter_map(|(path, _)| {
+            path.strip_prefix(slot.name()).and_then(|rest| rest.strip_prefix('/'))
+        });
+        inside.collect()
+    }
+
+    /// The linked text of a variant.
+    ///
+    /// # Errors
+    /// See [`ShaderError`].
+    pub fn link(&self, variant: &Variant) -> Result<Linked, ShaderError> {
+        link(self, variant)
+    }
+}

@@ -1,0 +1,69 @@
+// y = epilogue(x w^T)
+//
+//   x [M, K] f32      w [N, K] any weight format      y [M, N] f32      K a multiple of 4
+//
+// One invocation computes TILE_ROWS rows of one column: no workgroup memory, no barrier. The
+// invocations of a workgroup stand side by side along N: their weights are one contiguous piece,
+// and the rows of x are the same for all of them. The sum over K runs from 0 upwards in one
+// chain, so its order does not depend on the tile, the chunk or the grid.
+//
+//   workgroup: LANES columns x TILE_ROWS rows; grid: (columns, rows folded over y and z)
+
+import package::tile::{TILE_ROWS};
+import package::weight::{load_weight4, weight_rows};
+import package::epilogue::{epilogue, epilogue_cols};
+
+struct Params {
+    rows: u32, // M of this dispatch
+    cols: u32, // N of this dispatch
+    col_base: u32, // its first column in the whole op
+    depth4: u32, // K / 4
+    out_cols: u32, // N of the whole op
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>; // [M, K/4]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>; // [M, N]
+
+override LANES: u32 = 64u;
+
+@compute @workgroup_size(LANES)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row0 = (group.y + group.z * grid.y) * TILE_ROWS;
+    if row0 >= params.rows {
+        return;
+    }
+    let column = group.x * LANES + lane;
+    // A lane beyond the last column computes it again and stores nothing: no divergent loop.
+    let col = min(column, params.cols - 1u);
+    weight_rows = params.cols;
+    epilogue_cols = params.out_cols;
+    let last = params.rows - 1u;
+
+    var start: array<u32, TILE_ROWS>;
+    var sum: array<f32, TILE_ROWS>;
+    for (var r = 0u; r < TILE_ROWS; r++) {
+        start[r] = min(row0 + r, last) * params.depth4;
+        sum[r] = 0.0;
+    }
+    for (var k = 0u; k < params.depth4; k++) {
+        let w = load_weight4(col, k);
+        for (var r = 0u; r < TILE_ROWS; r++) {
+            sum[r] += dot(x[start[r] + k], w);
+        }
+    }
+    if column >= params.cols {
+        return;
+    }
+    for (var r = 0u; r < TILE_ROWS; r++) {
+        let row = row0 + r;
+        if row < params.rows {
+            let out = column + params.col_base;
+            y[row * params.out_cols + out] = epilogue(row, out, sum[r]);
+        }
+    }
+}

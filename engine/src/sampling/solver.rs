@@ -16,8 +16,8 @@ use super::config::{SolverType, UniPcConfig};
 ///
 /// ```text
 /// v         = guided ? v_uncond + guidance·(v_cond − v_uncond) : v_cond
-/// x0        = x − sigma·v                                      the clean sample, as predicted at this step
-/// corrected = cx·x + cl·last + c0·m0 + c1·m1 + c2·x0           UniPC's corrector; x itself where there is none
+/// x0        = x − sigma·v                                 the clean sample, as predicted here
+/// corrected = cx·x + cl·last + c0·m0 + c1·m1 + c2·x0      x itself where nothing is corrected
 /// next      = pc·corrected + p2·x0 + p0·m0 + pv·v
 ///
 /// m1   ← m0

@@ -1,0 +1,142 @@
+//! What can be wrong with a model folder's configuration, its tokenizer, or a prompt.
+
+use std::io;
+
+/// A model folder that cannot be used, as one sentence that names the file, the field, what was
+/// found and what was expected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A path that is no folder.
+    #[error(
+        "{folder} is not a folder; a model is a folder in the diffusers layout, with a model_index.json in it"
+    )]
+    NotAFolder {
+        /// The path.
+        folder: String,
+    },
+    /// A file that the model's folder lacks.
+    #[error(
+        "{file} does not exist; a model is a folder in the diffusers layout, with model_index.json, tokenizer, text_encoder, transformer, vae and scheduler in it{hint}"
+    )]
+    Missing {
+        /// The file.
+        file: String,
+        /// What the folder seems to be instead, or nothing.
+        hint: &'static str,
+    },
+    /// A file that cannot be read.
+    #[error("{file} cannot be read: {source}")]
+    Read {
+        /// The file.
+        file: String,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// A file larger than any honest one.
+    #[error("{file} is {len} bytes long, more than the {limit} that it may be")]
+    TooLong {
+        /// The file.
+        file: String,
+        /// Its length in bytes.
+        len: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A file that is not a JSON object.
+    #[error("{file} is not a JSON object: {reason}")]
+    Json {
+        /// The file.
+        file: String,
+        /// What the parser says.
+        reason: String,
+    },
+    /// A class that Kinora does not implement.
+    #[error("{file}: {field} is {found}, but Kinora knows {known}")]
+    Class {
+        /// The file.
+        file: String,
+        /// The field that names the class.
+        field: String,
+        /// The class.
+        found: String,
+        /// The classes that are implemented.
+        known: String,
+    },
+    /// A field with a value that no model can have.
+    #[error("{file}: {field} is {found}, expected {expected}")]
+    Field {
+        /// The file.
+        file: String,
+        /// The field's name.
+        field: String,
+        /// Its value, as JSON.
+        found: String,
+        /// The values that are accepted.
+        expected: String,
+    },
+    /// A field that is not there and has no default.
+    #[error("{file} has no field {field}")]
+    NoField {
+        /// The file.
+        file: String,
+        /// The field's name.
+        field: String,
+    },
+    /// A field that Kinora's own file may not have.
+    #[error("{file} has a field {field}, expected one of {known}")]
+    UnknownField {
+        /// The file.
+        file: String,
+        /// The field's name.
+        field: String,
+        /// The fields that there are.
+        known: String,
+    },
+    /// An option of the reference that changes results and is not implemented.
+    #[error("{file}: {field} is {found}, which is {meaning}; Kinora does not support that yet")]
+    Unsupported {
+        /// The file.
+        file: String,
+        /// The field's name.
+        field: String,
+        /// Its value, as JSON.
+        found: String,
+        /// What the value asks for.
+        meaning: &'static str,
+    },
+    /// Two files that cannot belong to the same model.
+    #[error(
+        "{file}: {field} is {found}, but {other} makes it {expected}; the two are not of the same model"
+    )]
+    Mismatch {
+        /// The file.
+        file: String,
+        /// The field's name.
+        field: String,
+        /// Its value.
+        found: String,
+        /// The other file and field.
+        other: String,
+        /// The value that the other one asks for.
+        expected: String,
+    },
+    /// A tokenizer that cannot be used.
+    #[error("{file} is not a usable tokenizer: {reason}")]
+    Tokenizer {
+        /// The file.
+        file: String,
+        /// What the tokenizers library says.
+        reason: String,
+    },
+    /// A prompt that no model could read.
+    #[error(
+        "the prompt is {len} bytes long, more than the {limit} that it may be; a model reads about 512 words of it"
+    )]
+    Prompt {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+}

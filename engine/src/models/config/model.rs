@@ -1,0 +1,109 @@
+//! All of a model's configuration files together.
+
+use super::released::recognise;
+use super::{
+    Defaults, ModelFolder, PipelineConfig, TextEncoderConfig, TransformerConfig, VaeConfig,
+};
+use crate::error::ConfigError;
+
+/// A model's configuration: every file read and checked, and checked against the others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelConfig {
+    /// `model_index.json`.
+    pub pipeline: PipelineConfig,
+    /// `text_encoder/config.json`.
+    pub text_encoder: TextEncoderConfig,
+    /// `transformer/config.json`; with two experts the first, for high noise.
+    pub transformer: TransformerConfig,
+    /// `transformer_2/config.json`, the expert for low noise.
+    pub transformer_2: Option<TransformerConfig>,
+    /// `vae/config.json`.
+    pub vae: VaeConfig,
+    /// What a run does unless it is told otherwise: `kinora.json`, else what a released model's
+    /// authors run it with, else `WanPipeline`'s own.
+    pub defaults: Defaults,
+}
+
+impl ModelConfig {
+    pub(super) fn read(folder: &ModelFolder) -> Result<Self, ConfigError> {
+        let (index_file, text) = folder.config_json("model_index.json")?;
+        let pipeline = PipelineConfig::parse(&index_file, &text)?;
+        let (text_file, text) = folder.config_json("text_encoder/config.json")?;
+        let text_encoder = TextEncoderConfig::parse(&text_file, &text)?;
+        let (vae_file, text) = folder.config_json("vae/config.json")?;
+        let vae = VaeConfig::parse(&vae_file, &text)?;
+
+        let transformer_at = |path| -> Result<TransformerConfig, ConfigError> {
+            let (file, text) = folder.config_json(path)?;
+            let transformer = TransformerConfig::parse(&file, &text)?;
+            equal(
+                (&file, "text_dim", transformer.text_dim),
+                (&text_file, "d_model", text_encoder.d_model),
+            )?;
+            equal(
+                (&file, "in_channels", transformer.in_channels),
+                (&vae_file, "z_dim", vae.z_dim),
+            )?;
+            Ok(transformer)
+        };
+        let transformer = transformer_at("transformer/config.json")?;
+        let transformer_2 = match pipeline.has_transformer_2 {
+            false => None,
+            true => Some(transformer_at("transformer_2/config.json")?),
+        };
+        if let Some(second) = &transformer_2 {
+            let (file, _) = folder.config_json("transformer_2/config.json")?;
+            let (first, _) = folder.config_json("transformer/config.json")?;
+            // The experts take turns on the same latents, so that their tokens must be the same.
+            for (axis, (two, one)) in second
+                .patch_size
+                .iter()
+                .zip(&transformer.patch_size)
+                .enumerate()
+            {
+                let field = ["patch_size[0]", "patch_size[1]", "patch_size[2]"];
+                let field = field.get(axis).copied().unwrap_or("patch_size");
+                equal((&file, field, *two), (&first, field, *one))?;
+            }
+        }
+
+        let defaults = recognise(&pipeline, &text_encoder, &transformer, &vae)
+            .unwrap_or_else(|| Defaults::pipeline(folder.name()));
+        let defaults = if folder.contains("kinora.json") {
+            let (file, text) = folder.config_json("kinora.json")?;
+            defaults.with_file(&file, &text)?
+        } else {
+            defaults
+        };
+        Ok(Self {
+            pipeline,
+            text_encoder,
+            transformer,
+            transformer_2,
+            vae,
+            defaults,
+        })
+    }
+
+    /// Pixels per token along height and width: sizes that the model makes are multiples of these.
+    #[must_use]
+    pub fn pixels_per_token(&self) -> [usize; 2] {
+        let [_, rows, columns] = self.transformer.patch_size;
+        let scale = self.vae.scale_factor_spatial;
+        [rows * scale, columns * scale]
+    }
+}
+
+/// Two fields that must have the same value: (file, field, value).
+fn equal(left: (&str, &str, usize), right: (&str, &str, usize)) -> Result<(), ConfigError> {
+    if left.2 == right.2 {
+        return Ok(());
+    }
+    Err(ConfigError::Mismatch {
+        file: left.0.to_owned(),
+        field: left.1.to_owned(),
+        found: left.2.to_string(),
+        other: format!("{} of {}", right.1, right.0),
+        expected: right.2.to_string(),
+    })
+}

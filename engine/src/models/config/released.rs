@@ -1,0 +1,120 @@
+//! The released models, recognised by their configurations, and what their authors run them with.
+
+use super::{Defaults, PipelineConfig, TextEncoderConfig, TransformerConfig, VaeConfig};
+
+/// The negative prompt of the release (`sample_neg_prompt` in Wan's own configuration).
+const NEGATIVE_PROMPT: &str = "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，JPEG压缩残留，丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，杂乱的背景，三条腿，背景人很多，倒着走";
+
+/// What tells one released model from another, and its defaults. All of them read UMT5-XXL.
+struct Released {
+    name: &'static str,
+    heads: usize,
+    layers: usize,
+    latent_channels: usize,
+    experts: usize,
+    expand_timesteps: bool,
+    size: [usize; 2],
+    frames: usize,
+    fps: f64,
+    steps: usize,
+    shift: f64,
+    guidance: f64,
+    guidance_2: Option<f64>,
+}
+
+const RELEASED: [Released; 4] = [
+    Released {
+        name: "Wan2.1-T2V-1.3B",
+        heads: 12,
+        layers: 30,
+        latent_channels: 16,
+        experts: 1,
+        expand_timesteps: false,
+        size: [832, 480],
+        frames: 81,
+        fps: 16.0,
+        steps: 50,
+        shift: 5.0,
+        guidance: 5.0,
+        guidance_2: None,
+    },
+    Released {
+        name: "Wan2.1-T2V-14B",
+        heads: 40,
+        layers: 40,
+        latent_channels: 16,
+        experts: 1,
+        expand_timesteps: false,
+        size: [832, 480],
+        frames: 81,
+        fps: 16.0,
+        steps: 50,
+        shift: 5.0,
+        guidance: 5.0,
+        guidance_2: None,
+    },
+    Released {
+        name: "Wan2.2-T2V-A14B",
+        heads: 40,
+        layers: 40,
+        latent_channels: 16,
+        experts: 2,
+        expand_timesteps: false,
+        size: [832, 480],
+        frames: 81,
+        fps: 16.0,
+        steps: 40,
+        shift: 12.0,
+        guidance: 4.0,
+        guidance_2: Some(3.0),
+    },
+    Released {
+        name: "Wan2.2-TI2V-5B",
+        heads: 24,
+        layers: 30,
+        latent_channels: 48,
+        experts: 1,
+        expand_timesteps: true,
+        size: [1280, 704],
+        frames: 121,
+        fps: 24.0,
+        steps: 50,
+        shift: 5.0,
+        guidance: 5.0,
+        guidance_2: None,
+    },
+];
+
+/// The defaults of the released model that these configurations are of, if it is one.
+pub(super) fn recognise(
+    pipeline: &PipelineConfig,
+    text_encoder: &TextEncoderConfig,
+    transformer: &TransformerConfig,
+    vae: &VaeConfig,
+) -> Option<Defaults> {
+    let matches = |model: &&Released| {
+        text_encoder.d_model == 4096
+            && text_encoder.num_layers == 24
+            && transformer.attention_head_dim == 128
+            && transformer.num_attention_heads == model.heads
+            && transformer.num_layers == model.layers
+            && vae.z_dim == model.latent_channels
+            && pipeline.has_transformer_2 == (model.experts == 2)
+            && pipeline.expand_timesteps == model.expand_timesteps
+    };
+    let model = RELEASED.iter().find(matches)?;
+    let [width, height] = model.size;
+    Some(Defaults {
+        name: model.name.to_owned(),
+        width,
+        height,
+        frames: model.frames,
+        fps: model.fps,
+        steps: model.steps,
+        guidance: model.guidance,
+        guidance_2: model.guidance_2,
+        shift: Some(model.shift),
+        scheduler: None,
+        negative_prompt: NEGATIVE_PROMPT.to_owned(),
+    })
+}

@@ -1,0 +1,187 @@
+//! Where results go: checked before work begins, complete or absent when it ends.
+//!
+//! A result is written beside its final name and renamed when it is whole, so that no name ever
+//! belongs to half a file, whatever kills the process. The temporary names are `.kinora-….tmp`;
+//! one that is left was a run killed in the last moment, and may be deleted.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, NamedTempFile};
+
+use crate::error::MediaError;
+
+const PREFIX: &str = ".kinora-";
+const SUFFIX: &str = ".tmp";
+
+/// Checks, before anything costly is computed, that a video can be written to `path`: its name
+/// ends in `.mp4`, its folder exists and accepts files, and it does not exist itself unless
+/// `overwrite`. Leaves nothing behind.
+///
+/// # Errors
+/// The first of [`MediaError::Extension`], [`FolderMissing`](MediaError::FolderMissing),
+/// [`NotAFolder`](MediaError::NotAFolder), [`IsFolder`](MediaError::IsFolder),
+/// [`Exists`](MediaError::Exists), [`FolderNotWritable`](MediaError::FolderNotWritable) that holds.
+pub fn check_output(path: &Path, overwrite: bool) -> Result<(), MediaError> {
+    let extension = path.extension();
+    if !extension.is_some_and(|e| e.eq_ignore_ascii_case("mp4")) {
+        return Err(MediaError::Extension {
+            path: path.to_owned(),
+            found: extension.map_or("no extension".to_owned(), |e| format!(".{}", e.display())),
+        });
+    }
+    check_place(path, overwrite)
+}
+
+/// As [`check_output`] for a file of any extension.
+///
+/// # Errors
+/// As [`check_output`], but never [`MediaError::Extension`].
+pub fn check_place(path: &Path, overwrite: bool) -> Result<(), MediaError> {
+    let folder = folder_of(path);
+    check_folder(path, folder)?;
+    // The link itself: a dangling one is a name that is taken, too.
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => {
+            return Err(MediaError::IsFolder {
+                path: path.to_owned(),
+            });
+        }
+        Ok(_) if !overwrite => {
+            return Err(MediaError::Exists {
+                path: path.to_owned(),
+            });
+        }
+        _ => {}
+    }
+    match tempfile::tempfile_in(folder) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(not_writable(path, folder, source)),
+    }
+}
+
+/// Temporary files in `folder` that a killed run left behind.
+///
+/// # Errors
+/// [`MediaError::Read`] where the folder cannot be listed.
+pub fn stale_temporaries(folder: &Path) -> Result<Vec<PathBuf>, MediaError> {
+    let failed = |e| MediaError::reading(folder, e);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if is_temporary(&entry.file_name()) {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Whether a file's name is one that results bear until they are whole.
+pub fn is_temporary(name: &OsStr) -> bool {
+    name.to_str()
+        .is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX))
+}
+
+/// A file that gets its name when it is whole, and vanishes when dropped before.
+pub(super) struct Staged {
+    file: NamedTempFile,
+    path: PathBuf,
+    overwrite: bool,
+}
+
+impl Staged {
+    pub(super) fn create(path: &Path, overwrite: bool) -> Result<Self, MediaError> {
+        check_place(path, overwrite)?;
+        let folder = folder_of(path);
+        let mut builder = Builder::new();
+        builder.prefix(PREFIX).suffix(SUFFIX);
+        // Temporary files are private by default, but this one becomes an ordinary file.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let file = builder
+            .tempfile_in(folder)
+            .map_err(|e| not_writable(path, folder, e))?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            overwrite,
+        })
+    }
+
+    pub(super) fn file(&mut self) -> &mut File {
+        self.file.as_file_mut()
+    }
+
+    /// Waits until the bytes are on the disk, so that a power cut after [`commit`](Self::commit)
+    /// cannot leave a name without contents.
+    pub(super) fn sync(&self) -> Result<(), MediaError> {
+        self.file
+            .as_file()
+            .sync_all()
+            .map_err(|e| MediaError::writing(&self.path, e))
+    }
+
+    /// Gives the file its name.
+    pub(super) fn commit(self) -> Result<(), MediaError> {
+        let Self {
+            file,
+            path,
+            overwrite,
+        } = self;
+        let renamed = if overwrite {
+            file.persist(&path)
+        } else {
+            file.persist_noclobber(&path)
+        };
+        renamed
+            .map(drop)
+            .map_err(|e| MediaError::writing(&path, e.error))
+    }
+}
+
+/// A file without a name beside `path`: whatever ends the process, it is gone.
+pub(super) fn scratch_beside(path: &Path) -> Result<File, MediaError> {
+    let folder = folder_of(path);
+    tempfile::tempfile_in(folder).map_err(|e| not_writable(path, folder, e))
+}
+
+/// The folder a path lies in; a bare name lies in the current one.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn check_folder(path: &Path, folder: &Path) -> Result<(), MediaError> {
+    let (path, folder) = (path.to_owned(), folder.to_owned());
+    match fs::metadata(&folder) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(MediaError::NotAFolder { path, folder }),
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
+            Err(MediaError::NotAFolder { path, folder })
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            Err(MediaError::FolderMissing { path, folder })
+        }
+        Err(source) => Err(MediaError::FolderNotWritable {
+            path,
+            folder,
+            source,
+        }),
+    }
+}
+
+fn not_writable(path: &Path, folder: &Path, source: io::Error) -> MediaError {
+    match MediaError::writing(path, source) {
+        MediaError::Write { path, source } => MediaError::FolderNotWritable {
+            path,
+            folder: folder.to_owned(),
+            source,
+        },
+        told_apart => told_apart,
+    }
+}

@@ -1,0 +1,81 @@
+//! Frames as pictures, for people who go on in other programs.
+
+use std::fs;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use png::{BitDepth, ColorType, Encoder, EncodingError, SrgbRenderingIntent};
+
+use super::output::Staged;
+use crate::error::MediaError;
+
+/// Writes one frame, [height, width, 3] bytes, as an 8-bit sRGB PNG. The file appears under its
+/// name when it is whole.
+///
+/// # Errors
+/// [`MediaError::FrameLength`] where `rgb` does not fit the size, [`MediaError::FrameSize`] where a
+/// side is 0, and what [`check_place`](super::check_place) finds, a full disk, or another failure
+/// to write.
+pub fn write_png(
+    path: &Path,
+    width: u32,
+    height: u32,
+    rgb: &[u8],
+    overwrite: bool,
+) -> Result<(), MediaError> {
+    if width == 0 || height == 0 {
+        return Err(MediaError::FrameSize { width, height });
+    }
+    let expected = width as usize * height as usize * 3;
+    if rgb.len() != expected {
+        return Err(MediaError::FrameLength {
+            frame: 0,
+            found: rgb.len(),
+            expected,
+            width,
+            height,
+        });
+    }
+    let mut staged = Staged::create(path, overwrite)?;
+    let failed = |e: EncodingError| match e {
+        EncodingError::IoError(e) => MediaError::writing(path, e),
+        other => MediaError::Container {
+            path: path.to_owned(),
+            problem: other.to_string(),
+        },
+    };
+    let mut out = BufWriter::new(staged.file());
+    let mut encoder = Encoder::new(&mut out, width, height);
+    encoder.set_color(ColorType::Rgb);
+    encoder.set_depth(BitDepth::Eight);
+    encoder.set_source_srgb(SrgbRenderingIntent::Perceptual);
+    let mut writer = encoder.write_header().map_err(failed)?;
+    writer.write_image_data(rgb).map_err(failed)?;
+    writer.finish().map_err(failed)?;
+    out.flush().map_err(|e| MediaError::writing(path, e))?;
+    drop(out);
+    staged.commit()
+}
+
+/// The path of frame number `index` (from 0) in `folder`: `00000.png`, `00001.png`, …
+pub fn frame_path(folder: &Path, index: usize) -> PathBuf {
+    folder.join(format!("{index:05}.png"))
+}
+
+/// Makes `folder` ready for frames: creates it where it is missing, and refuses one that holds a
+/// first frame already unless `overwrite`.
+///
+/// # Errors
+/// As [`check_place`](super::check_place).
+pub fn prepare_frame_folder(folder: &Path, overwrite: bool) -> Result<(), MediaError> {
+    fs::create_dir_all(folder).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists | std::io::ErrorKind::NotADirectory => {
+            MediaError::NotAFolder {
+                path: frame_path(folder, 0),
+                folder: folder.to_owned(),
+            }
+        }
+        _ => MediaError::writing(folder, e),
+    })?;
+    super::check_place(&frame_path(folder, 0), overwrite)
+}

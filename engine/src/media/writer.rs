@@ -1,0 +1,236 @@
+//! Frames in, a finished MP4 out.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::encoder::{DEFAULT_QUALITY, H264Encoder, check_size};
+use super::level::{Level, LevelMeter};
+use super::mux::Muxer;
+use super::output::{Staged, check_output};
+use super::sps::Sps;
+use super::{FrameRate, metadata};
+use crate::error::MediaError;
+
+/// What a video should be like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VideoOptions {
+    /// Width of the frames in pixels, 16 to 3840.
+    pub width: u32,
+    /// Height of the frames in pixels, 16 to 2160 (or 3840 where the width is at most 2160).
+    pub height: u32,
+    /// Frames per second, constant.
+    pub fps: FrameRate,
+    /// 0 (smallest file) to 100 (best picture); [`DEFAULT_QUALITY`] is visually lossless.
+    pub quality: u8,
+    /// Keys and values to keep in the file, in this order; any text without zero characters.
+    pub metadata: Vec<(String, String)>,
+    /// Whether an existing file may be replaced.
+    pub overwrite: bool,
+}
+
+impl VideoOptions {
+    /// Options for frames of this size and rate: default quality, no metadata, no overwriting.
+    pub fn new(width: u32, height: u32, fps: FrameRate) -> Self {
+        Self {
+            width,
+            height,
+            fps,
+            quality: DEFAULT_QUALITY,
+            metadata: Vec::new(),
+            overwrite: false,
+        }
+    }
+}
+
+/// Writes frames to an MP4 as they come: H.264 High, 4:2:0, BT.709, a key frame a second.
+///
+/// Until [`finish`](Self::finish) nothing bears the final name; dropping the writer, or the end of
+/// the process by whatever cause, leaves nothing behind. Memory does not grow with the frames.
+///
+/// ```no_run
+/// use kinora::media::{FrameRate, VideoOptions, VideoWriter};
+///
+/// let options = VideoOptions::new(832, 480, FrameRate::new(16, 1)?);
+/// let mut video = VideoWriter::create("kite.mp4".as_ref(), options)?;
+/// for _ in 0..81 {
+///     video.push(&vec![128; 832 * 480 * 3])?;
+/// }
+/// println!("{}", video.finish()?);
+/// # Ok::<(), kinora::error::MediaError>(())
+/// ```
+pub struct VideoWriter {
+    path: PathBuf,
+    options: VideoOptions,
+    encoder: H264Encoder,
+    /// From the first frame on: both need the stream's parameter sets.
+    stream: Option<(Muxer, LevelMeter)>,
+    frames: u64,
+}
+
+impl VideoWriter {
+    /// Begins a video that will be called `path`. Everything that can be refused is refused here.
+    ///
+    /// # Errors
+    /// What [`check_output`] finds; [`MediaError::FrameSize`], [`MediaError::Quality`] or
+    /// [`MediaError::Metadata`] for options out of range.
+    pub fn create(path: &Path, options: VideoOptions) -> Result<Self, MediaError> {
+        check_size(options.width, options.height)?;
+        metadata::check(&options.metadata)?;
+        check_output(path, options.overwrite)?;
+        let encoder =
+            H264Encoder::new(options.width, options.height, options.fps, options.quality)?;
+        Ok(Self {
+            path: path.to_owned(),
+            options,
+            encoder,
+            stream: None,
+            frames: 0,
+        })
+    }
+
+    /// The size the video will have: the frames' own, each side rounded up to even.
+    pub fn coded_size(&self) -> (u32, u32) {
+        coded_size(&self.options)
+    }
+
+    /// Appends a frame: RGB, 8 bits, [height, width, 3], rows without gaps.
+    ///
+    /// # Errors
+    /// [`MediaError::FrameLength`] for a frame of another size; [`MediaError::Encoder`],
+    /// [`MediaError::DiskFull`] or [`MediaError::Write`] where the work cannot go on.
+    pub fn push(&mut self, rgb: &[u8]) -> Result<(), MediaError> {
+        let unit = self.encoder.encode(rgb)?;
+        if self.stream.is_none() {
+            self.stream = Some(self.begin()?);
+        }
+        if let Some((muxer, meter)) = &mut self.stream {
+            meter.push(unit.bytes.len());
+            muxer.push(unit)?;
+        }
+        self.frames += 1;
+        Ok(())
+    }
+
+    /// Completes the file and gives it its name.
+    ///
+    /// # Errors
+    /// [`MediaError::NoFrames`] where nothing was pushed; [`MediaError::Exists`] where the name was
+    /// taken meanwhile; [`MediaError::DiskFull`] or [`MediaError::Write`]. None leaves a file.
+    pub fn finish(self) -> Result<VideoSummary, MediaError> {
+        let (width, height) = self.coded_size();
+        let Self {
+            path,
+            options,
+            stream,
+            frames,
+            ..
+        } = self;
+        let Some((muxer, meter)) = stream else {
+            return Err(MediaError::NoFrames { path });
+        };
+        let mut staged = Staged::create(&path, options.overwrite)?;
+        let bytes = muxer.finish(&mut staged, meter.level(), &options.metadata)?;
+        staged.sync()?;
+        staged.commit()?;
+        Ok(VideoSummary {
+            path,
+            width,
+            height,
+            asked: (options.width, options.height),
+            frames,
+            fps: options.fps,
+            bytes,
+            level: meter.level(),
+        })
+    }
+
+    fn begin(&self) -> Result<(Muxer, LevelMeter), MediaError> {
+        let sets = self.encoder.parameter_sets();
+        let (Some(sets), Some(sps)) = (sets, sets.and_then(|s| Sps::parse(&s.sps))) else {
+            return Err(MediaError::Encoder {
+                frame: 0,
+                problem: "it gave no parameter sets with the first frame".to_owned(),
+            });
+        };
+        let (width, height) = self.coded_size();
+        let fps = self.options.fps;
+        let muxer = Muxer::new(&self.path, width, height, fps, sets)?;
+        Ok((
+            muxer,
+            LevelMeter::new(width, height, fps, sps.reference_frames),
+        ))
+    }
+}
+
+fn coded_size(options: &VideoOptions) -> (u32, u32) {
+    (
+        options.width.next_multiple_of(2),
+        options.height.next_multiple_of(2),
+    )
+}
+
+/// What was written. Its `Display` is a line for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VideoSummary {
+    /// The finished file.
+    pub path: PathBuf,
+    /// Width of the video in pixels, even.
+    pub width: u32,
+    /// Height of the video in pixels, even.
+    pub height: u32,
+    /// Width and height of the frames that were pushed.
+    pub asked: (u32, u32),
+    /// Number of frames.
+    pub frames: u64,
+    /// Frames per second.
+    pub fps: FrameRate,
+    /// Size of the file in bytes.
+    pub bytes: u64,
+    /// The H.264 level a player needs.
+    pub level: Level,
+}
+
+impl VideoSummary {
+    /// How long the video plays.
+    pub fn duration(&self) -> Duration {
+        self.fps.duration(self.frames)
+    }
+
+    /// A sentence for the user where the video is not exactly as asked: an odd side was made even.
+    pub fn note(&self) -> Option<String> {
+        let (width, height) = self.asked;
+        let repeated = match (self.width != width, self.height != height) {
+            (false, false) => return None,
+            (true, false) => "last column was",
+            (false, true) => "last row was",
+            (true, true) => "last column and row were",
+        };
+        Some(format!(
+            "the video is {}x{}: H.264 stores even sizes, so the {repeated} repeated once ({width}x{height} was asked for)",
+            self.width, self.height
+        ))
+    }
+}
+
+impl fmt::Display for VideoSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            path,
+            width,
+            height,
+            frames,
+            fps,
+            bytes,
+            ..
+        } = self;
+        write!(
+            f,
+            "{}: {width}x{height}, {frames} frame{} at {fps}/s, {:.1} s, {:.1} MB",
+            path.display(),
+            if *frames == 1 { "" } else { "s" },
+            self.duration().as_secs_f64(),
+            *bytes as f64 / 1e6
+        )
+    }
+}

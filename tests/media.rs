@@ -2,6 +2,7 @@
 //!
 //! No device. The checks read the files with Kinora's own reader, with the `mp4` crate, and with
 //! ffprobe and ffmpeg where those are installed.
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail as its tests do")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -180,6 +181,17 @@ fn frames_come_back_in_order_and_close() {
             "frame {t}: {right:.1} dB, its neighbour {wrong:.1} dB"
         );
     }
+}
+
+#[test]
+fn the_same_frames_make_the_same_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b] = ["a.mp4", "b.mp4"].map(|name| {
+        let path = dir.path().join(name);
+        write(&path, VideoOptions::new(208, 120, fps(16, 1)), 20);
+        fs::read(&path).unwrap()
+    });
+    assert!(a == b);
 }
 
 #[test]
@@ -719,7 +731,7 @@ fn damaged_files_give_errors() {
         let frames = decode(&path).and_then(|frames| frames.collect::<Result<Vec<_>, _>>());
         metadata && frames.is_ok()
     };
-    for len in (0..whole.len()).step_by(5) {
+    for len in (0..whole.len()).step_by(29) {
         assert!(
             !read(&whole[..len]),
             "the first {len} bytes of {}",
@@ -728,13 +740,11 @@ fn damaged_files_give_errors() {
     }
     let data = outermost_boxes(&whole)[2].0;
     for at in 0..data {
-        for value in [0, 0x7f, 0xff] {
-            let mut damaged = whole.clone();
-            damaged[at] = value;
-            read(&damaged);
-        }
+        let mut damaged = whole.clone();
+        damaged[at] = if at % 2 == 0 { 0xff } else { !damaged[at] };
+        read(&damaged);
     }
-    for at in (data + 16..whole.len()).step_by(3) {
+    for at in (data + 16..whole.len()).step_by(23) {
         let mut damaged = whole.clone();
         damaged[at] ^= 0x55;
         read(&damaged);

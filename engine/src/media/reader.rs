@@ -3,12 +3,15 @@
 //! Nothing a file says is believed before it is checked against the file's own length, so that a
 //! damaged or hostile one costs an error and no memory.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use openh264::decoder::Decoder;
+use openh264::OpenH264API;
+use openh264::decoder::{DecodedYUV, Decoder, DecoderConfig, Flush};
+use openh264::formats::YUVSource;
 
 use super::boxes::{Mp4Box, outermost, show};
 use super::color::rgb_from_yuv;
@@ -74,13 +77,19 @@ pub fn decode(path: &Path) -> Result<Frames, MediaError> {
             ),
         });
     }
+    // Not flushed before the end: a stream of another encoder may show frames in another order than
+    // it stores them, and the decoder has to hold some back.
+    let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
+    let decoder = Decoder::with_api_config(OpenH264API::from_source(), config);
     let mut frames = Frames {
         path: movie.path,
         file: movie.file,
-        decoder: Decoder::new().map_err(|e| decoder_failed(path, 0, &e))?,
+        decoder: decoder.map_err(|e| decoder_failed(path, 0, &e))?,
         samples: table.samples.into_iter(),
         length_size: table.length_size,
         next: 0,
+        ready: VecDeque::new(),
+        ended: false,
     };
     for set in table.parameter_sets {
         let annex_b = [&[0, 0, 0, 1], set.as_slice()].concat();
@@ -110,40 +119,40 @@ pub struct Frames {
     decoder: Decoder,
     samples: std::vec::IntoIter<Sample>,
     length_size: usize,
+    /// Number of the next sample.
     next: u64,
+    /// Decoded, and not yet handed out.
+    ready: VecDeque<Frame>,
+    ended: bool,
 }
 
 impl Frames {
-    fn decode_next(&mut self, sample: Sample) -> Result<Frame, MediaError> {
-        let Self {
-            path,
-            file,
-            decoder,
-            length_size,
-            next,
-            ..
-        } = self;
+    /// Decodes the next sample, which may make no frame ready, or one.
+    fn decode_next(&mut self, sample: Sample) -> Result<(), MediaError> {
+        let Self { path, file, .. } = self;
+        let number = self.next;
+        self.next += 1;
         let mut bytes = vec![0; sample.size as usize];
         file.seek(SeekFrom::Start(sample.offset))
             .and_then(|_| file.read_exact(&mut bytes))
             .map_err(|e| MediaError::reading(path, e))?;
-        let annex_b = annex_b(&bytes, *length_size).ok_or_else(|| MediaError::Corrupt {
+        let annex_b = annex_b(&bytes, self.length_size).ok_or_else(|| MediaError::Corrupt {
             path: path.clone(),
-            problem: format!("frame {next} has a NAL unit longer than the frame"),
+            problem: format!("frame {number} has a NAL unit longer than the frame"),
         })?;
-        match decoder.decode(&annex_b) {
-            Ok(Some(picture)) => {
-                use openh264::formats::YUVSource;
-                let (width, height) = picture.dimensions();
-                Ok(Frame {
-                    width: width as u32,
-                    height: height as u32,
-                    rgb: rgb_from_yuv(&picture),
-                })
-            }
-            Ok(None) => Err(decoder_failed(path, *next, &"it gave no picture")),
-            Err(e) => Err(decoder_failed(path, *next, &e)),
-        }
+        let picture = self.decoder.decode(&annex_b);
+        let picture = picture.map_err(|e| decoder_failed(path, number, &e))?;
+        self.ready.extend(picture.as_ref().map(frame_of));
+        Ok(())
+    }
+
+    /// Takes what the decoder held back at the end of the stream.
+    fn drain(&mut self) -> Result<(), MediaError> {
+        self.ended = true;
+        let held = self.decoder.flush_remaining();
+        let held = held.map_err(|e| decoder_failed(&self.path, self.next, &e))?;
+        self.ready.extend(held.iter().map(frame_of));
+        Ok(())
     }
 }
 
@@ -151,13 +160,26 @@ impl Iterator for Frames {
     type Item = Result<Frame, MediaError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let sample = self.samples.next()?;
-        let frame = self.decode_next(sample);
-        self.next += 1;
-        if frame.is_err() {
-            self.samples = Vec::new().into_iter();
+        while self.ready.is_empty() && !self.ended {
+            let step = match self.samples.next() {
+                Some(sample) => self.decode_next(sample),
+                None => self.drain(),
+            };
+            if let Err(e) = step {
+                self.ended = true;
+                return Some(Err(e));
+            }
         }
-        Some(frame)
+        self.ready.pop_front().map(Ok)
+    }
+}
+
+fn frame_of(picture: &DecodedYUV<'_>) -> Frame {
+    let (width, height) = picture.dimensions();
+    Frame {
+        width: width as u32,
+        height: height as u32,
+        rgb: rgb_from_yuv(picture),
     }
 }
 

@@ -2,11 +2,15 @@
 
 pub mod error;
 pub mod gpu;
+pub mod media;
+pub mod models;
 pub mod nn;
 pub mod ops;
 pub mod record;
+pub mod sampling;
 pub mod shader;
 pub mod tensor;
+pub mod text_to_video;
 pub mod weights;
 
 pub use error::{Error, Result};

@@ -1,12 +1,20 @@
 //! One public [`Error`]; inside it a typed enum per module.
 
+mod config;
 mod gpu;
+mod media;
 mod record;
+mod request;
+mod sampling;
 mod shader;
 mod weights;
 
+pub use config::ConfigError;
 pub use gpu::GpuError;
+pub use media::MediaError;
 pub use record::RecordError;
+pub use request::RequestError;
+pub use sampling::SamplingError;
 pub use shader::ShaderError;
 pub use weights::WeightsError;
 
@@ -26,6 +34,18 @@ pub enum Error {
     /// Files of weights and latents.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// A model's configuration files.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Schedules, solvers, guidance and noise.
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+    /// Clips and frames on disk.
+    #[error(transparent)]
+    Media(#[from] MediaError),
+    /// What is asked for.
+    #[error(transparent)]
+    Request(#[from] RequestError),
 }
 
 /// The engine's result.

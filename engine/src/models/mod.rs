@@ -1,0 +1,4 @@
+//! Text encoders, transformers and decoders, from the configurations of the diffusers layout.
+
+pub mod config;
+pub mod prompt;

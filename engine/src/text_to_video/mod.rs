@@ -1,0 +1,5 @@
+//! Prompt in, frames out: the facade.
+
+mod request;
+
+pub use request::{Aspect, Note, Request, Settings, Size};

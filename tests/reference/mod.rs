@@ -1,0 +1,5 @@
+//! The naive twin of each kernel: nested loops in f64, obvious by eye.
+
+#![allow(dead_code, reason = "each test program uses its own twins")]
+
+pub mod matmul;

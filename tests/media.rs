@@ -677,6 +677,32 @@ fn the_smallest_and_the_largest_frames_work() {
 }
 
 #[test]
+fn pure_noise_is_coded_too() {
+    // Noise at the finest quality outgrows the encoder's buffers; what a model makes of too few
+    // steps comes close to it.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("noise.mp4");
+    let options = VideoOptions {
+        quality: 100,
+        ..VideoOptions::new(320, 180, fps(4, 1))
+    };
+    let mut video = VideoWriter::create(&path, options).unwrap();
+    let mut state = 1u32;
+    for _ in 0..6 {
+        let noise = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        });
+        video
+            .push(&noise.take(320 * 180 * 3).collect::<Vec<_>>())
+            .unwrap();
+    }
+    assert_eq!(video.finish().unwrap().frames, 6);
+    assert_eq!(frames_of(&path).len(), 6);
+    tool("ffmpeg", &["-v", "warning", "-i"], &path);
+}
+
+#[test]
 fn files_that_are_no_videos_are_told_apart() {
     let dir = tempfile::tempdir().unwrap();
     let refused = |bytes: &[u8]| {

@@ -7,8 +7,8 @@
 
 use openh264::OpenH264API;
 use openh264::encoder::{
-    BitRate, Complexity, Encoder, EncoderConfig, FrameRate as EncoderRate, FrameType,
-    IntraFramePeriod, Profile, QpRange, RateControlMode, UsageType, VuiConfig,
+    BitRate, Complexity, EncodedBitStream, Encoder, EncoderConfig, FrameRate as EncoderRate,
+    FrameType, IntraFramePeriod, Profile, QpRange, RateControlMode, UsageType, VuiConfig,
 };
 
 use super::FrameRate;
@@ -33,6 +33,9 @@ fn quantiser(quality: u8) -> u8 {
     (42.0 - 0.3 * f64::from(quality)).round() as u8
 }
 
+/// H.264's own bound.
+const COARSEST: u8 = 51;
+
 /// openh264's `ENCODER_OPTION_TRACE_LEVEL` and, for it, `WELS_LOG_QUIET` (codec_app_def.h).
 const TRACE_LEVEL: std::os::raw::c_int = 25;
 const QUIET: std::os::raw::c_int = 0;
@@ -55,6 +58,8 @@ pub(super) struct H264Encoder {
     picture: Yuv420,
     width: u32,
     height: u32,
+    fps: FrameRate,
+    qp: u8,
     frame: u64,
     sets: Option<ParameterSets>,
 }
@@ -72,31 +77,13 @@ impl H264Encoder {
             return Err(MediaError::Quality { found: quality });
         }
         let qp = quantiser(quality);
-        let config = EncoderConfig::new()
-            .profile(Profile::High)
-            .vui(VuiConfig::bt709())
-            .usage_type(UsageType::CameraVideoRealTime)
-            .complexity(Complexity::High)
-            .rate_control_mode(RateControlMode::Bitrate)
-            .bitrate(BitRate::from_bps(240_000_000))
-            .qp(QpRange::new(qp, qp))
-            .max_frame_rate(EncoderRate::from_hz(fps.hz().clamp(1.0, 60.0) as f32))
-            .intra_frame_period(IntraFramePeriod::from_num_frames(key_frame_distance(fps)))
-            // Every frame is kept, and key frames stand where seeking expects them, not at cuts.
-            .skip_frames(false)
-            .scene_change_detect(false)
-            .adaptive_quantization(false)
-            .background_detection(false)
-            // One slice a frame leaves nothing to share out.
-            .num_threads(1);
-        let mut encoder = Encoder::with_api_config(OpenH264API::from_source(), config)
-            .map_err(|e| encoder_failed(0, &e))?;
-        silence(&mut encoder);
         Ok(Self {
-            encoder,
+            encoder: open(fps, qp).map_err(|e| encoder_failed(0, &e))?,
             picture: Yuv420::new(width as usize, height as usize),
             width,
             height,
+            fps,
+            qp,
             frame: 0,
             sets: None,
         })
@@ -116,12 +103,44 @@ impl H264Encoder {
             });
         }
         self.picture.fill(rgb, width as usize, height as usize);
-        let frame = self.frame;
-        let stream = self
-            .encoder
-            .encode(&self.picture)
-            .map_err(|e| encoder_failed(frame, &e))?;
-        let key = stream.frame_type() == FrameType::IDR;
+        // A coded frame larger than its raw planes overflows the encoder's buffer and ends it. Only
+        // noise at a fine quantiser is that large; the rest of such a clip is coded more coarsely.
+        let coded = loop {
+            match self.encoder.encode(&self.picture) {
+                Ok(stream) => break Coded::of(&stream),
+                Err(e) if self.qp >= COARSEST => return Err(encoder_failed(self.frame, &e)),
+                Err(_) => self.qp = (self.qp + 6).min(COARSEST),
+            }
+            self.encoder = open(self.fps, self.qp).map_err(|e| encoder_failed(self.frame, &e))?;
+        };
+        if coded.unit.bytes.is_empty() {
+            return Err(encoder_failed(self.frame, &"it dropped the frame"));
+        }
+        // The container holds one pair for the whole track.
+        if let Some(sets) = coded.sets
+            && self.sets.get_or_insert_with(|| sets.clone()) != &sets
+        {
+            let problem = "it changed its parameter sets in the middle of the stream";
+            return Err(encoder_failed(self.frame, &problem));
+        }
+        self.frame += 1;
+        Ok(coded.unit)
+    }
+
+    /// The parameter sets; they come with the first frame.
+    pub(super) fn parameter_sets(&self) -> Option<&ParameterSets> {
+        self.sets.as_ref()
+    }
+}
+
+/// What the encoder made of one frame.
+struct Coded {
+    unit: AccessUnit,
+    sets: Option<ParameterSets>,
+}
+
+impl Coded {
+    fn of(stream: &EncodedBitStream<'_>) -> Self {
         let (mut sps, mut pps, mut bytes) = (None, None, Vec::new());
         for layer in (0..stream.num_layers()).filter_map(|i| stream.layer(i)) {
             for nal in (0..layer.nal_count()).filter_map(|i| layer.nal_unit(i)) {
@@ -137,27 +156,38 @@ impl H264Encoder {
                 }
             }
         }
-        if bytes.is_empty() {
-            return Err(encoder_failed(frame, &"it dropped the frame"));
+        Self {
+            unit: AccessUnit {
+                bytes,
+                key: stream.frame_type() == FrameType::IDR,
+            },
+            sets: sps.zip(pps).map(|(sps, pps)| ParameterSets { sps, pps }),
         }
-        if let (Some(sps), Some(pps)) = (sps, pps) {
-            let sets = ParameterSets { sps, pps };
-            // The container holds one pair for the whole track.
-            if self.sets.get_or_insert_with(|| sets.clone()) != &sets {
-                return Err(encoder_failed(
-                    frame,
-                    &"it changed its parameter sets in the middle of the stream",
-                ));
-            }
-        }
-        self.frame += 1;
-        Ok(AccessUnit { bytes, key })
     }
+}
 
-    /// The parameter sets; they come with the first frame.
-    pub(super) fn parameter_sets(&self) -> Option<&ParameterSets> {
-        self.sets.as_ref()
-    }
+/// A fresh encoder of constant quantiser `qp`; it learns its size from the first frame.
+fn open(fps: FrameRate, qp: u8) -> Result<Encoder, openh264::Error> {
+    let config = EncoderConfig::new()
+        .profile(Profile::High)
+        .vui(VuiConfig::bt709())
+        .usage_type(UsageType::CameraVideoRealTime)
+        .complexity(Complexity::High)
+        .rate_control_mode(RateControlMode::Bitrate)
+        .bitrate(BitRate::from_bps(240_000_000))
+        .qp(QpRange::new(qp, qp))
+        .max_frame_rate(EncoderRate::from_hz(fps.hz().clamp(1.0, 60.0) as f32))
+        .intra_frame_period(IntraFramePeriod::from_num_frames(key_frame_distance(fps)))
+        // Every frame is kept, and key frames stand where seeking expects them, not at cuts.
+        .skip_frames(false)
+        .scene_change_detect(false)
+        .adaptive_quantization(false)
+        .background_detection(false)
+        // One slice a frame leaves nothing to share out.
+        .num_threads(1);
+    let mut encoder = Encoder::with_api_config(OpenH264API::from_source(), config)?;
+    silence(&mut encoder);
+    Ok(encoder)
 }
 
 /// Keeps openh264 from writing to stderr. The crate does so itself, but after the encoder has

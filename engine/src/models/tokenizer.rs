@@ -1,0 +1,116 @@
+//! Text to tokens, by the `tokenizer.json` that the model ships.
+
+use std::fmt;
+
+use tokenizers::Tokenizer as Inner;
+use tokenizers::tokenizer::PostProcessor;
+
+use super::prompt::PROMPT_LIMIT;
+use crate::error::ConfigError;
+
+/// The most tokens of a prompt that a Wan model reads, the closing `</s>` included.
+pub const MAX_TOKENS: usize = 512;
+
+/// A model's tokenizer: for the released models UMT5's Unigram of 256,300 entries, whose
+/// `</s>` (id 1) closes every prompt.
+pub struct Tokenizer {
+    file: String,
+    inner: Inner,
+}
+
+/// A prompt's tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// The ids, `</s>` last.
+    pub ids: Vec<u32>,
+    /// Where the prompt was cut, if it was too long.
+    pub cut: Option<Cut>,
+}
+
+/// Where a prompt that is too long was cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The bytes of the text that were read; what follows was not.
+    pub byte: usize,
+    /// The tokens that the whole prompt would have been, `</s>` included.
+    pub tokens: usize,
+}
+
+impl Tokenizer {
+    /// Reads the `tokenizer.json` in `bytes`; `file` is its name for messages.
+    ///
+    /// # Errors
+    /// [`ConfigError::Tokenizer`] with the library's reason.
+    pub fn from_bytes(file: &str, bytes: &[u8]) -> Result<Self, ConfigError> {
+        let failed = |reason: tokenizers::Error| ConfigError::Tokenizer {
+            file: file.to_owned(),
+            reason: reason.to_string(),
+        };
+        let mut inner = Inner::from_bytes(bytes).map_err(failed)?;
+        // A file may carry a padding or a truncation of its own, which the pipeline overrides.
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(failed)?;
+        Ok(Self {
+            file: file.to_owned(),
+            inner,
+        })
+    }
+
+    /// The number of entries; the ids are smaller.
+    #[must_use]
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// The tokens of `text`, which [`clean`](super::prompt::clean) has been through, at most
+    /// `max_tokens` of them. A longer text keeps its first tokens and the closing `</s>`, as the
+    /// reference's truncation does.
+    ///
+    /// # Errors
+    /// [`ConfigError::Prompt`] for a text beyond [`PROMPT_LIMIT`], [`ConfigError::Tokenizer`] for
+    /// what the library cannot encode.
+    pub fn encode(&self, text: &str, max_tokens: usize) -> Result<Tokens, ConfigError> {
+        if text.len() > PROMPT_LIMIT {
+            return Err(ConfigError::Prompt {
+                len: text.len(),
+                limit: PROMPT_LIMIT,
+            });
+        }
+        let failed = |reason: tokenizers::Error| ConfigError::Tokenizer {
+            file: self.file.clone(),
+            reason: reason.to_string(),
+        };
+        let mut encoding = self.inner.encode(text, false).map_err(failed)?;
+        // The post-processor's own tokens: `</s>`.
+        let closing = self
+            .inner
+            .get_post_processor()
+            .map_or(0, |post| post.added_tokens(false));
+        let room = max_tokens.saturating_sub(closing);
+        let cut = (encoding.len() > room).then(|| Cut {
+            byte: match room.checked_sub(1) {
+                None => 0,
+                Some(last) => encoding.get_offsets().get(last).map_or(0, |&(_, end)| end),
+            },
+            tokens: encoding.len() + closing,
+        });
+        encoding.truncate(room, 0, tokenizers::TruncationDirection::Right);
+        let encoding = self
+            .inner
+            .post_process(encoding, None, true)
+            .map_err(failed)?;
+        Ok(Tokens {
+            ids: encoding.get_ids().to_vec(),
+            cut,
+        })
+    }
+}
+
+impl fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokenizer")
+            .field("file", &self.file)
+            .field("vocab_size", &self.vocab_size())
+            .finish_non_exhaustive()
+    }
+}

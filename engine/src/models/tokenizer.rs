@@ -28,7 +28,7 @@ pub struct Tokens {
 }
 
 /// Where a prompt that is too long was cut.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// The bytes of the text that were read; what follows was not.
     pub byte: usize,

@@ -168,6 +168,11 @@ impl DispatchBuilder<'_, '_> {
         self.bind(index, tensor, Access::ReadWrite, None)
     }
 
+    /// Binds bytes of a tensor that are read and written in place.
+    pub fn update_window(self, index: u32, tensor: &Tensor, window: Range<u64>) -> Self {
+        self.bind(index, tensor, Access::ReadWrite, Some(window))
+    }
+
     /// The kernel's `Params`.
     pub fn params(mut self, params: &impl bytemuck::Pod) -> Self {
         self.dispatch.params = bytemuck::bytes_of(params).to_vec();

@@ -12,7 +12,20 @@ macro_rules! files {
 
 /// Every file of `shaders/`; a test compares this list with the folder.
 const FILES: &[(&str, &str)] = files![
+    "attention",
+    "layer_norm",
     "matmul",
+    "modulation",
+    "patchify",
+    "rms_norm",
+    "rope",
+    "silu",
+    "solver",
+    "unpatchify",
+    "affine",
+    "affine/modulation",
+    "bias",
+    "bias/table",
     "tile",
     "weight",
     "weight/f16",
@@ -26,6 +39,7 @@ const FILES: &[(&str, &str)] = files![
     "epilogue/gelu_mul",
     "epilogue/residual",
     "common/gelu",
+    "common/row_sum",
     "common/silu",
 ];
 

@@ -13,11 +13,14 @@ pub enum Slot {
     Activation,
     /// How a score is biased: `score_bias(head, query, key) -> f32`.
     Bias,
+    /// What follows a normalisation: `affine(row, col4, value) -> vec4<f32>`.
+    Affine,
 }
 
 impl Slot {
     /// All slots.
-    pub const ALL: [Self; 4] = [Self::Weight, Self::Epilogue, Self::Activation, Self::Bias];
+    pub const ALL: [Self; 5] =
+        [Self::Weight, Self::Epilogue, Self::Activation, Self::Bias, Self::Affine];
 
     /// The module's name in `import package::NAME::{…}` and the folder of its alternatives.
     pub const fn name(self) -> &'static str {
@@ -26,6 +29,7 @@ impl Slot {
             Self::Epilogue => "epilogue",
             Self::Activation => "activation",
             Self::Bias => "bias",
+            Self::Affine => "affine",
         }
     }
 }

@@ -1,0 +1,214 @@
+//! Attention: every query's mean of the values, weighted by how well the keys match.
+
+use super::matmul::{lanes, rows_per_dispatch};
+use super::params::params;
+use crate::error::RecordError;
+use crate::record::{Caps, DeviceClass, Recorder, Tensor};
+use crate::shader::{Slot, Variant};
+use crate::tensor::DType;
+
+params! {
+    /// Params of `attention.wgsl`.
+    AttentionParams for "attention" {
+        queries: u32,
+        query_base: u32,
+        keys: u32,
+        head_base: u32,
+        heads: u32,
+        depth4: u32,
+        q_first4: u32,
+        k_first4: u32,
+        v_first4: u32,
+        q_stride4: u32,
+        k_stride4: u32,
+        v_stride4: u32,
+        scale: f32,
+    }
+}
+
+/// Keys that a kernel scores before it rescales its sums.
+const TILE_KEYS: u32 = 8;
+
+/// Groups of four value columns that an invocation may hold, ascending.
+const TILE_VALUES: [u32; 4] = [4, 8, 16, 32];
+
+/// Heads side by side in the rows of a tensor: columns `first .. first + heads * size`.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads<'t> {
+    /// [rows, columns] f32
+    pub tensor: &'t Tensor,
+    /// The first column, a multiple of 4.
+    pub first: usize,
+}
+
+impl<'t> From<&'t Tensor> for Heads<'t> {
+    fn from(tensor: &'t Tensor) -> Self {
+        Self { tensor, first: 0 }
+    }
+}
+
+/// What is added to the scaled scores.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Bias<'t> {
+    /// Nothing.
+    #[default]
+    None,
+    /// `table[bucket[key - query + L - 1], head]`: as many queries as keys.
+    Table {
+        /// [buckets, H] f32
+        table: &'t Tensor,
+        /// [2 L - 1] u32, each less than the number of buckets
+        bucket: &'t Tensor,
+    },
+}
+
+impl Bias<'_> {
+    fn module(&self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Table { .. } => Some("table"),
+        }
+    }
+}
+
+/// The heads of an attention and how their scores are scaled.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionShape {
+    /// H
+    pub heads: usize,
+    /// D, a multiple of 4
+    pub head_size: usize,
+    /// Factor of `q k^T`; `1 / sqrt(D)` in most models, 1 in T5's.
+    pub scale: f32,
+}
+
+/// Value columns of an invocation, in groups of four: the whole head where the registers hold it,
+/// since every further slice scores the keys again. Discrete GPUs have 255 registers an
+/// invocation and a processor spills to its first cache; others are given half of that.
+fn tile_values(caps: &Caps, depth4: usize) -> u32 {
+    let most = match caps.class {
+        DeviceClass::Discrete | DeviceClass::Software => 32,
+        DeviceClass::Integrated | DeviceClass::Other => 16,
+    };
+    let fits = TILE_VALUES.into_iter().find(|&tile| tile as usize >= depth4);
+    fits.unwrap_or(most).min(most)
+}
+
+fn variant(caps: &Caps, tile_values: u32, bias: Option<&'static str>) -> Variant {
+    let variant = Variant::new("attention")
+        .tile("TILE_KEYS", TILE_KEYS)
+        .tile("TILE_VALUES", tile_values)
+        .set("LANES", lanes(caps));
+    match bias {
+        Some(module) => variant.slot(Slot::Bias, module),
+        None => variant,
+    }
+}
+
+pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
+    let biases = [None, Some("table")];
+    let tiles = TILE_VALUES.into_iter().filter(|&tile| tile <= tile_values(caps, usize::MAX));
+    tiles.flat_map(|tile| biases.map(|bias| variant(caps, tile, bias))).collect()
+}
+
+/// `softmax(scale q k^T + bias) v`, head by head.
+///
+/// | tensor | shape | dtype |
+/// |---|---|---|
+/// | q | [Lq, ..], H D columns of it | f32, D a multiple of 4 |
+/// | k, v | [Lk, ..], H D columns of each | f32 |
+/// | result | [Lq, H D] | f32 |
+///
+/// The scores are never stored: memory does not grow with Lq Lk. Queries and heads are split over
+/// dispatches where one would run too long or a window would exceed the device's binding limit;
+/// the order of every sum over the keys stays the same.
+///
+/// # Errors
+/// Shapes that do not match; keys or values larger than one binding.
+pub fn attention(
+    rec: &mut Recorder<'_>,
+    q: Heads<'_>,
+    k: Heads<'_>,
+    v: Heads<'_>,
+    shape: AttentionShape,
+    bias: Bias<'_>,
+) -> Result<Tensor, RecordError> {
+    const OP: &str = "attention";
+    let AttentionShape { heads, head_size, scale } = shape;
+    if head_size == 0 || head_size % 4 != 0 {
+        let expected = "a multiple of 4";
+        return Err(RecordError::Size { op: OP, name: "head size", found: head_size, expected });
+    }
+    let width = heads * head_size;
+    let [queries, keys] = [q.tensor.shape.rows(), k.tensor.shape.rows()];
+    for (name, part, rows) in [("q", q, queries), ("k", k, keys), ("v", v, keys)] {
+        let columns = part.tensor.shape.last_dim();
+        let aligned = part.first % 4 == 0 && columns % 4 == 0;
+        let inside = part.first + width <= columns && part.tensor.shape.rows() == rows;
+        if !aligned || !inside || part.tensor.dtype != DType::F32 {
+            let expected = format!("f32 [{rows}, {}] or wider, in steps of 4", part.first + width);
+            return Err(RecordError::Shape { op: OP, name, found: part.tensor.shape, expected });
+        }
+    }
+    if keys == 0 {
+        return Err(RecordError::Size { op: OP, name: "Lk", found: 0, expected: "at least one key" });
+    }
+    if let Bias::Table { table, bucket } = bias {
+        if table.shape.last_dim() != heads {
+            let expected = format!("[_, {heads}]");
+            return Err(RecordError::Shape { op: OP, name: "bias table", found: table.shape, expected });
+        }
+        if queries != keys || bucket.shape.count() != 2 * keys - 1 || bucket.dtype != DType::U32 {
+            let expected = format!("u32 [{}] for {queries} queries and {keys} keys", 2 * keys - 1);
+            return Err(RecordError::Shape { op: OP, name: "buckets", found: bucket.shape, expected });
+        }
+    }
+    let out = rec.intermediate(OP, [queries, width], DType::F32);
+    let caps = rec.caps();
+    let depth4 = head_size / 4;
+    let tile = tile_values(caps, depth4);
+    let slices = depth4.div_ceil(tile as usize);
+    let variant = variant(caps, tile, bias.module());
+    // Every slice scores the keys again.
+    let flops_a_query = 2 * (keys * head_size * (slices + 1)) as u64;
+    let widest = width.max(q.tensor.shape.last_dim());
+    let chunk = rows_per_dispatch(caps, queries, widest, flops_a_query);
+    let by_time = caps.dispatch_flops() / (flops_a_query * chunk.min(queries).max(1) as u64).max(1);
+    let heads_a_dispatch = (by_time as usize).clamp(1, heads.max(1));
+    let lanes = lanes(caps) as usize;
+    for first in (0..queries).step_by(chunk) {
+        let count = chunk.min(queries - first);
+        let window = |columns: usize| (first * columns * 4) as u64..((first + count) * columns * 4) as u64;
+        for head_base in (0..heads).step_by(heads_a_dispatch) {
+            let some = heads_a_dispatch.min(heads - head_base);
+            let builder = rec
+                .dispatch(OP, variant.clone())
+                .read_window(1, q.tensor, window(q.tensor.shape.last_dim()))
+                .read(2, k.tensor)
+                .read(3, v.tensor)
+                .write_window(4, &out, window(width))
+                .params(&AttentionParams {
+                    queries: count as u32,
+                    query_base: first as u32,
+                    keys: keys as u32,
+                    head_base: head_base as u32,
+                    heads: heads as u32,
+                    depth4: depth4 as u32,
+                    q_first4: (q.first / 4) as u32,
+                    k_first4: (k.first / 4) as u32,
+                    v_first4: (v.first / 4) as u32,
+                    q_stride4: (q.tensor.shape.last_dim() / 4) as u32,
+                    k_stride4: (k.tensor.shape.last_dim() / 4) as u32,
+                    v_stride4: (v.tensor.shape.last_dim() / 4) as u32,
+                    scale,
+                })
+                .flops(flops_a_query * (count * some) as u64);
+            let builder = match bias {
+                Bias::None => builder,
+                Bias::Table { table, bucket } => builder.read(8, table).read(9, bucket),
+            };
+            builder.launch([count.div_ceil(lanes), some, slices])?;
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,184 @@
+//! Normalisations over the rows of a tensor.
+
+use super::matmul::{lanes, rows_per_dispatch};
+use super::params::params;
+use crate::error::RecordError;
+use crate::record::{Caps, DispatchBuilder, Recorder, Tensor};
+use crate::shader::{Slot, Variant};
+use crate::tensor::DType;
+
+params! {
+    /// Params of `layer_norm.wgsl`.
+    LayerNormParams for "layer_norm" {
+        rows: u32,
+        cols4: u32,
+        eps: f32,
+    }
+}
+
+params! {
+    /// Params of `rms_norm.wgsl`.
+    RmsNormParams for "rms_norm" {
+        rows: u32,
+        cols4: u32,
+        eps: f32,
+    }
+}
+
+/// What follows a layer norm.
+#[derive(Clone, Copy, Debug)]
+pub enum Affine<'t> {
+    /// `gain[C] n + shift[C]`
+    Gain {
+        /// [C] f32
+        gain: &'t Tensor,
+        /// [C] f32
+        shift: &'t Tensor,
+    },
+    /// `(1 + scale[index[M], C]) n + shift[index[M], C]`
+    Modulation {
+        /// [D, C] f32: one row a distinct timestep
+        scale: &'t Tensor,
+        /// [D, C] f32
+        shift: &'t Tensor,
+        /// [M] u32: which row a token takes
+        index: &'t Tensor,
+    },
+}
+
+impl Affine<'_> {
+    fn module(&self) -> Option<&'static str> {
+        match self {
+            Self::Gain { .. } => None,
+            Self::Modulation { .. } => Some("modulation"),
+        }
+    }
+
+    fn check(&self, op: &'static str, rows: usize, cols: usize) -> Result<(), RecordError> {
+        let must = |name, tensor: &Tensor, good: bool, expected: String| {
+            if good { Ok(()) } else { Err(RecordError::Shape { op, name, found: tensor.shape, expected }) }
+        };
+        match self {
+            Self::Gain { gain, shift } => {
+                must("gain", gain, gain.shape.count() == cols, format!("[{cols}]"))?;
+                must("shift", shift, shift.shape.count() == cols, format!("[{cols}]"))
+            }
+            Self::Modulation { scale, shift, index } => {
+                must("scale", scale, scale.shape.last_dim() == cols, format!("[_, {cols}]"))?;
+                let same = shift.shape.last_dim() == cols && shift.shape.rows() == scale.shape.rows();
+                must("shift", shift, same, format!("as scale {}", scale.shape))?;
+                let good = index.shape.count() == rows && index.dtype == DType::U32;
+                must("index", index, good, format!("u32 [{rows}]"))
+            }
+        }
+    }
+
+    fn bind<'r, 'a>(&self, builder: DispatchBuilder<'r, 'a>, first: usize, rows: usize) -> DispatchBuilder<'r, 'a> {
+        match self {
+            Self::Gain { gain, shift } => builder.read(3, gain).read(4, shift),
+            Self::Modulation { scale, shift, index } => builder
+                .read(3, scale)
+                .read(4, shift)
+                .read_window(5, index, first as u64 * 4..(first + rows) as u64 * 4),
+        }
+    }
+}
+
+fn layer_variant(caps: &Caps, affine: Option<&'static str>) -> Variant {
+    let variant = Variant::new("layer_norm").set("LANES", lanes(caps));
+    match affine {
+        Some(module) => variant.slot(Slot::Affine, module),
+        None => variant,
+    }
+}
+
+fn rms_variant(caps: &Caps) -> Variant {
+    Variant::new("rms_norm").set("LANES", lanes(caps))
+}
+
+pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
+    vec![layer_variant(caps, None), layer_variant(caps, Some("modulation")), rms_variant(caps)]
+}
+
+/// Rows and columns of what is normalised.
+fn checked(op: &'static str, x: &Tensor) -> Result<[usize; 2], RecordError> {
+    let [rows, cols] = [x.shape.rows(), x.shape.last_dim()];
+    if x.dtype != DType::F32 {
+        let expected = "f32".to_owned();
+        return Err(RecordError::Shape { op, name: "x", found: x.shape, expected });
+    }
+    if cols == 0 || cols % 4 != 0 {
+        return Err(RecordError::Size { op, name: "C", found: cols, expected: "a multiple of 4" });
+    }
+    Ok([rows, cols])
+}
+
+/// `affine((x - mean) / sqrt(variance + eps))` over each row, with the population's variance.
+///
+/// | tensor | shape | dtype |
+/// |---|---|---|
+/// | x | [.., C] | f32, C a multiple of 4 |
+/// | result | [M, C] | f32 |
+///
+/// # Errors
+/// Shapes that do not match.
+pub fn layer_norm(
+    rec: &mut Recorder<'_>,
+    x: &Tensor,
+    eps: f32,
+    affine: Affine<'_>,
+) -> Result<Tensor, RecordError> {
+    const OP: &str = "layer_norm";
+    let [rows, cols] = checked(OP, x)?;
+    affine.check(OP, rows, cols)?;
+    let y = rec.intermediate(OP, [rows, cols], DType::F32);
+    let variant = layer_variant(rec.caps(), affine.module());
+    let chunk = rows_per_dispatch(rec.caps(), rows, cols, 8 * cols as u64);
+    for first in (0..rows).step_by(chunk) {
+        let count = chunk.min(rows - first);
+        let window = (first * cols * 4) as u64..((first + count) * cols * 4) as u64;
+        let builder = rec
+            .dispatch(OP, variant.clone())
+            .read_window(1, x, window.clone())
+            .write_window(2, &y, window)
+            .params(&LayerNormParams { rows: count as u32, cols4: (cols / 4) as u32, eps })
+            .flops(8 * (count * cols) as u64);
+        affine.bind(builder, first, count).launch_folded(count)?;
+    }
+    Ok(y)
+}
+
+/// `gain x / sqrt(mean(x^2) + eps)` over each row: T5's layer norm, and Wan's norm of q and k
+/// across heads.
+///
+/// | tensor | shape | dtype |
+/// |---|---|---|
+/// | x | [.., C] | f32, C a multiple of 4 |
+/// | gain | [C] | f32 |
+/// | result | [M, C] | f32 |
+///
+/// # Errors
+/// Shapes that do not match.
+pub fn rms_norm(rec: &mut Recorder<'_>, x: &Tensor, gain: &Tensor, eps: f32) -> Result<Tensor, RecordError> {
+    const OP: &str = "rms_norm";
+    let [rows, cols] = checked(OP, x)?;
+    if gain.shape.count() != cols {
+        let expected = format!("[{cols}] to match x {}", x.shape);
+        return Err(RecordError::Shape { op: OP, name: "gain", found: gain.shape, expected });
+    }
+    let y = rec.intermediate(OP, [rows, cols], DType::F32);
+    let variant = rms_variant(rec.caps());
+    let chunk = rows_per_dispatch(rec.caps(), rows, cols, 4 * cols as u64);
+    for first in (0..rows).step_by(chunk) {
+        let count = chunk.min(rows - first);
+        let window = (first * cols * 4) as u64..((first + count) * cols * 4) as u64;
+        rec.dispatch(OP, variant.clone())
+            .read_window(1, x, window.clone())
+            .write_window(2, &y, window)
+            .read(3, gain)
+            .params(&RmsNormParams { rows: count as u32, cols4: (cols / 4) as u32, eps })
+            .flops(4 * (count * cols) as u64)
+            .launch_folded(count)?;
+    }
+    Ok(y)
+}

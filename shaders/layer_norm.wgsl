@@ -1,0 +1,54 @@
+// y = affine((x - mean(x)) / sqrt(var(x) + eps)), over each row; var is the population's
+//
+//   x [M, C] f32      y [M, C] f32      C a multiple of 4
+//
+// One workgroup computes one row: its invocations take columns in turn, so that they read one
+// contiguous piece, and add their parts in the order of the lanes. The mean is taken before the
+// variance: x^2 - mean^2 would cancel.
+//
+//   workgroup: LANES; grid: rows folded over x and y
+
+import package::common::row_sum::{row_sum, LANES};
+import package::affine::{affine, affine_cols4};
+
+struct Params {
+    rows: u32, // M of this dispatch
+    cols4: u32, // C / 4
+    eps: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>; // [M, C/4]
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>; // [M, C/4]
+
+@compute @workgroup_size(LANES)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let row = group.x + group.y * grid.x;
+    if row >= params.rows {
+        return;
+    }
+    affine_cols4 = params.cols4;
+    let start = row * params.cols4;
+    let count = f32(params.cols4 * 4u);
+
+    var part = vec4<f32>(0.0);
+    for (var c = lane; c < params.cols4; c += LANES) {
+        part += x[start + c];
+    }
+    let mean = row_sum(lane, part.x + part.y + part.z + part.w) / count;
+
+    var squares = 0.0;
+    for (var c = lane; c < params.cols4; c += LANES) {
+        let centred = x[start + c] - mean;
+        squares += dot(centred, centred);
+    }
+    let scale = 1.0 / sqrt(row_sum(lane, squares) / count + params.eps);
+
+    for (var c = lane; c < params.cols4; c += LANES) {
+        y[start + c] = affine(row, c, (x[start + c] - mean) * scale);
+    }
+}

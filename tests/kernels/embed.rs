@@ -1,0 +1,130 @@
+//! Rotary embedding, timesteps, modulation and patches.
+
+use kinora::ops::embed::{modulation, silu, timestep_sinusoids};
+use kinora::ops::patch::{patchify, unpatchify};
+use kinora::ops::rope::{RopeGrid, rope};
+use kinora::tensor::DType;
+use libtest_mimic::{Failed, Trial};
+
+use crate::harness::compare::{ELEMENTWISE, Tolerance, close};
+use crate::harness::data::values;
+use crate::harness::{Input, Run, device_test};
+use crate::reference::{matmul, patch as patch_twin, rope as rope_twin};
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for (tokens, heads, d) in [
+        ([1, 1, 1], 1, 8),
+        ([3, 1, 2], 2, 12),
+        ([2, 3, 5], 3, 16),
+        ([5, 4, 3], 1, 20),
+        ([1, 7, 11], 2, 128),
+        ([17, 3, 2], 2, 44),
+    ] {
+        let [t, h, w] = tokens;
+        let name = format!("rope/{t}x{h}x{w}/{heads}x{d}");
+        trials.push(device_test(name, move |gpu| turned(gpu, tokens, heads, d)));
+    }
+    for (latents, patch) in [
+        ([1, 1, 2, 2], [2, 2]),
+        ([5, 3, 4, 6], [2, 2]),
+        ([16, 2, 10, 14], [2, 2]),
+        ([3, 1, 6, 8], [3, 4]),
+        ([7, 13, 3, 5], [1, 1]),
+    ] {
+        let [c, t, h, w] = latents;
+        let name = format!("patchify/{c}x{t}x{h}x{w}/{}x{}", patch[0], patch[1]);
+        trials.push(device_test(name, move |gpu| patches(gpu, latents, patch)));
+    }
+    for (distinct, cols) in [(1, 1), (1, 64), (3, 65), (5, 131)] {
+        let name = format!("modulation/{distinct}x{cols}");
+        trials.push(device_test(name, move |gpu| modulated(gpu, distinct, cols)));
+    }
+    for count in [1, 63, 64, 65, 1009] {
+        trials.push(device_test(format!("silu/{count}"), move |gpu| activated(gpu, count)));
+    }
+    trials.push(Trial::test("timestep_sinusoids", sinusoids));
+    trials
+}
+
+fn turned(gpu: &kinora::gpu::Gpu, tokens: [usize; 3], heads: usize, d: usize) -> Result<(), Failed> {
+    let rows: usize = tokens.iter().product();
+    let x = values(1, rows * heads * d);
+    let grid = RopeGrid::wan(d, tokens);
+    let table = grid.table(10_000.0);
+    let found = Run::new(gpu)
+        .input("x", Input::F32(&x))
+        .input("table", Input::F32(&table))
+        .record(|rec, _| {
+            let x = rec.input("x", [rows, heads * d], DType::F32)?;
+            let table = rec.input("table", [grid.positions(), d / 2, 2], DType::F32)?;
+            rope(rec, &x, &table, &grid)?;
+            Ok(vec![x])
+        })?;
+    let side = 2 * (d / 6);
+    let pairs = [(d - 2 * side) / 2, side / 2, side / 2];
+    close("x", &found[0], &rope_twin::rope(&x, tokens, heads, pairs, 10_000.0), ELEMENTWISE)
+}
+
+fn patches(gpu: &kinora::gpu::Gpu, latents: [usize; 4], patch: [usize; 2]) -> Result<(), Failed> {
+    let exact = Tolerance { nmse: 0.0, max: 0.0 };
+    let x = values(2, latents.iter().product());
+    let [c, t, h, w] = latents;
+    let tokens = t * (h / patch[0]) * (w / patch[1]);
+    let cols = c * patch[0] * patch[1];
+    let found = Run::new(gpu).input("x", Input::F32(&x)).record(|rec, _| {
+        let x = rec.input("x", latents, DType::F32)?;
+        let rows = rec.input("x as rows", [tokens, cols], DType::F32)?;
+        rec.copy((&x, 0), (&rows, 0), x.bytes());
+        let back = rec.intermediate("latents", latents, DType::F32);
+        unpatchify(rec, &rows, patch, &back)?;
+        Ok(vec![patchify(rec, &x, patch)?, back])
+    })?;
+    close("patchify", &found[0], &patch_twin::patchify(&x, latents, patch), exact)?;
+    close("unpatchify", &found[1], &patch_twin::unpatchify(&x, latents, patch), exact)
+}
+
+fn modulated(gpu: &kinora::gpu::Gpu, distinct: usize, cols: usize) -> Result<(), Failed> {
+    let (table, temb) = (values(3, 6 * cols), values(4, distinct * 6 * cols));
+    let found = Run::new(gpu)
+        .weights(&[("table", &[1, 6, cols], DType::F32, &table)])
+        .input("temb", Input::F32(&temb))
+        .record(|rec, source| {
+            let table = source.vector(rec, "table", [1, 6, cols])?;
+            let temb = rec.input("temb", [distinct, 6 * cols], DType::F32)?;
+            Ok(vec![modulation(rec, &table, 4, &temb, 4 * cols)?])
+        })?;
+    let expected: Vec<f64> = (0..distinct * cols)
+        .map(|at| {
+            let (d, c) = (at / cols, at % cols);
+            f64::from(table[4 * cols + c]) + f64::from(temb[(d * 6 + 4) * cols + c])
+        })
+        .collect();
+    close("y", &found[0], &expected, ELEMENTWISE)
+}
+
+fn activated(gpu: &kinora::gpu::Gpu, count: usize) -> Result<(), Failed> {
+    let mut x: Vec<f32> = values(5, count).iter().map(|v| v * 8.0).collect();
+    // Where exp would overflow.
+    x[0] = -1000.0;
+    x[count / 2] = 1000.0;
+    let found = Run::new(gpu).input("x", Input::F32(&x)).record(|rec, _| {
+        let x = rec.input("x", [count], DType::F32)?;
+        Ok(vec![silu(rec, &x)?])
+    })?;
+    let expected: Vec<f64> = x.iter().map(|&v| matmul::silu(f64::from(v))).collect();
+    close("y", &found[0], &expected, ELEMENTWISE)
+}
+
+/// Against exact arithmetic: no further off than f32 angles are.
+fn sinusoids() -> Result<(), Failed> {
+    let timesteps = [0.0, 1.0, 637.0, 999.0];
+    let found = timestep_sinusoids(&timesteps, 256);
+    let angle = |t: f32, i: usize| f64::from(t) / 10_000f64.powf(i as f64 / 128.0);
+    let mut expected = Vec::new();
+    for t in timesteps {
+        expected.extend((0..128).map(|i| angle(t, i).cos()));
+        expected.extend((0..128).map(|i| angle(t, i).sin()));
+    }
+    close("sinusoids", &found, &expected, Tolerance { nmse: 1e-8, max: 1e-4 })
+}

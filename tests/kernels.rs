@@ -1,13 +1,27 @@
 //! Every kernel against its naive f64 twin, at awkward sizes, on the device at hand.
 
+#![allow(unreachable_pub, reason = "the modules of a test program are its own")]
+
 mod harness;
 mod reference;
 
+#[path = "kernels/attention.rs"]
+mod attention;
+#[path = "kernels/embed.rs"]
+mod embed;
 #[path = "kernels/matmul.rs"]
 mod matmul;
+#[path = "kernels/norm.rs"]
+mod norm;
+#[path = "kernels/solver.rs"]
+mod solver;
 
 fn main() {
     let mut trials = Vec::new();
+    trials.extend(attention::trials());
+    trials.extend(embed::trials());
     trials.extend(matmul::trials());
+    trials.extend(norm::trials());
+    trials.extend(solver::trials());
     harness::run(trials);
 }

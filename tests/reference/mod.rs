@@ -2,4 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses its own twins")]
 
+pub mod attention;
 pub mod matmul;
+pub mod norm;
+pub mod patch;
+pub mod rope;

@@ -19,6 +19,8 @@ mod folder;
 mod model;
 mod pipeline;
 mod released;
+#[cfg(test)]
+mod tests;
 mod text_encoder;
 mod transformer;
 mod vae;

@@ -1,4 +1,5 @@
 //! Checkpoints and latents: what is read, and the one sentence that a broken file gets.
+#![expect(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -115,17 +115,15 @@ pub enum WeightsError {
     },
     /// A tensor whose bytes are not as many as its shape and type need.
     #[error(
-        "{file}: tensor {tensor} of shape {shape:?} and type {dtype} needs {expected} bytes, but its offsets {start}..{end} do not span as many: the file is corrupt"
+        "{file}: tensor {tensor} of {form} needs {expected} bytes, but its offsets {start}..{end} do not span as many: the file is corrupt"
     )]
     Size {
         /// The file.
         file: String,
         /// The tensor's name.
         tensor: String,
-        /// Its element type, as the header writes it.
-        dtype: String,
-        /// Its shape.
-        shape: Vec<usize>,
+        /// Its shape and type, as `shape [3, 5] and type F16`.
+        form: String,
         /// The bytes that shape and type need.
         expected: u64,
         /// Where the header says that the tensor begins.
@@ -243,9 +241,9 @@ pub enum WeightsError {
         /// The tensor's name.
         tensor: String,
         /// The shape in the file.
-        found: Vec<usize>,
+        found: Box<[usize]>,
         /// The shape that the model must have.
-        expected: Vec<usize>,
+        expected: Box<[usize]>,
     },
     /// A tensor in a format that Kinora does not compute with.
     #[error(

@@ -118,8 +118,8 @@ impl Checkpoint {
                 part: self.part.clone(),
                 file: self.file_of(tensor),
                 tensor: shown(name),
-                found: entry.shape.clone(),
-                expected: expected.to_vec(),
+                found: entry.shape.as_slice().into(),
+                expected: expected.into(),
             });
         }
         self.view(tensor)

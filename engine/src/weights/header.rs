@@ -165,8 +165,7 @@ fn check_size(file: &str, name: &str, tensor: &RawTensor) -> Result<(), WeightsE
         return Err(WeightsError::Size {
             file: file.to_owned(),
             tensor: shown(name),
-            dtype: tensor.dtype.to_string(),
-            shape: shape.clone(),
+            form: format!("shape {shape:?} and type {}", tensor.dtype),
             expected,
             start,
             end,

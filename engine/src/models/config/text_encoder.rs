@@ -63,7 +63,7 @@ impl TextEncoderConfig {
             layer_norm_epsilon: fields.real("layer_norm_epsilon", 1e-6, 0.0..=1.0)?,
         };
         let buckets = config.relative_attention_num_buckets;
-        if buckets % 4 != 0 {
+        if !buckets.is_multiple_of(4) {
             // Half for each direction, and half of those for exact distances.
             return Err(fields.wrong("relative_attention_num_buckets", "a multiple of 4"));
         }

@@ -29,9 +29,9 @@ pub struct VaeConfig {
     /// Whether the encoder halves time at each step between levels (the reference's spelling);
     /// the decoder doubles it in the reverse order.
     pub temperal_downsample: Vec<bool>,
-    /// Mean of each latent channel, [`z_dim`].
+    /// Mean of each latent channel, `z_dim` of them.
     pub latents_mean: Vec<f64>,
-    /// Standard deviation of each latent channel, [`z_dim`].
+    /// Standard deviation of each latent channel, `z_dim` of them.
     pub latents_std: Vec<f64>,
     /// Whether each level has a shortcut around it (Wan 2.2).
     pub is_residual: bool,

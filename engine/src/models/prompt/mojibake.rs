@@ -114,11 +114,11 @@ fn restore_a_grave(bytes: &[u8]) -> Vec<u8> {
     while let Some((&byte, after)) = rest.split_first() {
         out.push(byte);
         rest = after;
-        if let (0xc3, [b' ', after @ ..]) = (byte, rest) {
-            if !CONTRACTIONS.iter().any(|word| after.starts_with(word)) {
-                out.extend([0xa0, b' ']);
-                rest = after;
-            }
+        if let (0xc3, [b' ', after @ ..]) = (byte, rest)
+            && !CONTRACTIONS.iter().any(|word| after.starts_with(word))
+        {
+            out.extend([0xa0, b' ']);
+            rest = after;
         }
     }
     out

@@ -30,11 +30,12 @@ from torch import nn
 import world
 
 CONFIG = dict(
-    base_dim=16, z_dim=24, dim_mult=[1, 2, 4, 4], num_res_blocks=1, attn_scales=[],
+    base_dim=16, z_dim=20, dim_mult=[1, 1, 2, 2], num_res_blocks=1, attn_scales=[],
     temperal_downsample=[False, True, True], dropout=0.0, is_residual=True, patch_size=2,
     in_channels=12, out_channels=12, scale_factor_temporal=4, scale_factor_spatial=16,
-    latents_mean=[0.0] * 24, latents_std=[1.0] * 24,
+    latents_mean=[0.0] * 20, latents_std=[1.0] * 20,
 )
+RGB_SCALE = 0.5  # of colours in [-1, 1], about their standard deviation
 BLOCK = 16  # pixels a latent covers in each direction; in time it is 4
 
 
@@ -56,46 +57,43 @@ def new_decoder() -> AutoencoderKLWan:
     with torch.no_grad():
         vae.post_quant_conv.weight.copy_(torch.eye(CONFIG["z_dim"])[:, :, None, None, None])
         vae.post_quant_conv.bias.zero_()
-        # Channels 2c and 2c + 1 carry colour c: the third upsampling makes two rows of them.
-        d.conv_in.weight[:6] = 0
+        # Channels 2c and 2c + 1 carry colour c (the last upsampling makes two rows of them), the next
+        # six their negatives, and 14 and 15 are kept empty for a constant.
+        d.conv_in.weight[:16] = 0
         for c in range(3):
-            d.conv_in.weight[2 * c : 2 * c + 2, c, 2, 1, 1] = 1
+            d.conv_in.weight[2 * c : 2 * c + 2, c, 2, 1, 1] = RGB_SCALE
+            d.conv_in.weight[6 + 2 * c : 8 + 2 * c, c, 2, 1, 1] = -RGB_SCALE
+        d.conv_in.bias[:16] = 0
         for block in [*d.mid_block.resnets, *[r for b in d.up_blocks for r in b.resnets]]:
             block.conv2.weight.zero_()
             block.conv2.bias.zero_()
         for a in d.mid_block.attentions:
             a.proj.weight.zero_()
             a.proj.bias.zero_()
-        for i, b in enumerate(d.up_blocks):
-            rgb = 6 if i < 2 else 3
+        for i, b in enumerate(d.up_blocks[:3]):
+            kept, empty = (12, slice(12, 16)) if i < 2 else (6, slice(6, 8))
             shortcut = b.resnets[0].conv_shortcut
             if not isinstance(shortcut, nn.Identity):
-                shortcut.weight[:rgb] = 0
-                shortcut.bias[:rgb] = 0
-                for c in range(rgb):
-                    shortcut.weight[c, 2 * c if i == 2 else c] = 1
-            if b.upsampler is not None:
-                conv = b.upsampler.resample[1]
-                conv.weight.mul_(0.5)
-                conv.weight[:rgb] = 0
-                conv.bias[:rgb] = 0
-                for c in range(rgb):
-                    conv.weight[c, c] = smooth - delta  # the block's own shortcut adds delta
-                if hasattr(b.upsampler, "time_conv"):
-                    w, n = b.upsampler.time_conv.weight, b.upsampler.dim
-                    for c in range(rgb):
-                        w[[c, n + c]] = 0
-                        w[c, c, 2] = w[n + c, c, 2] = 1
-                        b.upsampler.time_conv.bias[[c, n + c]] = 0
+                shortcut.weight[:8] = 0
+                shortcut.bias[:8] = 0
+                for c in range(6):
+                    shortcut.weight[c, 2 * c] = 1
+            conv = b.upsampler.resample[1]
+            conv.weight.mul_(0.5)
+            for rows in (slice(0, kept), empty):
+                conv.weight[rows] = 0
+                conv.bias[rows] = 0
+            for c in range(kept):
+                conv.weight[c, c] = smooth - delta  # the block's own shortcut adds delta
+            if hasattr(b.upsampler, "time_conv"):
+                w, n = b.upsampler.time_conv.weight, b.upsampler.dim
+                for c in range(kept):
+                    w[[c, n + c]] = 0
+                    w[c, c, 2] = w[n + c, c, 2] = 1
+                    b.upsampler.time_conv.bias[[c, n + c]] = 0
         # The last norm divides by the length over channels: a constant channel keeps that nearly
         # constant, and silu(a) - silu(-a) = a makes the head linear.
-        s = d.up_blocks[-1].resnets[0].conv_shortcut
-        s.weight.mul_(0.5)
-        s.weight[:8] = 0
-        s.bias[:8] = 0
-        for c in range(3):
-            s.weight[c, c], s.weight[3 + c, c] = 1, -1
-        s.bias[7] = 4.0
+        d.up_blocks[2].upsampler.resample[1].bias[7] = 4.0
         # Output channel 4c + 2a + b is colour c of column a and row b of a 2 x 2 patch.
         near = {0: torch.tensor([0.25, 0.75, 0.0]), 1: torch.tensor([0.0, 0.75, 0.25])}
         d.conv_out.weight.mul_(0.2)
@@ -171,10 +169,10 @@ def decode(vae, z):
 
 
 class Encoder(nn.Module):
-    """Frames [B, 3, 4T - 3, 16h, 16w] to latents [B, z, T, h, w] of unit variance.
+    """Frames [B, 3, 4T - 3, 16h, 16w] to latents [B, z, T, h, w] of about unit variance.
 
     Blocks of 4 x 16 x 16 pixels, a linear map and two convolutions over neighbouring blocks; the first
-    frame counts as four equal ones. The last normalisation keeps the latents' scale fixed.
+    frame counts as four equal ones. Noise on the latents and a penalty on their squares fix the scale.
     """
 
     def __init__(self, z_dim=CONFIG["z_dim"], hidden=192):
@@ -184,13 +182,14 @@ class Encoder(nn.Module):
         self.fold = nn.Conv2d(n, hidden, 1)
         self.mid = nn.Conv2d(hidden, hidden, 3, padding=1)
         self.out = nn.Conv2d(hidden, z_dim, 3, padding=1)
-        self.norm = nn.BatchNorm2d(z_dim, affine=False, momentum=0.02)
         with torch.no_grad():
             self.fold.weight.mul_(2)
             self.out.weight[:3] *= 0.1
             self.linear.weight[:3] = 0
             for c in range(3):
-                self.linear.weight[c].view(3, n // 3)[c] = 3 / n
+                self.linear.weight[c].view(3, n // 3)[c] = 3 / n / RGB_SCALE
+            self.linear.bias[:3] = 0
+            self.out.bias.zero_()
 
     def forward(self, x):
         b, c, t, h, w = x.shape
@@ -199,7 +198,7 @@ class Encoder(nn.Module):
         x = x.reshape(b, 3, n, 4, h, BLOCK, w, BLOCK).permute(0, 2, 1, 3, 5, 7, 4, 6).reshape(b * n, -1, h, w)
         y = F.silu(self.fold(x))
         y = self.out(F.silu(self.mid(y) + y))
-        z = self.norm(self.linear(x) + y)
+        z = self.linear(x) + y
         return z.reshape(b, n, -1, h, w).transpose(1, 2)
 
 
@@ -320,7 +319,7 @@ def train(rank, args):
     out.mkdir(parents=True, exist_ok=True)
     vae, enc = new_decoder(), Encoder()
     params = [*vae.named_parameters(), *[(f"encoder.{n}", p) for n, p in enc.named_parameters()]]
-    everything = [*[p for _, p in params], enc.norm.running_mean, enc.norm.running_var]
+    everything = [p for _, p in params]
     muon, adam = split_params(params)
     opts = [Muon(muon, lr=args.lr), torch.optim.AdamW(adam, lr=args.lr * 0.15, betas=(0.9, 0.97), weight_decay=0.0)]
     base = [o.param_groups[0]["lr"] for o in opts]
@@ -344,7 +343,8 @@ def train(rank, args):
         (out / "vae.tmp").rename(out / "vae.pt")
 
     mark = time.time()
-    while spent < budget or step % args.sync:
+    until = min(budget, args.until * 60)
+    while spent < until or step % args.sync:
         u = min(1.0, spent / budget)
         rate = min(1.0, (step + 1) / 30) * (1.0 if u < 0.4 else max(0.02, (1 - u) / 0.6))
         for o, b in zip(opts, base):
@@ -352,13 +352,16 @@ def train(rank, args):
         if step % 100 == 0:
             clips, scenes = load_clips(args.data)
         # Single frames first, then short clips.
-        still = u < 0.08 or step % 8 == 7
+        still = spent < 20 or step % 8 == 7
         x = crops(clips, len(scenes), rng, *((16, 1, 64, 64) if still else ((2, 9, 64, 64), (1, 9, 96, 96))[step % 2]))
+        if spent >= args.joint * 60 and enc.training:
+            # The latents are fixed from here on, so that the transformer can begin.
+            enc.eval().requires_grad_(False)
         z = enc(x)
         y = decode(vae, z + args.noise * torch.randn_like(z))
         e = y - x
         loss = (e.square() + 0.0025).sqrt().mean()
-        loss = loss + 0.5 * ((e[..., 1:] - e[..., :-1]).abs().mean() + (e[..., 1:, :] - e[..., :-1, :]).abs().mean())
+        loss = loss + 0.002 * z.square().mean() + 0.5 * ((e[..., 1:] - e[..., :-1]).abs().mean() + (e[..., 1:, :] - e[..., :-1, :]).abs().mean())
         for o in opts:
             o.zero_grad(set_to_none=True)
         loss.backward()
@@ -377,12 +380,13 @@ def train(rank, args):
         if step % 25 == 0 and rank == 0:
             log.append((step, round(spent), round(average, 2)))
             print(f"step {step} {spent:.0f} s  psnr {average:.2f} dB  loss {loss.item():.4f}", flush=True)
-        if step % args.every == 0 and rank == 0:
+        if rank == 0 and (step == 1 or step % args.every == 0):
+            was = enc.training
             enc.eval()
             with torch.no_grad():
                 z = enc(held)
                 full = torch.cat([decode(vae, z[i : i + 1]) for i in range(2)])
-            enc.train()
+            enc.train(was)
             print(f"   whole clips {psnr(full, held[:2]):.2f} dB, latents std {z.std((0, 2, 3, 4)).mean():.2f}", flush=True)
             sheet(full, held[:2], out / "vae.png")
             save()
@@ -436,6 +440,8 @@ def main():
     p.add_argument("--data", required=True)
     p.add_argument("--out", required=True)
     p.add_argument("--minutes", type=float, default=35)
+    p.add_argument("--joint", type=float, default=1e9, help="minutes after which the encoder is frozen")
+    p.add_argument("--until", type=float, default=1e9, help="stop after these minutes, to go on another time")
     p.add_argument("--lr", type=float, default=0.02)
     p.add_argument("--noise", type=float, default=0.08)
     p.add_argument("--workers", type=int, default=2)

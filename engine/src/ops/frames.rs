@@ -7,7 +7,6 @@ use super::window::window;
 use crate::error::RecordError;
 use crate::record::{Caps, Recorder, Tensor};
 use crate::shader::Variant;
-use crate::tensor::DType;
 
 params! {
     /// Params of `push_frame.wgsl`.
@@ -162,6 +161,7 @@ pub fn dup_up(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensor::DType;
 
     #[test]
     fn shapes_that_do_not_match_are_named() {

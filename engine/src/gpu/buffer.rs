@@ -49,8 +49,8 @@ struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Destroyed rather than left to the last reference: a plan's bind groups may outlive it.
-        self.raw.destroy();
+        // The memory goes once the last bind group and the last submit that name it are gone;
+        // `Bound` holds its buffers, so that the count stays true.
         self.counter.remove(self.bytes);
     }
 }

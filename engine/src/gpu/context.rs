@@ -395,6 +395,17 @@ impl Gpu {
         Ok(())
     }
 
+    /// Fills a buffer with zeros, in order with what is submitted.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn clear(&self, buffer: &Buffer) -> Result<(), GpuError> {
+        let mut encoder = self.inner.device.create_command_encoder(&Default::default());
+        encoder.clear_buffer(buffer.raw(), 0, None);
+        self.inner.queue.submit([encoder.finish()]);
+        self.check("clearing a buffer")
+    }
+
     /// Reads bytes back: waits for all work submitted before.
     ///
     /// # Errors

@@ -51,6 +51,8 @@ enum Step {
 #[derive(Debug)]
 pub struct Bound {
     pub(super) steps: Vec<BoundStep>,
+    /// What the bind groups name: counted for as long as they hold it.
+    _buffers: Vec<Buffer>,
 }
 
 #[derive(Debug)]
@@ -178,7 +180,7 @@ impl Plan {
             });
         }
         self.gpu.check("binding a plan")?;
-        Ok(Bound { steps })
+        Ok(Bound { steps, _buffers: found.into_values().collect() })
     }
 
     /// Bytes of the buffers that intermediates share.

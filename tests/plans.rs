@@ -1,0 +1,117 @@
+//! Plans on wgpu's `noop` backend: what is bound, what is refused. No device.
+
+use kinora::gpu::{Buffer, Cancel, Gpu, GpuOptions, Plan, Stream};
+use kinora::ops::matmul::{Epilogue, matmul};
+use kinora::record::{Pack, Recorder, Recording};
+use kinora::shader::Variant;
+use kinora::tensor::DType;
+
+fn noop() -> Gpu {
+    let options = GpuOptions { backend: Some("noop".into()), ..GpuOptions::default() };
+    Gpu::open(&options).expect("the noop backend")
+}
+
+fn one_layer(gpu: &Gpu) -> Recording {
+    let mut rec = Recorder::new(gpu.caps());
+    let x = rec.input("x", [5, 8], DType::F32).expect("x");
+    let w = rec.weight("w", [3, 8], DType::F32, Pack::Matrix).expect("w");
+    let h = matmul(&mut rec, &x, &w, Epilogue::None, None).expect("h");
+    let y = rec.output("y", [5, 3], DType::F32).expect("y");
+    rec.copy((&h, 0), (&y, 0), h.bytes());
+    rec.finish()
+}
+
+#[test]
+fn the_noop_device_has_the_least_limits() {
+    let gpu = noop();
+    assert_eq!(gpu.caps().max_storage_buffers, 8);
+    assert_eq!(gpu.caps().max_binding_bytes, 128 << 20);
+}
+
+#[test]
+fn one_plan_runs_with_several_sets_of_weights() {
+    let gpu = noop();
+    let recording = one_layer(&gpu);
+    let plan = Plan::new(&gpu, &[&recording]).expect("a plan");
+    let x = gpu.buffer("x", 5 * 8 * 4).expect("x");
+    let y = gpu.buffer("y", 5 * 3 * 4).expect("y");
+    let mut stream = Stream::new(&gpu, &Cancel::new());
+    for block in 0..3 {
+        let w = gpu.buffer(&format!("w{block}"), 3 * 8 * 4).expect("w");
+        let pick = |name: &str| -> Option<Buffer> {
+            match name {
+                "x" => Some(x.clone()),
+                "y" => Some(y.clone()),
+                _ => Some(w.clone()),
+            }
+        };
+        let bound = plan.bind(0, &|info| pick(&info.name)).expect("bound");
+        stream.run(&bound).expect("runs");
+    }
+    stream.finish().expect("finishes");
+}
+
+#[test]
+fn what_is_missing_or_too_small_is_named() {
+    let gpu = noop();
+    let plan = Plan::new(&gpu, &[&one_layer(&gpu)]).expect("a plan");
+    let error = plan.bind(0, &|_| None).expect_err("nothing given");
+    assert_eq!(error.to_string(), "plan: no buffer was given for `x`");
+    let small = gpu.buffer("small", 8).expect("small");
+    let error = plan.bind(0, &|_| Some(small.clone())).expect_err("too small");
+    assert!(error.to_string().contains("`x` has 8 bytes, expected 160"), "{error}");
+}
+
+#[test]
+fn bindings_and_params_are_checked_against_the_kernel() {
+    let gpu = noop();
+    let record = |bind_y: bool, params: bool| {
+        let mut rec = Recorder::new(gpu.caps());
+        let x = rec.input("x", [8, 4], DType::F32).expect("x");
+        let w = rec.weight("w", [8, 4], DType::F32, Pack::Matrix).expect("w");
+        let y = rec.intermediate("y", [8, 8], DType::F32);
+        let variant = Variant::new("matmul").tile("TILE_ROWS", 8).set("LANES", 8);
+        let mut dispatch = rec.dispatch("test", variant).read(1, &x).read(8, &w);
+        if bind_y {
+            dispatch = dispatch.write(2, &y);
+        }
+        if params {
+            dispatch = dispatch.params(&[0u32; 2]);
+        } else {
+            dispatch = dispatch.params(&[0u32; 5]);
+        }
+        dispatch.launch([1, 1, 1]).expect("recorded");
+        rec.finish()
+    };
+    assert!(Plan::new(&gpu, &[&record(true, false)]).is_ok());
+    let unbound = Plan::new(&gpu, &[&record(false, false)]).expect_err("y is not bound");
+    assert!(unbound.to_string().contains("binding 2 is declared by the kernel"), "{unbound}");
+    let params = Plan::new(&gpu, &[&record(true, true)]).expect_err("params");
+    assert!(params.to_string().contains("params of 8 bytes, the kernel declares 20"), "{params}");
+}
+
+#[test]
+fn memory_is_counted_and_freed() {
+    let gpu = noop();
+    let before = gpu.memory().current;
+    let a = gpu.buffer("a", 1000).expect("a");
+    let b = a.clone();
+    assert_eq!(gpu.memory().current, before + 1000);
+    drop(a);
+    assert_eq!(gpu.memory().current, before + 1000);
+    drop(b);
+    assert_eq!(gpu.memory().current, before);
+    assert!(gpu.memory().peak >= before + 1000);
+    let error = gpu.buffer("huge", u64::MAX / 2).expect_err("refused");
+    assert!(error.to_string().contains("`huge` needs"), "{error}");
+}
+
+#[test]
+fn a_cancelled_stream_stops_at_its_next_submit() {
+    let gpu = noop();
+    let cancel = Cancel::new();
+    let mut stream = Stream::new(&gpu, &cancel);
+    stream.submit().expect("nothing to do");
+    cancel.cancel();
+    assert_eq!(stream.submit().expect_err("cancelled").to_string(), "cancelled");
+}

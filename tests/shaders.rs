@@ -1,0 +1,123 @@
+//! Every kernel variant links, validates and translates to SPIR-V, MSL and HLSL. No device.
+
+#![allow(unreachable_pub, reason = "modules of a test program")]
+
+use std::collections::BTreeSet;
+
+use kinora::ops;
+use kinora::record::{Caps, DeviceClass};
+use kinora::shader::{Library, Slot, Variant};
+use naga::ShaderStage;
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+/// Every variant that any device may be given, without repeats.
+fn every_variant() -> Vec<Variant> {
+    let classes =
+        [DeviceClass::Discrete, DeviceClass::Integrated, DeviceClass::Software, DeviceClass::Other];
+    let mut seen = BTreeSet::new();
+    let mut all = Vec::new();
+    for class in classes {
+        for f16 in [false, true] {
+            for variant in ops::variants(&Caps { class, f16, ..Caps::least() }) {
+                if seen.insert(format!("{variant:?}")) {
+                    all.push(variant);
+                }
+            }
+        }
+    }
+    all
+}
+
+fn translate(library: &Library, variant: &Variant) -> Result<(), String> {
+    let linked = library.link(variant).map_err(|e| e.to_string())?;
+    let module = linked.parse(variant).map_err(|e| e.to_string())?;
+    // The core language alone, in which f16 may be unpacked into f32: every device must take these.
+    let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
+        .validate(&module)
+        .map_err(|e| e.emit_to_string(&linked.text))?;
+    let constants =
+        variant.overrides().iter().map(|&(name, value)| (name.to_owned(), f64::from(value)));
+    let (module, info) = naga::back::pipeline_constants::process_overrides(
+        &module,
+        &info,
+        Some((ShaderStage::Compute, "main")),
+        &constants.collect(),
+    )
+    .map_err(|e| e.to_string())?;
+    let spirv = naga::back::spv::write_vec(&module, &info, &Default::default(), None);
+    if spirv.map_err(|e| format!("SPIR-V: {e}"))?.is_empty() {
+        return Err("SPIR-V: nothing".into());
+    }
+    let options = naga::back::msl::Options::default();
+    let msl = naga::back::msl::write_string(&module, &info, &options, &Default::default());
+    let (text, names) = msl.map_err(|e| format!("MSL: {e}"))?;
+    if text.is_empty() || names.entry_point_names.iter().any(Result::is_err) {
+        return Err(format!("MSL: {:?}", names.entry_point_names));
+    }
+    let options = naga::back::hlsl::Options::default();
+    let mut text = String::new();
+    let pipeline = naga::back::hlsl::PipelineOptions::default();
+    let reflection = naga::back::hlsl::Writer::new(&mut text, &options, &pipeline)
+        .write(&module, &info, None)
+        .map_err(|e| format!("HLSL: {e}"))?;
+    if text.is_empty() || reflection.entry_point_names.iter().any(Result::is_err) {
+        return Err(format!("HLSL: {:?}", reflection.entry_point_names));
+    }
+    Ok(())
+}
+
+#[test]
+fn every_variant_translates_to_spirv_msl_and_hlsl() {
+    let library = Library::default();
+    let variants = every_variant();
+    let failed: Vec<String> = variants
+        .iter()
+        .filter_map(|v| translate(&library, v).err().map(|e| format!("{v:?}: {e}")))
+        .collect();
+    println!("{} variants of {} kernels, each to SPIR-V, MSL and HLSL", variants.len(), library.kernels().count());
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn every_kernel_and_module_is_used_by_a_variant() {
+    let library = Library::default();
+    let mut used: BTreeSet<String> = BTreeSet::new();
+    for variant in every_variant() {
+        used.extend(library.link(&variant).expect("links").modules);
+    }
+    // A slot's default stands for editors where every variant chooses.
+    let slots: BTreeSet<&str> = Slot::ALL.iter().map(|s| s.name()).chain(["tile"]).collect();
+    let idle: Vec<&str> =
+        library.modules().filter(|m| !used.contains(*m) && !slots.contains(m)).collect();
+    assert!(idle.is_empty(), "no variant uses {idle:?}");
+}
+
+#[test]
+fn the_library_is_the_folder() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../shaders");
+    let mut on_disk = BTreeSet::new();
+    let mut folders = vec![std::path::PathBuf::from(root)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("shaders/") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "wgsl") {
+                let relative = path.strip_prefix(root).expect("inside").with_extension("");
+                on_disk.insert(relative.to_string_lossy().replace('\\', "/"));
+            }
+        }
+    }
+    let known: BTreeSet<String> = Library::default().modules().map(str::to_owned).collect();
+    assert_eq!(known, on_disk);
+}
+
+#[test]
+fn a_kernel_says_what_it_computes_before_its_first_declaration() {
+    let library = Library::default();
+    for kernel in library.kernels() {
+        let text = library.text(kernel).expect("a kernel");
+        let head = text.lines().take_while(|l| l.starts_with("//")).count();
+        assert!(head >= 3, "shaders/{kernel}.wgsl opens with {head} lines of comment");
+    }
+}

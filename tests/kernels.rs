@@ -7,8 +7,16 @@ mod reference;
 
 #[path = "kernels/attention.rs"]
 mod attention;
+#[path = "kernels/channel_norm.rs"]
+mod channel_norm;
+#[path = "kernels/conv3d.rs"]
+mod conv3d;
 #[path = "kernels/embed.rs"]
 mod embed;
+#[path = "kernels/frames.rs"]
+mod frames;
+#[path = "kernels/latents.rs"]
+mod latents;
 #[path = "kernels/matmul.rs"]
 mod matmul;
 #[path = "kernels/norm.rs"]
@@ -19,7 +27,11 @@ mod solver;
 fn main() {
     let mut trials = Vec::new();
     trials.extend(attention::trials());
+    trials.extend(channel_norm::trials());
+    trials.extend(conv3d::trials());
     trials.extend(embed::trials());
+    trials.extend(frames::trials());
+    trials.extend(latents::trials());
     trials.extend(matmul::trials());
     trials.extend(norm::trials());
     trials.extend(solver::trials());

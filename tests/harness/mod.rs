@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 
 use kinora::gpu::{Buffer, Cancel, Gpu, GpuOptions, Plan, Stream, WeightBuffers};
 use kinora::nn::Source;
-use kinora::record::{Kind, Recorder, Tensor};
+use kinora::record::{Caps, Kind, Recorder, Tensor};
 use kinora::tensor::DType;
 use kinora::weights::Checkpoint;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -109,7 +109,17 @@ impl<'g> Run<'g> {
         self,
         record: impl FnOnce(&mut Recorder<'_>, &Source<'_>) -> Result<Vec<Tensor>, kinora::Error>,
     ) -> Result<Vec<Vec<f32>>, kinora::Error> {
-        let mut recorder = Recorder::new(self.gpu.caps());
+        let caps = self.gpu.caps();
+        self.record_for(caps, record)
+    }
+
+    /// As [`Run::record`], for a device that can do less than the one at hand.
+    pub fn record_for(
+        self,
+        caps: &Caps,
+        record: impl FnOnce(&mut Recorder<'_>, &Source<'_>) -> Result<Vec<Tensor>, kinora::Error>,
+    ) -> Result<Vec<Vec<f32>>, kinora::Error> {
+        let mut recorder = Recorder::new(caps);
         let wanted = record(&mut recorder, &Source::new(&self.checkpoint))?;
         let mut outputs = Vec::new();
         for (i, tensor) in wanted.iter().enumerate() {

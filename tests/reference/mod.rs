@@ -3,6 +3,10 @@
 #![allow(dead_code, reason = "each test program uses its own twins")]
 
 pub mod attention;
+pub mod channel_norm;
+pub mod conv3d;
+pub mod frames;
+pub mod latents;
 pub mod matmul;
 pub mod norm;
 pub mod patch;

@@ -3,13 +3,18 @@
 //! [`Caps`]: crate::record::Caps
 
 pub mod attention;
+pub mod channel_norm;
+pub mod conv3d;
 pub mod embed;
+pub mod frames;
+pub mod latents;
 pub mod matmul;
 pub mod norm;
 mod params;
 pub mod patch;
 pub mod rope;
 pub mod solver;
+mod window;
 
 pub use params::{Layout, Params};
 
@@ -20,7 +25,11 @@ use crate::shader::Variant;
 pub fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = Vec::new();
     all.extend(attention::variants(caps));
+    all.extend(channel_norm::variants(caps));
+    all.extend(conv3d::variants(caps));
     all.extend(embed::variants(caps));
+    all.extend(frames::variants(caps));
+    all.extend(latents::variants(caps));
     all.extend(matmul::variants(caps));
     all.extend(norm::variants(caps));
     all.extend(patch::variants(caps));
@@ -31,10 +40,18 @@ pub fn variants(caps: &Caps) -> Vec<Variant> {
 
 /// The params of every kernel.
 pub fn layouts() -> Vec<Layout> {
+    let narrow = params::layout::<conv3d::Conv3dParams>();
     vec![
         params::layout::<attention::AttentionParams>(),
+        params::layout::<channel_norm::ChannelNormParams>(),
+        params::layout::<conv3d::Conv3dParams>(),
+        ("conv3d_narrow", narrow.1, narrow.2),
         params::layout::<embed::ModulationParams>(),
         params::layout::<embed::SiluParams>(),
+        params::layout::<frames::DupUpParams>(),
+        params::layout::<frames::PushFrameParams>(),
+        params::layout::<latents::DenormaliseParams>(),
+        params::layout::<latents::Rgb8Params>(),
         params::layout::<matmul::MatmulParams>(),
         params::layout::<norm::LayerNormParams>(),
         params::layout::<norm::RmsNormParams>(),

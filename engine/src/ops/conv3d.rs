@@ -1,0 +1,312 @@
+//! Convolutions of pictures and of videos, causal in time.
+
+use super::matmul::{Epilogue, lanes, weight_module};
+use super::params::params;
+use super::window::{Window, window};
+use crate::error::RecordError;
+use crate::record::{Caps, Recorder, Tensor};
+use crate::shader::{Slot, Variant};
+use crate::tensor::DType;
+
+params! {
+    /// Params of `conv3d.wgsl` and `conv3d_narrow.wgsl`.
+    Conv3dParams for "conv3d" {
+        tile_base: u32,
+        tiles: u32,
+        line_tiles: u32,
+        height: u32,
+        width: u32,
+        up: u32,
+        channels: u32,
+        cols: u32,
+        kt: u32,
+        kh: u32,
+        kw: u32,
+        folds: u32,
+        x_base: u32,
+        past_base: u32,
+        y_base: u32,
+        row_base: u32,
+    }
+}
+
+const OP: &str = "conv3d";
+
+/// What is convolved with what; the strides are 1.
+#[derive(Clone, Copy, Debug)]
+pub struct Conv<'t> {
+    /// [N, C, kt, kh, kw] or [N, C, kh, kw], packed as `Pack::Conv`; kh and kw odd.
+    pub weight: &'t Tensor,
+    /// [kt - 1, H, W, C] f32: the frames before the first one; none where kt is 1.
+    pub past: Option<&'t Tensor>,
+    /// Reads every pixel as four: nearest upsampling by 2 of height and width.
+    pub upsample: bool,
+    /// How many frames the channels of one frame hold: F makes [F T, .., N / F] of [T, .., N].
+    pub folds: usize,
+}
+
+impl<'t> Conv<'t> {
+    /// A convolution of pictures.
+    pub fn new(weight: &'t Tensor) -> Self {
+        Self { weight, past: None, upsample: false, folds: 1 }
+    }
+
+    /// A convolution of a video whose frames before the first one are `past`.
+    pub fn causal(weight: &'t Tensor, past: &'t Tensor) -> Self {
+        Self { past: Some(past), ..Self::new(weight) }
+    }
+}
+
+/// Extents of one convolution.
+#[derive(Clone, Copy)]
+struct Geometry {
+    frames: usize,
+    /// Of x.
+    lines: usize,
+    pixels: usize,
+    channels: usize,
+    /// Of y.
+    height: usize,
+    width: usize,
+    cols: usize,
+    kernel: [usize; 3],
+    folds: usize,
+    up: usize,
+    /// Pixels of one tile.
+    tile: usize,
+}
+
+impl Geometry {
+    fn line_tiles(&self) -> usize {
+        self.width.div_ceil(self.tile)
+    }
+
+    fn flops_a_pixel(&self) -> u64 {
+        let [kt, kh, kw] = self.kernel;
+        2 * (self.cols * self.channels * kt * kh * kw) as u64
+    }
+}
+
+/// What a dispatch of some tiles binds.
+struct Windows {
+    x: Window,
+    /// The windows of `past`, where the tiles look at it.
+    past: Option<Window>,
+    y: Window,
+    /// Rows of the epilogue's tensors.
+    rows: std::ops::Range<usize>,
+}
+
+fn variant(caps: &Caps, narrow: bool, weight: Option<&'static str>, epilogue: Option<&'static str>) -> Variant {
+    let mut variant = match narrow {
+        true => Variant::new("conv3d_narrow"),
+        false => Variant::new("conv3d").tile("TILE_ROWS", TILE as u32),
+    };
+    if let Some(module) = weight {
+        variant = variant.slot(Slot::Weight, module);
+    }
+    if let Some(module) = epilogue {
+        variant = variant.slot(Slot::Epilogue, module);
+    }
+    variant.set("LANES", lanes(caps))
+}
+
+/// Pixels of one invocation: 8 fill the registers of every device seen.
+const TILE: usize = 8;
+
+pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
+    let mut all = Vec::new();
+    for narrow in [false, true] {
+        for weight in [None, Some("f16"), Some("bf16")] {
+            for epilogue in Epilogue::MODULES {
+                all.push(variant(caps, narrow, weight, epilogue));
+            }
+        }
+    }
+    all
+}
+
+/// `y = epilogue(conv(x, w))`: `torch.nn.Conv2d` with `padding = k / 2`, and diffusers'
+/// `WanCausalConv3d`, which pads time on the side of the past only.
+///
+/// | tensor | shape | dtype |
+/// |---|---|---|
+/// | x | [T, H, W, C] | f32 |
+/// | w | [N, C, (kt,) kh, kw] | f32, f16, bf16 |
+/// | past | [kt - 1, H, W, C] | f32 |
+/// | y | [F T, H, W, N / F], height and width doubled by `upsample` | f32 |
+///
+/// The epilogue sees rows of N features, one a pixel, before channels are folded into frames.
+/// Lines and frames are split over dispatches where a window would exceed the device's binding
+/// limit or one dispatch would run too long; the order of each sum stays the same.
+///
+/// # Errors
+/// Shapes that do not match; two frames more than the kernel's own, or weights, larger than one
+/// binding.
+pub fn conv3d(
+    rec: &mut Recorder<'_>,
+    x: &Tensor,
+    conv: &Conv<'_>,
+    epilogue: Epilogue<'_>,
+) -> Result<Tensor, RecordError> {
+    let g = geometry(x, conv)?;
+    let rows = g.frames * g.height * g.width;
+    epilogue.check(OP, rows, g.cols)?;
+    let shape = [g.frames * g.folds, g.height, g.width, g.cols / g.folds];
+    let y = rec.intermediate(OP, shape, DType::F32);
+    let caps = rec.caps();
+    let narrow = g.tile == 1;
+    let variant = variant(caps, narrow, weight_module(conv.weight.dtype), epilogue.module());
+    let lanes = lanes(caps) as usize;
+    let tiles = g.frames * g.height * g.line_tiles();
+    let by_time = caps.dispatch_flops() / (g.flops_a_pixel() * g.tile as u64).max(1);
+    let mut first = 0;
+    while first < tiles {
+        let mut count = (tiles - first).min(by_time.clamp(1, 1 << 30) as usize);
+        let mut windows = g.windows(caps, x, conv.past, &y, first..first + count);
+        while count > 1 && windows.largest(&epilogue, g.cols) > caps.max_binding_bytes {
+            count = count.div_ceil(2);
+            windows = g.windows(caps, x, conv.past, &y, first..first + count);
+        }
+        let (past, past_window) = match (conv.past, &windows.past) {
+            (Some(past), Some(window)) => (past, window),
+            // Nothing is read of it; the binding must hold something.
+            _ => (x, &windows.x),
+        };
+        let [kt, kh, kw] = g.kernel.map(|k| k as u32);
+        let builder = rec
+            .dispatch(OP, variant.clone())
+            .read_window(1, x, windows.x.bytes.clone())
+            .read_window(2, past, past_window.bytes.clone())
+            .write_window(3, &y, windows.y.bytes.clone())
+            .read(8, conv.weight)
+            .params(&Conv3dParams {
+                tile_base: first as u32,
+                tiles: count as u32,
+                line_tiles: g.line_tiles() as u32,
+                height: g.height as u32,
+                width: g.width as u32,
+                up: g.up as u32,
+                channels: g.channels as u32,
+                cols: g.cols as u32,
+                kt,
+                kh,
+                kw,
+                folds: g.folds as u32,
+                x_base: windows.x.base,
+                past_base: past_window.base,
+                y_base: windows.y.base,
+                row_base: windows.rows.start as u32,
+            })
+            .flops(g.flops_a_pixel() * (count * g.tile).min(rows) as u64);
+        let fold = count.min(32_768);
+        let grid = [g.cols.div_ceil(lanes), fold, count.div_ceil(fold)];
+        epilogue.bind(builder, windows.rows.start, windows.rows.len()).launch(grid)?;
+        first += count;
+    }
+    Ok(y)
+}
+
+fn geometry(x: &Tensor, conv: &Conv<'_>) -> Result<Geometry, RecordError> {
+    let [frames, lines, pixels, channels] = x.dims(OP, "x")?;
+    let (cols, weight_channels, kernel) = match *conv.weight.shape.dims() {
+        [n, c, kt, kh, kw] => (n, c, [kt, kh, kw]),
+        [n, c, kh, kw] => (n, c, [1, kh, kw]),
+        _ => {
+            let expected = "[N, C, kt, kh, kw] or [N, C, kh, kw]".to_owned();
+            return Err(RecordError::Shape { op: OP, name: "w", found: conv.weight.shape, expected });
+        }
+    };
+    if weight_channels != channels || x.dtype != DType::F32 {
+        let expected = format!("f32 [.., {weight_channels}] to match w {}", conv.weight.shape);
+        return Err(RecordError::Shape { op: OP, name: "x", found: x.shape, expected });
+    }
+    for (name, size) in [("kh", kernel[1]), ("kw", kernel[2])] {
+        if size % 2 == 0 {
+            return Err(RecordError::Size { op: OP, name, found: size, expected: "odd" });
+        }
+    }
+    match conv.past {
+        None if kernel[0] == 1 => {}
+        Some(past) if kernel[0] > 1 && *past.shape == [kernel[0] - 1, lines, pixels, channels] => {}
+        past => {
+            let expected = match kernel[0] {
+                1 => "none, since kt is 1".to_owned(),
+                kt => format!("[{}, {lines}, {pixels}, {channels}]", kt - 1),
+            };
+            let found = past.map_or([0].into(), |past| past.shape);
+            return Err(RecordError::Shape { op: OP, name: "past", found, expected });
+        }
+    }
+    if conv.folds == 0 || cols % conv.folds != 0 {
+        let expected = "a divisor of the output channels";
+        return Err(RecordError::Size { op: OP, name: "folds", found: conv.folds, expected });
+    }
+    let up = usize::from(conv.upsample);
+    Ok(Geometry {
+        frames,
+        lines,
+        pixels,
+        channels,
+        height: lines << up,
+        width: pixels << up,
+        cols,
+        kernel,
+        folds: conv.folds,
+        up,
+        tile: if channels % 4 == 0 { TILE } else { 1 },
+    })
+}
+
+impl Geometry {
+    /// What the tiles `range` read and write.
+    fn windows(
+        &self,
+        caps: &Caps,
+        x: &Tensor,
+        past: Option<&Tensor>,
+        y: &Tensor,
+        range: std::ops::Range<usize>,
+    ) -> Windows {
+        let [kt, kh, _] = self.kernel;
+        let lines = [range.start, range.end - 1].map(|tile| tile / self.line_tiles());
+        let [t0, t1] = lines.map(|line| line / self.height);
+        let [top, bottom] = lines.map(|line| line % self.height);
+        // Lines of x: of several frames, all of them.
+        let (low, high) = match t0 == t1 {
+            true => {
+                let beyond = (bottom + kh / 2).min(self.height - 1);
+                (top.saturating_sub(kh / 2) >> self.up, beyond >> self.up)
+            }
+            false => (0, self.lines - 1),
+        };
+        let line = self.pixels * self.channels;
+        let stretch = |first: usize, last: usize| {
+            (first * self.lines + low) * line..(last * self.lines + high + 1) * line
+        };
+        let features = self.cols / self.folds;
+        let out = |frame: usize, line: usize| (frame * self.height + line) * self.width * features;
+        let last = t1 * self.folds + self.folds - 1;
+        Windows {
+            x: window(caps, x, stretch((t0 + 1).saturating_sub(kt), t1)),
+            past: past
+                .filter(|_| t0 + 1 < kt)
+                .map(|past| window(caps, past, stretch(t0, kt - 2))),
+            y: window(caps, y, out(t0 * self.folds, top)..out(last, bottom + 1)),
+            // Rows from a multiple of 64 on start at every device's alignment.
+            rows: lines[0] * self.width / 64 * 64..(lines[1] + 1) * self.width,
+        }
+    }
+}
+
+impl Windows {
+    /// Bytes of the largest one.
+    fn largest(&self, epilogue: &Epilogue<'_>, cols: usize) -> u64 {
+        let matrix = match epilogue {
+            Epilogue::None | Epilogue::Bias(_) | Epilogue::BiasGelu(_) | Epilogue::BiasSilu(_) => 0,
+            _ => (self.rows.len() * cols * 4) as u64,
+        };
+        let past = self.past.as_ref().map_or(0, Window::len);
+        self.x.len().max(past).max(self.y.len()).max(matrix)
+    }
+}

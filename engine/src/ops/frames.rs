@@ -1,0 +1,184 @@
+//! What a causal decoder does to frames: remembers the last ones, and repeats them beside a level
+//! that upsamples.
+
+use super::matmul::lanes;
+use super::params::params;
+use super::window::window;
+use crate::error::RecordError;
+use crate::record::{Caps, Recorder, Tensor};
+use crate::shader::Variant;
+
+params! {
+    /// Params of `push_frame.wgsl`.
+    PushFrameParams for "push_frame" {
+        frame: u32,
+        frames: u32,
+        x_base: u32,
+    }
+}
+
+params! {
+    /// Params of `dup_up.wgsl`.
+    DupUpParams for "dup_up" {
+        pixels: u32,
+        pixel_base: u32,
+        height: u32,
+        width: u32,
+        channels: u32,
+        features: u32,
+        factor_t: u32,
+        drop: u32,
+        repeats: u32,
+        x_base: u32,
+        y_base: u32,
+    }
+}
+
+fn variant(caps: &Caps, kernel: &'static str) -> Variant {
+    Variant::new(kernel).set("LANES", lanes(caps))
+}
+
+pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
+    vec![variant(caps, "push_frame"), variant(caps, "dup_up")]
+}
+
+/// Lets frames enter the `past` of a causal convolution, in place; the oldest leave it.
+///
+/// | tensor | shape | dtype |
+/// |---|---|---|
+/// | past | [P, H, W, C] | f32 |
+/// | x | [T, H, W, C] | f32 |
+///
+/// # Errors
+/// Shapes that do not match; a `past` larger than one binding.
+pub fn push_frames(rec: &mut Recorder<'_>, past: &Tensor, x: &Tensor) -> Result<(), RecordError> {
+    const OP: &str = "push_frames";
+    let [remembered, h, w, c] = past.dims(OP, "past")?;
+    let [frames, ..] = x.dims::<4>(OP, "x")?;
+    if x.shape[1..] != past.shape[1..] || x.dtype != past.dtype {
+        let expected = format!("[T, {h}, {w}, {c}] to match past {}", past.shape);
+        return Err(RecordError::Shape { op: OP, name: "x", found: x.shape, expected });
+    }
+    let frame = h * w * c;
+    if frames >= remembered {
+        let first = ((frames - remembered) * frame * 4) as u64;
+        rec.copy((x, first), (past, 0), past.bytes());
+        return Ok(());
+    }
+    let caps = rec.caps();
+    for t in 0..frames {
+        let window = window(caps, x, t * frame..(t + 1) * frame);
+        rec.dispatch(OP, variant(caps, "push_frame"))
+            .read_window(1, x, window.bytes)
+            .update(2, past)
+            .params(&PushFrameParams {
+                frame: frame as u32,
+                frames: remembered as u32,
+                x_base: (t * frame) as u32 - window.base,
+            })
+            .flops((remembered * frame) as u64)
+            .launch_folded(frame.div_ceil(lanes(caps) as usize))?;
+    }
+    Ok(())
+}
+
+/// Adds `x`, repeated to twice its height and width and `factor_t` times its frames, to `y` in
+/// place: diffusers' `DupUp3D`, the shortcut around a level of Wan 2.2's decoder. At the start of
+/// a video the first `factor_t - 1` of those frames are left out.
+///
+/// | tensor | shape | dtype |
+/// |---|---|---|
+/// | x | [T, H, W, C] | f32 |
+/// | y | [T factor_t - drop, 2 H, 2 W, N] | f32 |
+///
+/// # Errors
+/// Shapes that do not match; C that does not divide 4 N factor_t; a frame larger than one binding.
+pub fn dup_up(
+    rec: &mut Recorder<'_>,
+    x: &Tensor,
+    y: &Tensor,
+    factor_t: usize,
+    start: bool,
+) -> Result<(), RecordError> {
+    const OP: &str = "dup_up";
+    let [frames, h, w, channels] = x.dims(OP, "x")?;
+    let [.., features] = y.dims::<4>(OP, "y")?;
+    let drop = if start { factor_t.saturating_sub(1) } else { 0 };
+    let expected = [(frames * factor_t).saturating_sub(drop), 2 * h, 2 * w, features];
+    if *y.shape != expected {
+        let expected = format!("{expected:?} to match x {}", x.shape);
+        return Err(RecordError::Shape { op: OP, name: "y", found: y.shape, expected });
+    }
+    let dealt = 4 * features * factor_t;
+    if channels == 0 || dealt % channels != 0 {
+        let expected = "a divisor of the values that each of its pixels is dealt out to";
+        return Err(RecordError::Size { op: OP, name: "C", found: channels, expected });
+    }
+    let caps = rec.caps();
+    let [out_frames, height, width, _] = expected;
+    let lines = out_frames * height;
+    // Lines of one dispatch: those of one frame, halved until the windows fit.
+    let mut first = 0;
+    while first < lines {
+        let mut count = height - first % height;
+        let t = (first / height + drop) / factor_t;
+        let place = |first: usize, count: usize| {
+            let line = first % height;
+            let from = t * h + line / 2..t * h + (line + count - 1) / 2 + 1;
+            let from = from.start * w * channels..from.end * w * channels;
+            let to = first * width * features..(first + count) * width * features;
+            (window(caps, x, from), window(caps, y, to))
+        };
+        let (mut from, mut to) = place(first, count);
+        while count > 1 && from.len().max(to.len()) > caps.max_binding_bytes {
+            count = count.div_ceil(2);
+            (from, to) = place(first, count);
+        }
+        let values = count * width * features;
+        rec.dispatch(OP, variant(caps, "dup_up"))
+            .read_window(1, x, from.bytes)
+            .update_window(2, y, to.bytes)
+            .params(&DupUpParams {
+                pixels: (count * width) as u32,
+                pixel_base: (first * width) as u32,
+                height: height as u32,
+                width: width as u32,
+                channels: channels as u32,
+                features: features as u32,
+                factor_t: factor_t as u32,
+                drop: drop as u32,
+                repeats: (dealt / channels) as u32,
+                x_base: from.base,
+                y_base: to.base,
+            })
+            .flops(values as u64)
+            .launch_folded(values.div_ceil(lanes(caps) as usize))?;
+        first += count;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::DType;
+
+    #[test]
+    fn shapes_that_do_not_match_are_named() {
+        let caps = Caps::least();
+        let mut rec = Recorder::new(&caps);
+        let x = rec.intermediate("x", [1, 4, 4, 8], DType::F32);
+        let past = rec.intermediate("past", [2, 4, 5, 8], DType::F32);
+        let error = push_frames(&mut rec, &past, &x).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "push_frames: x is [1, 4, 4, 8], expected [T, 4, 5, 8] to match past [2, 4, 5, 8]"
+        );
+        let y = rec.intermediate("y", [2, 8, 8, 4], DType::F32);
+        let error = dup_up(&mut rec, &x, &y, 2, true).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "dup_up: y is [2, 8, 8, 4], expected [1, 8, 8, 4] to match x [1, 4, 4, 8]"
+        );
+    }
+}

@@ -1,0 +1,142 @@
+// y = epilogue(conv(x, w)): a convolution that is causal in time and padded with zeros in space,
+// as an implicit matmul; with kt = 1 a convolution of pictures, with kh = kw = 1 too a linear layer
+//
+//   x [T, H, W, C] f32      past [kt-1, H, W, C] f32: the frames before x      C a multiple of 4
+//   w [N, kt, kh, kw, C] any weight format      y [T, H << up, W << up, N] f32
+//
+//   y[t, i, j, n] = sum over (dt, di, dj, c) of
+//       frame(t + dt - kt + 1)[(i + di - kh/2) >> up, (j + dj - kw/2) >> up, c] w[n, dt, di, dj, c]
+//
+// `up` = 1 reads a picture as if every pixel were four: nearest upsampling without its buffer.
+// `folds` = F > 1 stores channel group f of frame t as frame F t + f: [T, .., F N'] becomes
+// [F T, .., N'], which is how upsampling in time takes frames out of channels.
+//
+// One invocation computes TILE_ROWS neighbouring pixels of one line for one output channel: no
+// workgroup memory, no barrier. The invocations of a workgroup stand side by side along N: their
+// weights are one contiguous piece, and the pixels are the same for all of them. A tap's products
+// are summed over C from 0 upwards, the taps in the order of the weights; a pixel beyond the edge
+// is loaded from the nearest one and its sum dropped, so that the loop over C has no branch.
+//
+//   workgroup: LANES channels x TILE_ROWS pixels; grid: (channels, tiles folded over y and z)
+
+import package::tile::{TILE_ROWS};
+import package::weight::{load_weight4, weight_rows};
+import package::epilogue::{epilogue, epilogue_cols};
+
+struct Params {
+    tile_base: u32, // the first tile of this dispatch
+    tiles: u32, // tiles of this dispatch
+    line_tiles: u32, // tiles of one line: ceil(width / TILE_ROWS)
+    height: u32, // H << up
+    width: u32, // W << up
+    up: u32, // 0 or 1
+    channels: u32, // C
+    cols: u32, // N
+    kt: u32,
+    kh: u32,
+    kw: u32,
+    folds: u32, // F
+    x_base: u32, // where in x, past and y the bound windows start, in floats
+    past_base: u32,
+    y_base: u32,
+    row_base: u32, // the first pixel that the epilogue's windows hold
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>; // [T, H, W, C/4]
+@group(0) @binding(2) var<storage, read> past: array<vec4<f32>>; // [kt-1, H, W, C/4]
+@group(0) @binding(3) var<storage, read_write> y: array<f32>; // [F T, H << up, W << up, N / F]
+
+override LANES: u32 = 64u;
+
+@compute @workgroup_size(LANES)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let number = group.y + group.z * grid.y;
+    if number >= params.tiles {
+        return;
+    }
+    let tile = params.tile_base + number;
+    let left = tile % params.line_tiles * TILE_ROWS;
+    let line = tile / params.line_tiles;
+    let top = line % params.height;
+    let t = line / params.height;
+    let column = group.x * LANES + lane;
+    // A lane beyond the last channel computes it again and stores nothing: no divergent loop.
+    let col = min(column, params.cols - 1u);
+    weight_rows = params.cols;
+    epilogue_cols = params.cols;
+    let depth4 = params.channels / 4u;
+    let line_pixels = params.width >> params.up;
+    let frame_lines = params.height >> params.up;
+
+    var sum: array<f32, TILE_ROWS>;
+    for (var r = 0u; r < TILE_ROWS; r++) {
+        sum[r] = 0.0;
+    }
+    var k = 0u;
+    for (var dt = 0u; dt < params.kt; dt++) {
+        // The frame's number with the past before it.
+        let frame = t + dt;
+        let is_past = frame + 1u < params.kt;
+        let first_line = select(frame + 1u - params.kt, frame, is_past) * frame_lines;
+        let base = select(params.x_base, params.past_base, is_past) / 4u;
+        for (var di = 0u; di < params.kh; di++) {
+            // Beyond the upper edge this wraps around to a large number.
+            let i = top + di - params.kh / 2u;
+            if i >= params.height {
+                k += params.kw * depth4;
+                continue;
+            }
+            let first_pixel = (first_line + (i >> params.up)) * line_pixels;
+            for (var dj = 0u; dj < params.kw; dj++) {
+                var start: array<u32, TILE_ROWS>;
+                var inside: array<bool, TILE_ROWS>;
+                var part: array<f32, TILE_ROWS>;
+                for (var r = 0u; r < TILE_ROWS; r++) {
+                    let j = left + r + dj - params.kw / 2u;
+                    inside[r] = j < params.width;
+                    let pixel = first_pixel + (min(j, params.width - 1u) >> params.up);
+                    start[r] = pixel * depth4 - base;
+                    part[r] = 0.0;
+                }
+                if is_past {
+                    for (var c = 0u; c < depth4; c++) {
+                        let w = load_weight4(col, k + c);
+                        for (var r = 0u; r < TILE_ROWS; r++) {
+                            part[r] += dot(past[start[r] + c], w);
+                        }
+                    }
+                } else {
+                    for (var c = 0u; c < depth4; c++) {
+                        let w = load_weight4(col, k + c);
+                        for (var r = 0u; r < TILE_ROWS; r++) {
+                            part[r] += dot(x[start[r] + c], w);
+                        }
+                    }
+                }
+                for (var r = 0u; r < TILE_ROWS; r++) {
+                    sum[r] += select(0.0, part[r], inside[r]);
+                }
+                k += depth4;
+            }
+        }
+    }
+    if column >= params.cols {
+        return;
+    }
+    let features = params.cols / params.folds;
+    let fold = column / features;
+    for (var r = 0u; r < TILE_ROWS; r++) {
+        let j = left + r;
+        if j < params.width {
+            let row = (t * params.height + top) * params.width + j;
+            let out = ((t * params.folds + fold) * params.height + top) * params.width + j;
+            let value = epilogue(row - params.row_base, column, sum[r]);
+            y[out * features + column - fold * features - params.y_base] = value;
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Convolutions at awkward sizes: edges, history, upsampling, frames out of channels, windows.
+
+use kinora::gpu::Gpu;
+use kinora::ops::conv3d::{Conv, conv3d};
+use kinora::ops::matmul::Epilogue;
+use kinora::record::{Caps, Command, Pack, Recorder};
+use kinora::tensor::DType;
+use libtest_mimic::{Failed, Trial};
+
+use crate::harness::compare::{SUMS, close};
+use crate::harness::data::{rounded, values};
+use crate::harness::{Input, Run, device_test};
+use crate::reference::conv3d as twin;
+
+/// T, H, W, C, N and the kernel: widths around the tile of 8 pixels, channels that are and are no
+/// multiple of 4, outputs around a workgroup of 8 or 64, pictures smaller than the kernel.
+const SIZES: [([usize; 5], [usize; 3]); 12] = [
+    ([1, 1, 1, 12, 1], [1, 1, 1]),
+    ([1, 1, 1, 4, 3], [3, 3, 3]),
+    ([1, 5, 7, 8, 9], [1, 3, 3]),
+    ([2, 3, 8, 4, 7], [3, 3, 3]),
+    ([3, 2, 9, 12, 8], [3, 3, 3]),
+    ([5, 3, 17, 16, 65], [3, 1, 1]),
+    ([1, 4, 13, 4, 64], [1, 1, 1]),
+    ([2, 3, 5, 6, 12], [3, 3, 3]),
+    ([1, 3, 4, 3, 5], [3, 3, 3]),
+    ([2, 2, 3, 5, 5], [1, 1, 1]),
+    ([1, 3, 11, 7, 3], [1, 3, 3]),
+    ([1, 3, 6, 4, 2], [5, 1, 3]),
+];
+
+struct Case {
+    conv: twin::Conv,
+    dtype: DType,
+    upsample: bool,
+    folds: usize,
+    epilogue: &'static str,
+}
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for ([frames, height, width, channels, features], kernel) in SIZES {
+        let conv = twin::Conv { frames, height, width, channels, features, kernel };
+        for dtype in [DType::F32, DType::F16, DType::BF16] {
+            let [kt, kh, kw] = kernel;
+            let name = format!("conv3d/{dtype}/{frames}x{height}x{width}x{channels}->{features}/{kt}x{kh}x{kw}");
+            let case = Case { conv, dtype, upsample: false, folds: 1, epilogue: "none" };
+            trials.push(device_test(name, move |gpu| run(gpu, &case)));
+        }
+    }
+    for channels in [8, 6] {
+        for (upsample, folds, kernel) in [(true, 1, [1, 3, 3]), (false, 2, [3, 1, 1]), (true, 3, [3, 3, 3])] {
+            for epilogue in ["none", "bias", "bias_silu", "bias_residual"] {
+                let conv = twin::Conv { frames: 2, height: 5, width: 9, channels, features: 12, kernel };
+                let name = format!("conv3d/C={channels}/up={upsample}/folds={folds}/{epilogue}");
+                let case = Case { conv, dtype: DType::F32, upsample, folds, epilogue };
+                trials.push(device_test(name, move |gpu| run(gpu, &case)));
+            }
+        }
+    }
+    trials.push(device_test("conv3d/windows", windows));
+    trials.push(Trial::test("conv3d/every window is within the limits", limits));
+    trials
+}
+
+fn run(gpu: &Gpu, case: &Case) -> Result<(), Failed> {
+    let twin::Conv { frames: t, height: h, width, channels: c, features: n, kernel: [kt, kh, kw] } = case.conv;
+    let x = values(1, t * h * width * c);
+    let past = values(2, (kt - 1) * h * width * c);
+    let w = rounded(&values(3, n * c * kt * kh * kw), case.dtype);
+    let bias = values(4, n);
+    let zoom = if case.upsample { 2 } else { 1 };
+    let pixels = zoom * h * zoom * width;
+    let residual = values(5, t * pixels * n);
+    let found = Run::new(gpu)
+        .weights(&[("w", &[n, c, kt, kh, kw], case.dtype, &w), ("bias", &[n], DType::F32, &bias)])
+        .input("x", Input::F32(&x))
+        .input("past", Input::F32(&past))
+        .input("residual", Input::F32(&residual))
+        .record(|rec, source| {
+            let x = rec.input("x", [t, h, width, c], DType::F32)?;
+            let w = source.weight(rec, "w", [n, c, kt, kh, kw], Pack::Conv)?;
+            let bias = source.vector(rec, "bias", [n])?;
+            let residual = rec.input("residual", [t, zoom * h, zoom * width, n], DType::F32)?;
+            let past = match kt {
+                1 => None,
+                _ => Some(rec.state("past", [kt - 1, h, width, c], DType::F32)?),
+            };
+            let epilogue = match case.epilogue {
+                "bias" => Epilogue::Bias(&bias),
+                "bias_silu" => Epilogue::BiasSilu(&bias),
+                "bias_residual" => Epilogue::BiasResidual(&bias, &residual),
+                _ => Epilogue::None,
+            };
+            let conv = Conv { weight: &w, past: past.as_ref(), upsample: case.upsample, folds: case.folds };
+            Ok(vec![conv3d(rec, &x, &conv, epilogue)?])
+        })?;
+    let mut conv = case.conv;
+    let (mut x, mut past) = (x, past);
+    if case.upsample {
+        x = twin::upsample(&x, t, h, width, c);
+        past = twin::upsample(&past, kt - 1, h, width, c);
+        (conv.height, conv.width) = (2 * h, 2 * width);
+    }
+    let mut expected = twin::conv3d(&x, &past, &w, conv);
+    for (at, value) in expected.iter_mut().enumerate() {
+        let biased = *value + f64::from(bias[at % n]);
+        *value = match case.epilogue {
+            "bias" => biased,
+            "bias_silu" => crate::reference::matmul::silu(biased),
+            "bias_residual" => f64::from(residual[at]) + biased,
+            _ => *value,
+        };
+    }
+    let expected = twin::fold(&expected, t, pixels, case.folds, n / case.folds);
+    close("y", &found[0], &expected, SUMS)
+}
+
+/// The recording of one convolution with history for a device of small bindings.
+fn windowed(rec: &mut Recorder<'_>, past: bool) -> Result<kinora::record::Tensor, kinora::Error> {
+    let (t, h, width, c, n) = (5, 6, 20, 8, 6);
+    let x = rec.input("x", [t, h, width, c], DType::F32)?;
+    let w = rec.weight("w", [n, c, if past { 3 } else { 1 }, 3, 3], DType::F32, Pack::Conv)?;
+    let bias = rec.weight("bias", [n], DType::F32, Pack::Vector)?;
+    let residual = rec.input("residual", [t, h, width, n], DType::F32)?;
+    let history = rec.state("past", [2, h, width, c], DType::F32)?;
+    let conv = Conv { past: past.then_some(&history), ..Conv::new(&w) };
+    Ok(conv3d(rec, &x, &conv, Epilogue::BiasResidual(&bias, &residual))?)
+}
+
+/// Windows and whole tensors give the same bits.
+fn windows(gpu: &Gpu) -> Result<(), Failed> {
+    let (t, h, width, c, n) = (5, 6, 20, 8, 6);
+    let x = values(1, t * h * width * c);
+    let past = values(2, 2 * h * width * c);
+    let w = values(3, n * c * 27);
+    let bias = values(4, n);
+    let residual = values(5, t * h * width * n);
+    let run = || {
+        Run::new(gpu)
+            .weights(&[("w", &[n, c, 3, 3, 3], DType::F32, &w), ("bias", &[n], DType::F32, &bias)])
+            .input("x", Input::F32(&x))
+            .input("past", Input::F32(&past))
+            .input("residual", Input::F32(&residual))
+    };
+    let whole = run().record(|rec, _| Ok(vec![windowed(rec, true)?]))?;
+    // Three frames of x are 11,520 bytes.
+    let mut caps = gpu.caps().clone();
+    caps.max_binding_bytes = 12_000;
+    let parts = run().record_for(&caps, |rec, _| Ok(vec![windowed(rec, true)?]))?;
+    if whole != parts {
+        return Err("windows change the result".into());
+    }
+    Ok(())
+}
+
+/// Every byte of the output is written once, by dispatches within a device's limits.
+fn limits() -> Result<(), Failed> {
+    for (past, bytes) in [(true, 12_000), (true, 16_000), (false, 5_000), (false, 3_000)] {
+        let caps = Caps { max_binding_bytes: bytes, ..Caps::least() };
+        let mut rec = Recorder::new(&caps);
+        let y = windowed(&mut rec, past)?;
+        let recording = rec.finish();
+        let dispatches = recording.commands.len();
+        if dispatches < 2 {
+            return Err(format!("{dispatches} dispatches with {bytes} bytes a binding").into());
+        }
+        let mut written = 0;
+        for command in &recording.commands {
+            let Command::Dispatch(dispatch) = command else { continue };
+            let mut windows = dispatch.bindings.iter().filter(|b| b.tensor == y.id);
+            let window = windows.next().and_then(|b| b.window.clone()).ok_or("y is not bound")?;
+            if window.start > written {
+                return Err(format!("bytes {written}..{} are never written", window.start).into());
+            }
+            written = window.end;
+        }
+        if written != y.bytes() {
+            return Err(format!("{written} of {} bytes are written", y.bytes()).into());
+        }
+    }
+    Ok(())
+}

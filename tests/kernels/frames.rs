@@ -1,0 +1,72 @@
+//! Remembered frames and the shortcut that repeats them.
+
+use kinora::gpu::Gpu;
+use kinora::ops::frames::{dup_up, push_frames};
+use kinora::tensor::DType;
+use libtest_mimic::{Failed, Trial};
+
+use crate::harness::compare::{ELEMENTWISE, close};
+use crate::harness::data::values;
+use crate::harness::{Input, Run, device_test};
+use crate::reference::frames as twin;
+
+/// [T, H, W, C], N, how many times the frames, and whether the video starts here.
+const SHORTCUTS: [([usize; 4], usize, usize, bool); 6] = [
+    ([1, 1, 1, 4], 4, 2, true),
+    ([1, 3, 5, 8], 4, 2, true),
+    ([2, 3, 5, 8], 4, 2, false),
+    ([3, 2, 7, 6], 3, 1, false),
+    ([2, 5, 3, 16], 8, 2, false),
+    ([1, 2, 2, 4], 12, 1, true),
+];
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for remembered in [1, 2, 4] {
+        for frames in 1..=5 {
+            let name = format!("push_frames/{frames} into {remembered}");
+            trials.push(device_test(name, move |gpu| push(gpu, remembered, frames)));
+        }
+    }
+    for (shape, features, factor, start) in SHORTCUTS {
+        let name = format!("dup_up/{shape:?}->{features}/time={factor}/start={start}");
+        trials.push(device_test(name, move |gpu| shortcut(gpu, shape, features, factor, start)));
+    }
+    trials
+}
+
+fn push(gpu: &Gpu, remembered: usize, frames: usize) -> Result<(), Failed> {
+    let (h, w, c) = (3, 5, 3);
+    let frame = h * w * c;
+    let past = values(1, remembered * frame);
+    let x = values(2, frames * frame);
+    let found = Run::new(gpu).input("past", Input::F32(&past)).input("x", Input::F32(&x)).record(|rec, _| {
+        let past = rec.state("past", [remembered, h, w, c], DType::F32)?;
+        let x = rec.input("x", [frames, h, w, c], DType::F32)?;
+        push_frames(rec, &past, &x)?;
+        Ok(vec![past])
+    })?;
+    match found[0] == twin::push_frames(&past, &x, remembered, frame) {
+        true => Ok(()),
+        false => Err("other frames than the last ones".into()),
+    }
+}
+
+fn shortcut(gpu: &Gpu, shape: [usize; 4], n: usize, factor: usize, start: bool) -> Result<(), Failed> {
+    let [t, h, w, _] = shape;
+    let drop = if start { factor - 1 } else { 0 };
+    let out = [t * factor - drop, 2 * h, 2 * w, n];
+    let x = values(1, shape.iter().product());
+    let y = values(2, out.iter().product());
+    let found = Run::new(gpu).input("x", Input::F32(&x)).input("y", Input::F32(&y)).record(|rec, _| {
+        let x = rec.input("x", shape, DType::F32)?;
+        let y = rec.input("y", out, DType::F32)?;
+        dup_up(rec, &x, &y, factor, start)?;
+        Ok(vec![y])
+    })?;
+    let mut expected = twin::dup_up(&x, shape, n, factor, drop);
+    for (sum, &y) in expected.iter_mut().zip(&y) {
+        *sum += f64::from(y);
+    }
+    close("y", &found[0], &expected, ELEMENTWISE)
+}

@@ -1,0 +1,28 @@
+//! Twins of `push_frame.wgsl` and `dup_up.wgsl`.
+
+/// The last `remembered` frames of `past` followed by `x`.
+pub fn push_frames(past: &[f32], x: &[f32], remembered: usize, frame: usize) -> Vec<f32> {
+    let all = [past, x].concat();
+    all[all.len() - remembered * frame..].to_vec()
+}
+
+/// What is added to `y [t f - drop, 2 h, 2 w, n]`: `x [t, h, w, c]` as the reference writes it.
+/// Channels are repeated, then seen as `[n, f, 2, 2]` and moved to time, line and column.
+pub fn dup_up(x: &[f32], [t, h, w, c]: [usize; 4], n: usize, f: usize, drop: usize) -> Vec<f64> {
+    let repeats = n * f * 4 / c;
+    let mut y = vec![0.0; t * f * 2 * h * 2 * w * n];
+    for frame in 0..t {
+        for i in 0..h {
+            for j in 0..w {
+                for repeated in 0..c * repeats {
+                    let value = x[((frame * h + i) * w + j) * c + repeated / repeats];
+                    let (b, a) = (repeated % 2, repeated / 2 % 2);
+                    let (time, feature) = (repeated / 4 % f, repeated / 4 / f);
+                    let place = ((frame * f + time) * 2 * h + 2 * i + a) * 2 * w + 2 * j + b;
+                    y[place * n + feature] = f64::from(value);
+                }
+            }
+        }
+    }
+    y.split_off(drop * 2 * h * 2 * w * n)
+}

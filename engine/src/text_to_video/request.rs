@@ -100,15 +100,6 @@ pub enum Note {
         /// The first words that it does not read.
         from: String,
     },
-    /// The checkpoint holds tensors that the model does not use.
-    Unread {
-        /// The model part.
-        part: String,
-        /// How many.
-        count: usize,
-        /// The first of them.
-        first: String,
-    },
 }
 
 impl fmt::Display for Note {
@@ -124,9 +115,6 @@ impl fmt::Display for Note {
             ),
             Self::Truncated { what, from } => {
                 write!(f, "the {what} is longer than {MAX_TOKENS} tokens; not read from \u{201c}{from}\u{201d} on")
-            }
-            Self::Unread { part, count, first } => {
-                write!(f, "{part}: {count} tensors of the checkpoint are not used, the first is `{first}`")
             }
         }
     }

@@ -1,0 +1,284 @@
+//! A device and a model: what an application holds on to.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use super::request::{MAX_TOKENS, Note, Request, Settings};
+use crate::error::{Error, RequestError};
+use crate::gpu::{Cancel, Gpu};
+use crate::models::config::{ModelConfig, ModelFolder, SchedulerName};
+use crate::models::prompt::clean;
+use crate::models::tokenizer::{Tokenizer, Tokens};
+use crate::models::wan_vae::{DecodeOptions, VaeDecoder};
+use crate::sampling::Scheduler;
+use crate::weights::{Latents, combined_fingerprint};
+
+/// Characters of a prompt that a note about its end shows.
+const SHOWN: usize = 40;
+
+/// A part of a run, for progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Weights of a model part going to the device; counted in parts.
+    Load(&'static str),
+    /// The prompts through the text encoder; counted in layers.
+    Text,
+    /// Denoising; counted in forward passes, two a step with guidance.
+    Sample,
+    /// Latents to pictures; counted in frames.
+    Decode,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(part) => write!(f, "loading {part}"),
+            Self::Text => f.write_str("reading the prompt"),
+            Self::Sample => f.write_str("sampling"),
+            Self::Decode => f.write_str("decoding"),
+        }
+    }
+}
+
+/// What a run tells while it goes on.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Something done otherwise than asked.
+    Note(Note),
+    /// A stage begins.
+    Started {
+        /// Which.
+        stage: Stage,
+        /// In how many units.
+        total: usize,
+    },
+    /// A stage goes on.
+    Progress {
+        /// Which.
+        stage: Stage,
+        /// Units done.
+        done: usize,
+        /// Of how many.
+        total: usize,
+    },
+    /// A stage ended.
+    Finished {
+        /// Which.
+        stage: Stage,
+    },
+}
+
+/// A finished clip in memory.
+#[derive(Clone, Debug)]
+pub struct Clip {
+    /// Pixels.
+    pub width: usize,
+    /// Pixels.
+    pub height: usize,
+    /// Frames a second.
+    pub fps: f64,
+    /// 8-bit RGB, `3 * width * height` bytes each.
+    pub frames: Vec<Vec<u8>>,
+    /// What made it.
+    pub settings: Settings,
+}
+
+/// A device and a model.
+pub struct Engine {
+    pub(super) gpu: Gpu,
+    pub(super) folder: ModelFolder,
+    pub(super) config: ModelConfig,
+    tokenizer: OnceLock<Tokenizer>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("gpu", &self.gpu).field("config", &self.config).finish()
+    }
+}
+
+impl Engine {
+    /// Reads a model's configurations; its weights are opened when a run needs them.
+    ///
+    /// # Errors
+    /// A configuration file that is missing, corrupt, or asks for what the engine lacks.
+    pub fn new(gpu: Gpu, folder: ModelFolder) -> Result<Self, Error> {
+        let config = folder.config()?;
+        Ok(Self { gpu, folder, config, tokenizer: OnceLock::new() })
+    }
+
+    /// The device.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// The model's configuration and defaults.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Where the model's files are.
+    pub fn folder(&self) -> &ModelFolder {
+        &self.folder
+    }
+
+    fn tokenizer(&self) -> Result<&Tokenizer, Error> {
+        if let Some(tokenizer) = self.tokenizer.get() {
+            return Ok(tokenizer);
+        }
+        let (file, bytes) = self.folder.tokenizer_json()?;
+        let tokenizer = Tokenizer::from_bytes(&file, &bytes)?;
+        Ok(self.tokenizer.get_or_init(|| tokenizer))
+    }
+
+    /// The tokens of a prompt, cleaned as the reference does.
+    pub(super) fn tokens(&self, prompt: &str) -> Result<(String, Tokens), Error> {
+        let text = clean(prompt);
+        let tokens = self.tokenizer()?.encode(&text, MAX_TOKENS)?;
+        Ok((text, tokens))
+    }
+
+    /// Makes every choice that a request leaves open; its notes say what differs from it.
+    ///
+    /// # Errors
+    /// An option outside its range, a tokenizer that cannot be read.
+    pub fn settings(&self, request: &Request) -> Result<Settings, Error> {
+        let mut settings = Settings::resolve(request, &self.config)?;
+        for (what, prompt) in [
+            ("prompt", settings.prompt.clone()),
+            ("negative prompt", settings.negative_prompt.clone()),
+        ] {
+            let (text, tokens) = self.tokens(&prompt)?;
+            if let Some(cut) = tokens.cut {
+                let rest = text.get(cut.byte..).unwrap_or("").trim_start();
+                let from = rest.chars().take(SHOWN).collect();
+                settings.notes.push(Note::Truncated { what, from });
+            }
+        }
+        // The schedule is made here so that a run is refused before anything is loaded.
+        self.schedule(&settings)?;
+        Ok(settings)
+    }
+
+    /// The model's scheduler with the request's choices.
+    pub(super) fn scheduler(&self, settings: &Settings) -> Result<Scheduler, Error> {
+        let (file, text) = self.folder.scheduler_json()?;
+        let scheduler = Scheduler::from_json(&file, &String::from_utf8_lossy(&text))?;
+        let scheduler = match settings.scheduler {
+            None => scheduler,
+            Some(SchedulerName::UniPc) => scheduler.into_unipc(),
+            Some(SchedulerName::Euler) => scheduler.into_euler(),
+        };
+        Ok(match settings.shift {
+            Some(shift) => scheduler.with_shift(shift),
+            None => scheduler,
+        })
+    }
+
+    /// The parts of the model that hold weights.
+    fn parts(&self) -> impl Iterator<Item = &'static str> {
+        let second = self.config.transformer_2.is_some().then_some("transformer_2");
+        ["text_encoder", "transformer"].into_iter().chain(second).chain(["vae"])
+    }
+
+    /// A hash that tells the model's weights from others: headers, sizes and sampled blocks.
+    ///
+    /// # Errors
+    /// Weights that cannot be opened.
+    pub fn fingerprint(&self) -> Result<String, Error> {
+        let mut parts = Vec::new();
+        for part in self.parts() {
+            parts.push((part, self.folder.checkpoint(part)?.fingerprint()));
+        }
+        Ok(combined_fingerprint(parts.iter().map(|(part, hash)| (*part, hash.as_str()))))
+    }
+
+    /// Decodes latents to 8-bit RGB frames, handed out in order as they are ready and cropped
+    /// centrally to `crop` (width, height) where given. Device memory does not grow with the
+    /// number of frames.
+    ///
+    /// # Errors
+    /// Latents of another model, no room on the device, cancelled, or the callback's own error.
+    pub fn decode(
+        &self,
+        latents: &Latents,
+        crop: Option<[usize; 2]>,
+        cancel: &Cancel,
+        events: &mut dyn FnMut(Event),
+        frame: &mut dyn FnMut(usize, &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let [_, channels, t, h, w] = latents.shape;
+        let vae = &self.config.vae;
+        if channels != vae.z_dim {
+            return Err(RequestError::Latents {
+                file: self.folder.name().to_owned(),
+                found: latents.shape.to_vec(),
+                channels: vae.z_dim,
+            }
+            .into());
+        }
+        let made = [w * vae.scale_factor_spatial, h * vae.scale_factor_spatial];
+        let size = crop.unwrap_or(made);
+        if size[0] > made[0] || size[1] > made[1] {
+            return Err(RequestError::Range {
+                option: "the crop",
+                found: format!("{}x{}", size[0], size[1]),
+                expected: format!("at most the {}x{} of the latents", made[0], made[1]),
+            }
+            .into());
+        }
+        let load = Stage::Load("vae");
+        events(Event::Started { stage: load, total: 1 });
+        let checkpoint = self.folder.checkpoint("vae")?;
+        let options = DecodeOptions::default();
+        let decoder = VaeDecoder::new(&self.gpu, vae, &checkpoint, [channels, t, h, w], &options)?;
+        events(Event::Finished { stage: load });
+
+        let total = decoder.frames();
+        events(Event::Started { stage: Stage::Decode, total });
+        let mut cropped = Vec::new();
+        decoder.decode(&latents.values, cancel, |index, rgb| {
+            crop_rgb(rgb, made, size, &mut cropped);
+            frame(index, &cropped)?;
+            events(Event::Progress { stage: Stage::Decode, done: index + 1, total });
+            Ok(())
+        })?;
+        events(Event::Finished { stage: Stage::Decode });
+        Ok(())
+    }
+
+    /// Makes a clip, all frames in memory: settings, sampling and decoding in one call.
+    ///
+    /// # Errors
+    /// As [`Engine::settings`], [`Engine::sample`] and [`Engine::decode`].
+    pub fn generate(
+        &self,
+        request: &Request,
+        cancel: &Cancel,
+        events: &mut dyn FnMut(Event),
+    ) -> Result<Clip, Error> {
+        let settings = self.settings(request)?;
+        for note in &settings.notes {
+            events(Event::Note(note.clone()));
+        }
+        let latents = self.sample(&settings, cancel, events)?;
+        let (width, height) = (settings.width, settings.height);
+        let mut frames = Vec::with_capacity(settings.frames);
+        self.decode(&latents, Some([width, height]), cancel, events, &mut |_, rgb| {
+            frames.push(rgb.to_vec());
+            Ok(())
+        })?;
+        Ok(Clip { width, height, fps: settings.fps, frames, settings })
+    }
+}
+
+/// The central `size` of a picture of `made` pixels.
+fn crop_rgb(rgb: &[u8], made: [usize; 2], size: [usize; 2], out: &mut Vec<u8>) {
+    out.clear();
+    let (left, top) = ((made[0] - size[0]) / 2, (made[1] - size[1]) / 2);
+    for row in rgb.chunks_exact(3 * made[0]).skip(top).take(size[1]) {
+        out.extend_from_slice(&row[3 * left..3 * (left + size[0])]);
+    }
+}

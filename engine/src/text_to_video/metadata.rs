@@ -1,0 +1,51 @@
+//! What makes a clip again, as text inside the clip.
+
+use super::engine::Engine;
+use super::request::Settings;
+use crate::error::Error;
+use crate::models::config::SchedulerName;
+use crate::sampling::Scheduler;
+
+impl Settings {
+    /// Keys and values that `kinora show` reads back: everything that makes the clip again.
+    ///
+    /// # Errors
+    /// Weights that cannot be opened for their hash.
+    pub fn metadata(&self, engine: &Engine) -> Result<Vec<(String, String)>, Error> {
+        let scheduler = engine.scheduler(self)?;
+        let name = match &scheduler {
+            Scheduler::UniPc(_) => SchedulerName::UniPc,
+            Scheduler::Euler(_) => SchedulerName::Euler,
+        };
+        let mut pairs = vec![
+            ("prompt", self.prompt.clone()),
+            ("negative_prompt", self.negative_prompt.clone()),
+            ("seed", self.seed.to_string()),
+            ("steps", self.steps.to_string()),
+            ("guidance", self.guidance.to_string()),
+        ];
+        if let Some(scale) = self.guidance_2 {
+            pairs.push(("guidance_2", scale.to_string()));
+        }
+        pairs.extend([
+            ("scheduler", scheduler_text(name).to_owned()),
+            ("shift", scheduler.shift().to_string()),
+            ("width", self.width.to_string()),
+            ("height", self.height.to_string()),
+            ("frames", self.frames.to_string()),
+            ("fps", self.fps.to_string()),
+            ("model", engine.config.defaults.name.clone()),
+            ("model_hash", engine.fingerprint()?),
+            ("kinora", env!("CARGO_PKG_VERSION").to_owned()),
+        ]);
+        Ok(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    }
+}
+
+/// The name that the command line takes.
+fn scheduler_text(name: SchedulerName) -> &'static str {
+    match name {
+        SchedulerName::UniPc => "unipc",
+        SchedulerName::Euler => "euler",
+    }
+}

@@ -1,0 +1,125 @@
+//! Whole pipelines against the reference, from the seed alone: prompt, seed and settings in,
+//! final latents and decoded frames out.
+//!
+//! `KINORA_FIXTURES` names a folder of further fixtures (`make.py --random SEED --out DIR`).
+
+#![allow(unreachable_pub, reason = "modules of a test program")]
+
+mod harness;
+
+use std::path::{Path, PathBuf};
+
+use harness::compare::{psnr, relative_l2};
+use harness::device_test;
+use kinora::gpu::{Cancel, Gpu};
+use kinora::models::config::ModelFolder;
+use kinora::text_to_video::{Engine, Event, Request, Size};
+use kinora::weights::Checkpoint;
+use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
+
+/// Relative L2 distance of the final latents, by device. The reference's own noise, f32 against
+/// f64, is below 2e-6; the smallest planted mistake moves the latents by 6e-5.
+const LATENTS: &[(&str, f64, &str)] = &[("", 3e-5, "every device")];
+/// Peak signal-to-noise ratio of the frames, dB.
+const FRAMES: f64 = 50.0;
+
+fn fixtures(root: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(root) else { return Vec::new() };
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.join("case.json").is_file() && path.join("model/model_index.json").is_file())
+        .collect();
+    found.sort();
+    found
+}
+
+fn main() {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
+    let mut all = fixtures(&own);
+    assert!(all.len() >= 4, "{} fixtures in {}", all.len(), own.display());
+    if let Some(more) = std::env::var_os("KINORA_FIXTURES") {
+        all.extend(fixtures(Path::new(&more)));
+    }
+    let trials = all.into_iter().map(|path| {
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        device_test(format!("pipeline/{name}"), move |gpu| pipeline(gpu, &path))
+    });
+    harness::run(trials.collect::<Vec<Trial>>());
+}
+
+fn pipeline(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
+    let case: Value = serde_json::from_slice(&std::fs::read(path.join("case.json"))?)?;
+    let number = |key: &str| case[key].as_u64();
+    let text = |key: &str| case[key].as_str().map(str::to_owned);
+    let request = Request {
+        prompt: text("prompt").unwrap_or_default(),
+        negative_prompt: Some(text("negative_prompt").unwrap_or_default()),
+        size: Size::Exact(
+            number("width").map(|n| n as usize),
+            number("height").map(|n| n as usize),
+        ),
+        frames: number("frames").map(|n| n as usize),
+        steps: number("steps").map(|n| n as usize),
+        guidance: case["guidance"].as_f64(),
+        guidance_2: case["guidance_2"].as_f64(),
+        seed: number("seed"),
+        ..Request::default()
+    };
+    let engine = Engine::new(gpu.clone(), ModelFolder::open(path.join("model"))?)?;
+    let settings = engine.settings(&request)?;
+    let mut unread = Vec::new();
+    let mut listen = |event: Event| {
+        if let Event::Note(note) = event {
+            unread.push(note.to_string());
+        }
+    };
+    let latents = engine.sample(&settings, &Cancel::new(), &mut listen)?;
+
+    let expected = Checkpoint::open(path.join("expected.safetensors"), "expected")?;
+    let wanted = expected.get("latents", &latents.shape)?.to_f32();
+    let distance = relative_l2(&latents.values, &wanted);
+    let name = &gpu.caps().name;
+    let (_, limit, _) = LATENTS.iter().find(|(part, ..)| name.contains(part)).ok_or("no row")?;
+
+    let shape = [settings.frames, settings.height, settings.width, 3];
+    let frames = frames_u8(path, &shape)?;
+    let size = settings.width * settings.height * 3;
+    let mut worst = f64::INFINITY;
+    let crop = Some([settings.width, settings.height]);
+    let mut count = 0;
+    engine.decode(&latents, crop, &Cancel::new(), &mut listen, &mut |index, rgb| {
+        worst = worst.min(psnr(rgb, &frames[index * size..(index + 1) * size]));
+        count += 1;
+        Ok(())
+    })?;
+    println!("  {distance:.1e} from the reference's latents, frames at least {worst:.1} dB");
+    if !unread.is_empty() {
+        return Err(format!("notes: {unread:?}").into());
+    }
+    if count != settings.frames {
+        return Err(format!("{count} frames, expected {}", settings.frames).into());
+    }
+    if distance > *limit {
+        return Err(format!("latents are {distance:.2e} from the reference's, at most {limit:.0e}").into());
+    }
+    if worst < FRAMES {
+        return Err(format!("a frame has {worst:.1} dB, at least {FRAMES}").into());
+    }
+    Ok(())
+}
+
+/// The reference's 8-bit frames: the one tensor that is not a float.
+fn frames_u8(path: &Path, shape: &[usize; 4]) -> Result<Vec<u8>, Failed> {
+    let file = std::fs::read(path.join("expected.safetensors"))?;
+    let (length, rest) = file.split_at(8);
+    let length = u64::from_le_bytes(length.try_into()?) as usize;
+    let header: Value = serde_json::from_slice(&rest[..length])?;
+    let entry = &header["frames"];
+    if entry["dtype"] != "U8" || entry["shape"] != serde_json::json!(shape) {
+        return Err(format!("frames: found {entry}, expected U8 {shape:?}").into());
+    }
+    let offset = |i: usize| entry["data_offsets"][i].as_u64().ok_or("an offset");
+    let (start, end) = (offset(0)? as usize, offset(1)? as usize);
+    Ok(rest[length + start..length + end].to_vec())
+}

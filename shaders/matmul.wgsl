@@ -2,6 +2,9 @@
 //
 //   x [M, K] f32      w [N, K] any weight format      y [M, N] f32      K a multiple of 4
 //
+// y may have more columns than w has rows: they become 0, so that the next product finds its K a
+// multiple of 4.
+//
 // One invocation computes TILE_ROWS rows of one column: no workgroup memory, no barrier. The
 // invocations of a workgroup stand side by side along N: their weights are one contiguous piece,
 // and the rows of x are the same for all of them. The sum over K runs from 0 upwards in one
@@ -18,7 +21,7 @@ struct Params {
     cols: u32, // N of this dispatch
     col_base: u32, // its first column in the whole op
     depth4: u32, // K / 4
-    out_cols: u32, // N of the whole op
+    out_cols: u32, // columns of y
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -56,14 +59,18 @@ fn main(
             sum[r] += dot(x[start[r] + k], w);
         }
     }
-    if column >= params.cols {
+    let out = column + params.col_base;
+    if out >= params.out_cols {
         return;
     }
     for (var r = 0u; r < TILE_ROWS; r++) {
         let row = row0 + r;
         if row < params.rows {
-            let out = column + params.col_base;
-            y[row * params.out_cols + out] = epilogue(row, out, sum[r]);
+            var value = 0.0;
+            if column < params.cols {
+                value = epilogue(row, out, sum[r]);
+            }
+            y[row * params.out_cols + out] = value;
         }
     }
 }

@@ -3,6 +3,7 @@
 mod config;
 mod gpu;
 mod media;
+mod model;
 mod record;
 mod request;
 mod sampling;
@@ -12,6 +13,7 @@ mod weights;
 pub use config::ConfigError;
 pub use gpu::GpuError;
 pub use media::MediaError;
+pub use model::ModelError;
 pub use record::RecordError;
 pub use request::RequestError;
 pub use sampling::SamplingError;
@@ -37,6 +39,9 @@ pub enum Error {
     /// A model's configuration files.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Models: sizes they cannot take, inputs of the wrong size.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// Schedules, solvers, guidance and noise.
     #[error(transparent)]
     Sampling(#[from] SamplingError),

@@ -30,6 +30,16 @@ pub enum RecordError {
         /// What it must be, in words or numbers.
         expected: String,
     },
+    /// A view of rows that a tensor has not.
+    #[error("rows {first} to {} of a tensor of {rows} rows", first + count)]
+    Rows {
+        /// The first row.
+        first: usize,
+        /// How many.
+        count: usize,
+        /// How many there are.
+        rows: usize,
+    },
     /// A size that the kernels cannot take.
     #[error("{op}: {name} is {found}, expected {expected}")]
     Size {

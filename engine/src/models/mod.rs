@@ -3,3 +3,6 @@
 pub mod config;
 pub mod prompt;
 pub mod tokenizer;
+mod signature;
+pub mod umt5;
+pub mod wan_transformer;

@@ -1,5 +1,7 @@
 //! Layers that hold weights: what a model is put together from.
 
 mod linear;
+mod norm;
 
 pub use linear::{Linear, Source};
+pub use norm::{LayerNorm, RmsNorm};

@@ -77,13 +77,24 @@ impl Epilogue<'_> {
 
     /// The shapes must match an output of [rows, cols].
     pub(super) fn check(&self, op: &'static str, rows: usize, cols: usize) -> Result<(), RecordError> {
+        self.check_padded(op, rows, cols, cols)
+    }
+
+    /// The shapes must match an output of [rows, out_cols], of which `cols` are computed.
+    fn check_padded(
+        &self,
+        op: &'static str,
+        rows: usize,
+        cols: usize,
+        out_cols: usize,
+    ) -> Result<(), RecordError> {
         let must = |name, tensor: &Tensor, good: bool, expected: String| {
             if good { Ok(()) } else { Err(RecordError::Shape { op, name, found: tensor.shape, expected }) }
         };
         let vector = |t: &Tensor| must("bias", t, t.shape.count() == cols, format!("[{cols}]"));
         let matrix = |name, t: &Tensor| {
-            let good = t.shape.rows() == rows && t.shape.last_dim() == cols;
-            must(name, t, good, format!("[{rows}, {cols}]"))
+            let good = t.shape.rows() == rows && t.shape.last_dim() == out_cols;
+            must(name, t, good, format!("[{rows}, {out_cols}]"))
         };
         match self {
             Self::None => Ok(()),
@@ -92,7 +103,8 @@ impl Epilogue<'_> {
             Self::GateResidual { bias, residual, gate, index } => {
                 vector(bias)?;
                 matrix("residual", residual)?;
-                must("gate", gate, gate.shape.last_dim() == cols, format!("[_, {cols}]"))?;
+                let good = gate.shape.last_dim() == out_cols;
+                must("gate", gate, good, format!("[_, {out_cols}]"))?;
                 must("index", index, index.shape.count() == rows, format!("[{rows}]"))
             }
             Self::Residual(residual) => matrix("residual", residual),
@@ -179,9 +191,9 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 ///
 /// | tensor | shape | dtype |
 /// |---|---|---|
-/// | x | [.., K] | f32, K a multiple of 4 |
+/// | x | [.., K], padded with zeros to a multiple of 4 columns | f32 |
 /// | w | [N, K] | f32, f16, bf16 |
-/// | y | [.., N] | f32 |
+/// | y | [.., N]; `into` may be wider, its further columns become 0 | f32 |
 ///
 /// Rows are split over dispatches where a window would exceed the device's binding limit or one
 /// dispatch would run too long; the order of each sum over K stays the same.
@@ -198,24 +210,27 @@ pub fn matmul(
     const OP: &str = "matmul";
     let [n, k] = w.dims(OP, "w")?;
     let rows = x.shape.rows();
-    if x.shape.last_dim() != k || x.dtype != DType::F32 {
-        let expected = format!("f32 [.., {k}] to match w {}", w.shape);
+    // The weight is padded on the device, x by whoever wrote it.
+    let depth = k.next_multiple_of(4);
+    if x.shape.last_dim() != depth || x.dtype != DType::F32 {
+        let expected = format!("f32 [.., {depth}] to match w {}", w.shape);
         return Err(RecordError::Shape { op: OP, name: "x", found: x.shape, expected });
     }
-    if k == 0 || k % 4 != 0 {
-        return Err(RecordError::Size { op: OP, name: "K", found: k, expected: "a multiple of 4" });
+    if k == 0 {
+        return Err(RecordError::Size { op: OP, name: "K", found: k, expected: "at least 1" });
     }
-    epilogue.check(OP, rows, n)?;
     let y = match into {
-        Some(y) if y.shape.rows() == rows && y.shape.last_dim() == n => *y,
+        Some(y) if y.shape.rows() == rows && y.shape.last_dim() >= n => *y,
         Some(y) => {
-            let expected = format!("[{rows}, {n}]");
+            let expected = format!("[{rows}, {n}] or wider");
             return Err(RecordError::Shape { op: OP, name: "y", found: y.shape, expected });
         }
         None => rec.intermediate(OP, [rows, n], DType::F32),
     };
+    let out_cols = y.shape.last_dim();
+    epilogue.check_padded(OP, rows, n, out_cols)?;
     let tile = tile_rows(rows);
-    let chunk = rows_per_dispatch(rec.caps(), rows, k.max(n), 2 * (n * k) as u64);
+    let chunk = rows_per_dispatch(rec.caps(), rows, depth.max(out_cols), 2 * (n * k) as u64);
     let lanes = lanes(rec.caps());
     let variant = variant(rec.caps(), tile, weight_module(w.dtype), epilogue.module());
     for first in (0..rows).step_by(chunk) {
@@ -223,18 +238,18 @@ pub fn matmul(
         let window = |width: usize| (first * width * 4) as u64..((first + count) * width * 4) as u64;
         let builder = rec
             .dispatch(OP, variant.clone())
-            .read_window(1, x, window(k))
-            .write_window(2, &y, window(n))
+            .read_window(1, x, window(depth))
+            .write_window(2, &y, window(out_cols))
             .read(8, w)
             .params(&MatmulParams {
                 rows: count as u32,
                 cols: n as u32,
                 col_base: 0,
-                depth4: (k / 4) as u32,
-                out_cols: n as u32,
+                depth4: (depth / 4) as u32,
+                out_cols: out_cols as u32,
             })
             .flops(2 * (count * n * k) as u64);
-        let (across, down) = (n.div_ceil(lanes as usize), count.div_ceil(tile as usize));
+        let (across, down) = (out_cols.div_ceil(lanes as usize), count.div_ceil(tile as usize));
         let fold = down.min(32_768);
         epilogue.bind(builder, first, count).launch([across, fold, down.div_ceil(fold)])?;
     }

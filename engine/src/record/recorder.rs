@@ -36,7 +36,7 @@ impl<'a> Recorder<'a> {
     fn add(&mut self, name: &str, shape: Shape, dtype: DType, kind: Kind) -> Tensor {
         let id = TensorId(self.recording.tensors.len() as u32);
         self.recording.tensors.push(TensorInfo { name: name.to_owned(), shape, dtype, kind });
-        Tensor { id, shape, dtype }
+        Tensor { id, shape, dtype, offset: 0 }
     }
 
     /// A tensor that is known by name; asking for it again gives the same handle.
@@ -50,7 +50,7 @@ impl<'a> Recorder<'a> {
                     second: format!("{kind:?} {dtype}{shape}"),
                 });
             }
-            return Ok(Tensor { id, shape, dtype });
+            return Ok(Tensor { id, shape, dtype, offset: 0 });
         }
         Ok(self.add(name, shape, dtype, kind))
     }
@@ -109,7 +109,8 @@ impl<'a> Recorder<'a> {
     /// Copies bytes; both offsets and the length are multiples of four.
     pub fn copy(&mut self, from: (&Tensor, u64), to: (&Tensor, u64), bytes: u64) {
         if bytes > 0 {
-            let (from, to) = ((from.0.id, from.1), (to.0.id, to.1));
+            let at = |(tensor, offset): (&Tensor, u64)| (tensor.id, tensor.offset + offset);
+            let (from, to) = (at(from), at(to));
             self.recording.commands.push(Command::Copy { from, to, bytes });
         }
     }
@@ -131,6 +132,12 @@ pub struct DispatchBuilder<'r, 'a> {
 
 impl DispatchBuilder<'_, '_> {
     fn bind(mut self, index: u32, tensor: &Tensor, access: Access, window: Option<Range<u64>>) -> Self {
+        let whole = self.recorder.recording.info(tensor.id).shape.count() == tensor.shape.count();
+        let window = match window {
+            Some(w) => Some(tensor.offset + w.start..tensor.offset + w.end),
+            None if whole => None,
+            None => Some(tensor.offset..tensor.offset + tensor.bytes()),
+        };
         self.dispatch.bindings.push(Binding { index, tensor: tensor.id, access, window });
         self
     }

@@ -20,9 +20,40 @@ pub struct Tensor {
     pub shape: Shape,
     /// Its element type.
     pub dtype: DType,
+    /// Where it starts in the recording's tensor, in bytes: not 0 for a view of some rows.
+    pub offset: u64,
 }
 
 impl Tensor {
+    /// A view of `first .. first + count` along the first dimension; ops take it like any tensor.
+    /// To be bound on every device it must start at a multiple of 256 bytes, as it does with
+    /// `first` a multiple of 64.
+    ///
+    /// # Errors
+    /// [`RecordError::Rows`] if the tensor is shorter.
+    pub fn view_rows(&self, first: usize, count: usize) -> Result<Self, RecordError> {
+        let rows = self.shape.first().copied().unwrap_or(1);
+        if first + count > rows {
+            return Err(RecordError::Rows { first, count, rows });
+        }
+        let bytes_a_row = self.bytes() / rows.max(1) as u64;
+        let offset = self.offset + first as u64 * bytes_a_row;
+        Ok(Self { shape: self.shape.with_first(count), offset, ..*self })
+    }
+
+    /// The same elements under another shape.
+    ///
+    /// # Errors
+    /// [`RecordError::Shape`] if that has another number of elements.
+    pub fn reshaped(&self, shape: impl Into<Shape>) -> Result<Self, RecordError> {
+        let shape = shape.into();
+        if shape.count() != self.shape.count() {
+            let expected = format!("as many elements as {shape}");
+            return Err(RecordError::Shape { op: "reshape", name: "x", found: self.shape, expected });
+        }
+        Ok(Self { shape, ..*self })
+    }
+
     /// Names the dimensions, or says which op found which shape.
     ///
     /// # Errors

@@ -28,6 +28,13 @@ impl Shape {
         self.dims().last().copied().unwrap_or(1)
     }
 
+    /// The same shape with another extent of the first dimension.
+    #[must_use]
+    pub fn with_first(mut self, extent: usize) -> Self {
+        self.dims[0] = extent;
+        self
+    }
+
     /// The product of all dimensions but the last: the rows of a channels-last tensor.
     pub fn rows(&self) -> usize {
         match self.dims().split_last() {

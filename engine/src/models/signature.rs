@@ -1,0 +1,51 @@
+//! Which blocks of a model are the same recording: those whose weights have the same element
+//! types. A file may mix types, and then there are as many recordings as mixtures.
+
+use crate::tensor::DType;
+use crate::weights::Checkpoint;
+
+/// The blocks `PREFIX.0`, `PREFIX.1`, … of a checkpoint, grouped.
+#[derive(Clone, Debug)]
+pub(super) struct Signatures {
+    prefix: &'static str,
+    /// The group of each block.
+    pub(super) of: Vec<usize>,
+    /// The first block of each group, whose names its recording has.
+    pub(super) first: Vec<usize>,
+}
+
+impl Signatures {
+    pub(super) fn new(checkpoint: &Checkpoint, prefix: &'static str, blocks: usize) -> Self {
+        let mut kinds: Vec<Vec<(String, Option<DType>)>> = Vec::new();
+        let mut this = Self { prefix, of: Vec::new(), first: Vec::new() };
+        for block in 0..blocks {
+            let root = format!("{prefix}.{block}.");
+            let mut kind: Vec<(String, Option<DType>)> = checkpoint
+                .names()
+                .filter_map(|name| Some((name.strip_prefix(&root)?.to_owned(), checkpoint.dtype_of(name))))
+                .collect();
+            kind.sort_unstable();
+            let known = kinds.iter().position(|known| *known == kind);
+            this.of.push(known.unwrap_or(kinds.len()));
+            if known.is_none() {
+                kinds.push(kind);
+                this.first.push(block);
+            }
+        }
+        this
+    }
+
+    /// The blocks of a group.
+    pub(super) fn members(&self, kind: usize) -> impl Iterator<Item = usize> {
+        self.of.iter().enumerate().filter(move |(_, of)| **of == kind).map(|(block, _)| block)
+    }
+
+    /// A block's name for a tensor of its group's recording.
+    pub(super) fn rename(&self, kind: usize, block: usize, name: &str) -> String {
+        let recorded = self.first.get(kind).map(|first| format!("{}.{first}.", self.prefix));
+        match recorded.and_then(|root| name.strip_prefix(&root).map(str::to_owned)) {
+            Some(rest) => format!("{}.{block}.{rest}", self.prefix),
+            None => name.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The text encoder: the encoder half of UMT5.
+//!
+//! Reference: `UMT5EncoderModel` of transformers. Chung et al. 2023, "UniMax"; the architecture is
+//! T5 1.1 (Raffel et al. 2020, Shazeer 2020) with a table of relative positions in every layer.
+
+use std::collections::BTreeMap;
+
+use super::config::TextEncoderConfig;
+use super::signature::Signatures;
+use crate::error::{Error, ModelError};
+use crate::gpu::{Buffer, Cancel, Gpu, Plan, Stream, WeightBuffers};
+use crate::nn::{Linear, RmsNorm, Source};
+use crate::ops::attention::{AttentionShape, Bias, attention};
+use crate::ops::matmul::{Epilogue, matmul};
+use crate::record::{Caps, Recorder, Recording, Tensor, TensorInfo};
+use crate::tensor::DType;
+use crate::weights::Checkpoint;
+
+const MODEL: &str = "UMT5EncoderModel";
+/// Where checkpoints keep the token embedding; both names may be there, for one table.
+const EMBEDDING: [&str; 2] = ["shared.weight", "encoder.embed_tokens.weight"];
+
+/// Encodes prompts. Weights are read from the mapped checkpoint a layer at a time, for all prompts
+/// of a call together, and leave the device with the layer: a text encoder of 11 GB needs a few
+/// hundred megabytes there.
+#[derive(Debug)]
+pub struct TextEncoder<'m> {
+    gpu: &'m Gpu,
+    config: &'m TextEncoderConfig,
+    checkpoint: &'m Checkpoint,
+    signatures: Signatures,
+}
+
+/// One prompt on its way through the layers.
+struct Prompt {
+    plan: Plan,
+    recordings: Vec<Recording>,
+    buffers: BTreeMap<&'static str, Buffer>,
+    values: usize,
+}
+
+impl<'m> TextEncoder<'m> {
+    /// Checks the checkpoint against the configuration; uploads nothing yet.
+    ///
+    /// # Errors
+    /// Sizes that the kernels cannot take; tensors that are missing, of another shape or unknown.
+    pub fn new(
+        gpu: &'m Gpu,
+        config: &'m TextEncoderConfig,
+        checkpoint: &'m Checkpoint,
+    ) -> Result<Self, Error> {
+        for (field, found) in [("d_model", config.d_model), ("d_kv", config.d_kv)] {
+            if found % 4 != 0 {
+                let expected = "a multiple of 4";
+                return Err(ModelError::Unsupported { model: MODEL, field, found, expected }.into());
+            }
+        }
+        let signatures = Signatures::new(checkpoint, "encoder.block", config.num_layers);
+        let this = Self { gpu, config, checkpoint, signatures };
+        let caps = gpu.caps();
+        for (kind, &layer) in this.signatures.first.iter().enumerate() {
+            let recording = this.record_layer(caps, layer, 1)?;
+            for other in this.signatures.members(kind) {
+                for (_, info, _) in recording.weights() {
+                    checkpoint.get(&this.signatures.rename(kind, other, &info.name), &info.shape)?;
+                }
+            }
+        }
+        this.record_end(caps, 1)?;
+        for name in EMBEDDING.into_iter().filter(|name| checkpoint.contains(name)) {
+            checkpoint.get(name, &[config.vocab_size, config.d_model])?;
+        }
+        checkpoint.check_all_read(&[])?;
+        Ok(this)
+    }
+
+    /// Encodes token ids, without padding: for each prompt of n ids its [n, d_model] embeddings
+    /// after the final norm.
+    ///
+    /// Padding is not computed: real tokens do not attend to it.
+    ///
+    /// # Errors
+    /// An empty prompt or an id beyond the embedding, no room on the device, or cancelled.
+    pub fn encode(&self, prompts: &[&[u32]], cancel: &Cancel) -> Result<Vec<Vec<f32>>, Error> {
+        let ready = prompts.iter().map(|ids| self.prepare(ids)).collect::<Result<Vec<_>, _>>()?;
+        let mut stream = Stream::new(self.gpu, cancel);
+        let end = self.signatures.first.len();
+        let steps = (0..self.config.num_layers)
+            .map(|layer| (self.signatures.of[layer], layer))
+            .chain([(end, 0)]);
+        for (pass, layer) in steps {
+            let rename = |name: &str| match pass {
+                pass if pass == end => name.to_owned(),
+                kind => self.signatures.rename(kind, layer, name),
+            };
+            let mut weights = WeightBuffers::new();
+            for prompt in &ready {
+                weights.load(self.gpu, self.checkpoint, &prompt.recordings[pass], &rename)?;
+                let find = |info: &TensorInfo| {
+                    let own = prompt.buffers.get(info.name.as_str()).cloned();
+                    own.or_else(|| weights.get(&rename(&info.name)))
+                };
+                stream.run(&prompt.plan.bind(pass, &find)?)?;
+            }
+            // The weights leave the device here, so the device must be done with them.
+            stream.finish()?;
+        }
+        ready.iter().map(|prompt| self.read(prompt)).collect()
+    }
+
+    fn read(&self, prompt: &Prompt) -> Result<Vec<f32>, Error> {
+        let Some(buffer) = prompt.buffers.get("embeds") else { return Ok(Vec::new()) };
+        let bytes = self.gpu.read(buffer, 0..(prompt.values * 4) as u64)?;
+        Ok(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect())
+    }
+
+    fn prepare(&self, ids: &[u32]) -> Result<Prompt, Error> {
+        let (gpu, config) = (self.gpu, self.config);
+        let length = ids.len();
+        if length == 0 {
+            return Err(ModelError::NoTokens.into());
+        }
+        let table = EMBEDDING.into_iter().find(|name| self.checkpoint.contains(name));
+        let table = table.unwrap_or(EMBEDDING[0]);
+        let shape = [config.vocab_size, config.d_model];
+        let embedded = self.checkpoint.gather_rows(table, shape, ids)?;
+        let buckets = config.relative_attention_num_buckets;
+        let farthest = config.relative_attention_max_distance;
+        let bucket = relative_buckets(length, buckets, farthest);
+
+        let mut recordings = Vec::new();
+        for &layer in &self.signatures.first {
+            recordings.push(self.record_layer(gpu.caps(), layer, length)?);
+        }
+        recordings.push(self.record_end(gpu.caps(), length)?);
+        let plan = Plan::new(gpu, &recordings.iter().collect::<Vec<_>>())?;
+
+        let values = length * config.d_model;
+        let upload = |name: &'static str, bytes: &[u8]| -> Result<_, Error> {
+            let buffer = gpu.buffer(name, bytes.len() as u64)?;
+            gpu.write(&buffer, 0, bytes)?;
+            Ok((name, buffer))
+        };
+        let buffers = BTreeMap::from([
+            upload("hidden", bytemuck::cast_slice(&embedded))?,
+            upload("buckets", bytemuck::cast_slice(&bucket))?,
+            ("embeds", gpu.buffer("embeds", (values * 4) as u64)?),
+        ]);
+        Ok(Prompt { plan, recordings, buffers, values })
+    }
+
+    /// A layer on the state `hidden` [L, d_model].
+    fn record_layer(&self, caps: &Caps, layer: usize, length: usize) -> Result<Recording, Error> {
+        let config = self.config;
+        let mut rec = Recorder::new(caps);
+        let hidden = rec.state("hidden", [length, config.d_model], DType::F32)?;
+        let bucket = rec.input("buckets", [2 * length - 1], DType::U32)?;
+        let source = Source::new(self.checkpoint).at("encoder.block").at(&layer.to_string());
+        let attended = self.record_attention(&mut rec, &source.at("layer.0"), &hidden, &bucket)?;
+        self.record_feed_forward(&mut rec, &source.at("layer.1"), &attended, &hidden)?;
+        Ok(rec.finish())
+    }
+
+    /// `hidden + o(attention(norm(hidden)))`
+    fn record_attention(
+        &self,
+        rec: &mut Recorder<'_>,
+        source: &Source<'_>,
+        hidden: &Tensor,
+        bucket: &Tensor,
+    ) -> Result<Tensor, Error> {
+        let config = self.config;
+        let (d, inner) = (config.d_model, config.inner_dim());
+        let norm = RmsNorm::new(rec, &source.at("layer_norm"), d, config.layer_norm_epsilon as f32)?;
+        let normed = norm.forward(rec, hidden)?;
+        let source = source.at("SelfAttention");
+        let mut project = |name: &str| -> Result<Tensor, Error> {
+            let linear = Linear::without_bias(rec, &source.at(name), d, inner)?;
+            Ok(linear.forward(rec, &normed)?)
+        };
+        let [q, k, v] = [project("q")?, project("k")?, project("v")?];
+        let shape = [config.relative_attention_num_buckets, config.num_heads];
+        let table = source.vector(rec, "relative_attention_bias.weight", shape)?;
+        // T5 leaves the scores as they are; its initialisation has the factor in it.
+        let heads = AttentionShape { heads: config.num_heads, head_size: config.d_kv, scale: 1.0 };
+        let bias = Bias::Table { table: &table, bucket };
+        let mixed = attention(rec, (&q).into(), (&k).into(), (&v).into(), heads, bias)?;
+        let out = Linear::without_bias(rec, &source.at("o"), inner, d)?;
+        Ok(matmul(rec, &mixed, &out.weight, Epilogue::Residual(hidden), None)?)
+    }
+
+    /// `x + wo(gelu(wi_0(norm(x))) wi_1(norm(x)))`, into `hidden`
+    fn record_feed_forward(
+        &self,
+        rec: &mut Recorder<'_>,
+        source: &Source<'_>,
+        x: &Tensor,
+        hidden: &Tensor,
+    ) -> Result<(), Error> {
+        let config = self.config;
+        let (d, inner) = (config.d_model, config.d_ff);
+        let norm = RmsNorm::new(rec, &source.at("layer_norm"), d, config.layer_norm_epsilon as f32)?;
+        let normed = norm.forward(rec, x)?;
+        let source = source.at("DenseReluDense");
+        let gate = Linear::without_bias(rec, &source.at("wi_0"), d, inner)?;
+        let up = Linear::without_bias(rec, &source.at("wi_1"), d, inner)?;
+        let down = Linear::without_bias(rec, &source.at("wo"), inner, d)?;
+        let width = [x.shape.rows(), inner.next_multiple_of(4)];
+        let [raised, gated] = [(); 2].map(|()| rec.intermediate("feed forward", width, DType::F32));
+        matmul(rec, &normed, &up.weight, Epilogue::None, Some(&raised))?;
+        matmul(rec, &normed, &gate.weight, Epilogue::GeluMul(&raised), Some(&gated))?;
+        matmul(rec, &gated, &down.weight, Epilogue::Residual(x), Some(hidden))?;
+        Ok(())
+    }
+
+    /// The final norm of `hidden`, into the output `embeds` [L, d_model].
+    fn record_end(&self, caps: &Caps, length: usize) -> Result<Recording, Error> {
+        let d = self.config.d_model;
+        let mut rec = Recorder::new(caps);
+        let hidden = rec.state("hidden", [length, d], DType::F32)?;
+        let source = Source::new(self.checkpoint).at("encoder.final_layer_norm");
+        let norm = RmsNorm::new(&mut rec, &source, d, self.config.layer_norm_epsilon as f32)?;
+        let normed = norm.forward(&mut rec, &hidden)?;
+        let embeds = rec.output("embeds", [length, d], DType::F32)?;
+        rec.copy((&normed, 0), (&embeds, 0), embeds.bytes());
+        Ok(rec.finish())
+    }
+}
+
+/// The bucket of each distance key - query from -(L - 1) to L - 1, [2 L - 1].
+///
+/// Half of the buckets are for keys after the query. Of each half, half is for exact distances and
+/// the rest for distances in steps that grow like the logarithm, all from `farthest` on sharing
+/// the last. The logarithm is rounded to f32 as in the reference, where it decides at the borders.
+pub fn relative_buckets(length: usize, buckets: usize, farthest: usize) -> Vec<u32> {
+    let half = buckets / 2;
+    let exact = half / 2;
+    let bucket = |distance: usize| {
+        if distance < exact {
+            return distance;
+        }
+        let ratio = (f64::from(distance as f32 / exact as f32)).ln() as f32;
+        let steps = ratio / (farthest as f64 / exact as f64).ln() as f32 * (half - exact) as f32;
+        (exact + steps as usize).min(half - 1)
+    };
+    let before = (1..length).rev().map(bucket);
+    let after = (1..length).map(|distance| half + bucket(distance));
+    before.chain([0]).chain(after).map(|bucket| bucket as u32).collect()
+}

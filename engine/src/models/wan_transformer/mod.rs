@@ -1,0 +1,194 @@
+//! Wan's denoising transformer: latents, a timestep and a prompt's embeddings in, a velocity out.
+//!
+//! Reference: `WanTransformer3DModel` of diffusers (Wan et al. 2025); the modulation is that of
+//! DiT (Peebles & Xie 2023), shared by all blocks but for a learned table in each.
+//!
+//! ```text
+//! latents [C, T, h, w] ─ patches ─► hidden [N, dim] ─ block 0 … block n ─► norm, proj ─► velocity
+//! timesteps [D] ─ sinusoids, MLP ─► time embed [D, dim] ─ silu, linear ─► time proj [D, 6 dim] ─► every block
+//! embeds [L, text_dim] ─ MLP ─► text [L, dim] ─► every block
+//! ```
+//!
+//! The pass is four kinds of recording in one plan: the text's, once a prompt; the prologue; a
+//! block, run with each block's weights; the epilogue. A token's timestep is a row of a table of
+//! the D distinct ones: Wan 2.2 TI2V gives tokens timesteps of their own, but few different ones.
+
+mod block;
+mod ends;
+mod runner;
+
+use super::config::TransformerConfig;
+use super::signature::Signatures;
+use crate::error::{Error, ModelError};
+use crate::ops::rope::RopeGrid;
+use crate::record::{Caps, Recording, place};
+use crate::weights::Checkpoint;
+
+pub use runner::{Context, Residency, Transformer};
+
+const MODEL: &str = "WanTransformer3DModel";
+
+/// The sizes of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransformerShape {
+    /// Latents: channels, frames, rows, columns.
+    pub latents: [usize; 4],
+    /// Rows of the text, padding included: 512 in every released model.
+    pub text_rows: usize,
+    /// Distinct timesteps in one pass: 1 unless tokens have their own.
+    pub timesteps: usize,
+}
+
+/// A transformer's passes for one device and one size, as data.
+#[derive(Clone, Debug)]
+pub struct TransformerPasses {
+    shape: TransformerShape,
+    grid: RopeGrid,
+    text_dim: usize,
+    freq_dim: usize,
+    signatures: Signatures,
+    text: Recording,
+    prologue: Recording,
+    /// One for each mixture of element types among the blocks.
+    blocks: Vec<Recording>,
+    epilogue: Recording,
+}
+
+impl TransformerPasses {
+    /// Records the passes, and checks every tensor of the checkpoint by name and shape.
+    ///
+    /// # Errors
+    /// Sizes that the configuration allows and the kernels do not take, latents that are no whole
+    /// number of patches or exceed the rotary embedding, tensors that are missing, of another
+    /// shape or unknown.
+    pub fn record(
+        caps: &Caps,
+        config: &TransformerConfig,
+        checkpoint: &Checkpoint,
+        shape: TransformerShape,
+    ) -> Result<Self, Error> {
+        let grid = grid(config, shape)?;
+        let signatures = Signatures::new(checkpoint, "blocks", config.num_layers);
+        let sizes = Sizes { config, shape, grid };
+        let blocks = signatures.first.iter().map(|&block| sizes.record_block(caps, checkpoint, block));
+        let blocks = blocks.collect::<Result<Vec<_>, Error>>()?;
+        for (kind, recording) in blocks.iter().enumerate() {
+            for block in signatures.members(kind) {
+                for (_, info, _) in recording.weights() {
+                    checkpoint.get(&signatures.rename(kind, block, &info.name), &info.shape)?;
+                }
+            }
+        }
+        let passes = Self {
+            shape,
+            grid,
+            text_dim: config.text_dim,
+            freq_dim: config.freq_dim,
+            signatures,
+            text: sizes.record_text(caps, checkpoint)?,
+            prologue: sizes.record_prologue(caps, checkpoint)?,
+            blocks,
+            epilogue: sizes.record_epilogue(caps, checkpoint)?,
+        };
+        checkpoint.check_all_read(&[])?;
+        Ok(passes)
+    }
+
+    /// All recordings, in the order of their plan.
+    pub fn recordings(&self) -> Vec<&Recording> {
+        let first = [&self.text, &self.prologue];
+        first.into_iter().chain(&self.blocks).chain([&self.epilogue]).collect()
+    }
+
+    /// Floating-point operations of one forward pass.
+    pub fn flops(&self) -> u64 {
+        let blocks: u64 = self.signatures.of.iter().map(|&kind| self.blocks[kind].flops()).sum();
+        self.prologue.flops() + blocks + self.epilogue.flops()
+    }
+
+    /// Bytes of the blocks' weights on the device, one after the other.
+    pub fn block_bytes(&self) -> Vec<u64> {
+        let weights = |recording: &Recording| recording.weights().map(|(_, info, _)| info.bytes()).sum();
+        let of_kind: Vec<u64> = self.blocks.iter().map(weights).collect();
+        self.signatures.of.iter().map(|&kind| of_kind[kind]).collect()
+    }
+
+    /// Bytes of all other weights on the device.
+    pub fn other_weight_bytes(&self) -> u64 {
+        let ends = [&self.text, &self.prologue, &self.epilogue];
+        ends.into_iter().flat_map(Recording::weights).map(|(_, info, _)| info.bytes()).sum()
+    }
+
+    /// Bytes of everything that is computed and kept on the device during a pass, without weights.
+    pub fn working_bytes(&self) -> u64 {
+        // A plan's recordings share their buffers: the largest of each, the second largest, ….
+        let mut shared: Vec<u64> = Vec::new();
+        for recording in self.recordings() {
+            let mut sizes = place(recording).buffers;
+            sizes.sort_unstable_by_key(|&bytes| std::cmp::Reverse(bytes));
+            for (at, bytes) in sizes.into_iter().enumerate() {
+                match shared.get_mut(at) {
+                    Some(most) => *most = bytes.max(*most),
+                    None => shared.push(bytes),
+                }
+            }
+        }
+        let kept = runner::kept(self).into_iter().map(|(_, bytes)| bytes);
+        shared.into_iter().chain(kept).sum()
+    }
+
+    /// Tokens of a pass.
+    pub fn tokens(&self) -> usize {
+        self.grid.tokens.iter().product()
+    }
+}
+
+/// What the recordings are made from.
+#[derive(Clone, Copy, Debug)]
+struct Sizes<'c> {
+    config: &'c TransformerConfig,
+    shape: TransformerShape,
+    grid: RopeGrid,
+}
+
+impl Sizes<'_> {
+    fn tokens(&self) -> usize {
+        self.grid.tokens.iter().product()
+    }
+
+    fn patch(&self) -> [usize; 2] {
+        [self.config.patch_size[1], self.config.patch_size[2]]
+    }
+}
+
+/// Tokens along time, height and width, after checking all sizes.
+fn grid(config: &TransformerConfig, shape: TransformerShape) -> Result<RopeGrid, Error> {
+    for (field, found) in [
+        ("attention_head_dim", config.attention_head_dim),
+        ("text_dim", config.text_dim),
+        ("freq_dim", config.freq_dim),
+        ("in_channels times the patch's size", config.patch_in()),
+    ] {
+        if found % 4 != 0 {
+            let expected = "a multiple of 4";
+            return Err(ModelError::Unsupported { model: MODEL, field, found, expected }.into());
+        }
+    }
+    let ([c, t, h, w], [_, p, q]) = (shape.latents, config.patch_size);
+    if c != config.in_channels || t == 0 || h == 0 || w == 0 || h % p != 0 || w % q != 0 {
+        return Err(ModelError::Latents {
+            found: shape.latents,
+            channels: config.in_channels,
+            multiple: format!("h, w multiples of {p}, {q}"),
+        }
+        .into());
+    }
+    let tokens = [t, h / p, w / q];
+    for (axis, found) in ["time", "height", "width"].into_iter().zip(tokens) {
+        let limit = config.rope_max_seq_len;
+        if found > limit {
+            return Err(ModelError::Positions { axis, found, limit }.into());
+        }
+    }
+    Ok(RopeGrid { tokens, pairs: config.rope_dims().map(|columns| columns / 2) })
+}

@@ -1,0 +1,260 @@
+//! The transformer on a device: weights, buffers, bound passes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::TransformerPasses;
+use crate::error::{Error, ModelError};
+use crate::gpu::{Bound, Buffer, Gpu, Plan, Stream, WeightBuffers};
+use crate::ops::embed::timestep_sinusoids;
+use crate::record::TensorInfo;
+use crate::weights::Checkpoint;
+
+/// Base of the rotary embedding's wavelengths.
+const ROPE_THETA: f64 = 10_000.0;
+/// Passes of the plan: the text's, the prologue, one for each kind of block, the epilogue.
+const TEXT: usize = 0;
+const PROLOGUE: usize = 1;
+const BLOCKS: usize = 2;
+
+/// Where the blocks' weights are between two uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Residency {
+    /// On the device, all of them.
+    #[default]
+    Resident,
+    /// In the mapped file; on the device one block at a time. The results are the same, bit for
+    /// bit.
+    Streamed,
+}
+
+/// A prompt, ready for the blocks of one transformer.
+#[derive(Debug)]
+pub struct Context {
+    text: Buffer,
+    /// The blocks bound to it, where their weights stay.
+    blocks: Vec<Bound>,
+}
+
+impl Context {
+    /// The projected text [L, dim] f32.
+    pub fn text(&self) -> &Buffer {
+        &self.text
+    }
+}
+
+/// A transformer ready to run at one size.
+#[derive(Debug)]
+pub struct Transformer {
+    gpu: Gpu,
+    passes: TransformerPasses,
+    checkpoint: Arc<Checkpoint>,
+    plan: Plan,
+    weights: WeightBuffers,
+    residency: Residency,
+    /// What outlives a pass, by the names in the recordings.
+    kept: BTreeMap<&'static str, Buffer>,
+}
+
+/// Names and bytes of the buffers that a transformer keeps.
+pub(super) fn kept(passes: &TransformerPasses) -> Vec<(&'static str, u64)> {
+    const KEPT: [&str; 5] = ["hidden", "time embed", "time proj", "sinusoids", "token timestep"];
+    let recordings = passes.recordings();
+    let bytes = |name: &str| {
+        recordings.iter().find_map(|r| r.find(name).map(|id| r.info(id).bytes())).unwrap_or(0)
+    };
+    KEPT.into_iter().chain(["rope"]).map(|name| (name, bytes(name))).collect()
+}
+
+impl Transformer {
+    /// Compiles the kernels, makes the buffers and uploads the weights that stay.
+    ///
+    /// # Errors
+    /// No room on the device, or a kernel that does not compile.
+    pub fn new(
+        gpu: &Gpu,
+        passes: TransformerPasses,
+        checkpoint: Arc<Checkpoint>,
+        residency: Residency,
+    ) -> Result<Self, Error> {
+        let plan = Plan::new(gpu, &passes.recordings())?;
+        let mut buffers = BTreeMap::new();
+        for (name, bytes) in kept(&passes) {
+            buffers.insert(name, gpu.buffer(name, bytes)?);
+        }
+        if let Some(rope) = buffers.get("rope") {
+            gpu.write(rope, 0, bytemuck::cast_slice(&passes.grid.table(ROPE_THETA)))?;
+        }
+        let mut weights = WeightBuffers::new();
+        for recording in [&passes.text, &passes.prologue, &passes.epilogue] {
+            weights.load(gpu, &checkpoint, recording, &str::to_owned)?;
+        }
+        if residency == Residency::Resident {
+            for (block, &kind) in passes.signatures.of.iter().enumerate() {
+                let rename = |name: &str| passes.signatures.rename(kind, block, name);
+                weights.load(gpu, &checkpoint, &passes.blocks[kind], &rename)?;
+            }
+        }
+        Ok(Self { gpu: gpu.clone(), passes, checkpoint, plan, weights, residency, kept: buffers })
+    }
+
+    /// The passes it runs.
+    pub fn passes(&self) -> &TransformerPasses {
+        &self.passes
+    }
+
+    /// Bytes on the device: weights, working memory and what is kept.
+    pub fn device_bytes(&self) -> u64 {
+        let kept: u64 = self.kept.values().map(Buffer::size).sum();
+        self.weights.bytes() + self.plan.intermediate_bytes() + kept
+    }
+
+    /// Projects a prompt's embeddings [n, text_dim], padding them with zeros to the text's rows.
+    ///
+    /// # Errors
+    /// More rows than there may be, no room on the device, or cancelled.
+    pub fn context(&self, stream: &mut Stream, embeds: &[f32]) -> Result<Context, Error> {
+        let (rows, width) = (self.passes.shape.text_rows, self.passes.text_dim);
+        if embeds.len() % width != 0 || embeds.len() > rows * width {
+            let expected = format!("at most {rows} rows of {width}");
+            let found = embeds.len();
+            return Err(ModelError::Length { what: "embeddings of the prompt", found, expected }.into());
+        }
+        let mut padded = embeds.to_vec();
+        padded.resize(rows * width, 0.0);
+        let input = self.gpu.buffer("embeds", (padded.len() * 4) as u64)?;
+        self.gpu.write(&input, 0, bytemuck::cast_slice(&padded))?;
+        let recording = &self.passes.text;
+        let bytes = recording.find("text").map_or(0, |id| recording.info(id).bytes());
+        let text = self.gpu.buffer("text", bytes)?;
+        let bound = self.bind(TEXT, &[("embeds", &input), ("text", &text)], &str::to_owned)?;
+        stream.run(&bound)?;
+        stream.finish()?;
+        let mut blocks = Vec::new();
+        if self.residency == Residency::Resident {
+            for (block, &kind) in self.passes.signatures.of.iter().enumerate() {
+                let rename = |name: &str| self.passes.signatures.rename(kind, block, name);
+                blocks.push(self.bind(BLOCKS + kind, &[("text", &text)], &rename)?);
+            }
+        }
+        Ok(Context { text, blocks })
+    }
+
+    /// Says which of a pass's distinct timesteps each token has; all have the first at the start.
+    ///
+    /// # Errors
+    /// Not one number for each token, or one beyond the timesteps; the device failed.
+    pub fn set_token_timesteps(&self, stream: &mut Stream, index: &[u32]) -> Result<(), Error> {
+        let (tokens, distinct) = (self.passes.tokens(), self.passes.shape.timesteps);
+        if index.len() != tokens || index.iter().any(|&i| i as usize >= distinct) {
+            let expected = format!("{tokens}, each less than {distinct}");
+            let found = index.len();
+            return Err(ModelError::Length { what: "timesteps of the tokens", found, expected }.into());
+        }
+        self.write(stream, "token timestep", bytemuck::cast_slice(index))
+    }
+
+    /// Encodes one pass: `velocity` [C, T, h, w] of `latents` [C, T, h, w] at the timesteps [D].
+    ///
+    /// # Errors
+    /// Another number of timesteps, buffers that are too small, the device failed, or cancelled.
+    pub fn forward(
+        &self,
+        stream: &mut Stream,
+        timesteps: &[f32],
+        latents: &Buffer,
+        context: &Context,
+        velocity: &Buffer,
+    ) -> Result<(), Error> {
+        self.forward_observed(stream, timesteps, latents, context, velocity, &mut |_, _| Ok(()))
+    }
+
+    /// As [`Transformer::forward`], calling `after` when a block, by its number, has been encoded.
+    ///
+    /// # Errors
+    /// As [`Transformer::forward`], and those of `after`.
+    pub fn forward_observed(
+        &self,
+        stream: &mut Stream,
+        timesteps: &[f32],
+        latents: &Buffer,
+        context: &Context,
+        velocity: &Buffer,
+        after: &mut dyn FnMut(&mut Stream, usize) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.begin(stream, timesteps, latents)?;
+        for block in 0..self.passes.signatures.of.len() {
+            self.block(stream, context, block)?;
+            after(stream, block)?;
+        }
+        self.end(stream, velocity)
+    }
+
+    /// The buffer of what outlives a pass: `hidden` [N, dim], `time embed` [D, dim] or `time proj`
+    /// [D, 6 dim], all f32.
+    pub fn kept(&self, name: &str) -> Option<&Buffer> {
+        self.kept.get(name)
+    }
+
+    /// The part of [`Transformer::forward`] before the blocks.
+    fn begin(&self, stream: &mut Stream, timesteps: &[f32], latents: &Buffer) -> Result<(), Error> {
+        let distinct = self.passes.shape.timesteps;
+        if timesteps.len() != distinct {
+            let (found, expected) = (timesteps.len(), distinct.to_string());
+            return Err(ModelError::Length { what: "timesteps", found, expected }.into());
+        }
+        let sinusoids = timestep_sinusoids(timesteps, self.passes.freq_dim);
+        self.write(stream, "sinusoids", bytemuck::cast_slice(&sinusoids))?;
+        stream.run(&self.bind(PROLOGUE, &[("latents", latents)], &str::to_owned)?)?;
+        Ok(())
+    }
+
+    fn block(&self, stream: &mut Stream, context: &Context, block: usize) -> Result<(), Error> {
+        if let Some(bound) = context.blocks.get(block) {
+            return Ok(stream.run(bound)?);
+        }
+        let kind = self.passes.signatures.of[block];
+        let rename = |name: &str| self.passes.signatures.rename(kind, block, name);
+        let mut weights = WeightBuffers::new();
+        weights.load(&self.gpu, &self.checkpoint, &self.passes.blocks[kind], &rename)?;
+        let bound = self.plan.bind(BLOCKS + kind, &|info: &TensorInfo| match info.name.as_str() {
+            "text" => Some(context.text.clone()),
+            name => self.kept.get(name).cloned().or_else(|| weights.get(&rename(name))),
+        })?;
+        stream.run(&bound)?;
+        // The weights leave the device here, so the device must be done with them.
+        Ok(stream.finish()?)
+    }
+
+    /// The part of [`Transformer::forward`] after the blocks.
+    fn end(&self, stream: &mut Stream, velocity: &Buffer) -> Result<(), Error> {
+        let epilogue = BLOCKS + self.passes.blocks.len();
+        stream.run(&self.bind(epilogue, &[("velocity", velocity)], &str::to_owned)?)?;
+        Ok(())
+    }
+
+    /// Writes to a kept buffer. What was encoded before still sees the old values.
+    fn write(&self, stream: &mut Stream, name: &'static str, bytes: &[u8]) -> Result<(), Error> {
+        // A write takes effect before the next submit, whatever was encoded meanwhile.
+        stream.submit()?;
+        if let Some(buffer) = self.kept.get(name) {
+            self.gpu.write(buffer, 0, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Binds a pass to given buffers, what is kept and the weights that stay.
+    fn bind(
+        &self,
+        pass: usize,
+        given: &[(&str, &Buffer)],
+        rename: &dyn Fn(&str) -> String,
+    ) -> Result<Bound, Error> {
+        self.plan.bind(pass, &|info: &TensorInfo| {
+            let by_caller = given.iter().find(|(name, _)| *name == info.name).map(|(_, b)| (*b).clone());
+            by_caller
+                .or_else(|| self.kept.get(info.name.as_str()).cloned())
+                .or_else(|| self.weights.get(&rename(&info.name)))
+        })
+    }
+}

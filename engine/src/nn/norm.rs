@@ -1,0 +1,58 @@
+//! Norms that hold weights.
+
+use super::Source;
+use crate::error::{Error, RecordError};
+use crate::ops::norm::{Affine, layer_norm, rms_norm};
+use crate::record::{Recorder, Tensor};
+
+/// `torch.nn.LayerNorm` with weight and bias [C].
+#[derive(Clone, Copy, Debug)]
+pub struct LayerNorm {
+    gain: Tensor,
+    shift: Tensor,
+    eps: f32,
+}
+
+impl LayerNorm {
+    /// Asks for `weight` and `bias` of a norm over C columns.
+    ///
+    /// # Errors
+    /// A tensor that is missing or of another shape.
+    pub fn new(rec: &mut Recorder<'_>, source: &Source<'_>, cols: usize, eps: f32) -> Result<Self, Error> {
+        let gain = source.vector(rec, "weight", [cols])?;
+        Ok(Self { gain, shift: source.vector(rec, "bias", [cols])?, eps })
+    }
+
+    /// `weight (x - mean) / sqrt(variance + eps) + bias` over each row.
+    ///
+    /// # Errors
+    /// Shapes that do not match.
+    pub fn forward(&self, rec: &mut Recorder<'_>, x: &Tensor) -> Result<Tensor, RecordError> {
+        layer_norm(rec, x, self.eps, Affine::Gain { gain: &self.gain, shift: &self.shift })
+    }
+}
+
+/// `torch.nn.RMSNorm` and T5's layer norm: weight [C].
+#[derive(Clone, Copy, Debug)]
+pub struct RmsNorm {
+    gain: Tensor,
+    eps: f32,
+}
+
+impl RmsNorm {
+    /// Asks for `weight` of a norm over C columns.
+    ///
+    /// # Errors
+    /// A tensor that is missing or of another shape.
+    pub fn new(rec: &mut Recorder<'_>, source: &Source<'_>, cols: usize, eps: f32) -> Result<Self, Error> {
+        Ok(Self { gain: source.vector(rec, "weight", [cols])?, eps })
+    }
+
+    /// `weight x / sqrt(mean(x^2) + eps)` over each row.
+    ///
+    /// # Errors
+    /// Shapes that do not match.
+    pub fn forward(&self, rec: &mut Recorder<'_>, x: &Tensor) -> Result<Tensor, RecordError> {
+        rms_norm(rec, x, &self.gain, self.eps)
+    }
+}

@@ -8,6 +8,7 @@ mod record;
 mod request;
 mod sampling;
 mod shader;
+mod vae;
 mod weights;
 
 pub use config::ConfigError;
@@ -18,6 +19,7 @@ pub use record::RecordError;
 pub use request::RequestError;
 pub use sampling::SamplingError;
 pub use shader::ShaderError;
+pub use vae::VaeError;
 pub use weights::WeightsError;
 
 /// What went wrong, as one sentence that names what was found, what was expected and what to change.
@@ -36,6 +38,9 @@ pub enum Error {
     /// Files of weights and latents.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// The autoencoder's decoder.
+    #[error(transparent)]
+    Vae(#[from] VaeError),
     /// A model's configuration files.
     #[error(transparent)]
     Config(#[from] ConfigError),

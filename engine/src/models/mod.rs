@@ -2,7 +2,8 @@
 
 pub mod config;
 pub mod prompt;
-pub mod tokenizer;
 mod signature;
+pub mod tokenizer;
 pub mod umt5;
 pub mod wan_transformer;
+pub mod wan_vae;

@@ -1,0 +1,185 @@
+//! The decoder's two halves: what needs whole frames, and what can be cut into bands of lines.
+
+use super::layers::{attention_block, conv_1x1x1, conv_3x3x3, norm_silu, residual_block, upsample};
+use crate::error::{Error, RecordError};
+use crate::models::config::VaeConfig;
+use crate::nn::Source;
+use crate::ops::frames::dup_up;
+use crate::ops::latents::denormalise;
+use crate::record::{Recorder, Tensor};
+
+/// The output of the layers before the first upsampling in space: the seam between the halves.
+#[derive(Clone, Copy, Debug)]
+pub struct Features {
+    /// [T, h, w, C]: what is upsampled first.
+    pub x: Tensor,
+    /// [T, h, w, C']: what the first level's shortcut repeats, where levels have one (Wan 2.2).
+    pub shortcut: Option<Tensor>,
+}
+
+/// One pass of the decoder of `AutoencoderKLWan` being recorded.
+#[derive(Debug)]
+pub struct Network<'n, 'c> {
+    source: Source<'c>,
+    config: &'n VaeConfig,
+    /// Whether the pass holds the first latent frame of the video, and it alone.
+    first: bool,
+    /// Results by the reference's names for its modules, each [T, H, W, C].
+    layers: Vec<(String, Tensor)>,
+}
+
+impl<'n, 'c> Network<'n, 'c> {
+    /// A pass over the first latent frame, or over any number of later ones. `source` is the root
+    /// of the autoencoder's checkpoint.
+    pub fn new(source: &Source<'c>, config: &'n VaeConfig, first: bool) -> Self {
+        Self { source: source.clone(), config, first, layers: Vec::new() }
+    }
+
+    /// What the layers recorded so far give: `conv_in`, `mid`, `up0`, …, `conv_out`.
+    pub fn layers(&self) -> &[(String, Tensor)] {
+        &self.layers
+    }
+
+    fn keep(&mut self, name: impl Into<String>, x: &Tensor) {
+        self.layers.push((name.into(), *x));
+    }
+
+    fn levels(&self) -> usize {
+        self.config.dim_mult.len()
+    }
+
+    /// Latents to the seam.
+    ///
+    /// | tensor | shape | dtype |
+    /// |---|---|---|
+    /// | latents | [z, T, h, w], as the sampler has them | f32 |
+    /// | statistics | [2, z]: deviations, means | f32 |
+    ///
+    /// # Errors
+    /// Weights that are missing or of another shape, tensors larger than the device allows.
+    pub fn head(
+        &mut self,
+        rec: &mut Recorder<'_>,
+        latents: &Tensor,
+        statistics: &Tensor,
+    ) -> Result<Features, Error> {
+        let [_, frames, ..] = latents.dims::<4>("decoder", "latents")?;
+        if self.first && frames != 1 {
+            let expected = "1 in the first pass".into();
+            let (op, found) = ("decoder", latents.shape);
+            return Err(RecordError::Shape { op, name: "latents", found, expected }.into());
+        }
+        let decoder = self.source.at("decoder");
+        let dims = self.config.decoder_dims();
+        let widest = dims.first().copied().unwrap_or(0);
+        let x = denormalise(rec, latents, statistics)?;
+        let x = conv_1x1x1(rec, &self.source.at("post_quant_conv"), &x, self.config.z_dim)?;
+        let x = conv_3x3x3(rec, &decoder.at("conv_in"), &x, widest, None)?;
+        self.keep("conv_in", &x);
+        let mid = decoder.at("mid_block");
+        let x = residual_block(rec, &mid.at("resnets.0"), &x, widest)?;
+        let x = attention_block(rec, &mid.at("attentions.0"), &x)?;
+        let x = residual_block(rec, &mid.at("resnets.1"), &x, widest)?;
+        self.keep("mid", &x);
+        let shortcut = (self.config.is_residual && self.levels() > 1).then_some(x);
+        let x = self.residual_blocks(rec, 0, &x)?;
+        if self.levels() == 1 {
+            self.keep("up0", &x);
+        }
+        Ok(Features { x, shortcut })
+    }
+
+    /// The seam to pixels as the last convolution gives them, [T', H, W, 3 P²]: T' is 1 in the
+    /// first pass and the temporal scale times T later, H and W are without the patch P.
+    ///
+    /// # Errors
+    /// As [`Network::head`].
+    pub fn tail(&mut self, rec: &mut Recorder<'_>, features: &Features) -> Result<Tensor, Error> {
+        let mut x = features.x;
+        let mut shortcut = features.shortcut;
+        for level in 0..self.levels() {
+            if level > 0 {
+                shortcut = self.config.is_residual.then_some(x);
+                x = self.residual_blocks(rec, level, &x)?;
+            }
+            if level + 1 < self.levels() {
+                x = self.leave_level(rec, level, &x, shortcut.as_ref())?;
+            }
+            if level > 0 || self.levels() > 1 {
+                self.keep(format!("up{level}"), &x);
+            }
+        }
+        let decoder = self.source.at("decoder");
+        let x = norm_silu(rec, &decoder.at("norm_out"), &x)?;
+        let x = conv_3x3x3(rec, &decoder.at("conv_out"), &x, self.config.out_channels, None)?;
+        self.keep("conv_out", &x);
+        Ok(x)
+    }
+
+    fn level(&self, level: usize) -> Source<'c> {
+        self.source.at("decoder").at("up_blocks").at(&level.to_string())
+    }
+
+    fn residual_blocks(&self, rec: &mut Recorder<'_>, level: usize, x: &Tensor) -> Result<Tensor, Error> {
+        let features = self.config.decoder_dims().get(level + 1).copied().unwrap_or(0);
+        let blocks = self.level(level).at("resnets");
+        let mut x = *x;
+        for block in 0..=self.config.num_res_blocks {
+            x = residual_block(rec, &blocks.at(&block.to_string()), &x, features)?;
+        }
+        Ok(x)
+    }
+
+    /// The upsampling at the end of a level, with the shortcut around the level.
+    fn leave_level(
+        &self,
+        rec: &mut Recorder<'_>,
+        level: usize,
+        x: &Tensor,
+        shortcut: Option<&Tensor>,
+    ) -> Result<Tensor, Error> {
+        let channels = x.shape.last_dim();
+        let temporal = self.config.temporal_upsample().get(level).copied().unwrap_or(false);
+        let source = self.level(level);
+        // Wan 2.1 halves the channels while upsampling, Wan 2.2 leaves that to the next level.
+        let (source, features) = match self.config.is_residual {
+            true => (source.at("upsampler"), channels),
+            false => (source.at("upsamplers.0"), channels / 2),
+        };
+        let y = upsample(rec, &source, x, features, temporal, self.first)?;
+        if let Some(shortcut) = shortcut {
+            dup_up(rec, shortcut, &y, if temporal { 2 } else { 1 }, self.first)?;
+        }
+        Ok(y)
+    }
+}
+
+/// Latent lines beyond a band, on either side, that its pixels depend on through the second half:
+/// one for each convolution over three lines, halved at each upsampling.
+pub fn halo(config: &VaeConfig) -> usize {
+    let convolutions_a_level = 2 * (config.num_res_blocks + 1);
+    let levels = config.dim_mult.len();
+    let last_convolution = 1;
+    (1..levels).fold(last_convolution, |lines, _| {
+        let upsampling = 1;
+        (lines + convolutions_a_level + upsampling).div_ceil(2)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_halo_follows_the_levels() {
+        let config = |text: &str| VaeConfig::parse("config.json", text.as_bytes()).unwrap();
+        // (1 + 6 + 1) / 2 = 4, (4 + 6 + 1) / 2 = 5.5, (6 + 6 + 1) / 2 = 6.5
+        let wan21 = config(r#"{"_class_name": "AutoencoderKLWan"}"#);
+        assert_eq!(halo(&wan21), 7);
+        let one_level = config(
+            r#"{"_class_name": "AutoencoderKLWan", "dim_mult": [2], "temperal_downsample": [],
+                "scale_factor_spatial": 1, "scale_factor_temporal": 1}"#,
+        );
+        assert_eq!(halo(&one_level), 1);
+    }
+}

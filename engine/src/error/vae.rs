@@ -14,6 +14,14 @@ pub enum VaeError {
         /// The shape the decoder was made for.
         shape: [usize; 4],
     },
+    /// Latents of another autoencoder.
+    #[error("decoder: the latents have {found} channels, expected {expected}, the z_dim of the autoencoder's config.json")]
+    Channels {
+        /// Channels of the latents.
+        found: usize,
+        /// Channels of the autoencoder.
+        expected: usize,
+    },
     /// A size or option that must not be zero.
     #[error("decoder: {name} is 0, expected at least 1")]
     Zero {

@@ -1,0 +1,133 @@
+//! How a video is cut into chunks of frames and bands of lines so that its decode fits.
+
+use super::memory::DecodeMemory;
+use super::network::halo;
+use super::passes::{Extent, Passes};
+use crate::error::{Error, RecordError, VaeError};
+use crate::models::config::VaeConfig;
+use crate::record::Caps;
+use crate::weights::Checkpoint;
+
+/// Whether the decoder works in bands of lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bands {
+    /// Where whole frames do not fit.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
+    /// Always, of so many latent lines.
+    Lines(usize),
+}
+
+/// How to decode. None of it changes the picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DecodeOptions {
+    /// Latent frames at a time, after the first; chosen by the size of the picture unless given.
+    pub chunk: Option<usize>,
+    /// Bands of lines.
+    pub bands: Bands,
+    /// Bytes of device memory that may be used; as many as there are unless given.
+    pub max_bytes: Option<u64>,
+}
+
+/// How a video will be decoded, and what that takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeLayout {
+    /// Latent frames at a time, after the first.
+    pub chunk: usize,
+    /// Latent lines of a band; `None` decodes whole frames.
+    pub band: Option<usize>,
+    /// Latent lines that the second half of the network sees at a time: a band and its halo.
+    pub lines: usize,
+    /// Device memory.
+    pub memory: DecodeMemory,
+}
+
+/// Pixels of a chunk's frames at which more frames at a time stop paying.
+const CHUNK_PIXELS: usize = 1 << 20;
+
+/// Latent frames at a time unless given: small pictures need several to fill a device.
+fn default_chunk(config: &VaeConfig, extent: Extent) -> usize {
+    let side = config.scale_factor_spatial;
+    let pixels = extent.height * side * extent.width * side * config.scale_factor_temporal;
+    (CHUNK_PIXELS / pixels.max(1)).clamp(1, 8)
+}
+
+/// Chooses the layout: whole frames in the largest chunk that fits, else bands, the widest that
+/// fit.
+///
+/// # Errors
+/// A size or option of zero, weights that are missing or of another shape, and
+/// [`VaeError::DoesNotFit`] or the recording's own error where not even one line fits.
+pub(super) fn choose(
+    caps: &Caps,
+    config: &VaeConfig,
+    checkpoint: &Checkpoint,
+    extent: Extent,
+    options: &DecodeOptions,
+) -> Result<(DecodeLayout, Passes), Error> {
+    let Extent { frames, height, width } = extent;
+    let band_lines = match options.bands {
+        Bands::Lines(lines) => lines,
+        Bands::Auto | Bands::Off => 1,
+    };
+    for (name, size) in [
+        ("the number of latent frames", frames),
+        ("the latent height", height),
+        ("the latent width", width),
+        ("the number of latent frames at a time", options.chunk.unwrap_or(1)),
+        ("the number of latent lines of a band", band_lines),
+    ] {
+        if size == 0 {
+            return Err(VaeError::Zero { name }.into());
+        }
+    }
+    let halo = halo(config);
+    let chunk = options.chunk.unwrap_or_else(|| default_chunk(config, extent));
+    let mut candidates = Vec::new();
+    match options.bands {
+        Bands::Lines(band) => candidates.push((chunk, Some(band))),
+        Bands::Off | Bands::Auto => candidates.push((chunk, None)),
+    }
+    if options.chunk.is_none() && chunk > 1 {
+        candidates.extend(candidates.first().map(|&(_, band)| (1, band)));
+    }
+    if options.bands == Bands::Auto {
+        let smallest = options.chunk.unwrap_or(1);
+        let mut band = height.saturating_sub(2 * halo);
+        while band > 1 {
+            band = (band * 3 / 4).max(1);
+            candidates.push((smallest, Some(band)));
+        }
+    }
+    let mut refused: Option<Error> = None;
+    for (chunk, band) in candidates {
+        let lines = band.map_or(height, |band| height.min(band.saturating_add(2 * halo)));
+        let passes = match Passes::record(caps, config, checkpoint, extent, chunk, lines) {
+            Ok(passes) => passes,
+            Err(Error::Record(reason @ RecordError::BindingTooLarge { .. })) => {
+                refused = Some(reason.into());
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let memory = DecodeMemory::of(passes.all());
+        let available = options.max_bytes.unwrap_or(u64::MAX);
+        let side = config.scale_factor_spatial;
+        let size = (width * side, height * side);
+        if memory.total() > available || memory.largest_buffer > caps.max_buffer_bytes {
+            let (needed, available) = match memory.total() > available {
+                true => (memory.total(), available),
+                false => (memory.largest_buffer, caps.max_buffer_bytes),
+            };
+            refused = Some(VaeError::DoesNotFit { width: size.0, height: size.1, needed, available }.into());
+            continue;
+        }
+        // A band whose halo reaches both edges is the whole frame.
+        let band = band.filter(|_| lines < height);
+        return Ok((DecodeLayout { chunk, band, lines, memory }, passes));
+    }
+    // There is always a candidate, and it either fits or leaves its reason.
+    Err(refused.unwrap_or_else(|| VaeError::Zero { name: "the number of layouts" }.into()))
+}

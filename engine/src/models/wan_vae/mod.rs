@@ -1,0 +1,28 @@
+//! The decoder of Wan's autoencoders, 2.1 and 2.2 (diffusers' `AutoencoderKLWan`).
+//!
+//! The network is causal in time: a convolution over three frames sees the frame it is at and the
+//! two before. What it remembers of a chunk of frames are two frames for each such convolution, so
+//! a video of any length is decoded chunk by chunk in the same memory, and exactly.
+//!
+//! ```text
+//! latents [C, T, h, w] ─ denormalise ─ post_quant_conv ─ conv_in ─ mid (attention) ─ level 0 ─┐ head
+//! ┌───────────────────────────────────────────────────────────────────────────────── seam ────┘
+//! └─ upsample ─ level 1 ─ upsample ─ … ─ norm_out ─ conv_out ─ patches to pixels ─ bytes        tail
+//! ```
+//!
+//! Only the head looks at whole frames: its attention. Where the tail does not fit, it works in
+//! bands of lines: the head's features of all frames go to the host, and band after band of them
+//! through the tail, with a halo as wide as the convolutions reach, which is cropped away.
+
+mod decoder;
+mod layers;
+mod layout;
+mod memory;
+mod network;
+mod passes;
+mod scratch;
+
+pub use decoder::{VaeDecoder, decode_layout};
+pub use layout::{Bands, DecodeLayout, DecodeOptions};
+pub use memory::DecodeMemory;
+pub use network::{Features, Network, halo};

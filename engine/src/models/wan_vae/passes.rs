@@ -1,0 +1,173 @@
+//! The recordings of a decode: the first latent frame, a chunk of later ones, what remains.
+
+use std::collections::BTreeMap;
+
+use super::network::{Features, Network};
+use crate::error::Error;
+use crate::models::config::VaeConfig;
+use crate::nn::Source;
+use crate::ops::latents::rgb8;
+use crate::record::{Caps, Kind, Recorder, Recording};
+use crate::tensor::DType;
+use crate::weights::Checkpoint;
+
+/// Names of the tensors that cross from the host or between recordings.
+pub(super) const LATENTS: &str = "latents";
+pub(super) const STATISTICS: &str = "latent statistics";
+pub(super) const FEATURES: &str = "features";
+pub(super) const SHORTCUT: &str = "shortcut";
+pub(super) const RGB: &str = "rgb";
+
+/// Extents of a video's latents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) frames: usize,
+    pub(super) height: usize,
+    pub(super) width: usize,
+}
+
+/// Consecutive latent frames that are decoded by one run of a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Chunk {
+    /// The first of them.
+    pub(super) start: usize,
+    pub(super) frames: usize,
+    /// Which of the passes of [`Passes`].
+    pub(super) pass: usize,
+}
+
+/// The first latent frame alone, then chunks, then what remains.
+pub(super) fn chunks(frames: usize, chunk: usize) -> Vec<Chunk> {
+    let mut all = Vec::new();
+    let mut start = 0;
+    let sizes = sizes(frames, chunk);
+    while start < frames {
+        let frames = if start == 0 { 1 } else { chunk.min(frames - start) };
+        // The first frame is a pass of its own even where chunks have one frame.
+        let later = sizes.iter().skip(1).position(|&size| size == frames).map_or(0, |at| at + 1);
+        all.push(Chunk { start, frames, pass: if start == 0 { 0 } else { later } });
+        start += frames;
+    }
+    all
+}
+
+/// Latent frames of each pass: the first one, a chunk, the remainder.
+fn sizes(frames: usize, chunk: usize) -> Vec<usize> {
+    let later = frames.saturating_sub(1);
+    let mut sizes = vec![1];
+    if later >= chunk {
+        sizes.push(chunk);
+    }
+    if later % chunk != 0 {
+        sizes.push(later % chunk);
+    }
+    sizes
+}
+
+/// Every recording of a decode.
+#[derive(Debug)]
+pub(super) struct Passes {
+    /// Latents to the seam, by pass.
+    pub(super) heads: Vec<Recording>,
+    /// The seam to bytes, by pass.
+    pub(super) tails: Vec<Recording>,
+    /// Zeros in what the heads and what the tails remember.
+    pub(super) forget: [Recording; 2],
+}
+
+impl Passes {
+    /// Records the passes of a video whose second half sees `rows` latent lines at a time.
+    pub(super) fn record(
+        caps: &Caps,
+        config: &VaeConfig,
+        checkpoint: &Checkpoint,
+        extent: Extent,
+        chunk: usize,
+        rows: usize,
+    ) -> Result<Self, Error> {
+        let mut passes = Self { heads: Vec::new(), tails: Vec::new(), forget: Default::default() };
+        for (index, frames) in sizes(extent.frames, chunk).into_iter().enumerate() {
+            let (head, tail) = record(caps, config, checkpoint, Extent { frames, ..extent }, rows, index == 0)?;
+            passes.heads.push(head);
+            passes.tails.push(tail);
+        }
+        passes.forget = [forget(caps, &passes.heads)?, forget(caps, &passes.tails)?];
+        Ok(passes)
+    }
+
+    /// All of them: heads, tails, those that forget.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Recording> {
+        self.heads.iter().chain(&self.tails).chain(&self.forget)
+    }
+}
+
+/// The two halves over `extent.frames` latent frames, the second over `rows` of their lines.
+pub(super) fn record(
+    caps: &Caps,
+    config: &VaeConfig,
+    checkpoint: &Checkpoint,
+    extent: Extent,
+    rows: usize,
+    first: bool,
+) -> Result<(Recording, Recording), Error> {
+    let Extent { frames, height, width } = extent;
+    let source = Source::new(checkpoint);
+    let mut rec = Recorder::new(caps);
+    let latents = rec.input(LATENTS, [config.z_dim, frames, height, width], DType::F32)?;
+    let statistics = rec.input(STATISTICS, [2, config.z_dim], DType::F32)?;
+    let mut network = Network::new(&source, config, first);
+    let seam = network.head(&mut rec, &latents, &statistics)?;
+    for (name, x) in [(FEATURES, Some(seam.x)), (SHORTCUT, seam.shortcut)] {
+        if let Some(x) = x {
+            let out = rec.output(name, x.shape, x.dtype)?;
+            rec.copy((&x, 0), (&out, 0), x.bytes());
+        }
+    }
+    let head = rec.finish();
+
+    let mut rec = Recorder::new(caps);
+    let mut input = |name: &str, channels: usize| rec.input(name, [frames, rows, width, channels], DType::F32);
+    let x = input(FEATURES, seam.x.shape.last_dim())?;
+    let shortcut = seam.shortcut.map(|s| input(SHORTCUT, s.shape.last_dim())).transpose()?;
+    let pixels = network.tail(&mut rec, &Features { x, shortcut })?;
+    let words = pixels.shape.count().div_ceil(4);
+    let rgb = rec.output(RGB, [words], DType::U32)?;
+    rgb8(&mut rec, &pixels, config.patch_size, Some(&rgb))?;
+    Ok((head, rec.finish()))
+}
+
+/// A recording that clears every state of others.
+fn forget(caps: &Caps, recordings: &[Recording]) -> Result<Recording, Error> {
+    let mut states = BTreeMap::new();
+    for (_, info) in recordings.iter().flat_map(Recording::iter) {
+        if info.kind == Kind::State {
+            states.insert(&info.name, info);
+        }
+    }
+    let mut rec = Recorder::new(caps);
+    for info in states.into_values() {
+        let state = rec.state(&info.name, info.shape, info.dtype)?;
+        rec.clear(&state);
+    }
+    Ok(rec.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_latent_frame_is_a_pass_of_its_own() {
+        let plan = |frames, chunk| -> Vec<(usize, usize, usize)> {
+            chunks(frames, chunk).iter().map(|c| (c.start, c.frames, c.pass)).collect()
+        };
+        assert_eq!(plan(1, 4), [(0, 1, 0)]);
+        assert_eq!(plan(3, 1), [(0, 1, 0), (1, 1, 1), (2, 1, 1)]);
+        assert_eq!(plan(8, 3), [(0, 1, 0), (1, 3, 1), (4, 3, 1), (7, 1, 2)]);
+        assert_eq!(plan(3, 5), [(0, 1, 0), (1, 2, 1)]);
+        for (frames, chunk) in [(1, 4), (3, 1), (8, 3), (3, 5), (9, 4)] {
+            let sizes = sizes(frames, chunk);
+            assert!(chunks(frames, chunk).iter().all(|c| sizes[c.pass] == c.frames));
+        }
+    }
+}

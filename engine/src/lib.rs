@@ -10,7 +10,7 @@ pub mod record;
 pub mod sampling;
 pub mod shader;
 pub mod tensor;
-//TMP pub mod text_to_video;
+pub mod text_to_video;
 pub mod weights;
 
 pub use error::{Error, Result};

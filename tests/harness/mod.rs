@@ -97,6 +97,12 @@ impl<'g> Run<'g> {
         self
     }
 
+    /// The checkpoint that `Source` reads.
+    pub fn checkpoint(mut self, checkpoint: Checkpoint) -> Self {
+        self.checkpoint = checkpoint;
+        self
+    }
+
     /// Bytes for the input or state of that name.
     pub fn input(mut self, name: &str, values: Input<'_>) -> Self {
         self.inputs.push((name.to_owned(), values.bytes().to_vec()));

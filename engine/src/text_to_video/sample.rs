@@ -54,7 +54,7 @@ impl Engine {
 
         let shape = settings.latent_shape(&self.config);
         let noise = randn(u64::from(settings.seed), shape.iter().product())?;
-        let mut solver = Solver::new(self, &noise)?;
+        let solver = Solver::new(self, &noise)?;
         drop(noise);
 
         let total = steps.iter().map(|s| 1 + usize::from(s.guidance.is_some())).sum();

@@ -1,1 +1,28 @@
-fn main() {}
+//! `kinora`: a prompt becomes an MP4. Arguments, progress and files; the arithmetic is the engine's.
+
+mod args;
+mod completions;
+mod decode;
+mod error;
+mod generate;
+mod info;
+mod interrupt;
+mod output;
+mod progress;
+mod shaders;
+mod show;
+mod starter;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match args::Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error);
+            error.exit_code()
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! The command line: what may be said, and who does it.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use kinora::models::config::SchedulerName;
+use kinora::text_to_video::{Aspect, Request, Size};
+
+use crate::error::CliError;
+use crate::{completions, decode, generate, info, shaders, show};
+
+/// Text to video on any GPU: Wan models on Vulkan, Metal and DX12.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kinora",
+    version,
+    max_term_width = 100,
+    args_override_self = true
+)]
+#[command(after_help = "Examples:
+  kinora generate \"a red kite glides over a quiet harbour at dawn, static wide shot\"
+  kinora generate \"a blue boat at sunset\" --seed 7 --count 4 -o boat.mp4
+  kinora show boat-8.mp4 --command
+
+'kinora COMMAND --help' explains a command. Exit codes: 0 done, 1 the device or the run failed,
+2 something asked for cannot be, 130 interrupted.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Print results and errors only
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Generate(Box<GenerateArgs>),
+    Decode(DecodeArgs),
+    Show(ShowArgs),
+    Info(InfoArgs),
+    Shaders(ShadersArgs),
+    Completions(CompletionsArgs),
+}
+
+impl Cli {
+    /// Does what was said.
+    pub(crate) fn run(self) -> Result<(), CliError> {
+        match self.command {
+            Command::Generate(args) => generate::run(&args, self.quiet),
+            Command::Decode(args) => decode::run(&args, self.quiet),
+            Command::Show(args) => show::run(&args),
+            Command::Info(args) => info::run(&args),
+            Command::Shaders(args) => shaders::run(&args),
+            Command::Completions(args) => completions::run(args.shell),
+        }
+    }
+}
+
+/// Make a clip from a prompt
+///
+/// Where the model makes its sizes in steps, the clip is generated at the next larger one and
+/// cropped centrally; frame counts go up to the next 4n + 1. Both are said.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kinora generate \"a red kite glides over a quiet harbour at dawn, static wide shot\"
+  kinora generate \"a blue boat\" --model ~/Wan2.1-T2V-1.3B-Diffusers --resolution 480p
+  kinora generate \"a blue boat\" --seed 7 --count 4 -o boat.mp4     boat-7.mp4 … boat-10.mp4
+  kinora generate - < prompt.txt
+
+The paths of the clips are printed to standard output, one a line; all else goes to standard error.")]
+pub(crate) struct GenerateArgs {
+    /// What the clip shows; '-' reads it from standard input
+    #[arg(value_name = "PROMPT", value_hint = ValueHint::Other)]
+    pub prompt: Option<String>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// What the clip should not show [default: the model's]
+    #[arg(short, long, value_name = "TEXT", help_heading = "Picture")]
+    pub negative_prompt: Option<String>,
+    #[command(flatten)]
+    pub picture: PictureArgs,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    /// The clip; with --count, FILE-SEED.mp4 [default: made from prompt and seed]
+    #[arg(short, long, value_name = "FILE.mp4", help_heading = "Output", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Write the frames as 00000.png, … too; with --count, into DIR/SEED
+    #[arg(long, value_name = "DIR", help_heading = "Output", value_hint = ValueHint::DirPath)]
+    pub frames_dir: Option<PathBuf>,
+    /// Keep the latents too: what 'kinora decode' begins from
+    #[arg(long, value_name = "FILE.safetensors", help_heading = "Output", value_hint = ValueHint::FilePath)]
+    pub save_latents: Option<PathBuf>,
+    #[command(flatten)]
+    pub video: VideoArgs,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+/// Decode saved latents into a clip
+///
+/// Size, frame rate and metadata are those that the latents' file carries.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  kinora decode --latents kite.latents.safetensors -o kite.mp4")]
+pub(crate) struct DecodeArgs {
+    /// The latents, as --save-latents and diffusers' output_type="latent" write them
+    #[arg(long, value_name = "FILE.safetensors", value_hint = ValueHint::FilePath)]
+    pub latents: PathBuf,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Frames a second of playback [default: the latents' own, else the model's]
+    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    pub fps: Option<f64>,
+    /// The clip [default: named like the latents]
+    #[arg(short, long, value_name = "FILE.mp4", help_heading = "Output", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Write the frames as 00000.png, … too
+    #[arg(long, value_name = "DIR", help_heading = "Output", value_hint = ValueHint::DirPath)]
+    pub frames_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub video: VideoArgs,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+/// Print what made a clip
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  kinora show kite.mp4 --command     prints a command for a POSIX shell")]
+pub(crate) struct ShowArgs {
+    /// A clip that Kinora made
+    #[arg(value_name = "FILE.mp4", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// Print the command that makes the clip again
+    #[arg(long, conflicts_with = "json")]
+    pub command: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Print the devices, the kernels chosen for them, and what a model is made of
+#[derive(Debug, Args)]
+pub(crate) struct InfoArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+/// List the kernels and what fits their slots, or print a kernel's whole WGSL
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  kinora shaders matmul --slot weight=f16 --slot epilogue=bias_gelu | naga --stdin-file-path matmul.wgsl")]
+pub(crate) struct ShadersArgs {
+    /// The kernel to print
+    pub name: Option<String>,
+    /// Put a module into a slot; may be given again for other slots
+    #[arg(long, value_name = "SLOT=MODULE", requires = "name")]
+    pub slot: Vec<SlotChoice>,
+}
+
+/// Print completions for a shell
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  kinora completions bash > ~/.local/share/bash-completion/completions/kinora")]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Which model.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// Folder of a Wan model in the diffusers layout [default: the starter that Kinora brings]
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) model: Option<PathBuf>,
+}
+
+/// Which device.
+#[derive(Debug, Args)]
+pub(crate) struct DeviceArgs {
+    /// A part of the device's name, or its number in 'kinora info' [default: the best at hand]
+    #[arg(long, value_name = "NAME|INDEX", help_heading = "Device")]
+    pub device: Option<String>,
+}
+
+/// Size and length.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Picture")]
+pub(crate) struct PictureArgs {
+    /// Pixels a row [default: the model's]
+    #[arg(short = 'W', long, value_name = "W", allow_negative_numbers = true)]
+    pub width: Option<usize>,
+    /// Rows [default: the model's]
+    #[arg(short = 'H', long, value_name = "H", allow_negative_numbers = true)]
+    pub height: Option<usize>,
+    /// Shape, in place of --width and --height
+    #[arg(long, value_enum, conflicts_with_all = ["width", "height"])]
+    pub aspect: Option<AspectName>,
+    /// Size of the shape [default aspect: 16:9]
+    #[arg(long, value_enum, conflicts_with_all = ["width", "height"])]
+    pub resolution: Option<Resolution>,
+    /// Number of frames, 4n + 1 [default: the model's]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
+    pub frames: Option<usize>,
+    /// Length at the model's own frame rate, in place of --frames
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        conflicts_with = "frames",
+        allow_negative_numbers = true
+    )]
+    pub duration: Option<f64>,
+    /// Frames a second of playback; changes nothing else [default: the model's]
+    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    pub fps: Option<f64>,
+}
+
+/// How the clip is found.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sampling")]
+pub(crate) struct SamplingArgs {
+    /// Sampling steps [default: the model's]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
+    pub steps: Option<usize>,
+    /// How closely the prompt is followed; 1 turns guidance off [default: the model's]
+    #[arg(short, long, value_name = "G", allow_negative_numbers = true)]
+    pub guidance: Option<f64>,
+    /// Guidance of the second expert, where the model has two [default: the model's]
+    #[arg(long = "guidance-2", value_name = "G", allow_negative_numbers = true)]
+    pub guidance_2: Option<f64>,
+    /// Shift of the noise schedule [default: the model's]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
+    pub shift: Option<f64>,
+    /// The solver [default: the model's]
+    #[arg(long, value_enum)]
+    pub scheduler: Option<Scheduler>,
+    /// Starting noise, the same as in diffusers [default: drawn, and printed]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub seed: Option<u64>,
+    /// Variations, with seeds one apart
+    #[arg(short, long, value_name = "N", default_value_t = 1, allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub count: u32,
+}
+
+/// How the clip is written.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct VideoArgs {
+    /// Replace files that exist
+    #[arg(long)]
+    pub force: bool,
+    /// Leave out what made the clip: prompt, settings, model
+    #[arg(long)]
+    pub no_metadata: bool,
+    /// Quality of the video, 0 (smallest file) to 100 (best picture)
+    #[arg(long, value_name = "Q", default_value_t = kinora::media::DEFAULT_QUALITY,
+        value_parser = clap::value_parser!(u8).range(0..=100), allow_negative_numbers = true)]
+    pub quality: u8,
+}
+
+/// Shapes, as people write them.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum AspectName {
+    /// Landscape
+    #[value(name = "16:9")]
+    Landscape,
+    /// Portrait
+    #[value(name = "9:16")]
+    Portrait,
+    /// Square
+    #[value(name = "1:1")]
+    Square,
+}
+
+/// Lengths of the short side.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Resolution {
+    /// 832x480 at 16:9
+    #[value(name = "480p")]
+    P480,
+    /// 1280x720 at 16:9
+    #[value(name = "720p")]
+    P720,
+    /// 1920x1080 at 16:9
+    #[value(name = "1080p")]
+    P1080,
+}
+
+/// Solvers.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Scheduler {
+    /// UniPCMultistepScheduler
+    Unipc,
+    /// FlowMatchEulerDiscreteScheduler
+    Euler,
+}
+
+/// `weight=f16`
+#[derive(Clone, Debug)]
+pub(crate) struct SlotChoice {
+    /// The slot's name.
+    pub slot: String,
+    /// The module's, in the slot's folder.
+    pub(crate) module: String,
+}
+
+impl FromStr for SlotChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((slot, module)) if !slot.is_empty() && !module.is_empty() => Ok(Self {
+                slot: slot.to_owned(),
+                module: module.to_owned(),
+            }),
+            _ => Err("expected SLOT=MODULE, such as weight=f16".to_owned()),
+        }
+    }
+}
+
+impl PictureArgs {
+    fn size(&self) -> Size {
+        let aspect = self.aspect.map(|name| match name {
+            AspectName::Landscape => Aspect::Landscape,
+            AspectName::Portrait => Aspect::Portrait,
+            AspectName::Square => Aspect::Square,
+        });
+        let short = self.resolution.map(|resolution| match resolution {
+            Resolution::P480 => 480,
+            Resolution::P720 => 720,
+            Resolution::P1080 => 1080,
+        });
+        match (aspect, short) {
+            (None, None) if self.width.is_none() && self.height.is_none() => Size::Model,
+            (None, None) => Size::Exact(self.width, self.height),
+            (aspect, short) => Size::Shape(aspect.unwrap_or(Aspect::Landscape), short),
+        }
+    }
+}
+
+impl GenerateArgs {
+    /// What is asked of the engine.
+    pub(crate) fn request(&self, prompt: String) -> Request {
+        Request {
+            prompt,
+            negative_prompt: self.negative_prompt.clone(),
+            size: self.picture.size(),
+            frames: self.picture.frames,
+            duration: self.picture.duration,
+            fps: self.picture.fps,
+            steps: self.sampling.steps,
+            guidance: self.sampling.guidance,
+            guidance_2: self.sampling.guidance_2,
+            shift: self.sampling.shift,
+            scheduler: self.sampling.scheduler.map(|name| match name {
+                Scheduler::Unipc => SchedulerName::UniPc,
+                Scheduler::Euler => SchedulerName::Euler,
+            }),
+            seed: self.sampling.seed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,217 @@
+//! Everything that ends a command early, and the exit code it ends with.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use kinora::Error;
+use kinora::error::{GpuError, MediaError, WeightsError};
+
+/// Exit code of a run that failed.
+const FAILED: u8 = 1;
+/// Exit code of something asked for that cannot be.
+const REFUSED: u8 = 2;
+/// Exit code of an interrupted run: 128 + SIGINT.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// Why a command ends early. Its `Display` is one sentence.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// The engine's own.
+    #[error(transparent)]
+    Engine(#[from] Error),
+    /// `generate` alone.
+    #[error(
+        "no prompt: say what the clip shows, in quotes, or give - to read it from standard input"
+    )]
+    NoPrompt,
+    /// A prompt of nothing.
+    #[error("the prompt is empty: say what the clip shows")]
+    EmptyPrompt,
+    /// Standard input without end.
+    #[error(
+        "the prompt on standard input has more than {limit} bytes: the model reads 512 tokens of it"
+    )]
+    LongPrompt {
+        /// Bytes, at most.
+        limit: usize,
+    },
+    /// Standard input failed.
+    #[error("the prompt cannot be read from standard input: {source}")]
+    ReadPrompt {
+        /// What the system said; a text that is not UTF-8, too.
+        source: io::Error,
+    },
+    /// Seeds of variations beyond 32 bits.
+    #[error(
+        "--seed {seed} with --count {count} goes beyond 4294967295, the largest seed: choose a smaller one"
+    )]
+    Seeds {
+        /// The first.
+        seed: u32,
+        /// How many.
+        count: u32,
+    },
+    /// A name for latents that another program would not know.
+    #[error("cannot write {}: latents are kept as safetensors, so the name has to end in .safetensors", path.display())]
+    LatentsExtension {
+        /// The output asked for.
+        path: PathBuf,
+    },
+    /// Frames or latents of another rate or kind.
+    #[error("{}: the metadata's {key} is {found:?}, expected {expected}; choose it with an option or decode latents of another file", path.display())]
+    LatentsMetadata {
+        /// The latents' file.
+        path: PathBuf,
+        /// The entry.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// A clip that does not say what made it.
+    #[error("{} does not say what made it: it was written with --no-metadata, or not by Kinora", path.display())]
+    NoMetadata {
+        /// The clip.
+        path: PathBuf,
+    },
+    /// A kernel that is not there.
+    #[error("no kernel is called {name}; there are {known}")]
+    UnknownKernel {
+        /// As asked.
+        name: String,
+        /// All kernels.
+        known: String,
+    },
+    /// A slot that is not there.
+    #[error("{kernel} has no slot {slot}; it has {known}")]
+    UnknownSlot {
+        /// The kernel.
+        kernel: String,
+        /// As asked.
+        slot: String,
+        /// The kernel's slots.
+        known: String,
+    },
+    /// A module that does not fit.
+    #[error("no module {module} fits the slot {slot}; there are {known}")]
+    UnknownModule {
+        /// The slot.
+        slot: String,
+        /// As asked.
+        module: String,
+        /// All that fit.
+        known: String,
+    },
+    /// Standard output failed.
+    #[error("cannot write to standard output: {source}")]
+    Print {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No way to listen for Ctrl-C.
+    #[error("interrupts cannot be caught: {reason}")]
+    Signals {
+        /// What the system said.
+        reason: String,
+    },
+    /// Ctrl-C before anything was worth keeping.
+    #[error("interrupted: {} was not written", path.display())]
+    Interrupted {
+        /// The clip.
+        path: PathBuf,
+    },
+    /// Decoding or writing ended early, and the latents are on the disk.
+    #[error("{source}\n{kept}")]
+    Kept {
+        /// Why.
+        source: Box<CliError>,
+        /// Where the latents are and how to go on.
+        kept: String,
+    },
+}
+
+/// Engine errors by module, for `?` on the results of the engine's own modules.
+macro_rules! from_engine {
+    ($($module:ident),*) => {$(
+        impl From<kinora::error::$module> for CliError {
+            fn from(error: kinora::error::$module) -> Self {
+                Self::Engine(error.into())
+            }
+        }
+    )*};
+}
+from_engine!(ConfigError, GpuError, MediaError, ShaderError, WeightsError);
+
+impl CliError {
+    /// Whether a person or the system asked the run to stop.
+    pub(crate) fn is_interruption(&self) -> bool {
+        match self {
+            Self::Interrupted { .. } | Self::Engine(Error::Gpu(GpuError::Cancelled)) => true,
+            Self::Kept { source, .. } => source.is_interruption(),
+            _ => false,
+        }
+    }
+
+    /// 2 where something asked for cannot be, 130 after an interruption, 1 for the rest.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code())
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            _ if self.is_interruption() => INTERRUPTED,
+            Self::Kept { source, .. } => source.code(),
+            Self::Print { .. } | Self::Signals { .. } => FAILED,
+            Self::Engine(error) => match error {
+                Error::Gpu(GpuError::UnknownDevice { .. }) => REFUSED,
+                Error::Gpu(_) | Error::Record(_) | Error::Shader(_) => FAILED,
+                Error::Media(
+                    MediaError::Write { .. }
+                    | MediaError::Encoder { .. }
+                    | MediaError::Container { .. },
+                ) => FAILED,
+                // Like a full disk under a clip.
+                Error::Weights(WeightsError::Write { source, .. })
+                    if source.kind() != io::ErrorKind::StorageFull =>
+                {
+                    FAILED
+                }
+                _ => REFUSED,
+            },
+            _ => REFUSED,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_tells_what_was_asked_from_what_failed() {
+        let gpu = |e: GpuError| CliError::from(e).code();
+        assert_eq!(gpu(GpuError::NoDevice), 1);
+        assert_eq!(
+            gpu(GpuError::UnknownDevice {
+                wanted: "x".into(),
+                found: "none".into()
+            }),
+            2
+        );
+        assert_eq!(gpu(GpuError::Cancelled), 130);
+        assert_eq!(CliError::EmptyPrompt.code(), 2);
+        let full = CliError::from(MediaError::DiskFull {
+            path: "a.mp4".into(),
+        });
+        assert_eq!(
+            CliError::Kept {
+                source: Box::new(full),
+                kept: String::new()
+            }
+            .code(),
+            2
+        );
+    }
+}

@@ -1,0 +1,204 @@
+//! `kinora generate`: everything that can be refused is refused first, then the device is opened,
+//! then clips are made one after another.
+
+use std::io::{self, Read};
+
+use kinora::gpu::{Cancel, Gpu, GpuOptions};
+use kinora::media::{FrameRate, VideoOptions};
+use kinora::models::config::ModelFolder;
+use kinora::models::prompt::PROMPT_LIMIT;
+use kinora::text_to_video::{Engine, Request, Settings};
+
+use crate::args::{DeviceArgs, GenerateArgs, ModelArgs, VideoArgs};
+use crate::decode::{Clip, MODEL_PATH, made_by};
+use crate::error::CliError;
+use crate::output::Target;
+use crate::progress::Progress;
+use crate::{interrupt, starter};
+
+/// Makes the clips.
+pub(crate) fn run(args: &GenerateArgs, quiet: bool) -> Result<(), CliError> {
+    let request = args.request(prompt(args.prompt.as_deref())?);
+    let folder = folder(&args.model)?;
+    let first = Settings::resolve(&request, &folder.config()?)?;
+    let runs = runs(args, &request, &first)?;
+    for (settings, target) in &runs {
+        target.check()?;
+        // The encoder refuses sizes and rates that it cannot write; nothing is on the disk yet.
+        let options = video(&args.video, settings.width, settings.height, settings.fps)?;
+        kinora::media::VideoWriter::create(&target.clip, options)?;
+    }
+    check_weights(&folder)?;
+
+    let cancel = interrupt::listen()?;
+    let mut progress = Progress::new(quiet);
+    let engine = open(&args.device, folder, &progress)?;
+    // What the engine alone knows: how many tokens the prompt has.
+    let notes = engine.settings(&request)?.notes;
+    for note in &notes {
+        progress.say(format_args!("note: {note}"));
+    }
+    for (settings, target) in runs {
+        let settings = Settings {
+            notes: Vec::new(),
+            ..settings
+        };
+        one(args, &engine, &settings, &target, &cancel, &mut progress)?;
+    }
+    Ok(())
+}
+
+/// The settings and files of each variation.
+fn runs(
+    args: &GenerateArgs,
+    request: &Request,
+    first: &Settings,
+) -> Result<Vec<(Settings, Target)>, CliError> {
+    let count = args.sampling.count;
+    let begin = match first.seed.checked_add(count - 1) {
+        Some(_) => first.seed,
+        None if request.seed.is_none() => first.seed - count,
+        None => {
+            return Err(CliError::Seeds {
+                seed: first.seed,
+                count,
+            });
+        }
+    };
+    let one = |seed| {
+        let target = Target::new(args, &request.prompt, seed);
+        (
+            Settings {
+                seed,
+                ..first.clone()
+            },
+            target,
+        )
+    };
+    Ok((begin..=begin + (count - 1)).map(one).collect())
+}
+
+fn one(
+    args: &GenerateArgs,
+    engine: &Engine,
+    settings: &Settings,
+    target: &Target,
+    cancel: &Cancel,
+    progress: &mut Progress,
+) -> Result<(), CliError> {
+    progress.say(format_args!("seed: {}", settings.seed));
+    let mut metadata = settings.metadata(engine)?;
+    if let Some(path) = &args.model.model {
+        metadata.push((MODEL_PATH.to_owned(), path.display().to_string()));
+    }
+    let sampled = engine.sample(settings, cancel, &mut |event| progress.event(&event));
+    let mut latents = sampled.map_err(|error| match CliError::from(error) {
+        e if e.is_interruption() => CliError::Interrupted {
+            path: target.clip.clone(),
+        },
+        e => e,
+    })?;
+    if args.video.no_metadata {
+        // What decoding needs, and nothing of the prompt.
+        metadata.retain(|(key, _)| ["width", "height", "fps"].contains(&key.as_str()));
+    }
+    latents.metadata = metadata.into_iter().collect();
+    let mut video = video(&args.video, settings.width, settings.height, settings.fps)?;
+    video.metadata = made_by(&latents.metadata);
+    let clip = Clip {
+        engine,
+        latents,
+        target,
+        video,
+        model: args.model.model.as_deref(),
+        cancel,
+    };
+    clip.keep_and_write(progress)
+}
+
+/// The prompt, from the command line or standard input.
+fn prompt(argument: Option<&str>) -> Result<String, CliError> {
+    let prompt = match argument {
+        None => return Err(CliError::NoPrompt),
+        Some("-") => {
+            let mut text = String::new();
+            let mut input = io::stdin().lock().take(PROMPT_LIMIT as u64 + 1);
+            input
+                .read_to_string(&mut text)
+                .map_err(|source| CliError::ReadPrompt { source })?;
+            if text.len() > PROMPT_LIMIT {
+                return Err(CliError::LongPrompt {
+                    limit: PROMPT_LIMIT,
+                });
+            }
+            text.trim_end_matches(['\n', '\r']).to_owned()
+        }
+        Some(text) => text.to_owned(),
+    };
+    if prompt.trim().is_empty() {
+        return Err(CliError::EmptyPrompt);
+    }
+    Ok(prompt)
+}
+
+/// The model's folder, or the starter.
+pub(crate) fn folder(args: &ModelArgs) -> Result<ModelFolder, CliError> {
+    match &args.model {
+        Some(path) => Ok(ModelFolder::open(path)?),
+        None => Ok(starter::folder()),
+    }
+}
+
+/// Reads the heads of the weights' files, which needs no device and little time.
+fn check_weights(folder: &ModelFolder) -> Result<(), CliError> {
+    for part in parts(folder)? {
+        folder.checkpoint(part)?;
+    }
+    Ok(())
+}
+
+/// The model's parts that have weights.
+pub(crate) fn parts(folder: &ModelFolder) -> Result<Vec<&'static str>, CliError> {
+    let mut parts = vec!["text_encoder", "transformer", "vae"];
+    if folder.config()?.transformer_2.is_some() {
+        parts.insert(2, "transformer_2");
+    }
+    Ok(parts)
+}
+
+/// An engine on the device asked for; says which.
+pub(crate) fn open(
+    args: &DeviceArgs,
+    folder: ModelFolder,
+    progress: &Progress,
+) -> Result<Engine, CliError> {
+    let options = GpuOptions {
+        device: args.device.clone(),
+        ..GpuOptions::default()
+    };
+    let gpu = Gpu::open(&options)?;
+    let caps = gpu.caps();
+    progress.say(format_args!(
+        "device: {}, {}, {}",
+        caps.name, caps.driver, caps.backend
+    ));
+    Ok(Engine::new(gpu, folder)?)
+}
+
+/// Options of the video, but for the metadata.
+pub(crate) fn video(
+    args: &VideoArgs,
+    width: usize,
+    height: usize,
+    fps: f64,
+) -> Result<VideoOptions, CliError> {
+    // A side that does not fit 32 bits is refused as the largest is.
+    let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
+    let rate = FrameRate::from_hz(fps)?;
+    let options = VideoOptions::new(side(width), side(height), rate);
+    Ok(VideoOptions {
+        quality: args.quality,
+        overwrite: args.force,
+        ..options
+    })
+}

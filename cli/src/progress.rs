@@ -1,0 +1,242 @@
+//! What a person sees of a run, on standard error: a bar where it is a terminal, else lines.
+
+use std::fmt::{self, Display, Write as _};
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use kinora::text_to_video::{Event, Stage};
+
+/// Where there is no bar, how long a stage goes on without a word.
+const SILENCE: Duration = Duration::from_secs(15);
+/// How often a bar is drawn anew while nothing happens, so that it is seen to live.
+const TICK: Duration = Duration::from_millis(120);
+
+/// Tells of a run, or keeps quiet.
+pub(crate) struct Progress {
+    quiet: bool,
+    terminal: bool,
+    running: Option<Running>,
+}
+
+/// The stage under way.
+struct Running {
+    stage: Stage,
+    begun: Instant,
+    spoken: Instant,
+    done: usize,
+    total: usize,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Tells, unless `quiet`.
+    pub(crate) fn new(quiet: bool) -> Self {
+        Self {
+            quiet,
+            terminal: io::stderr().is_terminal(),
+            running: None,
+        }
+    }
+
+    /// A line.
+    pub(crate) fn say(&self, line: impl Display) {
+        if self.quiet {
+            return;
+        }
+        let write = || {
+            // A run goes on though nobody listens any more.
+            let _ = writeln!(io::stderr().lock(), "{line}");
+        };
+        match self
+            .running
+            .as_ref()
+            .and_then(|running| running.bar.as_ref())
+        {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    /// What the engine tells of itself.
+    pub(crate) fn event(&mut self, event: &Event) {
+        match event {
+            Event::Note(note) => self.say(format_args!("note: {note}")),
+            Event::Started { stage, total } => self.start(*stage, *total),
+            Event::Progress { done, total, .. } => self.advance(*done, *total),
+            Event::Finished { .. } => self.finish(),
+            _ => {}
+        }
+    }
+
+    fn start(&mut self, stage: Stage, total: usize) {
+        self.stop();
+        let now = Instant::now();
+        let bar = (self.terminal && !self.quiet).then(|| bar(stage, total));
+        self.running = Some(Running {
+            stage,
+            begun: now,
+            spoken: now,
+            done: 0,
+            total,
+            bar,
+        });
+        if !self.terminal {
+            self.say(Title(stage));
+        }
+    }
+
+    fn advance(&mut self, done: usize, total: usize) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        (running.done, running.total) = (done, total);
+        if let Some(bar) = &running.bar {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+        } else if running.spoken.elapsed() >= SILENCE && done < total {
+            running.spoken = Instant::now();
+            let left = running
+                .begun
+                .elapsed()
+                .mul_f64((total - done) as f64 / done.max(1) as f64);
+            let line = format!(
+                "{}: {done} of {total}, {} left",
+                Title(running.stage),
+                Seconds(left)
+            );
+            self.say(line);
+        }
+    }
+
+    /// The stage is done: how long it took stays on the screen.
+    fn finish(&mut self) {
+        let Some(running) = self.running.take() else {
+            return;
+        };
+        if let Some(bar) = &running.bar {
+            bar.finish_and_clear();
+        }
+        let took = running.begun.elapsed();
+        // Small models load in no time: nothing to tell.
+        if matches!(running.stage, Stage::Load(_)) && took < Duration::from_secs(1) {
+            return;
+        }
+        let mut line = format!("{}: {}", Title(running.stage), Seconds(took));
+        if running.done > 1 {
+            // Writing to a string cannot fail.
+            let _ = write!(
+                line,
+                " ({})",
+                Rate(running.done as f64 / took.as_secs_f64().max(1e-6))
+            );
+        }
+        self.say(line);
+    }
+
+    /// The run ends early: nothing of the bar stays.
+    pub(crate) fn stop(&mut self) {
+        if let Some(bar) = self.running.take().and_then(|running| running.bar) {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn bar(stage: Stage, total: usize) -> ProgressBar {
+    let bar = match total {
+        0 => ProgressBar::new_spinner(),
+        total => ProgressBar::new(total as u64),
+    };
+    let template = match total {
+        0 => "{prefix:24} {spinner}  {elapsed}",
+        _ => "{prefix:24} {wide_bar}  {pos}/{len}  {rate}  {left} left",
+    };
+    // Without a style it is a plainer bar.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.with_key("rate", rate).with_key("left", left));
+    }
+    bar.set_prefix(Title(stage).to_string());
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+fn rate(state: &ProgressState, out: &mut dyn fmt::Write) {
+    // Nowhere to report it: the bar is drawn anew in a moment.
+    let _ = match state.pos() {
+        0 => out.write_str("…"),
+        _ => write!(out, "{}", Rate(state.per_sec())),
+    };
+}
+
+fn left(state: &ProgressState, out: &mut dyn fmt::Write) {
+    let _ = match state.pos() {
+        0 => out.write_str("…"),
+        _ => write!(out, "{}", Seconds(state.eta())),
+    };
+}
+
+/// What a stage does, in words.
+struct Title(Stage);
+
+impl Display for Title {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Stage::Load(part) => write!(f, "loading {}", part.replace('_', " ")),
+            Stage::Text => f.write_str("encoding the prompt"),
+            Stage::Sample => f.write_str("sampling"),
+            Stage::Decode => f.write_str("decoding"),
+            _ => f.write_str("working"),
+        }
+    }
+}
+
+/// `2.5 a second`, or the seconds that one takes.
+struct Rate(f64);
+
+impl Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            rate if rate >= 1.0 => write!(f, "{rate:.1} a second"),
+            rate if rate > 0.0 => write!(f, "{:.1} s each", 1.0 / rate),
+            _ => f.write_str("…"),
+        }
+    }
+}
+
+/// `12.3 s`, `4 min 5 s`, `2 h 4 min`.
+pub(crate) struct Seconds(pub Duration);
+
+impl Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs_f64();
+        match self.0.as_secs() {
+            _ if seconds < 60.0 => write!(f, "{seconds:.1} s"),
+            whole if whole < 3600 => write!(f, "{} min {} s", whole / 60, whole % 60),
+            whole => write!(f, "{} h {} min", whole / 3600, whole / 60 % 60),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_rates_read_well() {
+        let text = |s| Seconds(Duration::from_secs_f64(s)).to_string();
+        assert_eq!(
+            [text(0.04), text(59.9), text(245.0), text(7_500.0)],
+            ["0.0 s", "59.9 s", "4 min 5 s", "2 h 5 min"]
+        );
+        assert_eq!(
+            [Rate(3.0).to_string(), Rate(0.25).to_string()],
+            ["3.0 a second", "4.0 s each"]
+        );
+    }
+}

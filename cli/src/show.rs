@@ -1,0 +1,143 @@
+//! `kinora show`: what made a clip, and the command that makes it again.
+
+use std::borrow::Cow;
+
+use kinora::media::{probe, read_metadata};
+
+use crate::args::ShowArgs;
+use crate::decode::MODEL_PATH;
+use crate::error::CliError;
+use crate::output;
+
+/// Options of `generate`, and the keys that carry their values.
+const OPTIONS: [(&str, &str); 11] = [
+    (MODEL_PATH, "--model"),
+    ("negative_prompt", "--negative-prompt"),
+    ("width", "--width"),
+    ("height", "--height"),
+    ("frames", "--frames"),
+    ("fps", "--fps"),
+    ("steps", "--steps"),
+    ("guidance", "--guidance"),
+    ("guidance_2", "--guidance-2"),
+    ("shift", "--shift"),
+    ("seed", "--seed"),
+];
+
+/// Prints what made the clip.
+pub(crate) fn run(args: &ShowArgs) -> Result<(), CliError> {
+    let metadata = read_metadata(&args.file)?;
+    if !metadata.iter().any(|(key, _)| key == "kinora") {
+        return Err(CliError::NoMetadata {
+            path: args.file.clone(),
+        });
+    }
+    let text = if args.command {
+        command(&metadata)
+    } else if args.json {
+        let object: serde_json::Map<_, _> = metadata
+            .into_iter()
+            .map(|(key, value)| (key, value.into()))
+            .collect();
+        format!("{:#}\n", serde_json::Value::Object(object))
+    } else {
+        let info = probe(&args.file)?;
+        let mut text = format!(
+            "{}: {}x{}, {} frames at {}/s, {:.1} s, H.264 level {}\n",
+            args.file.display(),
+            info.width,
+            info.height,
+            info.frames,
+            info.fps,
+            info.duration.as_secs_f64(),
+            info.level,
+        );
+        for (key, value) in &metadata {
+            // A line each, and no control characters: a clip's text may be anyone's.
+            let value: String = value.chars().flat_map(visible).collect();
+            text.push_str(&format!("  {key:16} {value}\n"));
+        }
+        text
+    };
+    output::print(text.as_bytes())
+}
+
+/// A character, escaped where a terminal would obey it.
+fn visible(c: char) -> Vec<char> {
+    if c.is_control() {
+        c.escape_default().collect()
+    } else {
+        vec![c]
+    }
+}
+
+/// The command line, for a POSIX shell.
+fn command(metadata: &[(String, String)]) -> String {
+    let find = |key: &str| {
+        metadata
+            .iter()
+            .find(|(k, _)| k == key)
+            .map(|(_, value)| value.as_str())
+    };
+    let mut words = vec!["kinora".to_owned(), "generate".to_owned()];
+    for (key, option) in OPTIONS {
+        if let Some(value) = find(key) {
+            // With =, so that a value may begin with a dash.
+            words.push(format!("{option}={}", quoted(value)));
+        }
+    }
+    // Else it is the checkpoint's own, which the model brings.
+    if let Some(scheduler @ ("unipc" | "euler")) = find("scheduler") {
+        words.push(format!("--scheduler={scheduler}"));
+    }
+    let prompt = quoted(find("prompt").unwrap_or_default()).into_owned();
+    if prompt.starts_with('-') || prompt.starts_with("'-") {
+        words.push("--".to_owned());
+        words.push(prompt);
+    } else {
+        // First, so that options may be added behind: the last of each counts.
+        words.insert(2, prompt);
+    }
+    words.join(" ") + "\n"
+}
+
+/// A word as a POSIX shell reads it.
+pub(crate) fn quoted(word: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,:+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        Cow::Borrowed(word)
+    } else {
+        Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(quoted("models/wan-2.1"), "models/wan-2.1");
+        assert_eq!(quoted(""), "''");
+        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
+    }
+
+    #[test]
+    fn the_command_holds_every_setting() {
+        let entries = [
+            ("prompt", "-a boat"),
+            ("seed", "7"),
+            ("scheduler", "euler"),
+            ("kinora", "0.1.0"),
+        ];
+        let metadata = entries.map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert_eq!(
+            command(&metadata),
+            "kinora generate --seed=7 --scheduler=euler -- '-a boat'\n"
+        );
+        assert_eq!(
+            command(&[("prompt".into(), "a boat".into())]),
+            "kinora generate 'a boat'\n"
+        );
+    }
+}

@@ -1,0 +1,42 @@
+//! The command line as a user runs it: the program is started, and judged by its exit code, its two
+//! streams and the files it leaves.
+//!
+//! Tests of clips need a device and are reported as ignored where `kinora info` finds none (unless
+//! `KINORA_REQUIRE_DEVICE` is set, which makes that an error).
+
+#[path = "cli/bad_input.rs"]
+mod bad_input;
+#[path = "cli/clips.rs"]
+mod clips;
+#[path = "cli/endings.rs"]
+mod endings;
+#[path = "cli/program.rs"]
+mod program;
+#[path = "cli/words.rs"]
+mod words;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() {
+    let mut tests = Vec::new();
+    for (name, test) in words::TESTS.iter().chain(bad_input::TESTS) {
+        tests.push(Trial::test(*name, || Ok(test()?)));
+    }
+    let device = program::has_device();
+    let required = std::env::var_os("KINORA_REQUIRE_DEVICE").is_some();
+    for (name, test) in clips::TESTS
+        .iter()
+        .chain(bad_input::DEVICE_TESTS)
+        .chain(endings::TESTS)
+    {
+        tests.push(Trial::test(*name, || Ok(test()?)).with_ignored_flag(!device && !required));
+    }
+    for (name, test) in endings::DISK_TESTS {
+        let able = (device || required) && endings::can_mount();
+        tests.push(Trial::test(*name, || Ok(test()?)).with_ignored_flag(!able));
+    }
+    let mut arguments = Arguments::from_args();
+    // A device is shared, and software ones use every core.
+    arguments.test_threads.get_or_insert(1);
+    libtest_mimic::run(&arguments, tests).exit();
+}

@@ -1,0 +1,220 @@
+//! Runs that end before they are done: whatever ends them, no file bears the clip's name, and a
+//! finished sampling run is not lost.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::program::{Place, Running, Test, Verdict, command, ensure, tiny};
+
+#[cfg(unix)]
+pub(crate) const TESTS: &[Test] = &[
+    ("ctrl_c_ends_within_a_submit", ctrl_c),
+    (
+        "ctrl_c_while_decoding_keeps_the_latents",
+        ctrl_c_while_decoding,
+    ),
+    ("the_second_ctrl_c_ends_at_once", second_ctrl_c),
+    ("sigterm_is_heeded", sigterm),
+    ("kill_leaves_nothing_under_the_name", kill),
+];
+#[cfg(not(unix))]
+pub(crate) const TESTS: &[Test] = &[];
+
+#[cfg(target_os = "linux")]
+pub(crate) const DISK_TESTS: &[Test] =
+    &[("a_full_disk_is_named_and_the_latents_are_kept", full_disk)];
+#[cfg(not(target_os = "linux"))]
+pub(crate) const DISK_TESTS: &[Test] = &[];
+
+/// How long an interrupted run may take to end: one submit, on a busy machine.
+const SOON: Duration = Duration::from_secs(4);
+
+/// Starts a run that lasts: many steps, many frames.
+fn start(place: &Place, steps: &str, frames: &str) -> Result<Running, String> {
+    let tiny = tiny();
+    let mut arguments = vec!["generate", "a boat"];
+    arguments.extend(tiny.iter().map(String::as_str));
+    arguments.extend([
+        "--steps", steps, "--frames", frames, "--seed", "7", "-o", "a.mp4",
+    ]);
+    place.start(command(true), &arguments)
+}
+
+/// Interrupts a run when it says `at`; what it said to the end.
+fn interrupt(
+    place: &Place,
+    signal: &str,
+    steps: &str,
+    frames: &str,
+    at: &str,
+) -> Result<String, String> {
+    let mut running = start(place, steps, frames)?;
+    running.says(at)?;
+    let begun = Instant::now();
+    running.signal(signal)?;
+    let ended = running.wait(SOON)?;
+    ensure!(
+        ended.code == Some(130),
+        "exit code {:?} {at}: {}",
+        ended.code,
+        ended.err
+    );
+    ensure!(ended.out.is_empty(), "printed {:?}", ended.out);
+    ensure!(
+        ended.err.contains("interrupted: a.mp4 was not written"),
+        "{}",
+        ended.err
+    );
+    ensure!(!place.path("a.mp4").exists(), "a.mp4 was written");
+    println!(
+        "{signal} at {at:?}: ended after {:.2} s",
+        begun.elapsed().as_secs_f64()
+    );
+    Ok(ended.err)
+}
+
+fn ctrl_c() -> Verdict {
+    for at in ["device:", "encoding", "loading transformer", "sampling"] {
+        let place = Place::new()?;
+        interrupt(&place, "INT", "1000", "33", at)?;
+        ensure!(place.files().is_empty(), "{at}: left {:?}", place.files());
+    }
+    Ok(())
+}
+
+fn ctrl_c_while_decoding() -> Verdict {
+    let place = Place::new()?;
+    let said = interrupt(&place, "INT", "1", "1601", "decoding")?;
+    let left: Vec<String> = place.files().into_iter().collect();
+    ensure!(left == ["a.latents.safetensors"], "left {left:?}");
+    let hint = said
+        .lines()
+        .find_map(|line| line.split_once("go on with: kinora "));
+    let (_, hint) = hint.ok_or(format!("no way to go on in {said}"))?;
+    // The paths of this test need no quotes.
+    let arguments: Vec<&str> = hint
+        .split(' ')
+        .map(|word| word.trim_matches('\''))
+        .collect();
+    let mut running = place.start(command(true), &arguments)?;
+    running.says("decoding")?;
+    running.signal("INT")?;
+    let ended = running.wait(SOON)?;
+    ensure!(
+        ended.code == Some(130),
+        "exit code {:?}: {}",
+        ended.code,
+        ended.err
+    );
+    ensure!(place.files().len() == 1, "left {:?}", place.files());
+    Ok(())
+}
+
+fn second_ctrl_c() -> Verdict {
+    let place = Place::new()?;
+    let mut running = start(&place, "1000", "33")?;
+    running.says("sampling")?;
+    running.signal("INT")?;
+    // The first may have ended it already.
+    let _ = running.signal("INT");
+    let ended = running.wait(SOON)?;
+    ensure!(
+        ended.code == Some(130),
+        "exit code {:?}: {}",
+        ended.code,
+        ended.err
+    );
+    ensure!(place.files().is_empty(), "left {:?}", place.files());
+    Ok(())
+}
+
+fn sigterm() -> Verdict {
+    interrupt(&Place::new()?, "TERM", "1000", "33", "sampling").map(drop)
+}
+
+fn kill() -> Verdict {
+    let moments = [
+        ("device:", 0),
+        ("sampling", 0),
+        ("sampling", 40),
+        ("decoding", 0),
+        ("decoding", 60),
+        ("decoding:", 0),
+    ];
+    for (at, later) in moments {
+        let place = Place::new()?;
+        let (steps, frames) = if at == "sampling" {
+            ("1000", "9")
+        } else {
+            ("1", "161")
+        };
+        let mut running = start(&place, steps, frames)?;
+        running.says(at)?;
+        std::thread::sleep(Duration::from_millis(later));
+        running.signal("KILL")?;
+        let ended = running.wait(SOON)?;
+        ensure!(
+            ended.code.is_none() || at == "decoding:",
+            "exit code {:?}",
+            ended.code
+        );
+        if ended.code.is_none() && place.path("a.mp4").exists() {
+            // The last moment: the clip was whole.
+            let frames = kinora::media::decode(&place.path("a.mp4")).map_err(|e| e.to_string())?;
+            let whole = frames
+                .map(|frame| frame.map(drop))
+                .collect::<Result<Vec<_>, _>>();
+            ensure!(
+                whole.is_ok_and(|f| f.len() == 161),
+                "{at}: half a clip bears the name"
+            );
+            ensure!(at == "decoding:", "{at}: a clip bears the name");
+        }
+    }
+    Ok(())
+}
+
+/// Whether this machine lets us have a small disk of our own.
+pub(crate) fn can_mount() -> bool {
+    let small = Command::new("unshare")
+        .args([
+            "-rm", "mount", "-t", "tmpfs", "-o", "size=64k", "none", "/mnt",
+        ])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    small.is_ok_and(|status| status.success())
+}
+
+fn full_disk() -> Verdict {
+    let place = Place::new()?;
+    for folder in ["disk", "tmp"] {
+        std::fs::create_dir(place.path(folder)).map_err(|e| e.to_string())?;
+    }
+    // The disk is seen by the program and the shell around it alone.
+    let script = "mount -t tmpfs -o size=12k none disk || exit 99; cd disk; \"$@\"; code=$?; ls -A . ; exit $code";
+    let mut shell = Command::new("unshare");
+    shell
+        .args(["-rm", "sh", "-c", script, "sh"])
+        .env("TMPDIR", place.path("tmp"));
+    let program = command(true);
+    shell.arg(program.get_program()).args(program.get_args());
+    let tiny = tiny();
+    let mut arguments = vec!["generate", "a boat"];
+    arguments.extend(tiny.iter().map(String::as_str));
+    arguments.extend(["--frames", "97", "--quality", "100", "-o", "a.mp4"]);
+    let ended = place.feed(shell, &arguments, &[])?;
+    ensure!(ended.out.is_empty(), "left {:?} on the disk", ended.out);
+    ended.refused(&["a.mp4", "disk is full"])?;
+    ensure!(
+        ended.err.contains("the latents are kept in"),
+        "{}",
+        ended.err
+    );
+    ensure!(
+        place.path("tmp/a.latents.safetensors").exists(),
+        "the latents are not kept: {:?}",
+        place.files()
+    );
+    Ok(())
+}

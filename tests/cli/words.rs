@@ -1,0 +1,226 @@
+//! What needs neither a device nor a model of one's own: help, kernels, completions, pipes.
+
+use std::process::Stdio;
+
+use crate::program::{Place, Test, Verdict, command, ensure};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("help_names_every_option", help_names_every_option),
+    ("usage_errors_are_exit_code_2", usage_errors_are_exit_code_2),
+    (
+        "kernels_are_listed_and_printed_whole",
+        kernels_are_listed_and_printed_whole,
+    ),
+    ("completions_know_the_options", completions_know_the_options),
+    (
+        "a_reader_that_leaves_is_no_error",
+        a_reader_that_leaves_is_no_error,
+    ),
+    ("without_a_device_the_error_says_what_to_install", no_device),
+];
+
+fn help_names_every_option() -> Verdict {
+    let place = Place::new()?;
+    let commands: [(&str, &[&str]); 6] = [
+        (
+            "generate",
+            &[
+                "PROMPT",
+                "--model",
+                "--negative-prompt",
+                "--width",
+                "--height",
+                "--aspect",
+                "16:9",
+                "9:16",
+                "1:1",
+                "--resolution",
+                "480p",
+                "720p",
+                "1080p",
+                "--frames",
+                "--duration",
+                "--fps",
+                "--steps",
+                "--guidance",
+                "--guidance-2",
+                "--shift",
+                "--scheduler",
+                "unipc",
+                "euler",
+                "--seed",
+                "--count",
+                "--output",
+                "--force",
+                "--no-metadata",
+                "--save-latents",
+                "--frames-dir",
+                "--device",
+                "--quiet",
+                "Examples:",
+            ],
+        ),
+        (
+            "decode",
+            &[
+                "--latents",
+                "--model",
+                "--output",
+                "--frames-dir",
+                "Example:",
+            ],
+        ),
+        ("show", &["FILE.mp4", "--command", "--json", "Example:"]),
+        ("info", &["--model", "--device"]),
+        ("shaders", &["[NAME]", "--slot", "Example:"]),
+        ("completions", &["bash", "zsh", "fish", "Example:"]),
+    ];
+    let all = place.run(&["--help"])?.good()?.out;
+    for (name, words) in commands {
+        ensure!(all.contains(name), "{name} is not in --help");
+        for help in ["--help", "-h"] {
+            let text = place.run(&[name, help])?.good()?.out;
+            for word in words {
+                ensure!(
+                    text.contains(word),
+                    "{word} is not in kinora {name} {help}:\n{text}"
+                );
+            }
+            let wide = text.lines().find(|line| line.chars().count() > 100);
+            ensure!(
+                wide.is_none(),
+                "kinora {name} {help} has a line of more than 100 columns: {wide:?}"
+            );
+        }
+    }
+    let version = place.run(&["--version"])?.good()?.out;
+    ensure!(
+        version == format!("kinora {}\n", env!("CARGO_PKG_VERSION")),
+        "--version printed {version:?}"
+    );
+    Ok(())
+}
+
+fn usage_errors_are_exit_code_2() -> Verdict {
+    let place = Place::new()?;
+    let lines: [&[&str]; 9] = [
+        &["generate", "a boat", "--widht", "64"],
+        &["generate", "a boat", "--aspect", "1:1", "--width", "64"],
+        &[
+            "generate",
+            "a boat",
+            "--resolution",
+            "480p",
+            "--height",
+            "64",
+        ],
+        &["generate", "a boat", "--frames", "9", "--duration", "2"],
+        &["generate", "a boat", "--seed", "-1"],
+        &["generate", "a boat", "--steps", "many"],
+        &["generate", "a boat", "--count", "0"],
+        &["shaders", "matmul", "--slot", "weight"],
+        &["show", "x.mp4", "--command", "--json"],
+    ];
+    for line in lines {
+        let ended = place.run(line)?;
+        ended.refused(&[]).map_err(|e| format!("{line:?}: {e}"))?;
+    }
+    ensure!(place.files().is_empty(), "left {:?}", place.files());
+    Ok(())
+}
+
+fn kernels_are_listed_and_printed_whole() -> Verdict {
+    let place = Place::new()?;
+    let list = place.run(&["shaders"])?.good()?.out;
+    for word in ["matmul", "--slot weight={", "f16", "bias_gelu"] {
+        ensure!(list.contains(word), "{word} is not in the list:\n{list}");
+    }
+    let plain = place.run(&["shaders", "matmul"])?.good()?.out;
+    let f16 = place
+        .run(&[
+            "shaders",
+            "matmul",
+            "--slot",
+            "weight=f16",
+            "--slot",
+            "epilogue=bias",
+        ])?
+        .good()?
+        .out;
+    for text in [&plain, &f16] {
+        ensure!(
+            text.contains("@compute") && !text.contains("\nimport "),
+            "not linked:\n{text}"
+        );
+    }
+    ensure!(
+        plain != f16 && f16.contains("unpack2x16float"),
+        "the slot changed nothing"
+    );
+    place
+        .run(&["shaders", "nope"])?
+        .refused(&["nope", "matmul"])?;
+    place
+        .run(&["shaders", "matmul", "--slot", "weight=f99"])?
+        .refused(&["f99", "bf16"])?;
+    place
+        .run(&["shaders", "matmul", "--slot", "nope=f16"])?
+        .refused(&["nope", "weight"])
+}
+
+fn completions_know_the_options() -> Verdict {
+    let place = Place::new()?;
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let text = place.run(&["completions", shell])?.good()?.out;
+        ensure!(text.contains("negative-prompt"), "{shell}: {text}");
+    }
+    Ok(())
+}
+
+fn a_reader_that_leaves_is_no_error() -> Verdict {
+    for arguments in [
+        &["shaders", "matmul"][..],
+        &["completions", "bash"],
+        &["shaders"],
+    ] {
+        let mut child = command(false)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| e.to_string())?;
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().map_err(|e| e.to_string())?;
+        ensure!(
+            ended.status.success() && ended.stderr.is_empty(),
+            "{arguments:?}: {ended:?}"
+        );
+    }
+    Ok(())
+}
+
+fn no_device() -> Verdict {
+    let place = Place::new()?;
+    let mut command = command(false);
+    command.env("KINORA_BACKEND", "vulkan");
+    command
+        .env("VK_DRIVER_FILES", "/nowhere")
+        .env("VK_ICD_FILENAMES", "/nowhere");
+    if cfg!(not(target_os = "linux")) {
+        return Ok(());
+    }
+    let ended = place.feed(command, &["generate", "a boat"], &[])?;
+    ensure!(
+        ended.code == Some(1),
+        "exit code {:?}: {}",
+        ended.code,
+        ended.err
+    );
+    ensure!(
+        ended.err.contains("install") && ended.err.contains("with-vulkan"),
+        "{}",
+        ended.err
+    );
+    ensure!(place.files().is_empty(), "left {:?}", place.files());
+    Ok(())
+}

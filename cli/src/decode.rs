@@ -65,12 +65,8 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
     if !args.video.no_metadata {
         video.metadata = made_by(&latents.metadata);
     }
-    let clip = args.output.clone().unwrap_or_else(|| {
-        let stem = args.latents.file_stem().unwrap_or_default();
-        // `kite.latents.safetensors` is of `kite.mp4`.
-        let stem = Path::new(stem).with_extension("mp4");
-        free(&stem, args.video.force)
-    });
+    let clip = args.output.clone();
+    let clip = clip.unwrap_or_else(|| free(&named_like(&args.latents), args.video.force));
     let target = Target {
         clip,
         latents: None,
@@ -102,6 +98,16 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
     };
     let written = clip.write(&mut progress);
     clip.told(written, &progress)
+}
+
+/// `kite.mp4` for `runs/kite.latents.safetensors`, in the folder where the command runs.
+fn named_like(latents: &Path) -> PathBuf {
+    let stem = latents.file_stem().unwrap_or_default();
+    let bare = Path::new(stem).file_stem().unwrap_or_default();
+    let kept = Path::new(stem).extension().is_some_and(|e| e == "latents");
+    let mut name = if kept { bare } else { stem }.to_owned();
+    name.push(".mp4");
+    name.into()
 }
 
 /// What a latents' file says of the clip.
@@ -275,5 +281,26 @@ impl Clip<'_> {
         }
         progress.say(&summary);
         output::print(format!("{}\n", summary.path.display()).as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clip_is_named_like_its_latents() {
+        let name = |latents: &str| named_like(Path::new(latents)).display().to_string();
+        assert_eq!(name("runs/kite.latents.safetensors"), "kite.mp4");
+        assert_eq!(name("boat.v2.safetensors"), "boat.v2.mp4");
+    }
+
+    #[test]
+    fn a_clip_carries_what_made_it_in_order() {
+        let entries = ["kinora", "seed", "prompt", "format"].map(|k| (k.to_owned(), k.to_owned()));
+        let made = made_by(&entries.into());
+        let keys: Vec<_> = made.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["prompt", "seed", "kinora"]);
+        assert!(made_by(&[("format".to_owned(), "pt".to_owned())].into()).is_empty());
     }
 }

@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 
 use kinora::gpu::{Cancel, Gpu, GpuOptions};
-use kinora::media::{FrameRate, VideoOptions};
+use kinora::media::{FrameRate, VideoOptions, VideoWriter};
 use kinora::models::config::ModelFolder;
 use kinora::models::prompt::PROMPT_LIMIT;
 use kinora::text_to_video::{Engine, Request, Settings};
@@ -22,11 +22,13 @@ pub(crate) fn run(args: &GenerateArgs, quiet: bool) -> Result<(), CliError> {
     let folder = folder(&args.model)?;
     let first = Settings::resolve(&request, &folder.config()?)?;
     let runs = runs(args, &request, &first)?;
-    for (settings, target) in &runs {
+    for (_, target) in &runs {
         target.check()?;
+    }
+    if let Some((settings, target)) = runs.first() {
         // The encoder refuses sizes and rates that it cannot write; nothing is on the disk yet.
-        let options = video(&args.video, settings.width, settings.height, settings.fps)?;
-        kinora::media::VideoWriter::create(&target.clip, options)?;
+        let video = video(&args.video, settings.width, settings.height, settings.fps)?;
+        VideoWriter::create(&target.clip, video)?;
     }
     check_weights(&folder)?;
 

@@ -105,7 +105,7 @@ fn text(gpu: &Gpu, kind: &str) -> Result<(), Failed> {
     let mut prompts = vec![ids(&case["prompt_ids"])];
     prompts.extend(Some(ids(&case["negative_ids"])).filter(|ids| !ids.is_empty()));
     let borrowed: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
-    let found = encoder.encode(&borrowed, &Cancel::new())?;
+    let found = encoder.encode(&borrowed, &Cancel::new(), &mut |_| {})?;
     for (name, found) in ["prompt_embeds", "negative_prompt_embeds"].into_iter().zip(&found) {
         expected.close(name, found)?;
     }
@@ -130,7 +130,7 @@ fn long_text(gpu: &Gpu) -> Result<(), Failed> {
     let encoder = TextEncoder::new(gpu, &config, &checkpoint)?;
     for length in ["1", "2", "200", "512"] {
         let ids: Vec<u32> = integers(&file, &format!("ids.{length}"))?.iter().map(|&id| id as u32).collect();
-        let all = encoder.encode(&[&ids], &Cancel::new())?.remove(0);
+        let all = encoder.encode(&[&ids], &Cancel::new(), &mut |_| {})?.remove(0);
         let rows = integers(&file, &format!("rows.{length}"))?;
         let row = |&row: &i32| all[row as usize * config.d_model..][..config.d_model].to_vec();
         let found: Vec<f32> = rows.iter().flat_map(row).collect();

@@ -77,18 +77,24 @@ impl<'m> TextEncoder<'m> {
     /// Encodes token ids, without padding: for each prompt of n ids its [n, d_model] embeddings
     /// after the final norm.
     ///
-    /// Padding is not computed: real tokens do not attend to it.
+    /// Padding is not computed: real tokens do not attend to it. `each_layer` is told how many
+    /// layers are done.
     ///
     /// # Errors
     /// An empty prompt or an id beyond the embedding, no room on the device, or cancelled.
-    pub fn encode(&self, prompts: &[&[u32]], cancel: &Cancel) -> Result<Vec<Vec<f32>>, Error> {
+    pub fn encode(
+        &self,
+        prompts: &[&[u32]],
+        cancel: &Cancel,
+        each_layer: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Vec<f32>>, Error> {
         let ready = prompts.iter().map(|ids| self.prepare(ids)).collect::<Result<Vec<_>, _>>()?;
         let mut stream = Stream::new(self.gpu, cancel);
         let end = self.signatures.first.len();
         let steps = (0..self.config.num_layers)
             .map(|layer| (self.signatures.of[layer], layer))
             .chain([(end, 0)]);
-        for (pass, layer) in steps {
+        for (done, (pass, layer)) in steps.enumerate() {
             let rename = |name: &str| match pass {
                 pass if pass == end => name.to_owned(),
                 kind => self.signatures.rename(kind, layer, name),
@@ -104,6 +110,7 @@ impl<'m> TextEncoder<'m> {
             }
             // The weights leave the device here, so the device must be done with them.
             stream.finish()?;
+            each_layer((done + 1).min(self.config.num_layers));
         }
         ready.iter().map(|prompt| self.read(prompt)).collect()
     }

@@ -113,7 +113,8 @@ impl Engine {
         let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
         let total = self.config.text_encoder.num_layers;
         events(Event::Started { stage: Stage::Text, total });
-        let texts = encoder.encode(&ids, cancel)?;
+        let mut each = |done| events(Event::Progress { stage: Stage::Text, done, total });
+        let texts = encoder.encode(&ids, cancel, &mut each)?;
         events(Event::Finished { stage: Stage::Text });
         Ok(texts)
     }

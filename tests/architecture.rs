@@ -1,5 +1,7 @@
 //! The layers of ARCHITECTURE.md: each module of the engine names only what stands to its right.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 
 /// What each module may name. `gpu` alone names wgpu.

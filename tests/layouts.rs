@@ -1,5 +1,7 @@
 //! The params of each kernel: the Rust struct against the WGSL struct, field by field. No device.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 
 use kinora::ops;

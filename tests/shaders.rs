@@ -1,6 +1,6 @@
 //! Every kernel variant links, validates and translates to SPIR-V, MSL and HLSL. No device.
 
-#![allow(unreachable_pub, reason = "modules of a test program")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 

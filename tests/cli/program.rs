@@ -18,8 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Fails the test with a sentence unless the condition holds.
 macro_rules! ensure {
     ($condition:expr, $($message:tt)+) => {
-        if !$condition {
-            return Err(format!($($message)+));
+        match $condition {
+            true => {}
+            false => return Err(format!($($message)+)),
         }
     };
 }

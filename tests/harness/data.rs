@@ -1,5 +1,7 @@
 //! Seeded, asymmetric test data, and checkpoints made of it.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 use kinora::tensor::DType;
 use kinora::weights::Checkpoint;
 
@@ -52,7 +54,7 @@ pub fn checkpoint(weights: &[Weight<'_>]) -> Checkpoint {
         );
     }
     let mut text = serde_json::Value::Object(header).to_string();
-    while text.len() % 8 != 0 {
+    while !text.len().is_multiple_of(8) {
         text.push(' ');
     }
     let mut file = (text.len() as u64).to_le_bytes().to_vec();

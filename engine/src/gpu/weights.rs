@@ -73,7 +73,7 @@ fn upload_matrix(
     bytes: &[u8],
 ) -> Result<(), Error> {
     let n = info.shape.first().copied().unwrap_or(1);
-    let k = if n == 0 { 0 } else { info.shape.count() / n };
+    let k = info.shape.count().checked_div(n).unwrap_or(0);
     // A convolution's [C, taps] becomes [taps, C]; a matrix is one tap.
     let channels = match pack {
         Pack::Conv => info.shape.get(1).copied().unwrap_or(1),

@@ -110,7 +110,7 @@ pub fn dup_up(
         return Err(RecordError::Shape { op: OP, name: "y", found: y.shape, expected });
     }
     let dealt = 4 * features * factor_t;
-    if channels == 0 || dealt % channels != 0 {
+    if channels == 0 || !dealt.is_multiple_of(channels) {
         let expected = "a divisor of the values that each of its pixels is dealt out to";
         return Err(RecordError::Size { op: OP, name: "C", found: channels, expected });
     }

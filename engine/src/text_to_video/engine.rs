@@ -85,6 +85,9 @@ pub struct Clip {
     pub settings: Settings,
 }
 
+/// Takes a frame's number and its 8-bit RGB pixels.
+pub type FrameSink<'f> = &'f mut dyn FnMut(usize, &[u8]) -> Result<(), Error>;
+
 /// A device and a model.
 pub struct Engine {
     pub(super) gpu: Gpu,
@@ -207,7 +210,7 @@ impl Engine {
         crop: Option<[usize; 2]>,
         cancel: &Cancel,
         events: &mut dyn FnMut(Event),
-        frame: &mut dyn FnMut(usize, &[u8]) -> Result<(), Error>,
+        frame: FrameSink<'_>,
     ) -> Result<(), Error> {
         let [_, channels, t, h, w] = latents.shape;
         let vae = &self.config.vae;

@@ -22,5 +22,5 @@ mod metadata;
 mod request;
 mod sample;
 
-pub use engine::{Clip, Engine, Event, Stage};
+pub use engine::{Clip, Engine, Event, FrameSink, Stage};
 pub use request::{Aspect, Note, Request, Settings, Size};

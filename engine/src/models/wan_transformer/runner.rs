@@ -115,7 +115,7 @@ impl Transformer {
     /// More rows than there may be, no room on the device, or cancelled.
     pub fn context(&self, stream: &mut Stream, embeds: &[f32]) -> Result<Context, Error> {
         let (rows, width) = (self.passes.shape.text_rows, self.passes.text_dim);
-        if embeds.len() % width != 0 || embeds.len() > rows * width {
+        if !embeds.len().is_multiple_of(width) || embeds.len() > rows * width {
             let expected = format!("at most {rows} rows of {width}");
             let found = embeds.len();
             return Err(ModelError::Length { what: "embeddings of the prompt", found, expected }.into());

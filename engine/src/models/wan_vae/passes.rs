@@ -58,7 +58,7 @@ fn sizes(frames: usize, chunk: usize) -> Vec<usize> {
     if later >= chunk {
         sizes.push(chunk);
     }
-    if later % chunk != 0 {
+    if !later.is_multiple_of(chunk) {
         sizes.push(later % chunk);
     }
     sizes

@@ -12,3 +12,5 @@ pub use context::{DeviceInfo, Gpu, GpuOptions, Requirements, devices};
 pub use plan::{Bound, Plan};
 pub use stream::{Cancel, Stream};
 pub use weights::WeightBuffers;
+/// The version of wgpu whose adapters, devices and queues the engine takes.
+pub use wgpu;

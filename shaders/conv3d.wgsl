@@ -20,7 +20,7 @@
 //   workgroup: LANES channels x TILE_ROWS pixels; grid: (channels, tiles folded over y and z)
 
 import package::tile::{TILE_ROWS};
-import package::weight::{load_weight4, weight_rows};
+import package::weight::{load_weight4, weight_depth4};
 import package::epilogue::{epilogue, epilogue_cols};
 
 struct Params {
@@ -67,9 +67,9 @@ fn main(
     let column = group.x * LANES + lane;
     // A lane beyond the last channel computes it again and stores nothing: no divergent loop.
     let col = min(column, params.cols - 1u);
-    weight_rows = params.cols;
     epilogue_cols = params.cols;
     let depth4 = params.channels / 4u;
+    weight_depth4 = params.kt * params.kh * params.kw * depth4;
     let line_pixels = params.width >> params.up;
     let frame_lines = params.height >> params.up;
 

@@ -9,7 +9,7 @@
 //
 //   workgroup: LANES channels; grid: (channels, pixels folded over y and z)
 
-import package::weight::{load_weight4, weight_rows};
+import package::weight::{load_weight4, weight_depth4};
 import package::epilogue::{epilogue, epilogue_cols};
 
 struct Params {
@@ -81,10 +81,10 @@ fn main(
     if column >= params.cols {
         return;
     }
-    weight_rows = params.cols;
     epilogue_cols = params.cols;
 
     let depth = params.kt * params.kh * params.kw * params.channels;
+    weight_depth4 = (depth + 3u) / 4u;
     var sum = 0.0;
     for (var k = 0u; k < depth; k += 4u) {
         let w = load_weight4(column, k / 4u);

@@ -10,16 +10,16 @@
 // and the rows of x are the same for all of them. The sum over K runs from 0 upwards in one
 // chain, so its order does not depend on the tile, the chunk or the grid.
 //
-//   workgroup: LANES columns x TILE_ROWS rows; grid: (columns, rows folded over y and z)
+//   workgroup: LANES columns x TILE_ROWS rows; grid: columns x rows in bands, folded over x and y
 
 import package::tile::{TILE_ROWS};
-import package::weight::{load_weight4, weight_rows};
+import package::common::bands::{banded};
+import package::weight::{load_weight4, weight_depth4};
 import package::epilogue::{epilogue, epilogue_cols};
 
 struct Params {
     rows: u32, // M of this dispatch
-    cols: u32, // N of this dispatch
-    col_base: u32, // its first column in the whole op
+    cols: u32, // N
     depth4: u32, // K / 4
     out_cols: u32, // columns of y
 }
@@ -36,14 +36,18 @@ fn main(
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let row0 = (group.y + group.z * grid.y) * TILE_ROWS;
-    if row0 >= params.rows {
+    let number = group.x + group.y * grid.x;
+    let across = (params.out_cols + LANES - 1u) / LANES;
+    let down = (params.rows + TILE_ROWS - 1u) / TILE_ROWS;
+    if number >= across * down {
         return;
     }
-    let column = group.x * LANES + lane;
+    let place = banded(number, across, down);
+    let row0 = place.y * TILE_ROWS;
+    let column = place.x * LANES + lane;
     // A lane beyond the last column computes it again and stores nothing: no divergent loop.
     let col = min(column, params.cols - 1u);
-    weight_rows = params.cols;
+    weight_depth4 = params.depth4;
     epilogue_cols = params.out_cols;
     let last = params.rows - 1u;
 
@@ -59,8 +63,7 @@ fn main(
             sum[r] += dot(x[start[r] + k], w);
         }
     }
-    let out = column + params.col_base;
-    if out >= params.out_cols {
+    if column >= params.out_cols {
         return;
     }
     for (var r = 0u; r < TILE_ROWS; r++) {
@@ -68,9 +71,9 @@ fn main(
         if row < params.rows {
             var value = 0.0;
             if column < params.cols {
-                value = epilogue(row, out, sum[r]);
+                value = epilogue(row, column, sum[r]);
             }
-            y[row * params.out_cols + out] = value;
+            y[row * params.out_cols + column] = value;
         }
     }
 }

@@ -10,13 +10,16 @@ use crate::harness::data::{rounded, values};
 use crate::harness::{Input, Run, device_test};
 use crate::reference::matmul as twin;
 
-/// (M, N, K): 1, around the tile of 8 rows and 8 or 64 columns, primes, more than one tile.
-const SIZES: [(usize, usize, usize); 8] = [
+/// (M, N, K): 1, around the tiles of 8 and 16 rows and of 8 or 64 columns, primes, more than one tile.
+const SIZES: [(usize, usize, usize); 11] = [
     (1, 1, 4),
     (1, 63, 20),
     (7, 64, 8),
     (8, 65, 12),
     (9, 7, 4),
+    (15, 9, 8),
+    (16, 8, 16),
+    (17, 17, 36),
     (13, 3, 44),
     (31, 37, 132),
     (130, 100, 64),

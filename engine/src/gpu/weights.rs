@@ -64,7 +64,10 @@ impl WeightBuffers {
     }
 }
 
-/// Writes a matrix or convolution as `[K/4][N][4]`, a piece of groups at a time.
+/// Rows of a matrix that lie interleaved: `weight.wgsl` has the reason.
+const ROWS: usize = 8;
+
+/// Writes a matrix or convolution as `[N/8][K/4][8][4]`, some groups of eight rows at a time.
 fn upload_matrix(
     gpu: &Gpu,
     buffer: &Buffer,
@@ -99,25 +102,26 @@ fn upload_groups<const SIZE: usize>(
 ) -> Result<(), Error> {
     let taps = k.checked_div(channels).unwrap_or(0);
     let groups = k.div_ceil(4);
-    let per_piece = (PIECE / (n * 4 * SIZE).max(1)).max(1);
+    let block = groups * ROWS * 4;
+    let per_piece = (PIECE / (block * SIZE).max(1)).max(1) * ROWS;
     let mut piece: Vec<[u8; SIZE]> = Vec::new();
-    for first in (0..groups).step_by(per_piece) {
-        let count = per_piece.min(groups - first);
+    for first in (0..n).step_by(per_piece) {
+        let count = per_piece.min(n - first);
         piece.clear();
-        piece.resize(count * n * 4, [0; SIZE]);
-        for row in 0..n {
-            let from = &source[row * k..(row + 1) * k];
-            for group in 0..count {
-                for lane in 0..4 {
-                    let at = (first + group) * 4 + lane;
-                    if at < k {
-                        let (tap, channel) = (at / channels, at % channels);
-                        piece[(group * n + row) * 4 + lane] = from[channel * taps + tap];
-                    }
+        piece.resize(count.div_ceil(ROWS) * block, [0; SIZE]);
+        for row in 0..count {
+            let from = &source[(first + row) * k..(first + row + 1) * k];
+            let to = &mut piece[row / ROWS * block + row % ROWS * 4..];
+            // `at` counts [taps, channels], the order on the device; the file has [channels, taps].
+            let mut at = 0;
+            for tap in 0..taps {
+                for channel in 0..channels {
+                    to[at / 4 * ROWS * 4 + at % 4] = from[channel * taps + tap];
+                    at += 1;
                 }
             }
         }
-        let offset = (first * n * 4 * SIZE) as u64;
+        let offset = (first / ROWS * block * SIZE) as u64;
         gpu.write(buffer, offset, piece.as_flattened())?;
     }
     Ok(())

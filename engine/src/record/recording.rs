@@ -78,7 +78,7 @@ impl Tensor {
 pub enum Pack {
     /// As f32, in the file's order: biases, gains, tables.
     Vector,
-    /// A matrix [N, K] as `[K/4][N][4]`, K padded with zeros to a multiple of four: neighbouring
+    /// A matrix [N, K] as `[N/8][K/4][8][4]`, both padded with zeros: neighbouring
     /// invocations read neighbouring groups of four. Element type as in the file.
     Matrix,
     /// A convolution [N, C, (t,) h, w] as the matrix [N, (t,) h, w, C], then as `Matrix`.
@@ -114,13 +114,13 @@ pub struct TensorInfo {
 }
 
 impl TensorInfo {
-    /// Bytes on the device: padded to whole words, and a matrix to groups of four along K.
+    /// Bytes on the device: padded to whole words, a matrix to groups of 8 rows and 4 columns.
     pub fn bytes(&self) -> u64 {
         let elements = match self.kind {
             Kind::Weight(Pack::Matrix | Pack::Conv) => {
                 let n = self.shape.first().copied().unwrap_or(1) as u64;
                 let k = (self.shape.count() as u64).checked_div(n.max(1)).unwrap_or(0);
-                k.next_multiple_of(4).saturating_mul(n)
+                k.next_multiple_of(4).saturating_mul(n.next_multiple_of(8))
             }
             _ => self.shape.count() as u64,
         };

@@ -47,6 +47,7 @@ const FILES: &[(&str, &str)] = files![
     "epilogue/gate_residual",
     "epilogue/gelu_mul",
     "epilogue/residual",
+    "common/bands",
     "common/gelu",
     "common/row_sum",
     "common/silu",

@@ -4,6 +4,8 @@
 //! Tests of clips need a device and are reported as ignored where `kinora info` finds none (unless
 //! `KINORA_REQUIRE_DEVICE` is set, which makes that an error).
 
+#[path = "cli/again.rs"]
+mod again;
 #[path = "cli/bad_input.rs"]
 mod bad_input;
 #[path = "cli/clips.rs"]
@@ -26,6 +28,7 @@ fn main() {
     let required = std::env::var_os("KINORA_REQUIRE_DEVICE").is_some();
     for (name, test) in clips::TESTS
         .iter()
+        .chain(again::TESTS)
         .chain(bad_input::DEVICE_TESTS)
         .chain(endings::TESTS)
     {

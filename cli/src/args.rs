@@ -74,7 +74,7 @@ pub(crate) struct GenerateArgs {
     #[arg(value_name = "PROMPT", value_hint = ValueHint::Other)]
     pub prompt: Option<String>,
     #[command(flatten)]
-    pub(crate) model: ModelArgs,
+    pub model: ModelArgs,
     /// What the clip should not show [default: the model's]
     #[arg(short, long, value_name = "TEXT", help_heading = "Picture")]
     pub negative_prompt: Option<String>,
@@ -108,7 +108,7 @@ pub(crate) struct DecodeArgs {
     #[arg(long, value_name = "FILE.safetensors", value_hint = ValueHint::FilePath)]
     pub latents: PathBuf,
     #[command(flatten)]
-    pub(crate) model: ModelArgs,
+    pub model: ModelArgs,
     /// Frames a second of playback [default: the latents' own, else the model's]
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
     pub fps: Option<f64>,
@@ -144,7 +144,7 @@ pub(crate) struct ShowArgs {
 #[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
     #[command(flatten)]
-    pub(crate) model: ModelArgs,
+    pub model: ModelArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
 }
@@ -176,7 +176,7 @@ pub(crate) struct CompletionsArgs {
 pub(crate) struct ModelArgs {
     /// Folder of a Wan model in the diffusers layout [default: the starter that Kinora brings]
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) model: Option<PathBuf>,
+    pub model: Option<PathBuf>,
 }
 
 /// Which device.

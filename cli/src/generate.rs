@@ -3,23 +3,22 @@
 
 use std::io::{self, Read};
 
-use kinora::gpu::{Cancel, Gpu, GpuOptions};
-use kinora::media::{FrameRate, VideoOptions, VideoWriter};
-use kinora::models::config::ModelFolder;
+use kinora::media::VideoWriter;
 use kinora::models::prompt::PROMPT_LIMIT;
 use kinora::text_to_video::{Engine, Request, Settings};
 
-use crate::args::{DeviceArgs, GenerateArgs, ModelArgs, VideoArgs};
-use crate::decode::{Clip, MODEL_PATH, made_by};
+use crate::args::GenerateArgs;
+use crate::clip::{Clip, MODEL_PATH, made_by, video};
 use crate::error::CliError;
+use crate::interrupt::Interrupt;
+use crate::model;
 use crate::output::Target;
 use crate::progress::Progress;
-use crate::{interrupt, starter};
 
 /// Makes the clips.
 pub(crate) fn run(args: &GenerateArgs, quiet: bool) -> Result<(), CliError> {
     let request = args.request(prompt(args.prompt.as_deref())?);
-    let folder = folder(&args.model)?;
+    let folder = model::folder(&args.model)?;
     let first = Settings::resolve(&request, &folder.config()?)?;
     let runs = runs(args, &request, &first)?;
     for (_, target) in &runs {
@@ -30,11 +29,11 @@ pub(crate) fn run(args: &GenerateArgs, quiet: bool) -> Result<(), CliError> {
         let video = video(&args.video, settings.width, settings.height, settings.fps)?;
         VideoWriter::create(&target.clip, video)?;
     }
-    check_weights(&folder)?;
+    model::check_weights(&folder)?;
 
-    let cancel = interrupt::listen()?;
+    let interrupt = Interrupt::listen()?;
     let mut progress = Progress::new(quiet);
-    let engine = open(&args.device, folder, &progress)?;
+    let engine = model::open(&args.device, folder, &progress)?;
     // What the engine alone knows: how many tokens the prompt has.
     let notes = engine.settings(&request)?.notes;
     for note in &notes {
@@ -45,7 +44,7 @@ pub(crate) fn run(args: &GenerateArgs, quiet: bool) -> Result<(), CliError> {
             notes: Vec::new(),
             ..settings
         };
-        one(args, &engine, &settings, &target, &cancel, &mut progress)?;
+        one(args, &engine, &settings, &target, &interrupt, &mut progress)?;
     }
     Ok(())
 }
@@ -85,7 +84,7 @@ fn one(
     engine: &Engine,
     settings: &Settings,
     target: &Target,
-    cancel: &Cancel,
+    interrupt: &Interrupt,
     progress: &mut Progress,
 ) -> Result<(), CliError> {
     progress.say(format_args!("seed: {}", settings.seed));
@@ -93,11 +92,16 @@ fn one(
     if let Some(path) = &args.model.model {
         metadata.push((MODEL_PATH.to_owned(), path.display().to_string()));
     }
-    let sampled = engine.sample(settings, cancel, &mut |event| progress.event(&event));
+    let interrupted = || CliError::Interrupted {
+        path: target.clip.clone(),
+    };
+    interrupt.may_cut_off(&interrupted());
+    let mut events = |event| progress.event(&event);
+    let sampled = engine.sample(settings, interrupt.cancel(), &mut events);
+    // The latents are worth waiting for until they are on the disk.
+    interrupt.may_not_cut_off();
     let mut latents = sampled.map_err(|error| match CliError::from(error) {
-        e if e.is_interruption() => CliError::Interrupted {
-            path: target.clip.clone(),
-        },
+        e if e.is_interruption() => interrupted(),
         e => e,
     })?;
     if args.video.no_metadata {
@@ -113,7 +117,7 @@ fn one(
         target,
         video,
         model: args.model.model.as_deref(),
-        cancel,
+        interrupt,
     };
     clip.keep_and_write(progress)
 }
@@ -141,66 +145,4 @@ fn prompt(argument: Option<&str>) -> Result<String, CliError> {
         return Err(CliError::EmptyPrompt);
     }
     Ok(prompt)
-}
-
-/// The model's folder, or the starter.
-pub(crate) fn folder(args: &ModelArgs) -> Result<ModelFolder, CliError> {
-    match &args.model {
-        Some(path) => Ok(ModelFolder::open(path)?),
-        None => Ok(starter::folder()),
-    }
-}
-
-/// Reads the heads of the weights' files, which needs no device and little time.
-fn check_weights(folder: &ModelFolder) -> Result<(), CliError> {
-    for part in parts(folder)? {
-        folder.checkpoint(part)?;
-    }
-    Ok(())
-}
-
-/// The model's parts that have weights.
-pub(crate) fn parts(folder: &ModelFolder) -> Result<Vec<&'static str>, CliError> {
-    let mut parts = vec!["text_encoder", "transformer", "vae"];
-    if folder.config()?.transformer_2.is_some() {
-        parts.insert(2, "transformer_2");
-    }
-    Ok(parts)
-}
-
-/// An engine on the device asked for; says which.
-pub(crate) fn open(
-    args: &DeviceArgs,
-    folder: ModelFolder,
-    progress: &Progress,
-) -> Result<Engine, CliError> {
-    let options = GpuOptions {
-        device: args.device.clone(),
-        ..GpuOptions::default()
-    };
-    let gpu = Gpu::open(&options)?;
-    let caps = gpu.caps();
-    progress.say(format_args!(
-        "device: {}, {}, {}",
-        caps.name, caps.driver, caps.backend
-    ));
-    Ok(Engine::new(gpu, folder)?)
-}
-
-/// Options of the video, but for the metadata.
-pub(crate) fn video(
-    args: &VideoArgs,
-    width: usize,
-    height: usize,
-    fps: f64,
-) -> Result<VideoOptions, CliError> {
-    // A side that does not fit 32 bits is refused as the largest is.
-    let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
-    let rate = FrameRate::from_hz(fps)?;
-    let options = VideoOptions::new(side(width), side(height), rate);
-    Ok(VideoOptions {
-        quality: args.quality,
-        overwrite: args.force,
-        ..options
-    })
 }

@@ -11,7 +11,7 @@ use kinora::record::{Caps, DeviceClass};
 
 use crate::args::InfoArgs;
 use crate::error::CliError;
-use crate::generate::{folder, parts};
+use crate::model::{folder, parts};
 use crate::output;
 
 /// Prints what there is.

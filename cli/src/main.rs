@@ -1,12 +1,14 @@
 //! `kinora`: a prompt becomes an MP4. Arguments, progress and files; the arithmetic is the engine's.
 
 mod args;
+mod clip;
 mod completions;
 mod decode;
 mod error;
 mod generate;
 mod info;
 mod interrupt;
+mod model;
 mod output;
 mod progress;
 mod shaders;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use kinora::media::{probe, read_metadata};
 
 use crate::args::ShowArgs;
-use crate::decode::MODEL_PATH;
+use crate::clip::MODEL_PATH;
 use crate::error::CliError;
 use crate::output;
 

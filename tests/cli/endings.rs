@@ -14,7 +14,8 @@ pub(crate) const TESTS: &[Test] = &[
         ctrl_c_while_decoding,
     ),
     ("the_second_ctrl_c_ends_at_once", second_ctrl_c),
-    ("sigterm_is_heeded", sigterm),
+    ("sigterm_and_sighup_are_heeded", sigterm),
+    ("under_nohup_a_hangup_changes_nothing", nohup),
     ("kill_leaves_nothing_under_the_name", kill),
 ];
 #[cfg(not(unix))]
@@ -129,7 +130,25 @@ fn second_ctrl_c() -> Verdict {
 }
 
 fn sigterm() -> Verdict {
-    interrupt(&Place::new()?, "TERM", "1000", "33", "sampling").map(drop)
+    interrupt(&Place::new()?, "TERM", "1000", "33", "sampling")?;
+    interrupt(&Place::new()?, "HUP", "1000", "33", "sampling").map(drop)
+}
+
+fn nohup() -> Verdict {
+    let place = Place::new()?;
+    let program = command(true);
+    let mut nohup = Command::new("nohup");
+    nohup.arg(program.get_program()).args(program.get_args());
+    let mut arguments = vec!["generate", "a boat"];
+    let tiny = tiny();
+    arguments.extend(tiny.iter().map(String::as_str));
+    arguments.extend(["-o", "a.mp4"]);
+    let mut running = place.start(nohup, &arguments)?;
+    running.says("sampling")?;
+    running.signal("HUP")?;
+    let ended = running.wait(Duration::from_secs(60))?.good()?;
+    ensure!(ended.out == "a.mp4\n", "printed {:?}", ended.out);
+    Ok(())
 }
 
 fn kill() -> Verdict {

@@ -1,0 +1,54 @@
+//! The model and the device of a run.
+
+use kinora::gpu::{Gpu, GpuOptions};
+use kinora::models::config::ModelFolder;
+use kinora::text_to_video::Engine;
+
+use crate::args::{DeviceArgs, ModelArgs};
+use crate::error::CliError;
+use crate::progress::Progress;
+use crate::starter;
+
+/// The model's folder, or the starter.
+pub(crate) fn folder(args: &ModelArgs) -> Result<ModelFolder, CliError> {
+    match &args.model {
+        Some(path) => Ok(ModelFolder::open(path)?),
+        None => Ok(starter::folder()),
+    }
+}
+
+/// Reads the heads of the weights' files, which needs no device and little time.
+pub(crate) fn check_weights(folder: &ModelFolder) -> Result<(), CliError> {
+    for part in parts(folder)? {
+        folder.checkpoint(part)?;
+    }
+    Ok(())
+}
+
+/// The model's parts that have weights.
+pub(crate) fn parts(folder: &ModelFolder) -> Result<Vec<&'static str>, CliError> {
+    let mut parts = vec!["text_encoder", "transformer", "vae"];
+    if folder.config()?.transformer_2.is_some() {
+        parts.insert(2, "transformer_2");
+    }
+    Ok(parts)
+}
+
+/// An engine on the device asked for; says which.
+pub(crate) fn open(
+    args: &DeviceArgs,
+    folder: ModelFolder,
+    progress: &Progress,
+) -> Result<Engine, CliError> {
+    let options = GpuOptions {
+        device: args.device.clone(),
+        ..GpuOptions::default()
+    };
+    let gpu = Gpu::open(&options)?;
+    let caps = gpu.caps();
+    progress.say(format_args!(
+        "device: {}, {}, {}",
+        caps.name, caps.driver, caps.backend
+    ));
+    Ok(Engine::new(gpu, folder)?)
+}

@@ -177,7 +177,8 @@ fn describe_kernels(text: &mut String, caps: &Caps) {
         caps.name,
         variants.len()
     );
-    let mut kernels: BTreeMap<&str, (usize, BTreeMap<&str, BTreeSet<String>>)> = BTreeMap::new();
+    let mut kernels: BTreeMap<&str, (usize, BTreeMap<&str, BTreeSet<(usize, String)>>)> =
+        BTreeMap::new();
     for variant in &variants {
         let (count, choices) = kernels.entry(variant.kernel()).or_default();
         *count += 1;
@@ -185,17 +186,20 @@ fn describe_kernels(text: &mut String, caps: &Caps) {
             choices
                 .entry(slot.name())
                 .or_default()
-                .insert((*module).to_owned());
+                .insert((0, (*module).to_owned()));
         }
         for (name, value) in variant.tile_constants().iter().chain(variant.overrides()) {
-            choices.entry(name).or_default().insert(value.to_string());
+            choices
+                .entry(name)
+                .or_default()
+                .insert((*value as usize, value.to_string()));
         }
     }
     for (kernel, (count, choices)) in kernels {
         let choices: Vec<String> = choices
             .into_iter()
             .map(|(name, values)| {
-                let values: Vec<String> = values.into_iter().collect();
+                let values: Vec<String> = values.into_iter().map(|(_, text)| text).collect();
                 format!("{name}={}", values.join("|"))
             })
             .collect();

@@ -149,12 +149,13 @@ impl Drop for Progress {
 }
 
 fn bar(stage: Stage, total: usize) -> ProgressBar {
+    // One unit has no rate.
     let bar = match total {
-        0 => ProgressBar::new_spinner(),
+        0 | 1 => ProgressBar::new_spinner(),
         total => ProgressBar::new(total as u64),
     };
     let template = match total {
-        0 => "{prefix:24} {spinner}  {elapsed}",
+        0 | 1 => "{prefix:24} {spinner}  {elapsed}",
         _ => "{prefix:24} {wide_bar}  {pos}/{len}  {rate}  {left} left",
     };
     // Without a style it is a plainer bar.

@@ -13,13 +13,12 @@
 //
 // One invocation computes TILE_ROWS neighbouring pixels of one line for one output channel: no
 // workgroup memory, no barrier. The invocations of a workgroup stand side by side along N: their
-// weights are one contiguous piece, and the pixels are the same for all of them. A tap's products
-// are summed over C from 0 upwards, the taps in the order of the weights; a pixel beyond the edge
-// is loaded from the nearest one and its sum dropped, so that the loop over C has no branch.
+// weights are one contiguous piece, and the pixels are the same for all of them. The taps of a line
+// share what they load: TILE_ROWS + kw - 1 columns serve kw taps. The sum runs over (dt, di, c, dj).
 //
 //   workgroup: LANES channels x TILE_ROWS pixels; grid: (channels, tiles folded over y and z)
 
-import package::tile::{TILE_ROWS};
+import package::tile::{TILE_ROWS, TILE_TAPS};
 import package::weight::{load_weight4, weight_depth4};
 import package::epilogue::{epilogue, epilogue_cols};
 
@@ -34,7 +33,7 @@ struct Params {
     cols: u32, // N
     kt: u32,
     kh: u32,
-    kw: u32,
+    kw: u32, // TILE_TAPS
     folds: u32, // F
     x_base: u32, // where in x, past and y the bound windows start, in floats
     past_base: u32,
@@ -48,6 +47,10 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<f32>; // [F T, H << up, W << up, N / F]
 
 override LANES: u32 = 64u;
+override HAS_PAST: u32 = 1u; // 0 where kt is 1
+
+// Columns of x that the pixels of a tile see.
+const SEEN = TILE_ROWS + TILE_TAPS - 1u;
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -73,55 +76,56 @@ fn main(
     let line_pixels = params.width >> params.up;
     let frame_lines = params.height >> params.up;
 
+    // The columns that the taps of a line see.
+    var start: array<u32, SEEN>;
+    var inside: array<bool, SEEN>;
+    for (var s = 0u; s < SEEN; s++) {
+        // Beyond the left edge this wraps around to a large number.
+        let j = left + s - TILE_TAPS / 2u;
+        inside[s] = j < params.width;
+        start[s] = (min(j, params.width - 1u) >> params.up) * depth4;
+    }
+    let is_edge = TILE_TAPS > 1u && (left < TILE_TAPS / 2u || left + SEEN - TILE_TAPS / 2u > params.width);
+
     var sum: array<f32, TILE_ROWS>;
     for (var r = 0u; r < TILE_ROWS; r++) {
         sum[r] = 0.0;
     }
-    var k = 0u;
     for (var dt = 0u; dt < params.kt; dt++) {
         // The frame's number with the past before it.
         let frame = t + dt;
-        let is_past = frame + 1u < params.kt;
+        let is_past = HAS_PAST == 1u && frame + 1u < params.kt;
         let first_line = select(frame + 1u - params.kt, frame, is_past) * frame_lines;
         let base = select(params.x_base, params.past_base, is_past) / 4u;
         for (var di = 0u; di < params.kh; di++) {
-            // Beyond the upper edge this wraps around to a large number.
             let i = top + di - params.kh / 2u;
             if i >= params.height {
-                k += params.kw * depth4;
                 continue;
             }
-            let first_pixel = (first_line + (i >> params.up)) * line_pixels;
-            for (var dj = 0u; dj < params.kw; dj++) {
-                var start: array<u32, TILE_ROWS>;
-                var inside: array<bool, TILE_ROWS>;
-                var part: array<f32, TILE_ROWS>;
-                for (var r = 0u; r < TILE_ROWS; r++) {
-                    let j = left + r + dj - params.kw / 2u;
-                    inside[r] = j < params.width;
-                    let pixel = first_pixel + (min(j, params.width - 1u) >> params.up);
-                    start[r] = pixel * depth4 - base;
-                    part[r] = 0.0;
-                }
+            let first = (first_line + (i >> params.up)) * line_pixels * depth4 - base;
+            let k = (dt * params.kh + di) * TILE_TAPS * depth4;
+            for (var c = 0u; c < depth4; c++) {
+                var seen: array<vec4<f32>, SEEN>;
                 if is_past {
-                    for (var c = 0u; c < depth4; c++) {
-                        let w = load_weight4(col, k + c);
-                        for (var r = 0u; r < TILE_ROWS; r++) {
-                            part[r] += dot(past[start[r] + c], w);
-                        }
+                    for (var s = 0u; s < SEEN; s++) {
+                        seen[s] = past[first + start[s] + c];
                     }
                 } else {
-                    for (var c = 0u; c < depth4; c++) {
-                        let w = load_weight4(col, k + c);
-                        for (var r = 0u; r < TILE_ROWS; r++) {
-                            part[r] += dot(x[start[r] + c], w);
-                        }
+                    for (var s = 0u; s < SEEN; s++) {
+                        seen[s] = x[first + start[s] + c];
                     }
                 }
-                for (var r = 0u; r < TILE_ROWS; r++) {
-                    sum[r] += select(0.0, part[r], inside[r]);
+                if is_edge {
+                    for (var s = 0u; s < SEEN; s++) {
+                        seen[s] = select(vec4(0.0), seen[s], inside[s]);
+                    }
                 }
-                k += depth4;
+                for (var dj = 0u; dj < TILE_TAPS; dj++) {
+                    let w = load_weight4(col, k + dj * depth4 + c);
+                    for (var r = 0u; r < TILE_ROWS; r++) {
+                        sum[r] += dot(seen[r + dj], w);
+                    }
+                }
             }
         }
     }

@@ -35,7 +35,7 @@ const OP: &str = "conv3d";
 /// What is convolved with what; the strides are 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv<'t> {
-    /// [N, C, kt, kh, kw] or [N, C, kh, kw], packed as `Pack::Conv`; kh and kw odd.
+    /// [N, C, kt, kh, kw] or [N, C, kh, kw], packed as `Pack::Conv`; kh odd, kw 1 or 3.
     pub weight: &'t Tensor,
     /// [kt - 1, H, W, C] f32: the frames before the first one; none where kt is 1.
     pub past: Option<&'t Tensor>,
@@ -97,10 +97,18 @@ struct Windows {
     rows: std::ops::Range<usize>,
 }
 
-fn variant(caps: &Caps, narrow: bool, weight: Option<&'static str>, epilogue: Option<&'static str>) -> Variant {
-    let mut variant = match narrow {
-        true => Variant::new("conv3d_narrow"),
-        false => Variant::new("conv3d").tile("TILE_ROWS", TILE as u32),
+fn variant(
+    caps: &Caps,
+    kernel: Option<[u32; 2]>,
+    weight: Option<&'static str>,
+    epilogue: Option<&'static str>,
+) -> Variant {
+    let mut variant = match kernel {
+        None => Variant::new("conv3d_narrow"),
+        Some([kt, kw]) => Variant::new("conv3d")
+            .tile("TILE_ROWS", TILE as u32)
+            .tile("TILE_TAPS", kw)
+            .set("HAS_PAST", u32::from(kt > 1)),
     };
     if let Some(module) = weight {
         variant = variant.slot(Slot::Weight, module);
@@ -116,10 +124,10 @@ const TILE: usize = 8;
 
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = Vec::new();
-    for narrow in [false, true] {
+    for kernel in [None, Some([1, 1]), Some([1, 3]), Some([3, 1]), Some([3, 3])] {
         for weight in [None, Some("f16"), Some("bf16")] {
             for epilogue in Epilogue::MODULES {
-                all.push(variant(caps, narrow, weight, epilogue));
+                all.push(variant(caps, kernel, weight, epilogue));
             }
         }
     }
@@ -155,8 +163,9 @@ pub fn conv3d(
     let shape = [g.frames * g.folds, g.height, g.width, g.cols / g.folds];
     let y = rec.intermediate(OP, shape, DType::F32);
     let caps = rec.caps();
-    let narrow = g.tile == 1;
-    let variant = variant(caps, narrow, weight_module(conv.weight.dtype), epilogue.module());
+    let [kt, kh, kw] = g.kernel.map(|k| k as u32);
+    let kernel = (g.tile > 1).then_some([kt, kw]);
+    let variant = variant(caps, kernel, weight_module(conv.weight.dtype), epilogue.module());
     let lanes = lanes(caps) as usize;
     let tiles = g.frames * g.height * g.line_tiles();
     let by_time = caps.dispatch_flops() / (g.flops_a_pixel() * g.tile as u64).max(1);
@@ -173,7 +182,6 @@ pub fn conv3d(
             // Nothing is read of it; the binding must hold something.
             _ => (x, &windows.x),
         };
-        let [kt, kh, kw] = g.kernel.map(|k| k as u32);
         let builder = rec
             .dispatch(OP, variant.clone())
             .read_window(1, x, windows.x.bytes.clone())
@@ -221,9 +229,10 @@ fn geometry(x: &Tensor, conv: &Conv<'_>) -> Result<Geometry, RecordError> {
         let expected = format!("f32 [.., {weight_channels}] to match w {}", conv.weight.shape);
         return Err(RecordError::Shape { op: OP, name: "x", found: x.shape, expected });
     }
-    for (name, size) in [("kh", kernel[1]), ("kw", kernel[2])] {
-        if size % 2 == 0 {
-            return Err(RecordError::Size { op: OP, name, found: size, expected: "odd" });
+    let [_, kh, kw] = kernel;
+    for (name, found, good, expected) in [("kh", kh, kh % 2 == 1, "odd"), ("kw", kw, kw == 1 || kw == 3, "1 or 3")] {
+        if !good {
+            return Err(RecordError::Size { op: OP, name, found, expected });
         }
     }
     match conv.past {

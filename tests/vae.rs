@@ -5,6 +5,7 @@
 
 mod harness;
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use harness::compare::psnr;
@@ -14,7 +15,7 @@ use kinora::error::{GpuError, VaeError};
 use kinora::gpu::{Cancel, Gpu};
 use kinora::models::config::VaeConfig;
 use kinora::models::wan_vae::{Bands, DecodeOptions, Features, Network, VaeDecoder, decode_layout, halo};
-use kinora::record::Caps;
+use kinora::record::{Caps, DeviceClass};
 use kinora::tensor::DType;
 use kinora::weights::Checkpoint;
 use libtest_mimic::{Failed, Trial};
@@ -37,6 +38,7 @@ fn main() {
     trials.push(device_test("memory/a limit brings bands", limit));
     trials.push(device_test("cancel", cancel));
     trials.push(Trial::test("refusals", refusals));
+    trials.push(Trial::test("released sizes", released));
     harness::run(trials);
 }
 
@@ -313,6 +315,60 @@ fn refusals() -> Result<(), Failed> {
     let found = decode_layout(&caps, &model.config, &model.checkpoint, [8, 3, 4, 4], &none);
     if !matches!(found, Err(Error::Vae(VaeError::Zero { .. }))) {
         return Err(format!("{found:?}").into());
+    }
+    Ok(())
+}
+
+/// A checkpoint of the shapes in a table of `fixtures/released`, all zeros: the file is a hole.
+fn hollow(table: &str) -> Result<(tempfile::TempDir, Checkpoint), Failed> {
+    let mut header = serde_json::Map::new();
+    let mut end = 0;
+    for line in table.lines() {
+        let (name, shape) = line.split_once('\t').ok_or("a name and a shape")?;
+        let shape = shape.split('x').map(str::parse).collect::<Result<Vec<usize>, _>>()?;
+        let start = end;
+        end += 4 * shape.iter().product::<usize>();
+        let entry = serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [start, end]});
+        header.insert(name.to_owned(), entry);
+    }
+    let text = serde_json::Value::Object(header).to_string();
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("diffusion_pytorch_model.safetensors");
+    let mut file = std::fs::File::create(&path)?;
+    file.write_all(&(text.len() as u64).to_le_bytes())?;
+    file.write_all(text.as_bytes())?;
+    file.set_len((8 + text.len() + end) as u64)?;
+    let checkpoint = Checkpoint::open(&path, "vae")?;
+    Ok((folder, checkpoint))
+}
+
+/// The released autoencoders at their own sizes: names, shapes, memory, bands.
+fn released() -> Result<(), Failed> {
+    let wan21 = r#"{"_class_name": "AutoencoderKLWan"}"#.to_owned();
+    let wan22 = serde_json::json!({
+        "_class_name": "AutoencoderKLWan", "base_dim": 160, "decoder_base_dim": 256, "z_dim": 48,
+        "is_residual": true, "in_channels": 12, "out_channels": 12, "patch_size": 2,
+        "scale_factor_spatial": 16, "latents_mean": [0.0; 48], "latents_std": [1.0; 48],
+    });
+    for (config, table, latents) in [
+        (wan21.clone(), include_str!("fixtures/released/wan21_vae.tsv"), [16, 21, 60, 104]),
+        (wan21, include_str!("fixtures/released/wan21_vae.tsv"), [16, 21, 90, 160]),
+        (wan22.to_string(), include_str!("fixtures/released/wan22_vae.tsv"), [48, 31, 44, 80]),
+    ] {
+        let config = VaeConfig::parse("vae/config.json", config.as_bytes())?;
+        let (_folder, checkpoint) = hollow(table)?;
+        let card = Caps {
+            class: DeviceClass::Discrete,
+            max_binding_bytes: u64::from(u32::MAX) - 3,
+            max_buffer_bytes: 1 << 40,
+            ..Caps::least()
+        };
+        for (caps, gib) in [(&card, None), (&card, Some(12u64)), (&card, Some(8)), (&card, Some(6)),(&card, Some(4)), (&Caps::least(), None)] {
+            let options = DecodeOptions { max_bytes: gib.map(|g| g << 30), ..DecodeOptions::default() };
+            let start = std::time::Instant::now();
+            let layout = decode_layout(caps, &config, &checkpoint, latents, &options);
+            eprintln!("{latents:?} {gib:?} {:?} {layout:?}", start.elapsed());
+        }
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Twins of `push_frame.wgsl` and `dup_up.wgsl`.
+//! Twins of `push_frames` and of `dup_up.wgsl`.
 
 /// The last `remembered` frames of `past` followed by `x`.
 pub fn push_frames(past: &[f32], x: &[f32], remembered: usize, frame: usize) -> Vec<f32> {

@@ -9,15 +9,6 @@ use crate::record::{Caps, Recorder, Tensor};
 use crate::shader::Variant;
 
 params! {
-    /// Params of `push_frame.wgsl`.
-    PushFrameParams for "push_frame" {
-        frame: u32,
-        frames: u32,
-        x_base: u32,
-    }
-}
-
-params! {
     /// Params of `dup_up.wgsl`.
     DupUpParams for "dup_up" {
         pixels: u32,
@@ -34,12 +25,12 @@ params! {
     }
 }
 
-fn variant(caps: &Caps, kernel: &'static str) -> Variant {
-    Variant::new(kernel).set("LANES", lanes(caps))
+fn variant(caps: &Caps) -> Variant {
+    Variant::new("dup_up").set("LANES", lanes(caps))
 }
 
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
-    vec![variant(caps, "push_frame"), variant(caps, "dup_up")]
+    vec![variant(caps)]
 }
 
 /// Lets frames enter the `past` of a causal convolution, in place; the oldest leave it.
@@ -49,8 +40,10 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 /// | past | [P, H, W, C] | f32 |
 /// | x | [T, H, W, C] | f32 |
 ///
+/// Copies alone, which no limit of bindings holds for.
+///
 /// # Errors
-/// Shapes that do not match; a `past` larger than one binding.
+/// Shapes that do not match.
 pub fn push_frames(rec: &mut Recorder<'_>, past: &Tensor, x: &Tensor) -> Result<(), RecordError> {
     const OP: &str = "push_frames";
     let [remembered, h, w, c] = past.dims(OP, "past")?;
@@ -59,26 +52,17 @@ pub fn push_frames(rec: &mut Recorder<'_>, past: &Tensor, x: &Tensor) -> Result<
         let expected = format!("[T, {h}, {w}, {c}] to match past {}", past.shape);
         return Err(RecordError::Shape { op: OP, name: "x", found: x.shape, expected });
     }
-    let frame = h * w * c;
-    if frames >= remembered {
-        let first = ((frames - remembered) * frame * 4) as u64;
-        rec.copy((x, first), (past, 0), past.bytes());
-        return Ok(());
+    let frame = (h * w * c * x.dtype.size()) as u64;
+    let entering = frames.min(remembered);
+    let staying = remembered - entering;
+    if staying > 0 {
+        // No copy within one buffer: those that stay move through another.
+        let moved = rec.intermediate(OP, [staying, h, w, c], x.dtype);
+        rec.copy((past, entering as u64 * frame), (&moved, 0), moved.bytes());
+        rec.copy((&moved, 0), (past, 0), moved.bytes());
     }
-    let caps = rec.caps();
-    for t in 0..frames {
-        let window = window(caps, x, t * frame..(t + 1) * frame);
-        rec.dispatch(OP, variant(caps, "push_frame"))
-            .read_window(1, x, window.bytes)
-            .update(2, past)
-            .params(&PushFrameParams {
-                frame: frame as u32,
-                frames: remembered as u32,
-                x_base: (t * frame) as u32 - window.base,
-            })
-            .flops((remembered * frame) as u64)
-            .launch_folded(frame.div_ceil(lanes(caps) as usize))?;
-    }
+    let first = (frames - entering) as u64 * frame;
+    rec.copy((x, first), (past, staying as u64 * frame), entering as u64 * frame);
     Ok(())
 }
 
@@ -135,7 +119,7 @@ pub fn dup_up(
             (from, to) = place(first, count);
         }
         let values = count * width * features;
-        rec.dispatch(OP, variant(caps, "dup_up"))
+        rec.dispatch(OP, variant(caps))
             .read_window(1, x, from.bytes)
             .update_window(2, y, to.bytes)
             .params(&DupUpParams {

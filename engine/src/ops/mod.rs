@@ -49,7 +49,6 @@ pub fn layouts() -> Vec<Layout> {
         params::layout::<embed::ModulationParams>(),
         params::layout::<embed::SiluParams>(),
         params::layout::<frames::DupUpParams>(),
-        params::layout::<frames::PushFrameParams>(),
         params::layout::<latents::DenormaliseParams>(),
         params::layout::<latents::Rgb8Params>(),
         params::layout::<matmul::MatmulParams>(),

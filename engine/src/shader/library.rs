@@ -22,7 +22,6 @@ const FILES: &[(&str, &str)] = files![
     "matmul",
     "modulation",
     "patchify",
-    "push_frame",
     "rgb8",
     "rms_norm",
     "rope",

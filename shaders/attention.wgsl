@@ -8,7 +8,9 @@
 // One invocation computes one query row of one head, for a slice of TILE_VALUES x 4 columns: no
 // workgroup memory, no barrier, no stored scores. It takes TILE_KEYS keys at a time, scores them,
 // moves the running maximum, rescales the sums once and adds the weighted values (the online
-// softmax of Milakov & Gimelshein 2018, as FlashAttention uses it). All invocations of a
+// softmax of Milakov & Gimelshein 2018, as FlashAttention uses it). A group is summed by itself
+// before it joins: the chain of roundings is TILE_KEYS times shorter, which shows where hundreds
+// of keys are the same padding. All invocations of a
 // workgroup read the same keys and values at the same time: one load serves them all. A head too
 // wide for the registers (the video decoder's single head of 384 or 1024) is cut into slices,
 // each of which computes the scores again. Keys are always taken from 0 upwards in groups of
@@ -99,19 +101,20 @@ fn main(
         // exp of less than -80 adds nothing to an f32 sum of at least 1.
         let keep = exp(max(highest - high, -80.0));
         highest = high;
-        total *= keep;
+        var part = 0.0;
         for (var j = 0u; j < TILE_KEYS; j++) {
             let share = exp(max(weight[j] - high, -80.0));
             weight[j] = select(0.0, share, key0 + j < params.keys);
-            total += weight[j];
+            part += weight[j];
         }
+        total = total * keep + part;
         for (var c = 0u; c < TILE_VALUES; c++) {
             let column = min(slice + c, last_value);
-            var added = sum[c] * keep;
+            var part4 = vec4<f32>(0.0);
             for (var j = 0u; j < TILE_KEYS; j++) {
-                added += weight[j] * v[v_start[j] + column];
+                part4 += weight[j] * v[v_start[j] + column];
             }
-            sum[c] = added;
+            sum[c] = sum[c] * keep + part4;
         }
     }
     if query >= params.queries {

@@ -10,11 +10,10 @@
 // moves the running maximum, rescales the sums once and adds the weighted values (the online
 // softmax of Milakov & Gimelshein 2018, as FlashAttention uses it). A group is summed by itself
 // before it joins: the chain of roundings is TILE_KEYS times shorter, which shows where hundreds
-// of keys are the same padding. All invocations of a
-// workgroup read the same keys and values at the same time: one load serves them all. A head too
-// wide for the registers (the video decoder's single head of 384 or 1024) is cut into slices,
-// each of which computes the scores again. Keys are always taken from 0 upwards in groups of
-// TILE_KEYS, whatever the grid.
+// of keys are the same padding. All invocations of a workgroup read the same keys and values at
+// the same time: one load serves them all. A head too wide for the registers (the video decoder's
+// single head of 384 or 1024) is cut into slices, each of which computes the scores again. Keys
+// are always taken from 0 upwards in groups of TILE_KEYS, whatever the grid.
 //
 //   workgroup: LANES queries; grid: (queries, heads, slices)
 
@@ -26,6 +25,7 @@ struct Params {
     query_base: u32, // its first query in the whole op
     keys: u32, // Lk
     head_base: u32, // the first head of this dispatch
+    kv_head_base: u32, // the first head that k and v hold
     heads: u32, // H
     depth4: u32, // D / 4
     q_first4: u32, // first column of q, k, v in their tensors
@@ -62,8 +62,8 @@ fn main(
     bias_heads = params.heads;
 
     let q_start = row * params.q_stride4 + params.q_first4 + head * params.depth4;
-    let k_column = params.k_first4 + head * params.depth4;
-    let v_column = params.v_first4 + head * params.depth4;
+    let k_column = params.k_first4 + (head - params.kv_head_base) * params.depth4;
+    let v_column = params.v_first4 + (head - params.kv_head_base) * params.depth4;
     let last_key = params.keys - 1u;
     let last_value = params.depth4 - 1u;
 

@@ -20,6 +20,8 @@ import package::epilogue::{epilogue, epilogue_cols};
 struct Params {
     rows: u32, // M of this dispatch
     cols: u32, // N
+    col_base: u32, // columns of this dispatch: where w's window starts, a multiple of 8,
+    col_end: u32, // and where they end
     depth4: u32, // K / 4
     out_cols: u32, // columns of y
 }
@@ -37,16 +39,16 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let number = group.x + group.y * grid.x;
-    let across = (params.out_cols + LANES - 1u) / LANES;
+    let across = (params.col_end - params.col_base + LANES - 1u) / LANES;
     let down = (params.rows + TILE_ROWS - 1u) / TILE_ROWS;
     if number >= across * down {
         return;
     }
     let place = banded(number, across, down);
     let row0 = place.y * TILE_ROWS;
-    let column = place.x * LANES + lane;
+    let column = params.col_base + place.x * LANES + lane;
     // A lane beyond the last column computes it again and stores nothing: no divergent loop.
-    let col = min(column, params.cols - 1u);
+    let col = min(column, params.cols - 1u) - params.col_base;
     weight_depth4 = params.depth4;
     epilogue_cols = params.out_cols;
     let last = params.rows - 1u;
@@ -63,7 +65,7 @@ fn main(
             sum[r] += dot(x[start[r] + k], w);
         }
     }
-    if column >= params.out_cols {
+    if column >= params.col_end {
         return;
     }
     for (var r = 0u; r < TILE_ROWS; r++) {

@@ -13,6 +13,7 @@ use kinora::gpu::{Buffer, Cancel, Gpu, Stream};
 use kinora::models::config::{TextEncoderConfig, TransformerConfig};
 use kinora::models::umt5::{TextEncoder, relative_buckets};
 use kinora::models::wan_transformer::{Residency, Transformer, TransformerPasses, TransformerShape};
+use kinora::record::Caps;
 use kinora::weights::Checkpoint;
 use libtest_mimic::{Failed, Trial};
 
@@ -37,6 +38,7 @@ fn main() {
             forward(gpu, &folder.join("transformer"), &folder, rows, Residency::Resident).map(drop)
         }));
     }
+    trials.push(device_test("forward/small_bindings", small_bindings));
     trials.push(device_test("text/long", long_text));
     trials.push(Trial::test("text/buckets", buckets));
     harness::run(trials);
@@ -249,4 +251,27 @@ fn second_expert(gpu: &Gpu) -> Result<(), Failed> {
     transformer.forward(&mut stream, &timesteps, &input, &context, &output)?;
     stream.finish()?;
     expected.close("forward.out_2", &read(gpu, &output, sample.len())?)
+}
+
+/// A device that can bind a third of the hidden state gives the same bits.
+fn small_bindings(gpu: &Gpu) -> Result<(), Failed> {
+    let model = fixtures().join("parts/no_cross_norm/transformer");
+    let config = TransformerConfig::parse("config.json", &std::fs::read(model.join("config.json"))?)?;
+    let checkpoint = Arc::new(Checkpoint::open(&model, "transformer")?);
+    let shape = TransformerShape { latents: [4, 8, 16, 24], text_rows: 16, timesteps: 1 };
+    let sample = harness::data::values(1, 4 * 8 * 16 * 24);
+    let text = harness::data::values(2, 16 * config.text_dim);
+    let run = |caps: &Caps| -> Result<Vec<u32>, Failed> {
+        let passes = TransformerPasses::record(caps, &config, &checkpoint, shape)?;
+        let transformer = Transformer::new(gpu, passes, checkpoint.clone(), Residency::Resident)?;
+        let mut stream = Stream::new(gpu, &Cancel::new());
+        let context = transformer.context(&mut stream, &text)?;
+        let (input, output) = (upload(gpu, &sample)?, upload(gpu, &vec![0.0; sample.len()])?);
+        transformer.forward(&mut stream, &[500.0], &input, &context, &output)?;
+        stream.finish()?;
+        Ok(read(gpu, &output, sample.len())?.into_iter().map(f32::to_bits).collect())
+    };
+    let small = Caps { max_binding_bytes: 52_000, ..gpu.caps().clone() };
+    let same = run(&small)? == run(gpu.caps())?;
+    if same { Ok(()) } else { Err("the result changes with the device's limits".into()) }
 }

@@ -38,6 +38,7 @@ pub fn trials() -> Vec<Trial> {
     }
     trials.push(device_test("attention/columns_of_one_tensor", columns));
     trials.push(device_test("attention/large_scores", large));
+    trials.push(device_test("attention/small_bindings", small_bindings));
     trials
 }
 
@@ -130,4 +131,28 @@ fn large(gpu: &kinora::gpu::Gpu) -> Result<(), Failed> {
     let expected = twin::attention([&q, &k, &v], [lq, lk, 1, d], 1.0, |_, _, _| 0.0);
     let tolerance = crate::harness::compare::Tolerance { nmse: 1e-7, max: 1e-3 };
     close("out", &found[0], &expected, tolerance)
+}
+
+/// On a device that can bind two of three heads of the keys, and 64 of 70 queries: the same bits.
+fn small_bindings(gpu: &kinora::gpu::Gpu) -> Result<(), Failed> {
+    let (lq, lk, h, d) = (70, 97, 3, 16);
+    let [q, k, v] = [values(1, lq * h * d), values(2, lk * h * d), values(3, lk * h * d)];
+    let run = |caps: &kinora::record::Caps| {
+        let run = Run::new(gpu)
+            .input("q", Input::F32(&q))
+            .input("k", Input::F32(&k))
+            .input("v", Input::F32(&v));
+        run.record_for(caps, |rec, _| {
+            let q = rec.input("q", [lq, h * d], DType::F32)?;
+            let k = rec.input("k", [lk, h * d], DType::F32)?;
+            let v = rec.input("v", [lk, h * d], DType::F32)?;
+            let shape = AttentionShape { heads: h, head_size: d, scale: 0.25 };
+            Ok(vec![attention(rec, (&q).into(), (&k).into(), (&v).into(), shape, Bias::None)?])
+        })
+    };
+    let small = kinora::record::Caps { max_binding_bytes: 13_000, ..gpu.caps().clone() };
+    if run(&small)? != run(gpu.caps())? {
+        return Err("the result changes with the device's limits".into());
+    }
+    Ok(())
 }

@@ -48,7 +48,37 @@ pub fn trials() -> Vec<Trial> {
     for name in ["bias", "bias_gelu", "bias_silu", "bias_residual", "gate_residual", "residual", "gelu_mul"] {
         trials.push(device_test(format!("matmul/epilogue/{name}"), move |gpu| epilogue(gpu, name)));
     }
+    trials.push(device_test("matmul/small_bindings", small_bindings));
     trials
+}
+
+/// On a device that can bind 64 of 130 rows of x and 64 of 203 of the weight: the same bits.
+fn small_bindings(gpu: &kinora::gpu::Gpu) -> Result<(), Failed> {
+    let (m, n, k) = (130, 203, 300);
+    let (x, w, bias) = (values(8, m * k), values(9, n * k), values(10, n));
+    let run = |caps: &kinora::record::Caps| {
+        let run = Run::new(gpu)
+            .weights(&[("w", &[n, k], DType::F32, &w), ("bias", &[n], DType::F32, &bias)])
+            .input("x", Input::F32(&x));
+        run.record_for(caps, |rec, source| {
+            let x = rec.input("x", [m, k], DType::F32)?;
+            let w = source.weight(rec, "w", [n, k], Pack::Matrix)?;
+            let bias = source.vector(rec, "bias", [n])?;
+            // Wider than n: the last columns are 0.
+            let y = rec.intermediate("y", [m, n.next_multiple_of(4)], DType::F32);
+            Ok(vec![matmul(rec, &x, &w, Epilogue::Bias(&bias), Some(&y))?])
+        })
+    };
+    let found = run(&kinora::record::Caps { max_binding_bytes: 80_000, ..gpu.caps().clone() })?;
+    if found != run(gpu.caps())? {
+        return Err("the result changes with the device's limits".into());
+    }
+    let narrow: Vec<f32> = found[0].chunks(204).flat_map(|row| row[..n].to_vec()).collect();
+    let mut expected = twin::matmul(&x, &w, m, n, k);
+    expected.iter_mut().enumerate().for_each(|(at, y)| *y += f64::from(bias[at % n]));
+    close("y", &narrow, &expected, SUMS)?;
+    let zeros = found[0].chunks(204).all(|row| row[n..] == [0.0]);
+    if zeros { Ok(()) } else { Err("columns beyond n are not 0".into()) }
 }
 
 fn epilogue(gpu: &kinora::gpu::Gpu, name: &'static str) -> Result<(), Failed> {

@@ -1,5 +1,8 @@
 //! Attention: every query's mean of the values, weighted by how well the keys match.
 
+use std::ops::Range;
+
+use super::columns::columns;
 use super::matmul::{lanes, rows_per_dispatch};
 use super::params::params;
 use crate::error::RecordError;
@@ -14,6 +17,7 @@ params! {
         query_base: u32,
         keys: u32,
         head_base: u32,
+        kv_head_base: u32,
         heads: u32,
         depth4: u32,
         q_first4: u32,
@@ -25,6 +29,8 @@ params! {
         scale: f32,
     }
 }
+
+const OP: &str = "attention";
 
 /// Keys that a kernel scores before it rescales its sums.
 const TILE_KEYS: u32 = 8;
@@ -120,11 +126,12 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 /// | result | [Lq, H D] | f32 |
 ///
 /// The scores are never stored: memory does not grow with Lq Lk. Queries and heads are split over
-/// dispatches where one would run too long or a window would exceed the device's binding limit;
-/// the order of every sum over the keys stays the same.
+/// dispatches where one would run too long or a window would exceed the device's binding limit,
+/// and where the keys or values themselves exceed it, some heads of them at a time are copied
+/// together. The order of every sum over the keys stays the same.
 ///
 /// # Errors
-/// Shapes that do not match; keys or values larger than one binding.
+/// Shapes that do not match; keys of one head larger than one binding.
 pub fn attention(
     rec: &mut Recorder<'_>,
     q: Heads<'_>,
@@ -133,8 +140,7 @@ pub fn attention(
     shape: AttentionShape,
     bias: Bias<'_>,
 ) -> Result<Tensor, RecordError> {
-    const OP: &str = "attention";
-    let AttentionShape { heads, head_size, scale } = shape;
+    let AttentionShape { heads, head_size, .. } = shape;
     if head_size == 0 || head_size % 4 != 0 {
         let expected = "a multiple of 4";
         return Err(RecordError::Size { op: OP, name: "head size", found: head_size, expected });
@@ -164,43 +170,71 @@ pub fn attention(
         }
     }
     let out = rec.intermediate(OP, [queries, width], DType::F32);
+    let limit = rec.caps().max_binding_bytes;
+    if k.tensor.bytes().max(v.tensor.bytes()) <= limit {
+        record(rec, [q, k, v], 0..heads, 0, (shape, bias), &out)?;
+        return Ok(out);
+    }
+    let at_once = (limit / (keys * head_size * 4) as u64).clamp(1, heads.max(1) as u64) as usize;
+    for base in (0..heads).step_by(at_once) {
+        let end = heads.min(base + at_once);
+        let [k, v] = [k, v].map(|part| {
+            columns(rec, part.tensor, part.first + base * head_size, (end - base) * head_size)
+        });
+        let (k, v) = (k?, v?);
+        record(rec, [q, (&k).into(), (&v).into()], base..end, base, (shape, bias), &out)?;
+    }
+    Ok(out)
+}
+
+/// Records the heads `range`; k and v hold those from `kv_base` on.
+fn record(
+    rec: &mut Recorder<'_>,
+    [q, k, v]: [Heads<'_>; 3],
+    range: Range<usize>,
+    kv_base: usize,
+    (shape, bias): (AttentionShape, Bias<'_>),
+    out: &Tensor,
+) -> Result<(), RecordError> {
     let caps = rec.caps();
-    let depth4 = head_size / 4;
+    let (width, queries, keys) = (out.shape.last_dim(), out.shape.rows(), k.tensor.shape.rows());
+    let depth4 = shape.head_size / 4;
     let tile = tile_values(caps, depth4);
     let slices = depth4.div_ceil(tile as usize);
     let variant = variant(caps, tile, bias.module());
+    let columns = |part: Heads<'_>| part.tensor.shape.last_dim();
     // Every slice scores the keys again.
-    let flops_a_query = 2 * (keys * head_size * (slices + 1)) as u64;
-    let widest = width.max(q.tensor.shape.last_dim());
-    let chunk = rows_per_dispatch(caps, queries, widest, flops_a_query);
+    let flops_a_query = 2 * (keys * shape.head_size * (slices + 1)) as u64;
+    let chunk = rows_per_dispatch(caps, queries, width.max(columns(q)), flops_a_query);
     let by_time = caps.dispatch_flops() / (flops_a_query * chunk.min(queries).max(1) as u64).max(1);
-    let heads_a_dispatch = (by_time as usize).clamp(1, heads.max(1));
+    let heads_a_dispatch = (by_time as usize).clamp(1, range.len().max(1));
     let lanes = lanes(caps) as usize;
     for first in (0..queries).step_by(chunk) {
         let count = chunk.min(queries - first);
         let window = |columns: usize| (first * columns * 4) as u64..((first + count) * columns * 4) as u64;
-        for head_base in (0..heads).step_by(heads_a_dispatch) {
-            let some = heads_a_dispatch.min(heads - head_base);
+        for head_base in range.clone().step_by(heads_a_dispatch) {
+            let some = heads_a_dispatch.min(range.end - head_base);
             let builder = rec
                 .dispatch(OP, variant.clone())
-                .read_window(1, q.tensor, window(q.tensor.shape.last_dim()))
+                .read_window(1, q.tensor, window(columns(q)))
                 .read(2, k.tensor)
                 .read(3, v.tensor)
-                .write_window(4, &out, window(width))
+                .write_window(4, out, window(width))
                 .params(&AttentionParams {
                     queries: count as u32,
                     query_base: first as u32,
                     keys: keys as u32,
                     head_base: head_base as u32,
-                    heads: heads as u32,
+                    kv_head_base: kv_base as u32,
+                    heads: shape.heads as u32,
                     depth4: depth4 as u32,
                     q_first4: (q.first / 4) as u32,
                     k_first4: (k.first / 4) as u32,
                     v_first4: (v.first / 4) as u32,
-                    q_stride4: (q.tensor.shape.last_dim() / 4) as u32,
-                    k_stride4: (k.tensor.shape.last_dim() / 4) as u32,
-                    v_stride4: (v.tensor.shape.last_dim() / 4) as u32,
-                    scale,
+                    q_stride4: (columns(q) / 4) as u32,
+                    k_stride4: (columns(k) / 4) as u32,
+                    v_stride4: (columns(v) / 4) as u32,
+                    scale: shape.scale,
                 })
                 .flops(flops_a_query * (count * some) as u64);
             let builder = match bias {
@@ -210,5 +244,5 @@ pub fn attention(
             builder.launch([count.div_ceil(lanes), some, slices])?;
         }
     }
-    Ok(out)
+    Ok(())
 }

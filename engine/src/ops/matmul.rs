@@ -11,6 +11,8 @@ params! {
     MatmulParams for "matmul" {
         rows: u32,
         cols: u32,
+        col_base: u32,
+        col_end: u32,
         depth4: u32,
         out_cols: u32,
     }
@@ -202,11 +204,11 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 /// | w | [N, K] | f32, f16, bf16 |
 /// | y | [.., N]; `into` may be wider, its further columns become 0 | f32 |
 ///
-/// Rows are split over dispatches where a window would exceed the device's binding limit or one
-/// dispatch would run too long; the order of each sum over K stays the same.
+/// Rows, and rows of the weight, are split over dispatches where a window would exceed the device's
+/// binding limit or one dispatch would run too long; the order of each sum over K stays the same.
 ///
 /// # Errors
-/// Shapes that do not match; weights larger than one binding.
+/// Shapes that do not match.
 pub fn matmul(
     rec: &mut Recorder<'_>,
     x: &Tensor,
@@ -240,25 +242,44 @@ pub fn matmul(
     let chunk = rows_per_dispatch(rec.caps(), rows, depth.max(out_cols), 2 * (n * k) as u64);
     let lanes = lanes(rec.caps());
     let variant = variant(rec.caps(), tile, weight_module(w.dtype), epilogue.module());
+    let wide = cols_per_dispatch(rec.caps(), n, depth * w.dtype.size());
     for first in (0..rows).step_by(chunk) {
         let count = chunk.min(rows - first);
         let window = |width: usize| (first * width * 4) as u64..((first + count) * width * 4) as u64;
-        let builder = rec
-            .dispatch(OP, variant.clone())
-            .read_window(1, x, window(depth))
-            .write_window(2, &y, window(out_cols))
-            .read(8, w)
-            .params(&MatmulParams {
-                rows: count as u32,
-                cols: n as u32,
-                depth4: (depth / 4) as u32,
-                out_cols: out_cols as u32,
-            })
-            .flops(2 * (count * n * k) as u64);
-        let (across, down) = (out_cols.div_ceil(lanes as usize), count.div_ceil(tile as usize));
-        epilogue.bind(builder, first, count).launch_folded(across * down)?;
+        for col in (0..n).step_by(wide) {
+            let last = col + wide >= n;
+            let end = if last { out_cols } else { col + wide };
+            let some = wide.min(n - col);
+            let builder = rec
+                .dispatch(OP, variant.clone())
+                .read_window(1, x, window(depth))
+                .write_window(2, &y, window(out_cols))
+                .params(&MatmulParams {
+                    rows: count as u32,
+                    cols: n as u32,
+                    col_base: col as u32,
+                    col_end: end as u32,
+                    depth4: (depth / 4) as u32,
+                    out_cols: out_cols as u32,
+                })
+                .flops(2 * (count * some * k) as u64);
+            let bytes = |rows: usize| (rows.next_multiple_of(8) * depth * w.dtype.size()) as u64;
+            let builder = match wide >= n {
+                true => builder.read(8, w),
+                false => builder.read_window(8, w, bytes(col)..bytes(col + some)),
+            };
+            let (across, down) = ((end - col).div_ceil(lanes as usize), count.div_ceil(tile as usize));
+            epilogue.bind(builder, first, count).launch_folded(across * down)?;
+        }
     }
     Ok(y)
+}
+
+/// How many rows of a weight one dispatch binds: all, or a multiple of 64 (so that windows start
+/// at every device's alignment) within the device's binding limit.
+fn cols_per_dispatch(caps: &Caps, cols: usize, bytes_a_col: usize) -> usize {
+    let most = (caps.max_binding_bytes / bytes_a_col.max(1) as u64).min(1 << 30) as usize;
+    if cols.next_multiple_of(8) <= most { cols.max(1) } else { (most / 64 * 64).max(64) }
 }
 
 /// How many rows one dispatch takes: all, or a multiple of 64 (so that windows start at every

@@ -4,6 +4,7 @@
 
 pub mod attention;
 pub mod channel_norm;
+pub mod columns;
 pub mod conv3d;
 pub mod embed;
 pub mod frames;
@@ -26,6 +27,7 @@ pub fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = Vec::new();
     all.extend(attention::variants(caps));
     all.extend(channel_norm::variants(caps));
+    all.extend(columns::variants(caps));
     all.extend(conv3d::variants(caps));
     all.extend(embed::variants(caps));
     all.extend(frames::variants(caps));
@@ -44,6 +46,7 @@ pub fn layouts() -> Vec<Layout> {
     vec![
         params::layout::<attention::AttentionParams>(),
         params::layout::<channel_norm::ChannelNormParams>(),
+        params::layout::<columns::ColumnsParams>(),
         params::layout::<conv3d::Conv3dParams>(),
         ("conv3d_narrow", narrow.1, narrow.2),
         params::layout::<embed::ModulationParams>(),

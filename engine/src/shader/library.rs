@@ -14,6 +14,7 @@ macro_rules! files {
 const FILES: &[(&str, &str)] = files![
     "attention",
     "channel_norm",
+    "columns",
     "conv3d",
     "conv3d_narrow",
     "denormalise",

@@ -1,0 +1,32 @@
+// y = x[:, first .. first + C]: some columns of a tensor, as a tensor
+//
+//   x [M, stride] f32      y [M, C] f32      all multiples of 4, counted here in groups of four
+//
+// For devices that cannot bind the keys of all heads at once. One invocation copies four values.
+//
+//   workgroup: LANES; grid: groups of four folded over x and y
+
+struct Params {
+    count4: u32, // M * C/4
+    cols4: u32, // C / 4
+    first4: u32, // the first column
+    stride4: u32, // columns of x
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>; // [M, stride4]
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>; // [M, C/4]
+
+override LANES: u32 = 64u;
+
+@compute @workgroup_size(LANES)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let at = (group.x + group.y * grid.x) * LANES + lane;
+    if at < params.count4 {
+        y[at] = x[at / params.cols4 * params.stride4 + params.first4 + at % params.cols4];
+    }
+}

@@ -85,7 +85,7 @@ fn ctrl_c() -> Verdict {
 
 fn ctrl_c_while_decoding() -> Verdict {
     let place = Place::new()?;
-    let said = interrupt(&place, "INT", "1", "1601", "decoding")?;
+    let said = interrupt(&place, "INT", "1", "401", "decoding")?;
     let left: Vec<String> = place.files().into_iter().collect();
     ensure!(left == ["a.latents.safetensors"], "left {left:?}");
     let hint = said

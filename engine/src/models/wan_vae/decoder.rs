@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::layout::{DecodeLayout, DecodeOptions, choose};
 use super::passes::{self, Chunk, Extent, FEATURES, LATENTS, Passes, RGB, SHORTCUT, STATISTICS, chunks};
 use super::scratch::Scratch;
-use crate::error::{Error, VaeError};
+use crate::error::{Error, GpuError, VaeError};
 use crate::gpu::{Bound, Buffer, Cancel, Gpu, Plan, Stream, WeightBuffers};
 use crate::models::config::VaeConfig;
 use crate::record::{Caps, Kind, Recording};
@@ -77,7 +77,9 @@ fn prepare(
 }
 
 impl VaeDecoder {
-    /// Records and plans the decode of latents [C, T, h, w], and uploads the weights.
+    /// Records and plans the decode of latents [C, T, h, w], and uploads the weights. Where the
+    /// device turns out to have no room for whole frames, it is tried again in bands, ever
+    /// narrower ones: wgpu does not tell how much memory there is.
     ///
     /// # Errors
     /// Weights that are missing, of another shape or of no use to the decoder; a size that does
@@ -89,7 +91,35 @@ impl VaeDecoder {
         latents: [usize; 4],
         options: &DecodeOptions,
     ) -> Result<Self, Error> {
-        let (layout, passes) = prepare(gpu.caps(), config, checkpoint, latents, options)?;
+        let mut options = *options;
+        let mut refused = None;
+        loop {
+            let (layout, passes) = match (prepare(gpu.caps(), config, checkpoint, latents, &options), refused) {
+                (Ok(prepared), _) => prepared,
+                // No layout needs less than the one that the device refused.
+                (Err(_), Some(out_of_memory)) => return Err(out_of_memory),
+                (Err(error), None) => return Err(error),
+            };
+            match Self::make(gpu, config, checkpoint, latents, layout, &passes) {
+                Err(error @ Error::Gpu(GpuError::OutOfMemory { .. })) => {
+                    // What was made of it is freed when the device is done with it.
+                    gpu.wait()?;
+                    options.max_bytes = Some(layout.memory.total() / 4 * 3);
+                    refused = Some(error);
+                }
+                made => return made,
+            }
+        }
+    }
+
+    fn make(
+        gpu: &Gpu,
+        config: &VaeConfig,
+        checkpoint: &Checkpoint,
+        latents: [usize; 4],
+        layout: DecodeLayout,
+        passes: &Passes,
+    ) -> Result<Self, Error> {
         let mut weights = WeightBuffers::new();
         let mut sizes: HashMap<String, u64> = HashMap::new();
         for recording in passes.all() {
@@ -277,7 +307,7 @@ impl VaeDecoder {
     }
 
     fn buffer(&self, name: &str) -> Result<&Buffer, Error> {
-        let missing = || crate::error::GpuError::Unbound { name: name.to_owned() };
+        let missing = || GpuError::Unbound { name: name.to_owned() };
         Ok(self.buffers.get(name).ok_or_else(missing)?)
     }
 

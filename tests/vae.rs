@@ -14,7 +14,9 @@ use kinora::Error;
 use kinora::error::{GpuError, VaeError};
 use kinora::gpu::{Cancel, Gpu};
 use kinora::models::config::VaeConfig;
-use kinora::models::wan_vae::{Bands, DecodeOptions, Features, Network, VaeDecoder, decode_layout, halo};
+use kinora::models::wan_vae::{
+    Bands, DecodeOptions, Features, Network, VaeDecoder, decode_layout, halo,
+};
 use kinora::record::{Caps, DeviceClass};
 use kinora::tensor::DType;
 use kinora::weights::Checkpoint;
@@ -27,13 +29,23 @@ const FIXTURES: [&str; 4] = ["wan21", "a14b", "image_euler", "ti2v"];
 fn main() {
     let mut trials = Vec::new();
     for name in FIXTURES {
-        trials.push(device_test(format!("frames/{name}"), move |gpu| frames(gpu, name)));
-        trials.push(device_test(format!("layers/{name}"), move |gpu| layers(gpu, name)));
+        trials.push(device_test(format!("frames/{name}"), move |gpu| {
+            frames(gpu, name)
+        }));
+        trials.push(device_test(format!("layers/{name}"), move |gpu| {
+            layers(gpu, name)
+        }));
     }
     for name in ["wan21", "ti2v"] {
-        trials.push(device_test(format!("chunks/{name}"), move |gpu| chunks(gpu, name)));
-        trials.push(device_test(format!("bands/{name}"), move |gpu| bands(gpu, name)));
-        trials.push(device_test(format!("memory/{name}"), move |gpu| memory(gpu, name)));
+        trials.push(device_test(format!("chunks/{name}"), move |gpu| {
+            chunks(gpu, name)
+        }));
+        trials.push(device_test(format!("bands/{name}"), move |gpu| {
+            bands(gpu, name)
+        }));
+        trials.push(device_test(format!("memory/{name}"), move |gpu| {
+            memory(gpu, name)
+        }));
     }
     trials.push(device_test("memory/a limit brings bands", limit));
     trials.push(device_test("cancel", cancel));
@@ -50,13 +62,18 @@ struct Model {
 }
 
 fn folder(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/fixtures")
+        .join(name)
 }
 
 /// The reference's frames, [F, H, W, 3].
 fn expected_frames(name: &str) -> Result<Vec<u8>, Failed> {
     let file = std::fs::read(folder(name).join("expected.safetensors"))?;
-    Ok(SafeTensors::deserialize(&file)?.tensor("frames")?.data().to_vec())
+    Ok(SafeTensors::deserialize(&file)?
+        .tensor("frames")?
+        .data()
+        .to_vec())
 }
 
 impl Model {
@@ -83,7 +100,12 @@ impl Model {
         (harness::data::values(7, shape.iter().product()), shape)
     }
 
-    fn decoder(&self, gpu: &Gpu, shape: [usize; 4], options: &DecodeOptions) -> Result<VaeDecoder, Error> {
+    fn decoder(
+        &self,
+        gpu: &Gpu,
+        shape: [usize; 4],
+        options: &DecodeOptions,
+    ) -> Result<VaeDecoder, Error> {
         VaeDecoder::new(gpu, &self.config, &self.checkpoint, shape, options)
     }
 
@@ -123,7 +145,11 @@ fn frames(gpu: &Gpu, name: &str) -> Result<(), Failed> {
         return Err(format!("{quality:.1} dB, expected at least 50").into());
     }
     // The reference computes in another order: values beside a boundary may round the other way.
-    match found.iter().zip(&expected).find(|(a, b)| a.abs_diff(**b) > 1) {
+    match found
+        .iter()
+        .zip(&expected)
+        .find(|(a, b)| a.abs_diff(**b) > 1)
+    {
         None => Ok(()),
         Some((a, b)) => Err(format!("a shade of {a}, expected {b}").into()),
     }
@@ -136,9 +162,15 @@ fn layers(gpu: &Gpu, name: &str) -> Result<(), Failed> {
     let frames = frames.min(3);
     let mut names = Vec::new();
     let config = &model.config;
-    let statistics: Vec<f32> =
-        config.latents_std.iter().chain(&config.latents_mean).map(|&v| v as f32).collect();
-    let mut run = Run::new(gpu).checkpoint(Model::open(name)?.checkpoint).input("statistics", Input::F32(&statistics));
+    let statistics: Vec<f32> = config
+        .latents_std
+        .iter()
+        .chain(&config.latents_mean)
+        .map(|&v| v as f32)
+        .collect();
+    let mut run = Run::new(gpu)
+        .checkpoint(Model::open(name)?.checkpoint)
+        .input("statistics", Input::F32(&statistics));
     let all = model.latents()?.1[1];
     for frame in 0..frames {
         let area = height * width;
@@ -153,7 +185,11 @@ fn layers(gpu: &Gpu, name: &str) -> Result<(), Failed> {
         let mut wanted = Vec::new();
         let statistics = rec.input("statistics", [2, channels], DType::F32)?;
         for frame in 0..frames {
-            let latents = rec.input(&format!("latents {frame}"), [channels, 1, height, width], DType::F32)?;
+            let latents = rec.input(
+                &format!("latents {frame}"),
+                [channels, 1, height, width],
+                DType::F32,
+            )?;
             let mut network = Network::new(source, config, frame == 0);
             let seam: Features = network.head(rec, &latents, &statistics)?;
             network.tail(rec, &seam)?;
@@ -168,7 +204,9 @@ fn layers(gpu: &Gpu, name: &str) -> Result<(), Failed> {
     for ((name, found), shape) in names.iter().zip(&found).zip(shapes) {
         let view = model.expected.get_any(name)?;
         // [1, C, T, H, W], the upper left corner.
-        let &[_, c, t, h, w] = view.shape else { return Err("five dimensions".into()) };
+        let &[_, c, t, h, w] = view.shape else {
+            return Err("five dimensions".into());
+        };
         let expected = view.to_f32();
         let largest = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
         for (at, &expected) in expected.iter().enumerate() {
@@ -187,7 +225,10 @@ fn chunks(gpu: &Gpu, name: &str) -> Result<(), Failed> {
     let latents = model.made_up(8, 3, 5);
     let mut first = None;
     for chunk in [1, 2, 3, 7, 100] {
-        let options = DecodeOptions { chunk: Some(chunk), ..DecodeOptions::default() };
+        let options = DecodeOptions {
+            chunk: Some(chunk),
+            ..DecodeOptions::default()
+        };
         let found = model.decode(gpu, &latents, &options)?;
         if *first.get_or_insert_with(|| found.clone()) != found {
             return Err(format!("chunks of {chunk} change the picture").into());
@@ -199,13 +240,22 @@ fn chunks(gpu: &Gpu, name: &str) -> Result<(), Failed> {
 fn bands(gpu: &Gpu, name: &str) -> Result<(), Failed> {
     let model = Model::open(name)?;
     let latents = model.made_up(3, 2 * halo(&model.config) + 5, 3);
-    let options = DecodeOptions { bands: Bands::Off, ..DecodeOptions::default() };
+    let options = DecodeOptions {
+        bands: Bands::Off,
+        ..DecodeOptions::default()
+    };
     let whole = model.decode(gpu, &latents, &options)?;
     for (lines, chunk) in [(1, 1), (2, 2), (4, 1), (100, 2)] {
-        let options = DecodeOptions { bands: Bands::Lines(lines), chunk: Some(chunk), ..options };
+        let options = DecodeOptions {
+            bands: Bands::Lines(lines),
+            chunk: Some(chunk),
+            ..options
+        };
         let decoder = model.decoder(gpu, latents.1, &options)?;
         if decoder.layout().band != (lines < 5).then_some(lines) {
-            return Err(format!("a band of {lines} lines became {:?}", decoder.layout().band).into());
+            return Err(
+                format!("a band of {lines} lines became {:?}", decoder.layout().band).into(),
+            );
         }
         if all_frames(&decoder, &latents.0)? != whole {
             return Err(format!("bands of {lines} lines change the picture").into());
@@ -219,7 +269,10 @@ fn memory(gpu: &Gpu, name: &str) -> Result<(), Failed> {
     let model = Model::open(name)?;
     let mut peaks = Vec::new();
     // 81 and 321 frames, both of whole chunks: a remainder is a recording more.
-    let options = DecodeOptions { chunk: Some(4), ..DecodeOptions::default() };
+    let options = DecodeOptions {
+        chunk: Some(4),
+        ..DecodeOptions::default()
+    };
     for latent_frames in [21, 81] {
         let latents = model.made_up(latent_frames, 2, 3);
         let before = gpu.memory().current;
@@ -234,7 +287,11 @@ fn memory(gpu: &Gpu, name: &str) -> Result<(), Failed> {
         all_frames(&decoder, &latents.0)?;
         let peak = gpu.memory().peak - before;
         if peak > memory.total() {
-            return Err(format!("a peak of {peak} bytes, said to be {} at most", memory.total()).into());
+            return Err(format!(
+                "a peak of {peak} bytes, said to be {} at most",
+                memory.total()
+            )
+            .into());
         }
         peaks.push(peak);
     }
@@ -250,7 +307,10 @@ fn limit(gpu: &Gpu) -> Result<(), Failed> {
     let options = DecodeOptions::default();
     let whole = model.decoder(gpu, latents.1, &options)?;
     let enough = whole.layout().memory.total();
-    let options = DecodeOptions { max_bytes: Some(enough - 1_000_000), ..options };
+    let options = DecodeOptions {
+        max_bytes: Some(enough - 1_000_000),
+        ..options
+    };
     let banded = model.decoder(gpu, latents.1, &options)?;
     if banded.layout().band.is_none() || banded.layout().memory.total() >= enough {
         return Err(format!("{:?} within {enough} bytes", banded.layout()).into());
@@ -265,7 +325,10 @@ fn limit(gpu: &Gpu) -> Result<(), Failed> {
 fn cancel(gpu: &Gpu) -> Result<(), Failed> {
     let model = Model::open("wan21")?;
     let latents = model.latents()?;
-    let options = DecodeOptions { chunk: Some(1), ..DecodeOptions::default() };
+    let options = DecodeOptions {
+        chunk: Some(1),
+        ..DecodeOptions::default()
+    };
     let decoder = model.decoder(gpu, latents.1, &options)?;
     let undisturbed = all_frames(&decoder, &latents.0)?;
     let cancel = Cancel::new();
@@ -290,19 +353,31 @@ fn cancel(gpu: &Gpu) -> Result<(), Failed> {
 fn refusals() -> Result<(), Failed> {
     let model = Model::open("wan21")?;
     let caps = Caps::least();
-    let sentence = |caps: &Caps, shape, options: &DecodeOptions| {
-        match decode_layout(caps, &model.config, &model.checkpoint, shape, options) {
-            Ok(layout) => format!("{layout:?}"),
-            Err(error) => error.to_string(),
-        }
+    let sentence = |caps: &Caps, shape, options: &DecodeOptions| match decode_layout(
+        caps,
+        &model.config,
+        &model.checkpoint,
+        shape,
+        options,
+    ) {
+        Ok(layout) => format!("{layout:?}"),
+        Err(error) => error.to_string(),
     };
     let options = DecodeOptions::default();
-    let tight = DecodeOptions { max_bytes: Some(1 << 20), ..options };
+    let tight = DecodeOptions {
+        max_bytes: Some(1 << 20),
+        ..options
+    };
     let found = sentence(&caps, [8, 3, 40, 30], &tight);
-    if !found.starts_with("decoder: 240x320 pixels need ") || !found.contains("bands of one latent line") {
+    if !found.starts_with("decoder: 240x320 pixels need ")
+        || !found.contains("bands of one latent line")
+    {
         return Err(found.into());
     }
-    let small = Caps { max_binding_bytes: 100_000, ..caps.clone() };
+    let small = Caps {
+        max_binding_bytes: 100_000,
+        ..caps.clone()
+    };
     let found = sentence(&small, [8, 3, 40, 400], &options);
     if !found.contains("the device allows 100000") {
         return Err(found.into());
@@ -311,7 +386,10 @@ fn refusals() -> Result<(), Failed> {
     if !found.contains("7 channels, expected 8") {
         return Err(found.into());
     }
-    let none = DecodeOptions { chunk: Some(0), ..options };
+    let none = DecodeOptions {
+        chunk: Some(0),
+        ..options
+    };
     let found = decode_layout(&caps, &model.config, &model.checkpoint, [8, 3, 4, 4], &none);
     if !matches!(found, Err(Error::Vae(VaeError::Zero { .. }))) {
         return Err(format!("{found:?}").into());
@@ -325,10 +403,14 @@ fn hollow(table: &str) -> Result<(tempfile::TempDir, Checkpoint), Failed> {
     let mut end = 0;
     for line in table.lines() {
         let (name, shape) = line.split_once('\t').ok_or("a name and a shape")?;
-        let shape = shape.split('x').map(str::parse).collect::<Result<Vec<usize>, _>>()?;
+        let shape = shape
+            .split('x')
+            .map(str::parse)
+            .collect::<Result<Vec<usize>, _>>()?;
         let start = end;
         end += 4 * shape.iter().product::<usize>();
-        let entry = serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [start, end]});
+        let entry =
+            serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [start, end]});
         header.insert(name.to_owned(), entry);
     }
     let text = serde_json::Value::Object(header).to_string();
@@ -355,9 +437,27 @@ fn released() -> Result<(), Failed> {
     let wan22_table = include_str!("fixtures/released/wan22_vae.tsv");
     // Latents, the histories of whole frames in bytes, and limits in GiB that bring bands.
     for (config, table, latents, states, limits) in [
-        (&wan21, wan21_table, [16, 21, 60, 104], 3_777_146_880, [4, 3]),
-        (&wan21, wan21_table, [16, 21, 90, 160], 8_716_492_800, [8, 4]),
-        (&wan22, wan22_table, [48, 31, 44, 80], 6_431_744_000, [12, 8]),
+        (
+            &wan21,
+            wan21_table,
+            [16, 21, 60, 104],
+            3_777_146_880,
+            [4, 3],
+        ),
+        (
+            &wan21,
+            wan21_table,
+            [16, 21, 90, 160],
+            8_716_492_800,
+            [8, 4],
+        ),
+        (
+            &wan22,
+            wan22_table,
+            [48, 31, 44, 80],
+            6_431_744_000,
+            [12, 8],
+        ),
     ] {
         let config = VaeConfig::parse("vae/config.json", config.as_bytes())?;
         let (_folder, checkpoint) = hollow(table)?;
@@ -368,12 +468,17 @@ fn released() -> Result<(), Failed> {
             ..Caps::least()
         };
         let layout = |gib: Option<u64>| {
-            let options = DecodeOptions { max_bytes: gib.map(|g| g << 30), ..DecodeOptions::default() };
+            let options = DecodeOptions {
+                max_bytes: gib.map(|g| g << 30),
+                ..DecodeOptions::default()
+            };
             decode_layout(&card, &config, &checkpoint, latents, &options)
         };
         let whole = layout(None)?;
         if whole.band.is_some() || whole.memory.states != states {
-            return Err(format!("{latents:?}: {whole:?}, expected {states} bytes of states").into());
+            return Err(
+                format!("{latents:?}: {whole:?}, expected {states} bytes of states").into(),
+            );
         }
         for gib in limits {
             let banded = layout(Some(gib))?;
@@ -386,7 +491,13 @@ fn released() -> Result<(), Failed> {
     let (_folder, checkpoint) = hollow(wan21_table)?;
     let config = VaeConfig::parse("vae/config.json", wan21.as_bytes())?;
     let options = DecodeOptions::default();
-    let layout = decode_layout(&Caps::least(), &config, &checkpoint, [16, 21, 90, 160], &options)?;
+    let layout = decode_layout(
+        &Caps::least(),
+        &config,
+        &checkpoint,
+        [16, 21, 90, 160],
+        &options,
+    )?;
     if layout.band.is_none() {
         return Err(format!("{layout:?}").into());
     }

@@ -10,7 +10,15 @@ use crate::harness::{Input, Run, device_test};
 use crate::reference::channel_norm as twin;
 
 /// Rows around a workgroup of 8 or 64, channels a multiple of 4 and not.
-const SIZES: [(usize, usize); 7] = [(1, 1), (7, 4), (8, 5), (9, 16), (63, 3), (65, 20), (101, 37)];
+const SIZES: [(usize, usize); 7] = [
+    (1, 1),
+    (7, 4),
+    (8, 5),
+    (9, 16),
+    (63, 3),
+    (65, 20),
+    (101, 37),
+];
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
@@ -31,7 +39,12 @@ pub fn trials() -> Vec<Trial> {
                         let gain = source.vector(rec, "gain", [channels, 1, 1])?;
                         Ok(vec![channel_norm(rec, &x, &gain, silu)?])
                     })?;
-                close("y", &found[0], &twin::channel_norm(&x, &gain, silu), ELEMENTWISE)
+                close(
+                    "y",
+                    &found[0],
+                    &twin::channel_norm(&x, &gain, silu),
+                    ELEMENTWISE,
+                )
             }));
         }
     }

@@ -40,31 +40,73 @@ struct Case {
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for ([frames, height, width, channels, features], kernel) in SIZES {
-        let conv = twin::Conv { frames, height, width, channels, features, kernel };
+        let conv = twin::Conv {
+            frames,
+            height,
+            width,
+            channels,
+            features,
+            kernel,
+        };
         for dtype in [DType::F32, DType::F16, DType::BF16] {
             let [kt, kh, kw] = kernel;
-            let name = format!("conv3d/{dtype}/{frames}x{height}x{width}x{channels}->{features}/{kt}x{kh}x{kw}");
-            let case = Case { conv, dtype, upsample: false, folds: 1, epilogue: "none" };
+            let name = format!(
+                "conv3d/{dtype}/{frames}x{height}x{width}x{channels}->{features}/{kt}x{kh}x{kw}"
+            );
+            let case = Case {
+                conv,
+                dtype,
+                upsample: false,
+                folds: 1,
+                epilogue: "none",
+            };
             trials.push(device_test(name, move |gpu| run(gpu, &case)));
         }
     }
     for channels in [8, 6] {
-        for (upsample, folds, kernel) in [(true, 1, [1, 3, 3]), (false, 2, [3, 1, 1]), (true, 3, [3, 3, 3])] {
+        for (upsample, folds, kernel) in [
+            (true, 1, [1, 3, 3]),
+            (false, 2, [3, 1, 1]),
+            (true, 3, [3, 3, 3]),
+        ] {
             for epilogue in ["none", "bias", "bias_silu", "bias_residual"] {
-                let conv = twin::Conv { frames: 2, height: 5, width: 9, channels, features: 12, kernel };
+                let conv = twin::Conv {
+                    frames: 2,
+                    height: 5,
+                    width: 9,
+                    channels,
+                    features: 12,
+                    kernel,
+                };
                 let name = format!("conv3d/C={channels}/up={upsample}/folds={folds}/{epilogue}");
-                let case = Case { conv, dtype: DType::F32, upsample, folds, epilogue };
+                let case = Case {
+                    conv,
+                    dtype: DType::F32,
+                    upsample,
+                    folds,
+                    epilogue,
+                };
                 trials.push(device_test(name, move |gpu| run(gpu, &case)));
             }
         }
     }
     trials.push(device_test("conv3d/windows", windows));
-    trials.push(Trial::test("conv3d/every window is within the limits", limits));
+    trials.push(Trial::test(
+        "conv3d/every window is within the limits",
+        limits,
+    ));
     trials
 }
 
 fn run(gpu: &Gpu, case: &Case) -> Result<(), Failed> {
-    let twin::Conv { frames: t, height: h, width, channels: c, features: n, kernel: [kt, kh, kw] } = case.conv;
+    let twin::Conv {
+        frames: t,
+        height: h,
+        width,
+        channels: c,
+        features: n,
+        kernel: [kt, kh, kw],
+    } = case.conv;
     let x = values(1, t * h * width * c);
     let past = values(2, (kt - 1) * h * width * c);
     let w = rounded(&values(3, n * c * kt * kh * kw), case.dtype);
@@ -73,7 +115,10 @@ fn run(gpu: &Gpu, case: &Case) -> Result<(), Failed> {
     let pixels = zoom * h * zoom * width;
     let residual = values(5, t * pixels * n);
     let found = Run::new(gpu)
-        .weights(&[("w", &[n, c, kt, kh, kw], case.dtype, &w), ("bias", &[n], DType::F32, &bias)])
+        .weights(&[
+            ("w", &[n, c, kt, kh, kw], case.dtype, &w),
+            ("bias", &[n], DType::F32, &bias),
+        ])
         .input("x", Input::F32(&x))
         .input("past", Input::F32(&past))
         .input("residual", Input::F32(&residual))
@@ -92,7 +137,12 @@ fn run(gpu: &Gpu, case: &Case) -> Result<(), Failed> {
                 "bias_residual" => Epilogue::BiasResidual(&bias, &residual),
                 _ => Epilogue::None,
             };
-            let conv = Conv { weight: &w, past: past.as_ref(), upsample: case.upsample, folds: case.folds };
+            let conv = Conv {
+                weight: &w,
+                past: past.as_ref(),
+                upsample: case.upsample,
+                folds: case.folds,
+            };
             Ok(vec![conv3d(rec, &x, &conv, epilogue)?])
         })?;
     let mut conv = case.conv;
@@ -120,12 +170,25 @@ fn run(gpu: &Gpu, case: &Case) -> Result<(), Failed> {
 fn windowed(rec: &mut Recorder<'_>, past: bool) -> Result<kinora::record::Tensor, kinora::Error> {
     let (t, h, width, c, n) = (5, 6, 20, 8, 6);
     let x = rec.input("x", [t, h, width, c], DType::F32)?;
-    let w = rec.weight("w", [n, c, if past { 3 } else { 1 }, 3, 3], DType::F32, Pack::Conv)?;
+    let w = rec.weight(
+        "w",
+        [n, c, if past { 3 } else { 1 }, 3, 3],
+        DType::F32,
+        Pack::Conv,
+    )?;
     let bias = rec.weight("bias", [n], DType::F32, Pack::Vector)?;
     let residual = rec.input("residual", [t, h, width, n], DType::F32)?;
     let history = rec.state("past", [2, h, width, c], DType::F32)?;
-    let conv = Conv { past: past.then_some(&history), ..Conv::new(&w) };
-    Ok(conv3d(rec, &x, &conv, Epilogue::BiasResidual(&bias, &residual))?)
+    let conv = Conv {
+        past: past.then_some(&history),
+        ..Conv::new(&w)
+    };
+    Ok(conv3d(
+        rec,
+        &x,
+        &conv,
+        Epilogue::BiasResidual(&bias, &residual),
+    )?)
 }
 
 /// Windows and whole tensors give the same bits.
@@ -138,7 +201,10 @@ fn windows(gpu: &Gpu) -> Result<(), Failed> {
     let residual = values(5, t * h * width * n);
     let run = || {
         Run::new(gpu)
-            .weights(&[("w", &[n, c, 3, 3, 3], DType::F32, &w), ("bias", &[n], DType::F32, &bias)])
+            .weights(&[
+                ("w", &[n, c, 3, 3, 3], DType::F32, &w),
+                ("bias", &[n], DType::F32, &bias),
+            ])
             .input("x", Input::F32(&x))
             .input("past", Input::F32(&past))
             .input("residual", Input::F32(&residual))
@@ -156,8 +222,16 @@ fn windows(gpu: &Gpu) -> Result<(), Failed> {
 
 /// Every byte of the output is written once, by dispatches within a device's limits.
 fn limits() -> Result<(), Failed> {
-    for (past, bytes) in [(true, 12_000), (true, 16_000), (false, 5_000), (false, 3_000)] {
-        let caps = Caps { max_binding_bytes: bytes, ..Caps::least() };
+    for (past, bytes) in [
+        (true, 12_000),
+        (true, 16_000),
+        (false, 5_000),
+        (false, 3_000),
+    ] {
+        let caps = Caps {
+            max_binding_bytes: bytes,
+            ..Caps::least()
+        };
         let mut rec = Recorder::new(&caps);
         let y = windowed(&mut rec, past)?;
         let recording = rec.finish();
@@ -167,9 +241,14 @@ fn limits() -> Result<(), Failed> {
         }
         let mut written = 0;
         for command in &recording.commands {
-            let Command::Dispatch(dispatch) = command else { continue };
+            let Command::Dispatch(dispatch) = command else {
+                continue;
+            };
             let mut windows = dispatch.bindings.iter().filter(|b| b.tensor == y.id);
-            let window = windows.next().and_then(|b| b.window.clone()).ok_or("y is not bound")?;
+            let window = windows
+                .next()
+                .and_then(|b| b.window.clone())
+                .ok_or("y is not bound")?;
             if window.start > written {
                 return Err(format!("bytes {written}..{} are never written", window.start).into());
             }

@@ -30,7 +30,9 @@ pub fn trials() -> Vec<Trial> {
     }
     for (shape, features, factor, start) in SHORTCUTS {
         let name = format!("dup_up/{shape:?}->{features}/time={factor}/start={start}");
-        trials.push(device_test(name, move |gpu| shortcut(gpu, shape, features, factor, start)));
+        trials.push(device_test(name, move |gpu| {
+            shortcut(gpu, shape, features, factor, start)
+        }));
     }
     trials
 }
@@ -40,30 +42,42 @@ fn push(gpu: &Gpu, remembered: usize, frames: usize) -> Result<(), Failed> {
     let frame = h * w * c;
     let past = values(1, remembered * frame);
     let x = values(2, frames * frame);
-    let found = Run::new(gpu).input("past", Input::F32(&past)).input("x", Input::F32(&x)).record(|rec, _| {
-        let past = rec.state("past", [remembered, h, w, c], DType::F32)?;
-        let x = rec.input("x", [frames, h, w, c], DType::F32)?;
-        push_frames(rec, &past, &x)?;
-        Ok(vec![past])
-    })?;
+    let found = Run::new(gpu)
+        .input("past", Input::F32(&past))
+        .input("x", Input::F32(&x))
+        .record(|rec, _| {
+            let past = rec.state("past", [remembered, h, w, c], DType::F32)?;
+            let x = rec.input("x", [frames, h, w, c], DType::F32)?;
+            push_frames(rec, &past, &x)?;
+            Ok(vec![past])
+        })?;
     match found[0] == twin::push_frames(&past, &x, remembered, frame) {
         true => Ok(()),
         false => Err("other frames than the last ones".into()),
     }
 }
 
-fn shortcut(gpu: &Gpu, shape: [usize; 4], n: usize, factor: usize, start: bool) -> Result<(), Failed> {
+fn shortcut(
+    gpu: &Gpu,
+    shape: [usize; 4],
+    n: usize,
+    factor: usize,
+    start: bool,
+) -> Result<(), Failed> {
     let [t, h, w, _] = shape;
     let drop = if start { factor - 1 } else { 0 };
     let out = [t * factor - drop, 2 * h, 2 * w, n];
     let x = values(1, shape.iter().product());
     let y = values(2, out.iter().product());
-    let found = Run::new(gpu).input("x", Input::F32(&x)).input("y", Input::F32(&y)).record(|rec, _| {
-        let x = rec.input("x", shape, DType::F32)?;
-        let y = rec.input("y", out, DType::F32)?;
-        dup_up(rec, &x, &y, factor, start)?;
-        Ok(vec![y])
-    })?;
+    let found = Run::new(gpu)
+        .input("x", Input::F32(&x))
+        .input("y", Input::F32(&y))
+        .record(|rec, _| {
+            let x = rec.input("x", shape, DType::F32)?;
+            let y = rec.input("y", out, DType::F32)?;
+            dup_up(rec, &x, &y, factor, start)?;
+            Ok(vec![y])
+        })?;
     let mut expected = twin::dup_up(&x, shape, n, factor, drop);
     for (sum, &y) in expected.iter_mut().zip(&y) {
         *sum += f64::from(y);

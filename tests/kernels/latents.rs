@@ -16,7 +16,13 @@ pub fn trials() -> Vec<Trial> {
         let name = format!("denormalise/{shape:?}");
         trials.push(device_test(name, move |gpu| statistics(gpu, shape)));
     }
-    for (shape, patch) in [([1, 1, 1], 1), ([1, 3, 5], 1), ([2, 8, 8], 1), ([3, 5, 7], 2), ([1, 2, 3], 3)] {
+    for (shape, patch) in [
+        ([1, 1, 1], 1),
+        ([1, 3, 5], 1),
+        ([2, 8, 8], 1),
+        ([3, 5, 7], 2),
+        ([1, 2, 3], 3),
+    ] {
         let name = format!("rgb8/{shape:?}/patch={patch}");
         trials.push(device_test(name, move |gpu| bytes(gpu, shape, patch)));
     }
@@ -28,12 +34,20 @@ fn statistics(gpu: &Gpu, shape: [usize; 4]) -> Result<(), Failed> {
     let x = values(1, shape.iter().product());
     let (deviation, mean) = (values(2, channels), values(3, channels));
     let both = [deviation.as_slice(), &mean].concat();
-    let found = Run::new(gpu).input("x", Input::F32(&x)).input("s", Input::F32(&both)).record(|rec, _| {
-        let x = rec.input("x", shape, DType::F32)?;
-        let statistics = rec.input("s", [2, channels], DType::F32)?;
-        Ok(vec![denormalise(rec, &x, &statistics)?])
-    })?;
-    close("y", &found[0], &twin::denormalise(&x, &deviation, &mean), ELEMENTWISE)
+    let found = Run::new(gpu)
+        .input("x", Input::F32(&x))
+        .input("s", Input::F32(&both))
+        .record(|rec, _| {
+            let x = rec.input("x", shape, DType::F32)?;
+            let statistics = rec.input("s", [2, channels], DType::F32)?;
+            Ok(vec![denormalise(rec, &x, &statistics)?])
+        })?;
+    close(
+        "y",
+        &found[0],
+        &twin::denormalise(&x, &deviation, &mean),
+        ELEMENTWISE,
+    )
 }
 
 fn bytes(gpu: &Gpu, [t, h, w]: [usize; 3], patch: usize) -> Result<(), Failed> {
@@ -47,7 +61,10 @@ fn bytes(gpu: &Gpu, [t, h, w]: [usize; 3], patch: usize) -> Result<(), Failed> {
         let x = rec.input("x", [t, h, w, channels], DType::F32)?;
         Ok(vec![rgb8(rec, &x, patch, None)?])
     })?;
-    let found: Vec<u8> = found[0].iter().flat_map(|word| word.to_le_bytes()).collect();
+    let found: Vec<u8> = found[0]
+        .iter()
+        .flat_map(|word| word.to_le_bytes())
+        .collect();
     let expected = twin::rgb8(&x, [t, h, w], patch);
     match found.iter().zip(&expected).position(|(a, b)| a != b) {
         None => Ok(()),

@@ -15,7 +15,14 @@ pub struct Conv {
 /// `x [t, h, w, c]` with the frames `past [kt - 1, h, w, c]` before it, convolved with
 /// `w [n, c, kt, kh, kw]`, zeros around the pictures: `[t, h, w, n]`.
 pub fn conv3d(x: &[f32], past: &[f32], w: &[f32], conv: Conv) -> Vec<f64> {
-    let Conv { frames, height, width, channels, features, kernel: [kt, kh, kw] } = conv;
+    let Conv {
+        frames,
+        height,
+        width,
+        channels,
+        features,
+        kernel: [kt, kh, kw],
+    } = conv;
     let all = [past, x].concat();
     let mut y = vec![0.0; frames * height * width * features];
     for t in 0..frames {
@@ -28,12 +35,19 @@ pub fn conv3d(x: &[f32], past: &[f32], w: &[f32], conv: Conv) -> Vec<f64> {
                             for di in 0..kh {
                                 for dj in 0..kw {
                                     let (i, j) = (i + di, j + dj);
-                                    if i < kh / 2 || i - kh / 2 >= height || j < kw / 2 || j - kw / 2 >= width {
+                                    if i < kh / 2
+                                        || i - kh / 2 >= height
+                                        || j < kw / 2
+                                        || j - kw / 2 >= width
+                                    {
                                         continue;
                                     }
-                                    let place = ((t + dt) * height + i - kh / 2) * width + j - kw / 2;
-                                    let weight = w[(((n * channels + c) * kt + dt) * kh + di) * kw + dj];
-                                    *out += f64::from(all[place * channels + c]) * f64::from(weight);
+                                    let place =
+                                        ((t + dt) * height + i - kh / 2) * width + j - kw / 2;
+                                    let weight =
+                                        w[(((n * channels + c) * kt + dt) * kh + di) * kw + dj];
+                                    *out +=
+                                        f64::from(all[place * channels + c]) * f64::from(weight);
                                 }
                             }
                         }

@@ -5,7 +5,9 @@
 #[non_exhaustive]
 pub enum VaeError {
     /// Another number of latents than the decoder was made for.
-    #[error("decoder: {found} latent values, expected {expected} for latents [C, T, h, w] of {shape:?}")]
+    #[error(
+        "decoder: {found} latent values, expected {expected} for latents [C, T, h, w] of {shape:?}"
+    )]
     Latents {
         /// Values given.
         found: usize,
@@ -15,7 +17,9 @@ pub enum VaeError {
         shape: [usize; 4],
     },
     /// Latents of another autoencoder.
-    #[error("decoder: the latents have {found} channels, expected {expected}, the z_dim of the autoencoder's config.json")]
+    #[error(
+        "decoder: the latents have {found} channels, expected {expected}, the z_dim of the autoencoder's config.json"
+    )]
     Channels {
         /// Channels of the latents.
         found: usize,
@@ -43,7 +47,9 @@ pub enum VaeError {
         available: u64,
     },
     /// A temporary file for bands that cannot be written or read.
-    #[error("decoder: the temporary file for bands failed: {source}; free space in the temporary folder, or set TMPDIR to another")]
+    #[error(
+        "decoder: the temporary file for bands failed: {source}; free space in the temporary folder, or set TMPDIR to another"
+    )]
     Scratch {
         /// The system's words.
         source: std::io::Error,

@@ -18,7 +18,11 @@ params! {
 
 fn variant(caps: &Caps, silu: bool) -> Variant {
     let variant = Variant::new("channel_norm").set("LANES", lanes(caps));
-    if silu { variant.slot(Slot::Activation, "silu") } else { variant }
+    if silu {
+        variant.slot(Slot::Activation, "silu")
+    } else {
+        variant
+    }
 }
 
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
@@ -36,12 +40,22 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 ///
 /// # Errors
 /// Shapes that do not match.
-pub fn channel_norm(rec: &mut Recorder<'_>, x: &Tensor, gain: &Tensor, silu: bool) -> Result<Tensor, RecordError> {
+pub fn channel_norm(
+    rec: &mut Recorder<'_>,
+    x: &Tensor,
+    gain: &Tensor,
+    silu: bool,
+) -> Result<Tensor, RecordError> {
     const OP: &str = "channel_norm";
     let (rows, channels) = (x.shape.rows(), x.shape.last_dim());
     if gain.shape.count() != channels || gain.dtype != DType::F32 {
         let expected = format!("f32 [{channels}] to match x {}", x.shape);
-        return Err(RecordError::Shape { op: OP, name: "gain", found: gain.shape, expected });
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "gain",
+            found: gain.shape,
+            expected,
+        });
     }
     let y = rec.intermediate(OP, x.shape, DType::F32);
     let caps = rec.caps();

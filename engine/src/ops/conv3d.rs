@@ -48,12 +48,20 @@ pub struct Conv<'t> {
 impl<'t> Conv<'t> {
     /// A convolution of pictures.
     pub fn new(weight: &'t Tensor) -> Self {
-        Self { weight, past: None, upsample: false, folds: 1 }
+        Self {
+            weight,
+            past: None,
+            upsample: false,
+            folds: 1,
+        }
     }
 
     /// A convolution of a video whose frames before the first one are `past`.
     pub fn causal(weight: &'t Tensor, past: &'t Tensor) -> Self {
-        Self { past: Some(past), ..Self::new(weight) }
+        Self {
+            past: Some(past),
+            ..Self::new(weight)
+        }
     }
 }
 
@@ -165,7 +173,12 @@ pub fn conv3d(
     let caps = rec.caps();
     let [kt, kh, kw] = g.kernel.map(|k| k as u32);
     let kernel = (g.tile > 1).then_some([kt, kw]);
-    let variant = variant(caps, kernel, weight_module(conv.weight.dtype), epilogue.module());
+    let variant = variant(
+        caps,
+        kernel,
+        weight_module(conv.weight.dtype),
+        epilogue.module(),
+    );
     let lanes = lanes(caps) as usize;
     let tiles = g.frames * g.height * g.line_tiles();
     let by_time = caps.dispatch_flops() / (g.flops_a_pixel() * g.tile as u64).max(1);
@@ -209,7 +222,9 @@ pub fn conv3d(
             .flops(g.flops_a_pixel() * (count * g.tile).min(rows) as u64);
         let fold = count.min(32_768);
         let grid = [g.cols.div_ceil(lanes), fold, count.div_ceil(fold)];
-        epilogue.bind(builder, windows.rows.start, windows.rows.len()).launch(grid)?;
+        epilogue
+            .bind(builder, windows.rows.start, windows.rows.len())
+            .launch(grid)?;
         first += count;
     }
     Ok(y)
@@ -222,17 +237,38 @@ fn geometry(x: &Tensor, conv: &Conv<'_>) -> Result<Geometry, RecordError> {
         [n, c, kh, kw] => (n, c, [1, kh, kw]),
         _ => {
             let expected = "[N, C, kt, kh, kw] or [N, C, kh, kw]".to_owned();
-            return Err(RecordError::Shape { op: OP, name: "w", found: conv.weight.shape, expected });
+            return Err(RecordError::Shape {
+                op: OP,
+                name: "w",
+                found: conv.weight.shape,
+                expected,
+            });
         }
     };
     if weight_channels != channels || x.dtype != DType::F32 {
-        let expected = format!("f32 [.., {weight_channels}] to match w {}", conv.weight.shape);
-        return Err(RecordError::Shape { op: OP, name: "x", found: x.shape, expected });
+        let expected = format!(
+            "f32 [.., {weight_channels}] to match w {}",
+            conv.weight.shape
+        );
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "x",
+            found: x.shape,
+            expected,
+        });
     }
     let [_, kh, kw] = kernel;
-    for (name, found, good, expected) in [("kh", kh, kh % 2 == 1, "odd"), ("kw", kw, kw == 1 || kw == 3, "1 or 3")] {
+    for (name, found, good, expected) in [
+        ("kh", kh, kh % 2 == 1, "odd"),
+        ("kw", kw, kw == 1 || kw == 3, "1 or 3"),
+    ] {
         if !good {
-            return Err(RecordError::Size { op: OP, name, found, expected });
+            return Err(RecordError::Size {
+                op: OP,
+                name,
+                found,
+                expected,
+            });
         }
     }
     match conv.past {
@@ -244,12 +280,22 @@ fn geometry(x: &Tensor, conv: &Conv<'_>) -> Result<Geometry, RecordError> {
                 kt => format!("[{}, {lines}, {pixels}, {channels}]", kt - 1),
             };
             let found = past.map_or([0].into(), |past| past.shape);
-            return Err(RecordError::Shape { op: OP, name: "past", found, expected });
+            return Err(RecordError::Shape {
+                op: OP,
+                name: "past",
+                found,
+                expected,
+            });
         }
     }
     if conv.folds == 0 || cols % conv.folds != 0 {
         let expected = "a divisor of the output channels";
-        return Err(RecordError::Size { op: OP, name: "folds", found: conv.folds, expected });
+        return Err(RecordError::Size {
+            op: OP,
+            name: "folds",
+            found: conv.folds,
+            expected,
+        });
     }
     let up = usize::from(conv.upsample);
     Ok(Geometry {

@@ -50,7 +50,12 @@ pub fn push_frames(rec: &mut Recorder<'_>, past: &Tensor, x: &Tensor) -> Result<
     let [frames, ..] = x.dims::<4>(OP, "x")?;
     if x.shape[1..] != past.shape[1..] || x.dtype != past.dtype {
         let expected = format!("[T, {h}, {w}, {c}] to match past {}", past.shape);
-        return Err(RecordError::Shape { op: OP, name: "x", found: x.shape, expected });
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "x",
+            found: x.shape,
+            expected,
+        });
     }
     let frame = (h * w * c * x.dtype.size()) as u64;
     let entering = frames.min(remembered);
@@ -62,7 +67,11 @@ pub fn push_frames(rec: &mut Recorder<'_>, past: &Tensor, x: &Tensor) -> Result<
         rec.copy((&moved, 0), (past, 0), moved.bytes());
     }
     let first = (frames - entering) as u64 * frame;
-    rec.copy((x, first), (past, staying as u64 * frame), entering as u64 * frame);
+    rec.copy(
+        (x, first),
+        (past, staying as u64 * frame),
+        entering as u64 * frame,
+    );
     Ok(())
 }
 
@@ -88,15 +97,30 @@ pub fn dup_up(
     let [frames, h, w, channels] = x.dims(OP, "x")?;
     let [.., features] = y.dims::<4>(OP, "y")?;
     let drop = if start { factor_t.saturating_sub(1) } else { 0 };
-    let expected = [(frames * factor_t).saturating_sub(drop), 2 * h, 2 * w, features];
+    let expected = [
+        (frames * factor_t).saturating_sub(drop),
+        2 * h,
+        2 * w,
+        features,
+    ];
     if *y.shape != expected {
         let expected = format!("{expected:?} to match x {}", x.shape);
-        return Err(RecordError::Shape { op: OP, name: "y", found: y.shape, expected });
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "y",
+            found: y.shape,
+            expected,
+        });
     }
     let dealt = 4 * features * factor_t;
     if channels == 0 || !dealt.is_multiple_of(channels) {
         let expected = "a divisor of the values that each of its pixels is dealt out to";
-        return Err(RecordError::Size { op: OP, name: "C", found: channels, expected });
+        return Err(RecordError::Size {
+            op: OP,
+            name: "C",
+            found: channels,
+            expected,
+        });
     }
     let caps = rec.caps();
     let [out_frames, height, width, _] = expected;

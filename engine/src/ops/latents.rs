@@ -47,12 +47,21 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 ///
 /// # Errors
 /// Shapes that do not match; latents larger than one binding.
-pub fn denormalise(rec: &mut Recorder<'_>, x: &Tensor, statistics: &Tensor) -> Result<Tensor, RecordError> {
+pub fn denormalise(
+    rec: &mut Recorder<'_>,
+    x: &Tensor,
+    statistics: &Tensor,
+) -> Result<Tensor, RecordError> {
     const OP: &str = "denormalise";
     let [channels, t, h, w] = x.dims(OP, "x")?;
     if *statistics.shape != [2, channels] {
         let expected = format!("[2, {channels}] to match x {}", x.shape);
-        return Err(RecordError::Shape { op: OP, name: "statistics", found: statistics.shape, expected });
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "statistics",
+            found: statistics.shape,
+            expected,
+        });
     }
     let y = rec.intermediate(OP, [t, h, w, channels], DType::F32);
     let caps = rec.caps();
@@ -61,7 +70,10 @@ pub fn denormalise(rec: &mut Recorder<'_>, x: &Tensor, statistics: &Tensor) -> R
         .read(1, x)
         .read(2, statistics)
         .write(3, &y)
-        .params(&DenormaliseParams { pixels: (t * h * w) as u32, channels: channels as u32 })
+        .params(&DenormaliseParams {
+            pixels: (t * h * w) as u32,
+            channels: channels as u32,
+        })
         .flops(2 * count as u64)
         .launch_folded(count.div_ceil(lanes(caps) as usize))?;
     Ok(y)
@@ -77,12 +89,22 @@ pub fn denormalise(rec: &mut Recorder<'_>, x: &Tensor, statistics: &Tensor) -> R
 ///
 /// # Errors
 /// Channels that are not 3 P²; a `y` of another shape.
-pub fn rgb8(rec: &mut Recorder<'_>, x: &Tensor, patch_size: usize, into: Option<&Tensor>) -> Result<Tensor, RecordError> {
+pub fn rgb8(
+    rec: &mut Recorder<'_>,
+    x: &Tensor,
+    patch_size: usize,
+    into: Option<&Tensor>,
+) -> Result<Tensor, RecordError> {
     const OP: &str = "rgb8";
     let [t, h, w, channels] = x.dims(OP, "x")?;
     if channels != 3 * patch_size * patch_size {
         let expected = "3 patch_size²";
-        return Err(RecordError::Size { op: OP, name: "channels", found: channels, expected });
+        return Err(RecordError::Size {
+            op: OP,
+            name: "channels",
+            found: channels,
+            expected,
+        });
     }
     let bytes = x.shape.count();
     let words = bytes.div_ceil(4);
@@ -90,7 +112,12 @@ pub fn rgb8(rec: &mut Recorder<'_>, x: &Tensor, patch_size: usize, into: Option<
         Some(y) if y.shape.count() == words && y.dtype == DType::U32 => *y,
         Some(y) => {
             let expected = format!("u32 [{words}] to match x {}", x.shape);
-            return Err(RecordError::Shape { op: OP, name: "y", found: y.shape, expected });
+            return Err(RecordError::Shape {
+                op: OP,
+                name: "y",
+                found: y.shape,
+                expected,
+            });
         }
         None => rec.intermediate(OP, [words], DType::U32),
     };
@@ -100,7 +127,11 @@ pub fn rgb8(rec: &mut Recorder<'_>, x: &Tensor, patch_size: usize, into: Option<
     let line = w * channels;
     let lines = t * h;
     let by_binding = (caps.max_binding_bytes / 4 / line.max(1) as u64).min(1 << 30) as usize;
-    let chunk = if lines <= by_binding { lines.max(1) } else { (by_binding / 256 * 256).max(256) };
+    let chunk = if lines <= by_binding {
+        lines.max(1)
+    } else {
+        (by_binding / 256 * 256).max(256)
+    };
     for first in (0..lines).step_by(chunk) {
         let count = chunk.min(lines - first);
         let from = window(caps, x, first * line..(first + count) * line);

@@ -18,7 +18,10 @@ pub(super) fn window(caps: &Caps, tensor: &Tensor, elements: Range<usize>) -> Wi
     let start = elements.start as u64 * size / alignment * alignment;
     // Whole words; a tensor's buffer is padded to them.
     let end = (elements.end as u64 * size).next_multiple_of(4);
-    Window { bytes: start..end, base: (start / size) as u32 }
+    Window {
+        bytes: start..end,
+        base: (start / size) as u32,
+    }
 }
 
 impl Window {

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use super::layout::{DecodeLayout, DecodeOptions, choose};
-use super::passes::{self, Chunk, Extent, FEATURES, LATENTS, Passes, RGB, SHORTCUT, STATISTICS, chunks};
+use super::passes::{
+    self, Chunk, Extent, FEATURES, LATENTS, Passes, RGB, SHORTCUT, STATISTICS, chunks,
+};
 use super::scratch::Scratch;
 use crate::error::{Error, GpuError, VaeError};
 use crate::gpu::{Bound, Buffer, Cancel, Gpu, Plan, Stream, WeightBuffers};
@@ -63,14 +65,32 @@ fn prepare(
 ) -> Result<(DecodeLayout, Passes), Error> {
     let [channels, frames, height, width] = latents;
     if channels != config.z_dim {
-        return Err(VaeError::Channels { found: channels, expected: config.z_dim }.into());
+        return Err(VaeError::Channels {
+            found: channels,
+            expected: config.z_dim,
+        }
+        .into());
     }
-    let extent = Extent { frames, height, width };
+    let extent = Extent {
+        frames,
+        height,
+        width,
+    };
     let prepared = choose(caps, config, checkpoint, extent, options)?;
     if frames == 1 {
         // A single frame never reaches the convolutions over time, whose weights are no strangers
         // for that.
-        passes::record(caps, config, checkpoint, Extent { frames: 1, ..extent }, height, false)?;
+        passes::record(
+            caps,
+            config,
+            checkpoint,
+            Extent {
+                frames: 1,
+                ..extent
+            },
+            height,
+            false,
+        )?;
     }
     checkpoint.check_all_read(&ENCODER)?;
     Ok(prepared)
@@ -94,7 +114,10 @@ impl VaeDecoder {
         let mut options = *options;
         let mut refused = None;
         loop {
-            let (layout, passes) = match (prepare(gpu.caps(), config, checkpoint, latents, &options), refused) {
+            let (layout, passes) = match (
+                prepare(gpu.caps(), config, checkpoint, latents, &options),
+                refused,
+            ) {
                 (Ok(prepared), _) => prepared,
                 // No layout needs less than the one that the device refused.
                 (Err(_), Some(out_of_memory)) => return Err(out_of_memory),
@@ -136,8 +159,12 @@ impl VaeDecoder {
             let buffer = gpu.buffer(&name, bytes)?;
             buffers.insert(name, buffer);
         }
-        let statistics: Vec<f32> =
-            config.latents_std.iter().chain(&config.latents_mean).map(|&v| v as f32).collect();
+        let statistics: Vec<f32> = config
+            .latents_std
+            .iter()
+            .chain(&config.latents_mean)
+            .map(|&v| v as f32)
+            .collect();
         if let Some(buffer) = buffers.get(STATISTICS) {
             gpu.write(buffer, 0, bytemuck::cast_slice(&statistics))?;
         }
@@ -155,7 +182,11 @@ impl VaeDecoder {
         let mut seam = Vec::new();
         if let Some(first) = passes.heads.first() {
             for name in [FEATURES, SHORTCUT] {
-                seam.extend(first.find(name).map(|id| (name, first.info(id).bytes() as usize)));
+                seam.extend(
+                    first
+                        .find(name)
+                        .map(|id| (name, first.info(id).bytes() as usize)),
+                );
             }
         }
         let [_, _, height, width] = latents;
@@ -214,7 +245,12 @@ impl VaeDecoder {
         let expected = self.latents.iter().product();
         if latents.len() != expected {
             let (found, shape) = (latents.len(), self.latents);
-            return Err(VaeError::Latents { found, expected, shape }.into());
+            return Err(VaeError::Latents {
+                found,
+                expected,
+                shape,
+            }
+            .into());
         }
         let mut stream = Stream::new(&self.gpu, cancel);
         for forget in &self.forget {
@@ -242,7 +278,9 @@ impl VaeDecoder {
             stream.finish()?;
             let first = self.frames_before(chunk.start);
             let frames = self.frames_before(chunk.start + chunk.frames) - first;
-            let bytes = self.gpu.read(self.buffer(RGB)?, 0..(frames * frame_bytes) as u64)?;
+            let bytes = self
+                .gpu
+                .read(self.buffer(RGB)?, 0..(frames * frame_bytes) as u64)?;
             for (at, frame) in bytes.chunks_exact(frame_bytes).enumerate() {
                 each(first + at, frame)?;
             }
@@ -268,7 +306,9 @@ impl VaeDecoder {
             stream.run(&self.heads[chunk.pass])?;
             stream.finish()?;
             for (name, bytes, scratch) in &mut seam {
-                let found = self.gpu.read(self.buffer(name)?, 0..(*bytes * chunk.frames) as u64)?;
+                let found = self
+                    .gpu
+                    .read(self.buffer(name)?, 0..(*bytes * chunk.frames) as u64)?;
                 scratch.write((*bytes * chunk.start) as u64, &found)?;
             }
         }
@@ -282,7 +322,9 @@ impl VaeDecoder {
             let bottom = (top + band).min(height);
             // All bands see as many lines, so that they share their recordings: those at an edge
             // see more than they need.
-            let seen = top.saturating_sub((lines - band.min(lines)) / 2).min(height - lines);
+            let seen = top
+                .saturating_sub((lines - band.min(lines)) / 2)
+                .min(height - lines);
             stream.run(&self.forget[1])?;
             for chunk in chunks {
                 self.upload_seam(&mut seam, stream, chunk, seen)?;
@@ -291,7 +333,9 @@ impl VaeDecoder {
                 let first = self.frames_before(chunk.start);
                 let frames = self.frames_before(chunk.start + chunk.frames) - first;
                 let seen_bytes = lines * side * line;
-                let found = self.gpu.read(self.buffer(RGB)?, 0..(frames * seen_bytes) as u64)?;
+                let found = self
+                    .gpu
+                    .read(self.buffer(RGB)?, 0..(frames * seen_bytes) as u64)?;
                 for (at, pixels) in found.chunks_exact(seen_bytes).enumerate() {
                     let wanted = (top - seen) * side * line..(bottom - seen) * side * line;
                     let start = (first + at) * frame_bytes;
@@ -307,12 +351,19 @@ impl VaeDecoder {
     }
 
     fn buffer(&self, name: &str) -> Result<&Buffer, Error> {
-        let missing = || GpuError::Unbound { name: name.to_owned() };
+        let missing = || GpuError::Unbound {
+            name: name.to_owned(),
+        };
         Ok(self.buffers.get(name).ok_or_else(missing)?)
     }
 
     /// Writes a chunk of the latents, [C, frames, h, w].
-    fn upload_latents(&self, latents: &[f32], stream: &mut Stream, chunk: &Chunk) -> Result<(), Error> {
+    fn upload_latents(
+        &self,
+        latents: &[f32],
+        stream: &mut Stream,
+        chunk: &Chunk,
+    ) -> Result<(), Error> {
         let [_, frames, height, width] = self.latents;
         let frame = height * width;
         let mut part: Vec<f32> = Vec::new();
@@ -321,7 +372,8 @@ impl VaeDecoder {
         }
         // What is encoded still reads the chunk before.
         stream.submit()?;
-        self.gpu.write(self.buffer(LATENTS)?, 0, bytemuck::cast_slice(&part))?;
+        self.gpu
+            .write(self.buffer(LATENTS)?, 0, bytemuck::cast_slice(&part))?;
         Ok(())
     }
 

@@ -37,8 +37,15 @@ fn causal_conv(
     let [_, height, width, channels] = x.dims("causal convolution", "x")?;
     let weight = source.weight(rec, "weight", [features, channels, 3, kh, kw], Pack::Conv)?;
     let bias = source.vector(rec, "bias", [features])?;
-    let past = rec.state(&source.name("past"), [REMEMBERED, height, width, channels], DType::F32)?;
-    let conv = Conv { folds, ..Conv::causal(&weight, &past) };
+    let past = rec.state(
+        &source.name("past"),
+        [REMEMBERED, height, width, channels],
+        DType::F32,
+    )?;
+    let conv = Conv {
+        folds,
+        ..Conv::causal(&weight, &past)
+    };
     let y = conv3d(rec, x, &conv, epilogue(&bias, residual))?;
     push_frames(rec, &past, x)?;
     Ok(y)
@@ -83,12 +90,23 @@ pub(super) fn upsample(
     if temporal && !first {
         // The reference starts this history with zeros at the second latent frame: the first one
         // never enters it.
-        x = causal_conv(rec, &source.at("time_conv"), &x, 2 * channels, [1, 1], 2, None)?;
+        x = causal_conv(
+            rec,
+            &source.at("time_conv"),
+            &x,
+            2 * channels,
+            [1, 1],
+            2,
+            None,
+        )?;
     }
     let conv = source.at("resample.1");
     let weight = conv.weight(rec, "weight", [features, channels, 3, 3], Pack::Conv)?;
     let bias = conv.vector(rec, "bias", [features])?;
-    let conv = Conv { upsample: true, ..Conv::new(&weight) };
+    let conv = Conv {
+        upsample: true,
+        ..Conv::new(&weight)
+    };
     Ok(conv3d(rec, &x, &conv, Epilogue::Bias(&bias))?)
 }
 
@@ -132,7 +150,11 @@ pub(super) fn attention_block(
         1 => frame_attention(rec, source, &normed)?,
         // The keys of a frame are a tensor of their own, so that they are one binding.
         _ => {
-            let all = rec.intermediate("attention block", [frames, height, width, channels], DType::F32);
+            let all = rec.intermediate(
+                "attention block",
+                [frames, height, width, channels],
+                DType::F32,
+            );
             let frame = rec.intermediate("frame", [1, height, width, channels], DType::F32);
             let bytes = frame.bytes();
             for t in 0..frames as u64 {
@@ -146,7 +168,12 @@ pub(super) fn attention_block(
     let proj = source.at("proj");
     let weight = proj.weight(rec, "weight", [channels, channels, 1, 1], Pack::Conv)?;
     let bias = proj.vector(rec, "bias", [channels])?;
-    Ok(conv3d(rec, &mixed, &Conv::new(&weight), Epilogue::BiasResidual(&bias, x))?)
+    Ok(conv3d(
+        rec,
+        &mixed,
+        &Conv::new(&weight),
+        Epilogue::BiasResidual(&bias, x),
+    )?)
 }
 
 /// q, k and v of one frame [1, H, W, C], and the attention of its pixels to each other.
@@ -160,9 +187,19 @@ fn frame_attention(
     let weight = to_qkv.weight(rec, "weight", [3 * channels, channels, 1, 1], Pack::Conv)?;
     let bias = to_qkv.vector(rec, "bias", [3 * channels])?;
     let qkv = conv3d(rec, x, &Conv::new(&weight), Epilogue::Bias(&bias))?;
-    let [q, k, v] = [0, channels, 2 * channels].map(|first| Heads { tensor: &qkv, first });
+    let [q, k, v] = [0, channels, 2 * channels].map(|first| Heads {
+        tensor: &qkv,
+        first,
+    });
     let scale = 1.0 / (channels as f32).sqrt();
-    let shape = AttentionShape { heads: 1, head_size: channels, scale };
+    let shape = AttentionShape {
+        heads: 1,
+        head_size: channels,
+        scale,
+    };
     let mixed = attention(rec, q, k, v, shape, Bias::None)?;
-    Ok(Tensor { shape: x.shape, ..mixed })
+    Ok(Tensor {
+        shape: x.shape,
+        ..mixed
+    })
 }

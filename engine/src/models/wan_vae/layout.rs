@@ -67,7 +67,11 @@ pub(super) fn choose(
     extent: Extent,
     options: &DecodeOptions,
 ) -> Result<(DecodeLayout, Passes), Error> {
-    let Extent { frames, height, width } = extent;
+    let Extent {
+        frames,
+        height,
+        width,
+    } = extent;
     let band_lines = match options.bands {
         Bands::Lines(lines) => lines,
         Bands::Auto | Bands::Off => 1,
@@ -76,7 +80,10 @@ pub(super) fn choose(
         ("the number of latent frames", frames),
         ("the latent height", height),
         ("the latent width", width),
-        ("the number of latent frames at a time", options.chunk.unwrap_or(1)),
+        (
+            "the number of latent frames at a time",
+            options.chunk.unwrap_or(1),
+        ),
         ("the number of latent lines of a band", band_lines),
     ] {
         if size == 0 {
@@ -84,7 +91,9 @@ pub(super) fn choose(
         }
     }
     let halo = halo(config);
-    let chunk = options.chunk.unwrap_or_else(|| default_chunk(config, extent));
+    let chunk = options
+        .chunk
+        .unwrap_or_else(|| default_chunk(config, extent));
     let mut candidates = Vec::new();
     match options.bands {
         Bands::Lines(band) => candidates.push((chunk, Some(band))),
@@ -121,13 +130,34 @@ pub(super) fn choose(
                 true => (memory.total(), available),
                 false => (memory.largest_buffer, caps.max_buffer_bytes),
             };
-            refused = Some(VaeError::DoesNotFit { width: size.0, height: size.1, needed, available }.into());
+            refused = Some(
+                VaeError::DoesNotFit {
+                    width: size.0,
+                    height: size.1,
+                    needed,
+                    available,
+                }
+                .into(),
+            );
             continue;
         }
         // A band whose halo reaches both edges is the whole frame.
         let band = band.filter(|_| lines < height);
-        return Ok((DecodeLayout { chunk, band, lines, memory }, passes));
+        return Ok((
+            DecodeLayout {
+                chunk,
+                band,
+                lines,
+                memory,
+            },
+            passes,
+        ));
     }
     // There is always a candidate, and it either fits or leaves its reason.
-    Err(refused.unwrap_or_else(|| VaeError::Zero { name: "the number of layouts" }.into()))
+    Err(refused.unwrap_or_else(|| {
+        VaeError::Zero {
+            name: "the number of layouts",
+        }
+        .into()
+    }))
 }

@@ -33,7 +33,10 @@ impl DecodeMemory {
         let mut named: BTreeMap<&str, (&Kind, u64)> = BTreeMap::new();
         let mut shared: Vec<u64> = Vec::new();
         for recording in recordings {
-            for (_, info) in recording.iter().filter(|(_, info)| info.kind != Kind::Intermediate) {
+            for (_, info) in recording
+                .iter()
+                .filter(|(_, info)| info.kind != Kind::Intermediate)
+            {
                 let (_, bytes) = named.entry(&info.name).or_insert((&info.kind, 0));
                 *bytes = info.bytes().max(*bytes);
             }
@@ -47,7 +50,10 @@ impl DecodeMemory {
                 }
             }
         }
-        let mut memory = Self { intermediates: shared.iter().sum(), ..Self::default() };
+        let mut memory = Self {
+            intermediates: shared.iter().sum(),
+            ..Self::default()
+        };
         memory.largest_buffer = shared.iter().copied().max().unwrap_or(0);
         for (kind, bytes) in named.into_values() {
             memory.largest_buffer = memory.largest_buffer.max(bytes);

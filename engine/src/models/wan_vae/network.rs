@@ -32,7 +32,12 @@ impl<'n, 'c> Network<'n, 'c> {
     /// A pass over the first latent frame, or over any number of later ones. `source` is the root
     /// of the autoencoder's checkpoint.
     pub fn new(source: &Source<'c>, config: &'n VaeConfig, first: bool) -> Self {
-        Self { source: source.clone(), config, first, layers: Vec::new() }
+        Self {
+            source: source.clone(),
+            config,
+            first,
+            layers: Vec::new(),
+        }
     }
 
     /// What the layers recorded so far give: `conv_in`, `mid`, `up0`, …, `conv_out`.
@@ -67,13 +72,24 @@ impl<'n, 'c> Network<'n, 'c> {
         if self.first && frames != 1 {
             let expected = "1 in the first pass".into();
             let (op, found) = ("decoder", latents.shape);
-            return Err(RecordError::Shape { op, name: "latents", found, expected }.into());
+            return Err(RecordError::Shape {
+                op,
+                name: "latents",
+                found,
+                expected,
+            }
+            .into());
         }
         let decoder = self.source.at("decoder");
         let dims = self.config.decoder_dims();
         let widest = dims.first().copied().unwrap_or(0);
         let x = denormalise(rec, latents, statistics)?;
-        let x = conv_1x1x1(rec, &self.source.at("post_quant_conv"), &x, self.config.z_dim)?;
+        let x = conv_1x1x1(
+            rec,
+            &self.source.at("post_quant_conv"),
+            &x,
+            self.config.z_dim,
+        )?;
         let x = conv_3x3x3(rec, &decoder.at("conv_in"), &x, widest, None)?;
         self.keep("conv_in", &x);
         let mid = decoder.at("mid_block");
@@ -111,17 +127,36 @@ impl<'n, 'c> Network<'n, 'c> {
         }
         let decoder = self.source.at("decoder");
         let x = norm_silu(rec, &decoder.at("norm_out"), &x)?;
-        let x = conv_3x3x3(rec, &decoder.at("conv_out"), &x, self.config.out_channels, None)?;
+        let x = conv_3x3x3(
+            rec,
+            &decoder.at("conv_out"),
+            &x,
+            self.config.out_channels,
+            None,
+        )?;
         self.keep("conv_out", &x);
         Ok(x)
     }
 
     fn level(&self, level: usize) -> Source<'c> {
-        self.source.at("decoder").at("up_blocks").at(&level.to_string())
+        self.source
+            .at("decoder")
+            .at("up_blocks")
+            .at(&level.to_string())
     }
 
-    fn residual_blocks(&self, rec: &mut Recorder<'_>, level: usize, x: &Tensor) -> Result<Tensor, Error> {
-        let features = self.config.decoder_dims().get(level + 1).copied().unwrap_or(0);
+    fn residual_blocks(
+        &self,
+        rec: &mut Recorder<'_>,
+        level: usize,
+        x: &Tensor,
+    ) -> Result<Tensor, Error> {
+        let features = self
+            .config
+            .decoder_dims()
+            .get(level + 1)
+            .copied()
+            .unwrap_or(0);
         let blocks = self.level(level).at("resnets");
         let mut x = *x;
         for block in 0..=self.config.num_res_blocks {
@@ -139,7 +174,12 @@ impl<'n, 'c> Network<'n, 'c> {
         shortcut: Option<&Tensor>,
     ) -> Result<Tensor, Error> {
         let channels = x.shape.last_dim();
-        let temporal = self.config.temporal_upsample().get(level).copied().unwrap_or(false);
+        let temporal = self
+            .config
+            .temporal_upsample()
+            .get(level)
+            .copied()
+            .unwrap_or(false);
         let source = self.level(level);
         // Wan 2.1 halves the channels while upsampling, Wan 2.2 leaves that to the next level.
         let (source, features) = match self.config.is_residual {

@@ -42,10 +42,22 @@ pub(super) fn chunks(frames: usize, chunk: usize) -> Vec<Chunk> {
     let mut start = 0;
     let sizes = sizes(frames, chunk);
     while start < frames {
-        let frames = if start == 0 { 1 } else { chunk.min(frames - start) };
+        let frames = if start == 0 {
+            1
+        } else {
+            chunk.min(frames - start)
+        };
         // The first frame is a pass of its own even where chunks have one frame.
-        let later = sizes.iter().skip(1).position(|&size| size == frames).map_or(0, |at| at + 1);
-        all.push(Chunk { start, frames, pass: if start == 0 { 0 } else { later } });
+        let later = sizes
+            .iter()
+            .skip(1)
+            .position(|&size| size == frames)
+            .map_or(0, |at| at + 1);
+        all.push(Chunk {
+            start,
+            frames,
+            pass: if start == 0 { 0 } else { later },
+        });
         start += frames;
     }
     all
@@ -85,9 +97,20 @@ impl Passes {
         chunk: usize,
         rows: usize,
     ) -> Result<Self, Error> {
-        let mut passes = Self { heads: Vec::new(), tails: Vec::new(), forget: Default::default() };
+        let mut passes = Self {
+            heads: Vec::new(),
+            tails: Vec::new(),
+            forget: Default::default(),
+        };
         for (index, frames) in sizes(extent.frames, chunk).into_iter().enumerate() {
-            let (head, tail) = record(caps, config, checkpoint, Extent { frames, ..extent }, rows, index == 0)?;
+            let (head, tail) = record(
+                caps,
+                config,
+                checkpoint,
+                Extent { frames, ..extent },
+                rows,
+                index == 0,
+            )?;
             passes.heads.push(head);
             passes.tails.push(tail);
         }
@@ -110,7 +133,11 @@ pub(super) fn record(
     rows: usize,
     first: bool,
 ) -> Result<(Recording, Recording), Error> {
-    let Extent { frames, height, width } = extent;
+    let Extent {
+        frames,
+        height,
+        width,
+    } = extent;
     let source = Source::new(checkpoint);
     let mut rec = Recorder::new(caps);
     let latents = rec.input(LATENTS, [config.z_dim, frames, height, width], DType::F32)?;
@@ -126,9 +153,13 @@ pub(super) fn record(
     let head = rec.finish();
 
     let mut rec = Recorder::new(caps);
-    let mut input = |name: &str, channels: usize| rec.input(name, [frames, rows, width, channels], DType::F32);
+    let mut input =
+        |name: &str, channels: usize| rec.input(name, [frames, rows, width, channels], DType::F32);
     let x = input(FEATURES, seam.x.shape.last_dim())?;
-    let shortcut = seam.shortcut.map(|s| input(SHORTCUT, s.shape.last_dim())).transpose()?;
+    let shortcut = seam
+        .shortcut
+        .map(|s| input(SHORTCUT, s.shape.last_dim()))
+        .transpose()?;
     let pixels = network.tail(&mut rec, &Features { x, shortcut })?;
     let words = pixels.shape.count().div_ceil(4);
     let rgb = rec.output(RGB, [words], DType::U32)?;
@@ -159,7 +190,10 @@ mod tests {
     #[test]
     fn the_first_latent_frame_is_a_pass_of_its_own() {
         let plan = |frames, chunk| -> Vec<(usize, usize, usize)> {
-            chunks(frames, chunk).iter().map(|c| (c.start, c.frames, c.pass)).collect()
+            chunks(frames, chunk)
+                .iter()
+                .map(|c| (c.start, c.frames, c.pass))
+                .collect()
         };
         assert_eq!(plan(1, 4), [(0, 1, 0)]);
         assert_eq!(plan(3, 1), [(0, 1, 0), (1, 1, 1), (2, 1, 1)]);
@@ -167,7 +201,11 @@ mod tests {
         assert_eq!(plan(3, 5), [(0, 1, 0), (1, 2, 1)]);
         for (frames, chunk) in [(1, 4), (3, 1), (8, 3), (3, 5), (9, 4)] {
             let sizes = sizes(frames, chunk);
-            assert!(chunks(frames, chunk).iter().all(|c| sizes[c.pass] == c.frames));
+            assert!(
+                chunks(frames, chunk)
+                    .iter()
+                    .all(|c| sizes[c.pass] == c.frames)
+            );
         }
     }
 }

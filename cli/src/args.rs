@@ -254,7 +254,7 @@ pub(crate) struct VideoArgs {
     /// Replace files that exist
     #[arg(long)]
     pub force: bool,
-    /// Leave out what made the clip: prompt, settings, model
+    /// Leave out what made the clip: prompt, settings, the model and its folder as typed
     #[arg(long)]
     pub no_metadata: bool,
     /// Quality of the video, 0 (smallest file) to 100 (best picture)

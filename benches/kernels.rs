@@ -3,7 +3,10 @@
 //! Elements a second are floating-point operations a second. `KINORA_BENCH_ALL=1` runs the large
 //! shapes on software devices too.
 
-#![allow(missing_docs, reason = "criterion's macros make an item without a doc comment")]
+#![allow(
+    missing_docs,
+    reason = "criterion's macros make an item without a doc comment"
+)]
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -27,17 +30,50 @@ enum Case {
 }
 
 const CASES: &[(&str, Case)] = &[
-    ("matmul/f32/1024x1536x1536", Case::Matmul(DType::F32, [1024, 1536, 1536])),
-    ("matmul/f16/1024x1536x1536", Case::Matmul(DType::F16, [1024, 1536, 1536])),
-    ("matmul/bf16/1024x1536x1536", Case::Matmul(DType::BF16, [1024, 1536, 1536])),
-    ("matmul/bf16/wan1.3b_480p_qkv", Case::Matmul(DType::BF16, [32_760, 1536, 1536])),
-    ("matmul/bf16/wan1.3b_480p_mlp_up", Case::Matmul(DType::BF16, [32_760, 8960, 1536])),
-    ("attention/f32/12x1024x1024x128", Case::Attention([12, 1024, 1024, 128])),
-    ("attention/f32/wan1.3b_480p", Case::Attention([12, 32_760, 32_760, 128])),
-    ("attention/f32/wan2.1_vae_480p", Case::Attention([1, 6240, 6240, 384])),
-    ("conv3d/f16/96x96x3x3x3_4x64x64", Case::Conv3d(DType::F16, [96, 96, 4, 64, 64])),
-    ("conv3d/f16/wan2.1_vae_96ch_480p", Case::Conv3d(DType::F16, [96, 96, 4, 480, 832])),
-    ("conv3d/f16/wan2.1_vae_384ch_60p", Case::Conv3d(DType::F16, [384, 384, 1, 60, 104])),
+    (
+        "matmul/f32/1024x1536x1536",
+        Case::Matmul(DType::F32, [1024, 1536, 1536]),
+    ),
+    (
+        "matmul/f16/1024x1536x1536",
+        Case::Matmul(DType::F16, [1024, 1536, 1536]),
+    ),
+    (
+        "matmul/bf16/1024x1536x1536",
+        Case::Matmul(DType::BF16, [1024, 1536, 1536]),
+    ),
+    (
+        "matmul/bf16/wan1.3b_480p_qkv",
+        Case::Matmul(DType::BF16, [32_760, 1536, 1536]),
+    ),
+    (
+        "matmul/bf16/wan1.3b_480p_mlp_up",
+        Case::Matmul(DType::BF16, [32_760, 8960, 1536]),
+    ),
+    (
+        "attention/f32/12x1024x1024x128",
+        Case::Attention([12, 1024, 1024, 128]),
+    ),
+    (
+        "attention/f32/wan1.3b_480p",
+        Case::Attention([12, 32_760, 32_760, 128]),
+    ),
+    (
+        "attention/f32/wan2.1_vae_480p",
+        Case::Attention([1, 6240, 6240, 384]),
+    ),
+    (
+        "conv3d/f16/96x96x3x3x3_4x64x64",
+        Case::Conv3d(DType::F16, [96, 96, 4, 64, 64]),
+    ),
+    (
+        "conv3d/f16/wan2.1_vae_96ch_480p",
+        Case::Conv3d(DType::F16, [96, 96, 4, 480, 832]),
+    ),
+    (
+        "conv3d/f16/wan2.1_vae_384ch_60p",
+        Case::Conv3d(DType::F16, [384, 384, 1, 60, 104]),
+    ),
 ];
 
 /// Operations that a software device does in about a second.
@@ -55,8 +91,19 @@ fn record(rec: &mut Recorder<'_>, case: &Case) -> Result<(), kinora::Error> {
             let k = rec.input("k", [keys, heads * head_size], DType::F32)?;
             let v = rec.input("v", [keys, heads * head_size], DType::F32)?;
             let scale = (head_size as f32).sqrt().recip();
-            let shape = AttentionShape { heads, head_size, scale };
-            attention(rec, (&q).into(), (&k).into(), (&v).into(), shape, Bias::None)?;
+            let shape = AttentionShape {
+                heads,
+                head_size,
+                scale,
+            };
+            attention(
+                rec,
+                (&q).into(),
+                (&k).into(),
+                (&v).into(),
+                shape,
+                Bias::None,
+            )?;
         }
         Case::Conv3d(dtype, [inputs, outputs, t, h, w]) => {
             let x = rec.input("x", [t, h, w, inputs], DType::F32)?;
@@ -74,7 +121,10 @@ fn prepare(gpu: &Gpu, case: &Case) -> Result<(Plan, Bound), kinora::Error> {
     let recording = rec.finish();
     let plan = Plan::new(gpu, &[&recording])?;
     let mut buffers = HashMap::new();
-    for (_, info) in recording.iter().filter(|(_, info)| info.kind != Kind::Intermediate) {
+    for (_, info) in recording
+        .iter()
+        .filter(|(_, info)| info.kind != Kind::Intermediate)
+    {
         buffers.insert(info.name.clone(), gpu.buffer(&info.name, info.bytes())?);
     }
     let bound = plan.bind(0, &|info| buffers.get(&info.name).cloned())?;
@@ -110,7 +160,10 @@ fn kernels(criterion: &mut Criterion) {
     for (name, case) in CASES {
         let work = flops(case);
         if software && work > SMALL && !all {
-            eprintln!("{name}: {:.0} GFLOP, left out on a software device", work as f64 / 1e9);
+            eprintln!(
+                "{name}: {:.0} GFLOP, left out on a software device",
+                work as f64 / 1e9
+            );
             continue;
         }
         let bound = match prepare(&gpu, case) {

@@ -1,13 +1,27 @@
 //! The layers of ARCHITECTURE.md: each module of the engine names only what stands to its right.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::path::{Path, PathBuf};
 
 /// What each module may name. `gpu` alone names wgpu.
 const MAY_NAME: &[(&str, &[&str])] = &[
-    ("text_to_video", &["models", "sampling", "media", "gpu", "weights", "ops", "record", "tensor", "error"]),
-    ("models", &["nn", "ops", "weights", "sampling", "gpu", "record", "tensor", "error"]),
+    (
+        "text_to_video",
+        &[
+            "models", "sampling", "media", "gpu", "weights", "ops", "record", "tensor", "error",
+        ],
+    ),
+    (
+        "models",
+        &[
+            "nn", "ops", "weights", "sampling", "gpu", "record", "tensor", "error",
+        ],
+    ),
     ("nn", &["ops", "weights", "record", "tensor", "error"]),
     ("ops", &["record", "shader", "tensor", "error"]),
     ("sampling", &["error"]),
@@ -36,7 +50,10 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 /// The text without comments.
 fn code(path: &Path) -> String {
     let text = std::fs::read_to_string(path).expect("a source file");
-    text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| line.split("//").next().unwrap_or(""))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn module_of(root: &Path, file: &Path) -> String {
@@ -80,7 +97,11 @@ fn the_command_line_knows_no_arithmetic() {
     for file in sources(&root) {
         let text = code(&file);
         for outside in ["wgpu::", "naga::", "kinora::nn", "kinora::record::Recorder"] {
-            assert!(!text.contains(outside), "{} names {outside}", file.display());
+            assert!(
+                !text.contains(outside),
+                "{} names {outside}",
+                file.display()
+            );
         }
     }
 }
@@ -90,10 +111,20 @@ fn files_hold_one_idea() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for folder in ["src", "../cli/src"] {
         for file in sources(&root.join(folder)) {
-            let lines = std::fs::read_to_string(&file).expect("text").lines().count();
+            let lines = std::fs::read_to_string(&file)
+                .expect("text")
+                .lines()
+                .count();
             assert!(lines <= 650, "{} has {lines} lines", file.display());
-            let name = file.file_name().expect("a name").to_string_lossy().into_owned();
-            assert!(!["utils.rs", "common.rs", "helpers.rs"].contains(&name.as_str()), "{name}");
+            let name = file
+                .file_name()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned();
+            assert!(
+                !["utils.rs", "common.rs", "helpers.rs"].contains(&name.as_str()),
+                "{name}"
+            );
         }
     }
 }

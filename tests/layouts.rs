@@ -1,6 +1,10 @@
 //! The params of each kernel: the Rust struct against the WGSL struct, field by field. No device.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::BTreeMap;
 
@@ -11,30 +15,50 @@ use kinora::shader::Library;
 #[test]
 fn params_have_the_fields_of_their_kernel() {
     let library = Library::default();
-    let layouts: BTreeMap<_, _> =
-        ops::layouts().into_iter().map(|(kernel, size, fields)| (kernel, (size, fields))).collect();
+    let layouts: BTreeMap<_, _> = ops::layouts()
+        .into_iter()
+        .map(|(kernel, size, fields)| (kernel, (size, fields)))
+        .collect();
     let mut checked = 0;
     for variant in ops::variants(&Caps::least()) {
         let interface = library
             .link(&variant)
             .and_then(|linked| linked.interface(&variant))
             .expect("a kernel that links");
-        let wgsl: Vec<(String, usize)> =
-            interface.params.iter().map(|f| (f.name.clone(), f.offset as usize)).collect();
+        let wgsl: Vec<(String, usize)> = interface
+            .params
+            .iter()
+            .map(|f| (f.name.clone(), f.offset as usize))
+            .collect();
         if wgsl.is_empty() {
             continue;
         }
         let (size, fields) = layouts
             .get(variant.kernel())
             .unwrap_or_else(|| panic!("no params registered for {}", variant.kernel()));
-        let rust: Vec<(String, usize)> =
-            fields.iter().map(|&(name, offset)| (name.to_owned(), offset)).collect();
+        let rust: Vec<(String, usize)> = fields
+            .iter()
+            .map(|&(name, offset)| (name.to_owned(), offset))
+            .collect();
         assert_eq!(rust, wgsl, "{}", variant.kernel());
-        assert_eq!(*size, interface.params_size as usize, "{}", variant.kernel());
-        assert!(interface.params.iter().all(|f| f.size == 4), "{}", variant.kernel());
+        assert_eq!(
+            *size,
+            interface.params_size as usize,
+            "{}",
+            variant.kernel()
+        );
+        assert!(
+            interface.params.iter().all(|f| f.size == 4),
+            "{}",
+            variant.kernel()
+        );
         checked += 1;
     }
-    assert!(checked >= layouts.len(), "{checked} variants for {} kernels", layouts.len());
+    assert!(
+        checked >= layouts.len(),
+        "{checked} variants for {} kernels",
+        layouts.len()
+    );
 }
 
 #[test]

@@ -12,7 +12,9 @@ use harness::device_test;
 use kinora::gpu::{Buffer, Cancel, Gpu, Stream};
 use kinora::models::config::{TextEncoderConfig, TransformerConfig};
 use kinora::models::umt5::{TextEncoder, relative_buckets};
-use kinora::models::wan_transformer::{Residency, Transformer, TransformerPasses, TransformerShape};
+use kinora::models::wan_transformer::{
+    Residency, Transformer, TransformerPasses, TransformerShape,
+};
 use kinora::record::Caps;
 use kinora::weights::Checkpoint;
 use libtest_mimic::{Failed, Trial};
@@ -24,18 +26,41 @@ const BOUND: f64 = 1e-5;
 fn main() {
     let mut trials = Vec::new();
     for kind in ["wan21", "ti2v", "a14b", "image_euler"] {
-        trials.push(device_test(format!("text/{kind}"), move |gpu| text(gpu, kind)));
+        trials.push(device_test(format!("text/{kind}"), move |gpu| {
+            text(gpu, kind)
+        }));
         trials.push(device_test(format!("forward/{kind}"), move |gpu| {
             let model = fixtures().join(kind).join("model/transformer");
-            forward(gpu, &model, &fixtures().join(kind), 512, Residency::Resident).map(drop)
+            forward(
+                gpu,
+                &model,
+                &fixtures().join(kind),
+                512,
+                Residency::Resident,
+            )
+            .map(drop)
         }));
-        trials.push(device_test(format!("forward/{kind}/streamed"), move |gpu| streamed(gpu, kind)));
+        trials.push(device_test(
+            format!("forward/{kind}/streamed"),
+            move |gpu| streamed(gpu, kind),
+        ));
     }
     trials.push(device_test("forward/a14b/second expert", second_expert));
-    for (part, rows) in [("head128_bf16", 11), ("head40_f16", 77), ("no_cross_norm", 16)] {
+    for (part, rows) in [
+        ("head128_bf16", 11),
+        ("head40_f16", 77),
+        ("no_cross_norm", 16),
+    ] {
         trials.push(device_test(format!("forward/{part}"), move |gpu| {
             let folder = fixtures().join("parts").join(part);
-            forward(gpu, &folder.join("transformer"), &folder, rows, Residency::Resident).map(drop)
+            forward(
+                gpu,
+                &folder.join("transformer"),
+                &folder,
+                rows,
+                Residency::Resident,
+            )
+            .map(drop)
         }));
     }
     trials.push(device_test("forward/small_bindings", small_bindings));
@@ -53,7 +78,10 @@ struct Expected(Checkpoint);
 
 impl Expected {
     fn open(folder: &Path) -> Result<Self, Failed> {
-        Ok(Self(Checkpoint::open(folder.join("expected.safetensors"), "expected values")?))
+        Ok(Self(Checkpoint::open(
+            folder.join("expected.safetensors"),
+            "expected values",
+        )?))
     }
 
     fn values(&self, name: &str) -> Result<Vec<f32>, Failed> {
@@ -63,7 +91,12 @@ impl Expected {
     fn close(&self, name: &str, found: &[f32]) -> Result<(), Failed> {
         let expected = self.values(name)?;
         if found.len() != expected.len() {
-            return Err(format!("{name}: {} values, expected {}", found.len(), expected.len()).into());
+            return Err(format!(
+                "{name}: {} values, expected {}",
+                found.len(),
+                expected.len()
+            )
+            .into());
         }
         let distance = relative_l2(found, &expected);
         if std::env::var_os("KINORA_SHOW_DISTANCES").is_some() {
@@ -81,12 +114,23 @@ fn json(path: &Path) -> Result<serde_json::Value, Failed> {
 }
 
 fn ids(value: &serde_json::Value) -> Vec<u32> {
-    value.as_array().into_iter().flatten().filter_map(|id| id.as_u64()).map(|id| id as u32).collect()
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|id| id.as_u64())
+        .map(|id| id as u32)
+        .collect()
 }
 
 fn read(gpu: &Gpu, buffer: &Buffer, count: usize) -> Result<Vec<f32>, Failed> {
     let bytes = gpu.read(buffer, 0..(count * 4) as u64)?;
-    Ok(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect())
+    Ok(bytes
+        .as_chunks()
+        .0
+        .iter()
+        .map(|&b| f32::from_le_bytes(b))
+        .collect())
 }
 
 fn upload(gpu: &Gpu, values: &[f32]) -> Result<Buffer, Failed> {
@@ -101,14 +145,18 @@ fn text(gpu: &Gpu, kind: &str) -> Result<(), Failed> {
     let expected = Expected::open(&folder)?;
     let case = json(&folder.join("case.json"))?;
     let encoder = folder.join("model/text_encoder");
-    let config = TextEncoderConfig::parse("config.json", &std::fs::read(encoder.join("config.json"))?)?;
+    let config =
+        TextEncoderConfig::parse("config.json", &std::fs::read(encoder.join("config.json"))?)?;
     let checkpoint = Checkpoint::open(&encoder, "text encoder")?;
     let encoder = TextEncoder::new(gpu, &config, &checkpoint)?;
     let mut prompts = vec![ids(&case["prompt_ids"])];
     prompts.extend(Some(ids(&case["negative_ids"])).filter(|ids| !ids.is_empty()));
     let borrowed: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
     let found = encoder.encode(&borrowed, &Cancel::new(), &mut |_| {})?;
-    for (name, found) in ["prompt_embeds", "negative_prompt_embeds"].into_iter().zip(&found) {
+    for (name, found) in ["prompt_embeds", "negative_prompt_embeds"]
+        .into_iter()
+        .zip(&found)
+    {
         expected.close(name, found)?;
     }
     Ok(())
@@ -117,7 +165,13 @@ fn text(gpu: &Gpu, kind: &str) -> Result<(), Failed> {
 /// I32 tensors, which no checkpoint of weights has.
 fn integers(file: &safetensors::SafeTensors<'_>, name: &str) -> Result<Vec<i32>, Failed> {
     let tensor = file.tensor(name)?;
-    Ok(tensor.data().as_chunks().0.iter().map(|&b| i32::from_le_bytes(b)).collect())
+    Ok(tensor
+        .data()
+        .as_chunks()
+        .0
+        .iter()
+        .map(|&b| i32::from_le_bytes(b))
+        .collect())
 }
 
 /// Prompts of 1 to 512 tokens: distances beyond the last bucket's border.
@@ -127,12 +181,18 @@ fn long_text(gpu: &Gpu) -> Result<(), Failed> {
     let bytes = std::fs::read(folder.join("expected.safetensors"))?;
     let file = safetensors::SafeTensors::deserialize(&bytes)?;
     let encoder = folder.join("text_encoder");
-    let config = TextEncoderConfig::parse("config.json", &std::fs::read(encoder.join("config.json"))?)?;
+    let config =
+        TextEncoderConfig::parse("config.json", &std::fs::read(encoder.join("config.json"))?)?;
     let checkpoint = Checkpoint::open(&encoder, "text encoder")?;
     let encoder = TextEncoder::new(gpu, &config, &checkpoint)?;
     for length in ["1", "2", "200", "512"] {
-        let ids: Vec<u32> = integers(&file, &format!("ids.{length}"))?.iter().map(|&id| id as u32).collect();
-        let all = encoder.encode(&[&ids], &Cancel::new(), &mut |_| {})?.remove(0);
+        let ids: Vec<u32> = integers(&file, &format!("ids.{length}"))?
+            .iter()
+            .map(|&id| id as u32)
+            .collect();
+        let all = encoder
+            .encode(&[&ids], &Cancel::new(), &mut |_| {})?
+            .remove(0);
         let rows = integers(&file, &format!("rows.{length}"))?;
         let row = |&row: &i32| all[row as usize * config.d_model..][..config.d_model].to_vec();
         let found: Vec<f32> = rows.iter().flat_map(row).collect();
@@ -145,14 +205,21 @@ fn buckets() -> Result<(), Failed> {
     let bytes = std::fs::read(fixtures().join("parts/text_long/expected.safetensors"))?;
     let file = safetensors::SafeTensors::deserialize(&bytes)?;
     let distances = integers(&file, "buckets.distance")?;
-    let length = distances.iter().map(|d| d.unsigned_abs() as usize).max().unwrap_or(0) + 1;
+    let length = distances
+        .iter()
+        .map(|d| d.unsigned_abs() as usize)
+        .max()
+        .unwrap_or(0)
+        + 1;
     for (count, farthest) in [(32, 128), (16, 128), (32, 64)] {
         let expected = integers(&file, &format!("buckets.{count}_{farthest}"))?;
         let found = relative_buckets(length, count, farthest);
         for (distance, expected) in distances.iter().zip(expected) {
             let found = found[(distance + length as i32 - 1) as usize];
             if found != expected as u32 {
-                let text = format!("{count} buckets up to {farthest}, distance {distance}: {found}, not {expected}");
+                let text = format!(
+                    "{count} buckets up to {farthest}, distance {distance}: {found}, not {expected}"
+                );
                 return Err(text.into());
             }
         }
@@ -165,7 +232,9 @@ fn distinct(timesteps: &[f32]) -> (Vec<f32>, Vec<u32>) {
     let mut values = timesteps.to_vec();
     values.sort_by(f32::total_cmp);
     values.dedup();
-    let index = timesteps.iter().map(|t| values.iter().position(|v| v == t).unwrap_or(0) as u32);
+    let index = timesteps
+        .iter()
+        .map(|t| values.iter().position(|v| v == t).unwrap_or(0) as u32);
     (values.clone(), index.collect())
 }
 
@@ -178,13 +247,18 @@ fn forward(
     residency: Residency,
 ) -> Result<Vec<f32>, Failed> {
     let expected = Expected::open(folder)?;
-    let config = TransformerConfig::parse("config.json", &std::fs::read(model.join("config.json"))?)?;
+    let config =
+        TransformerConfig::parse("config.json", &std::fs::read(model.join("config.json"))?)?;
     let checkpoint = Arc::new(Checkpoint::open(model, "transformer")?);
     let sample = expected.values("forward.sample_in")?;
     let shape = expected.0.shape_of("forward.sample_in").unwrap_or_default();
     let latents: [usize; 4] = shape[1..].try_into()?;
     let (timesteps, index) = distinct(&expected.values("forward.timestep")?);
-    let shape = TransformerShape { latents, text_rows, timesteps: timesteps.len() };
+    let shape = TransformerShape {
+        latents,
+        text_rows,
+        timesteps: timesteps.len(),
+    };
     let passes = TransformerPasses::record(gpu.caps(), &config, &checkpoint, shape)?;
     let tokens = passes.tokens();
     let transformer = Transformer::new(gpu, passes, checkpoint, residency)?;
@@ -195,27 +269,45 @@ fn forward(
     }
     let context = transformer.context(&mut stream, &expected.values("forward.text")?)?;
     let projected = expected.values("forward.text_embed")?;
-    expected.close("forward.text_embed", &read(gpu, context.text(), projected.len())?)?;
+    expected.close(
+        "forward.text_embed",
+        &read(gpu, context.text(), projected.len())?,
+    )?;
 
     let input = upload(gpu, &sample)?;
     let output = upload(gpu, &vec![0.0; sample.len()])?;
     let mut hidden = Vec::new();
     let kept = |name: &str| transformer.kept(name).cloned();
-    transformer.forward_observed(&mut stream, &timesteps, &input, &context, &output, &mut |stream, _| {
-        stream.finish()?;
-        if let Some(buffer) = kept("hidden") {
-            hidden.push(gpu.read(&buffer, 0..(tokens * config.dim() * 4) as u64)?);
-        }
-        Ok(())
-    })?;
+    transformer.forward_observed(
+        &mut stream,
+        &timesteps,
+        &input,
+        &context,
+        &output,
+        &mut |stream, _| {
+            stream.finish()?;
+            if let Some(buffer) = kept("hidden") {
+                hidden.push(gpu.read(&buffer, 0..(tokens * config.dim() * 4) as u64)?);
+            }
+            Ok(())
+        },
+    )?;
     stream.finish()?;
     for (name, width) in [("time embed", 1), ("time proj", 6)] {
         let count = timesteps.len() * width * config.dim();
         let buffer = kept(name).ok_or("no such buffer")?;
-        expected.close(&format!("forward.{}", name.replace(' ', "_")), &read(gpu, &buffer, count)?)?;
+        expected.close(
+            &format!("forward.{}", name.replace(' ', "_")),
+            &read(gpu, &buffer, count)?,
+        )?;
     }
     for (block, bytes) in hidden.iter().enumerate() {
-        let found: Vec<f32> = bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
+        let found: Vec<f32> = bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&b| f32::from_le_bytes(b))
+            .collect();
         expected.close(&format!("forward.block{block}"), &found)?;
     }
     let velocity = read(gpu, &output, sample.len())?;
@@ -229,24 +321,40 @@ fn streamed(gpu: &Gpu, kind: &str) -> Result<(), Failed> {
     let model = folder.join("model/transformer");
     let resident = forward(gpu, &model, &folder, 512, Residency::Resident)?;
     let streamed = forward(gpu, &model, &folder, 512, Residency::Streamed)?;
-    let same = resident.iter().zip(&streamed).all(|(a, b)| a.to_bits() == b.to_bits());
-    if same { Ok(()) } else { Err("the streamed pass differs from the resident one".into()) }
+    let same = resident
+        .iter()
+        .zip(&streamed)
+        .all(|(a, b)| a.to_bits() == b.to_bits());
+    if same {
+        Ok(())
+    } else {
+        Err("the streamed pass differs from the resident one".into())
+    }
 }
 
 fn second_expert(gpu: &Gpu) -> Result<(), Failed> {
     let folder = fixtures().join("a14b");
     let expected = Expected::open(&folder)?;
     let model = folder.join("model/transformer_2");
-    let config = TransformerConfig::parse("config.json", &std::fs::read(model.join("config.json"))?)?;
+    let config =
+        TransformerConfig::parse("config.json", &std::fs::read(model.join("config.json"))?)?;
     let checkpoint = Arc::new(Checkpoint::open(&model, "transformer_2")?);
     let sample = expected.values("forward.sample_in")?;
-    let latents: [usize; 4] = expected.0.shape_of("forward.sample_in").unwrap_or_default()[1..].try_into()?;
-    let shape = TransformerShape { latents, text_rows: 512, timesteps: 1 };
+    let latents: [usize; 4] =
+        expected.0.shape_of("forward.sample_in").unwrap_or_default()[1..].try_into()?;
+    let shape = TransformerShape {
+        latents,
+        text_rows: 512,
+        timesteps: 1,
+    };
     let passes = TransformerPasses::record(gpu.caps(), &config, &checkpoint, shape)?;
     let transformer = Transformer::new(gpu, passes, checkpoint, Residency::Resident)?;
     let mut stream = Stream::new(gpu, &Cancel::new());
     let context = transformer.context(&mut stream, &expected.values("forward.text")?)?;
-    let (input, output) = (upload(gpu, &sample)?, upload(gpu, &vec![0.0; sample.len()])?);
+    let (input, output) = (
+        upload(gpu, &sample)?,
+        upload(gpu, &vec![0.0; sample.len()])?,
+    );
     let timesteps = expected.values("forward.timestep")?;
     transformer.forward(&mut stream, &timesteps, &input, &context, &output)?;
     stream.finish()?;
@@ -256,9 +364,14 @@ fn second_expert(gpu: &Gpu) -> Result<(), Failed> {
 /// A device that can bind a third of the hidden state gives the same bits.
 fn small_bindings(gpu: &Gpu) -> Result<(), Failed> {
     let model = fixtures().join("parts/no_cross_norm/transformer");
-    let config = TransformerConfig::parse("config.json", &std::fs::read(model.join("config.json"))?)?;
+    let config =
+        TransformerConfig::parse("config.json", &std::fs::read(model.join("config.json"))?)?;
     let checkpoint = Arc::new(Checkpoint::open(&model, "transformer")?);
-    let shape = TransformerShape { latents: [4, 8, 16, 24], text_rows: 16, timesteps: 1 };
+    let shape = TransformerShape {
+        latents: [4, 8, 16, 24],
+        text_rows: 16,
+        timesteps: 1,
+    };
     let sample = harness::data::values(1, 4 * 8 * 16 * 24);
     let text = harness::data::values(2, 16 * config.text_dim);
     let run = |caps: &Caps| -> Result<Vec<u32>, Failed> {
@@ -266,12 +379,25 @@ fn small_bindings(gpu: &Gpu) -> Result<(), Failed> {
         let transformer = Transformer::new(gpu, passes, checkpoint.clone(), Residency::Resident)?;
         let mut stream = Stream::new(gpu, &Cancel::new());
         let context = transformer.context(&mut stream, &text)?;
-        let (input, output) = (upload(gpu, &sample)?, upload(gpu, &vec![0.0; sample.len()])?);
+        let (input, output) = (
+            upload(gpu, &sample)?,
+            upload(gpu, &vec![0.0; sample.len()])?,
+        );
         transformer.forward(&mut stream, &[500.0], &input, &context, &output)?;
         stream.finish()?;
-        Ok(read(gpu, &output, sample.len())?.into_iter().map(f32::to_bits).collect())
+        Ok(read(gpu, &output, sample.len())?
+            .into_iter()
+            .map(f32::to_bits)
+            .collect())
     };
-    let small = Caps { max_binding_bytes: 52_000, ..gpu.caps().clone() };
+    let small = Caps {
+        max_binding_bytes: 52_000,
+        ..gpu.caps().clone()
+    };
     let same = run(&small)? == run(gpu.caps())?;
-    if same { Ok(()) } else { Err("the result changes with the device's limits".into()) }
+    if same {
+        Ok(())
+    } else {
+        Err("the result changes with the device's limits".into())
+    }
 }

@@ -25,10 +25,14 @@ const LATENTS: &[(&str, f64, &str)] = &[("", 3e-5, "every device")];
 const FRAMES: f64 = 50.0;
 
 fn fixtures(root: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(root) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(root) else {
+        return Vec::new();
+    };
     let mut found: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.join("case.json").is_file() && path.join("model/model_index.json").is_file())
+        .filter(|path| {
+            path.join("case.json").is_file() && path.join("model/model_index.json").is_file()
+        })
         .collect();
     found.sort();
     found
@@ -37,12 +41,20 @@ fn fixtures(root: &Path) -> Vec<PathBuf> {
 fn main() {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
     let mut all = fixtures(&own);
-    assert!(all.len() >= 4, "{} fixtures in {}", all.len(), own.display());
+    assert!(
+        all.len() >= 4,
+        "{} fixtures in {}",
+        all.len(),
+        own.display()
+    );
     if let Some(more) = std::env::var_os("KINORA_FIXTURES") {
         all.extend(fixtures(Path::new(&more)));
     }
     let trials = all.into_iter().map(|path| {
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default();
         device_test(format!("pipeline/{name}"), move |gpu| pipeline(gpu, &path))
     });
     harness::run(trials.collect::<Vec<Trial>>());
@@ -80,7 +92,10 @@ fn pipeline(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
     let wanted = expected.get("latents", &latents.shape)?.to_f32();
     let distance = relative_l2(&latents.values, &wanted);
     let name = &gpu.caps().name;
-    let (_, limit, _) = LATENTS.iter().find(|(part, ..)| name.contains(part)).ok_or("no row")?;
+    let (_, limit, _) = LATENTS
+        .iter()
+        .find(|(part, ..)| name.contains(part))
+        .ok_or("no row")?;
 
     let shape = [settings.frames, settings.height, settings.width, 3];
     let frames = frames_u8(path, &shape)?;
@@ -88,11 +103,17 @@ fn pipeline(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
     let mut worst = f64::INFINITY;
     let crop = Some([settings.width, settings.height]);
     let mut count = 0;
-    engine.decode(&latents, crop, &Cancel::new(), &mut listen, &mut |index, rgb| {
-        worst = worst.min(psnr(rgb, &frames[index * size..(index + 1) * size]));
-        count += 1;
-        Ok(())
-    })?;
+    engine.decode(
+        &latents,
+        crop,
+        &Cancel::new(),
+        &mut listen,
+        &mut |index, rgb| {
+            worst = worst.min(psnr(rgb, &frames[index * size..(index + 1) * size]));
+            count += 1;
+            Ok(())
+        },
+    )?;
     println!("  {distance:.1e} from the reference's latents, frames at least {worst:.1} dB");
     if !unread.is_empty() {
         return Err(format!("notes: {unread:?}").into());
@@ -101,7 +122,10 @@ fn pipeline(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
         return Err(format!("{count} frames, expected {}", settings.frames).into());
     }
     if distance > *limit {
-        return Err(format!("latents are {distance:.2e} from the reference's, at most {limit:.0e}").into());
+        return Err(format!(
+            "latents are {distance:.2e} from the reference's, at most {limit:.0e}"
+        )
+        .into());
     }
     if worst < FRAMES {
         return Err(format!("a frame has {worst:.1} dB, at least {FRAMES}").into());

@@ -1,6 +1,10 @@
 //! Plans on wgpu's `noop` backend: what is bound, what is refused. No device.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use kinora::gpu::{Buffer, Cancel, Gpu, GpuOptions, Plan, Stream};
 use kinora::ops::matmul::{Epilogue, matmul};
@@ -9,14 +13,19 @@ use kinora::shader::Variant;
 use kinora::tensor::DType;
 
 fn noop() -> Gpu {
-    let options = GpuOptions { backend: Some("noop".into()), ..GpuOptions::default() };
+    let options = GpuOptions {
+        backend: Some("noop".into()),
+        ..GpuOptions::default()
+    };
     Gpu::open(&options).expect("the noop backend")
 }
 
 fn one_layer(gpu: &Gpu) -> Recording {
     let mut rec = Recorder::new(gpu.caps());
     let x = rec.input("x", [5, 8], DType::F32).expect("x");
-    let w = rec.weight("w", [3, 8], DType::F32, Pack::Matrix).expect("w");
+    let w = rec
+        .weight("w", [3, 8], DType::F32, Pack::Matrix)
+        .expect("w");
     let h = matmul(&mut rec, &x, &w, Epilogue::None, None).expect("h");
     let y = rec.output("y", [5, 3], DType::F32).expect("y");
     rec.copy((&h, 0), (&y, 0), h.bytes());
@@ -60,8 +69,13 @@ fn what_is_missing_or_too_small_is_named() {
     let error = plan.bind(0, &|_| None).expect_err("nothing given");
     assert_eq!(error.to_string(), "plan: no buffer was given for `x`");
     let small = gpu.buffer("small", 8).expect("small");
-    let error = plan.bind(0, &|_| Some(small.clone())).expect_err("too small");
-    assert!(error.to_string().contains("`x` has 8 bytes, expected 160"), "{error}");
+    let error = plan
+        .bind(0, &|_| Some(small.clone()))
+        .expect_err("too small");
+    assert!(
+        error.to_string().contains("`x` has 8 bytes, expected 160"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -70,7 +84,9 @@ fn bindings_and_params_are_checked_against_the_kernel() {
     let record = |bind_y: bool, params: bool| {
         let mut rec = Recorder::new(gpu.caps());
         let x = rec.input("x", [8, 4], DType::F32).expect("x");
-        let w = rec.weight("w", [8, 4], DType::F32, Pack::Matrix).expect("w");
+        let w = rec
+            .weight("w", [8, 4], DType::F32, Pack::Matrix)
+            .expect("w");
         let y = rec.intermediate("y", [8, 8], DType::F32);
         let variant = Variant::new("matmul").tile("TILE_ROWS", 8).set("LANES", 8);
         let mut dispatch = rec.dispatch("test", variant).read(1, &x).read(8, &w);
@@ -87,9 +103,19 @@ fn bindings_and_params_are_checked_against_the_kernel() {
     };
     assert!(Plan::new(&gpu, &[&record(true, false)]).is_ok());
     let unbound = Plan::new(&gpu, &[&record(false, false)]).expect_err("y is not bound");
-    assert!(unbound.to_string().contains("binding 2 is declared by the kernel"), "{unbound}");
+    assert!(
+        unbound
+            .to_string()
+            .contains("binding 2 is declared by the kernel"),
+        "{unbound}"
+    );
     let params = Plan::new(&gpu, &[&record(true, true)]).expect_err("params");
-    assert!(params.to_string().contains("params of 8 bytes, the kernel declares 20"), "{params}");
+    assert!(
+        params
+            .to_string()
+            .contains("params of 8 bytes, the kernel declares 20"),
+        "{params}"
+    );
 }
 
 #[test]
@@ -115,5 +141,8 @@ fn a_cancelled_stream_stops_at_its_next_submit() {
     let mut stream = Stream::new(&gpu, &cancel);
     stream.submit().expect("nothing to do");
     cancel.cancel();
-    assert_eq!(stream.submit().expect_err("cancelled").to_string(), "cancelled");
+    assert_eq!(
+        stream.submit().expect_err("cancelled").to_string(),
+        "cancelled"
+    );
 }

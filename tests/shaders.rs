@@ -1,6 +1,10 @@
 //! Every kernel variant links, validates and translates to SPIR-V, MSL and HLSL. No device.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -13,13 +17,21 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 /// Every variant that any device may be given, without repeats.
 fn every_variant() -> Vec<Variant> {
-    let classes =
-        [DeviceClass::Discrete, DeviceClass::Integrated, DeviceClass::Software, DeviceClass::Other];
+    let classes = [
+        DeviceClass::Discrete,
+        DeviceClass::Integrated,
+        DeviceClass::Software,
+        DeviceClass::Other,
+    ];
     let mut seen = BTreeSet::new();
     let mut all = Vec::new();
     for class in classes {
         for f16 in [false, true] {
-            for variant in ops::variants(&Caps { class, f16, ..Caps::least() }) {
+            for variant in ops::variants(&Caps {
+                class,
+                f16,
+                ..Caps::least()
+            }) {
                 if seen.insert(format!("{variant:?}")) {
                     all.push(variant);
                 }
@@ -33,11 +45,16 @@ fn translate(library: &Library, variant: &Variant) -> Result<(), String> {
     let linked = library.link(variant).map_err(|e| e.to_string())?;
     let module = linked.parse(variant).map_err(|e| e.to_string())?;
     // The core language alone, in which f16 may be unpacked into f32: every device must take these.
-    let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
-        .validate(&module)
-        .map_err(|e| e.emit_to_string(&linked.text))?;
-    let constants =
-        variant.overrides().iter().map(|&(name, value)| (name.to_owned(), f64::from(value)));
+    let info = Validator::new(
+        ValidationFlags::all(),
+        Capabilities::SHADER_FLOAT16_IN_FLOAT32,
+    )
+    .validate(&module)
+    .map_err(|e| e.emit_to_string(&linked.text))?;
+    let constants = variant
+        .overrides()
+        .iter()
+        .map(|&(name, value)| (name.to_owned(), f64::from(value)));
     let (module, info) = naga::back::pipeline_constants::process_overrides(
         &module,
         &info,
@@ -95,8 +112,10 @@ fn every_kernel_and_module_is_used_by_a_variant() {
     }
     // A slot's default stands for editors where every variant chooses.
     let slots: BTreeSet<&str> = Slot::ALL.iter().map(|s| s.name()).chain(["tile"]).collect();
-    let idle: Vec<&str> =
-        library.modules().filter(|m| !used.contains(*m) && !slots.contains(m)).collect();
+    let idle: Vec<&str> = library
+        .modules()
+        .filter(|m| !used.contains(*m) && !slots.contains(m))
+        .collect();
     assert!(idle.is_empty(), "no variant uses {idle:?}");
 }
 
@@ -126,6 +145,9 @@ fn a_kernel_says_what_it_computes_before_its_first_declaration() {
     for kernel in library.kernels() {
         let text = library.text(kernel).expect("a kernel");
         let head = text.lines().take_while(|l| l.starts_with("//")).count();
-        assert!(head >= 3, "shaders/{kernel}.wgsl opens with {head} lines of comment");
+        assert!(
+            head >= 3,
+            "shaders/{kernel}.wgsl opens with {head} lines of comment"
+        );
     }
 }

@@ -18,7 +18,9 @@ pub fn values(seed: u64, count: usize) -> Vec<f32> {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 24) as f32
     };
-    (0..count).map(|_| (next() + next() - 1.0) * 2.0 + 0.1).collect()
+    (0..count)
+        .map(|_| (next() + next() - 1.0) * 2.0 + 0.1)
+        .collect()
 }
 
 /// Values as an element type holds them.

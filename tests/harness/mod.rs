@@ -3,7 +3,10 @@
 //! Such tests are built with `libtest-mimic`: without a device each of them is reported as
 //! *ignored*, never as passed, unless `KINORA_REQUIRE_DEVICE` is set, which makes that an error.
 
-#![allow(dead_code, reason = "each test program uses its own part of the harness")]
+#![allow(
+    dead_code,
+    reason = "each test program uses its own part of the harness"
+)]
 
 pub mod compare;
 pub mod data;
@@ -22,10 +25,19 @@ pub fn gpu() -> Option<&'static Gpu> {
     static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
     let open = || {
         let device = std::env::var("KINORA_DEVICE").ok();
-        let options = GpuOptions { device, backend: None, bounds_checks: true };
+        let options = GpuOptions {
+            device,
+            backend: None,
+            bounds_checks: true,
+        };
         match Gpu::open(&options) {
             Ok(gpu) => {
-                eprintln!("device: {} ({}, {})", gpu.caps().name, gpu.caps().driver, gpu.caps().backend);
+                eprintln!(
+                    "device: {} ({}, {})",
+                    gpu.caps().name,
+                    gpu.caps().driver,
+                    gpu.caps().backend
+                );
                 Some(gpu)
             }
             Err(error) => {
@@ -45,7 +57,9 @@ pub fn device_test(
     let Some(gpu) = gpu() else {
         let required = std::env::var_os("KINORA_REQUIRE_DEVICE").is_some();
         let missing = move || {
-            Err(Failed::from("KINORA_REQUIRE_DEVICE is set and there is no device"))
+            Err(Failed::from(
+                "KINORA_REQUIRE_DEVICE is set and there is no device",
+            ))
         };
         return Trial::test(name, missing).with_ignored_flag(!required);
     };
@@ -88,7 +102,11 @@ pub type Weight<'d> = (&'d str, &'d [usize], DType, &'d [f32]);
 
 impl<'g> Run<'g> {
     pub fn new(gpu: &'g Gpu) -> Self {
-        Self { gpu, checkpoint: data::checkpoint(&[]), inputs: Vec::new() }
+        Self {
+            gpu,
+            checkpoint: data::checkpoint(&[]),
+            inputs: Vec::new(),
+        }
     }
 
     /// The checkpoint that `Source` reads, made of values rounded to each weight's type.
@@ -147,9 +165,16 @@ impl<'g> Run<'g> {
                 named.push((info.name.clone(), buffer));
             }
         }
-        let find = |name: &str| named.iter().find(|(n, _)| n == name).map(|(_, b)| b.clone());
+        let find = |name: &str| {
+            named
+                .iter()
+                .find(|(n, _)| n == name)
+                .map(|(_, b)| b.clone())
+        };
         let plan = Plan::new(self.gpu, &[&recording])?;
-        let bound = plan.bind(0, &|info| weights.get(&info.name).or_else(|| find(&info.name)))?;
+        let bound = plan.bind(0, &|info| {
+            weights.get(&info.name).or_else(|| find(&info.name))
+        })?;
         let mut stream = Stream::new(self.gpu, &Cancel::new());
         stream.run(&bound)?;
         stream.finish()?;
@@ -157,7 +182,14 @@ impl<'g> Run<'g> {
         for (name, bytes) in outputs {
             let Some(buffer) = find(&name) else { continue };
             let bytes = self.gpu.read(&buffer, 0..bytes)?;
-            results.push(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect());
+            results.push(
+                bytes
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|&b| f32::from_le_bytes(b))
+                    .collect(),
+            );
         }
         Ok(results)
     }

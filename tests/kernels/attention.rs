@@ -44,7 +44,11 @@ pub fn trials() -> Vec<Trial> {
 
 fn plain(gpu: &kinora::gpu::Gpu, sizes: [usize; 4]) -> Result<(), Failed> {
     let [lq, lk, h, d] = sizes;
-    let [q, k, v] = [values(1, lq * h * d), values(2, lk * h * d), values(3, lk * h * d)];
+    let [q, k, v] = [
+        values(1, lq * h * d),
+        values(2, lk * h * d),
+        values(3, lk * h * d),
+    ];
     let scale = 1.0 / (d as f32).sqrt();
     let found = Run::new(gpu)
         .input("q", Input::F32(&q))
@@ -54,8 +58,19 @@ fn plain(gpu: &kinora::gpu::Gpu, sizes: [usize; 4]) -> Result<(), Failed> {
             let q = rec.input("q", [lq, h * d], DType::F32)?;
             let k = rec.input("k", [lk, h * d], DType::F32)?;
             let v = rec.input("v", [lk, h * d], DType::F32)?;
-            let shape = AttentionShape { heads: h, head_size: d, scale };
-            Ok(vec![attention(rec, (&q).into(), (&k).into(), (&v).into(), shape, Bias::None)?])
+            let shape = AttentionShape {
+                heads: h,
+                head_size: d,
+                scale,
+            };
+            Ok(vec![attention(
+                rec,
+                (&q).into(),
+                (&k).into(),
+                (&v).into(),
+                shape,
+                Bias::None,
+            )?])
         })?;
     let expected = twin::attention([&q, &k, &v], sizes, f64::from(scale), |_, _, _| 0.0);
     close("out", &found[0], &expected, SUMS)
@@ -65,7 +80,9 @@ fn biased(gpu: &kinora::gpu::Gpu, [l, h, d]: [usize; 3]) -> Result<(), Failed> {
     let buckets = 7;
     let [q, k, v] = [1, 2, 3].map(|seed| values(seed, l * h * d));
     let table = values(4, buckets * h);
-    let bucket: Vec<u32> = (0..2 * l as u32 - 1).map(|i| (i * 3 + i / 5) % buckets as u32).collect();
+    let bucket: Vec<u32> = (0..2 * l as u32 - 1)
+        .map(|i| (i * 3 + i / 5) % buckets as u32)
+        .collect();
     let found = Run::new(gpu)
         .input("q", Input::F32(&q))
         .input("k", Input::F32(&k))
@@ -80,9 +97,23 @@ fn biased(gpu: &kinora::gpu::Gpu, [l, h, d]: [usize; 3]) -> Result<(), Failed> {
             ];
             let table = rec.input("table", [buckets, h], DType::F32)?;
             let bucket = rec.input("bucket", [2 * l - 1], DType::U32)?;
-            let shape = AttentionShape { heads: h, head_size: d, scale: 1.0 };
-            let bias = Bias::Table { table: &table, bucket: &bucket };
-            Ok(vec![attention(rec, (&q).into(), (&k).into(), (&v).into(), shape, bias)?])
+            let shape = AttentionShape {
+                heads: h,
+                head_size: d,
+                scale: 1.0,
+            };
+            let bias = Bias::Table {
+                table: &table,
+                bucket: &bucket,
+            };
+            Ok(vec![attention(
+                rec,
+                (&q).into(),
+                (&k).into(),
+                (&v).into(),
+                shape,
+                bias,
+            )?])
         })?;
     let bias = |head: usize, query: usize, key: usize| {
         f64::from(table[bucket[key + l - 1 - query] as usize * h + head])
@@ -96,14 +127,33 @@ fn columns(gpu: &kinora::gpu::Gpu) -> Result<(), Failed> {
     let (l, h, d) = (21, 2, 24);
     let width = h * d;
     let fused = values(5, l * 3 * width);
-    let found = Run::new(gpu).input("qkv", Input::F32(&fused)).record(|rec, _| {
-        let qkv = rec.input("qkv", [l, 3 * width], DType::F32)?;
-        let part = |i: usize| Heads { tensor: &qkv, first: i * width };
-        let shape = AttentionShape { heads: h, head_size: d, scale: 0.25 };
-        Ok(vec![attention(rec, part(0), part(1), part(2), shape, Bias::None)?])
-    })?;
+    let found = Run::new(gpu)
+        .input("qkv", Input::F32(&fused))
+        .record(|rec, _| {
+            let qkv = rec.input("qkv", [l, 3 * width], DType::F32)?;
+            let part = |i: usize| Heads {
+                tensor: &qkv,
+                first: i * width,
+            };
+            let shape = AttentionShape {
+                heads: h,
+                head_size: d,
+                scale: 0.25,
+            };
+            Ok(vec![attention(
+                rec,
+                part(0),
+                part(1),
+                part(2),
+                shape,
+                Bias::None,
+            )?])
+        })?;
     let part = |i: usize| -> Vec<f32> {
-        fused.chunks(3 * width).flat_map(|row| row[i * width..(i + 1) * width].to_vec()).collect()
+        fused
+            .chunks(3 * width)
+            .flat_map(|row| row[i * width..(i + 1) * width].to_vec())
+            .collect()
     };
     let [q, k, v] = [0, 1, 2].map(part);
     let expected = twin::attention([&q, &k, &v], [l, l, h, d], 0.25, |_, _, _| 0.0);
@@ -114,7 +164,11 @@ fn columns(gpu: &kinora::gpu::Gpu) -> Result<(), Failed> {
 fn large(gpu: &kinora::gpu::Gpu) -> Result<(), Failed> {
     let (lq, lk, d) = (9, 43, 8);
     let q: Vec<f32> = values(6, lq * d).iter().map(|v| v + 3.0).collect();
-    let k: Vec<f32> = values(7, lk * d).iter().enumerate().map(|(i, v)| v + (i / d) as f32).collect();
+    let k: Vec<f32> = values(7, lk * d)
+        .iter()
+        .enumerate()
+        .map(|(i, v)| v + (i / d) as f32)
+        .collect();
     let v = values(8, lk * d);
     let found = Run::new(gpu)
         .input("q", Input::F32(&q))
@@ -124,19 +178,37 @@ fn large(gpu: &kinora::gpu::Gpu) -> Result<(), Failed> {
             let q = rec.input("q", [lq, d], DType::F32)?;
             let k = rec.input("k", [lk, d], DType::F32)?;
             let v = rec.input("v", [lk, d], DType::F32)?;
-            let shape = AttentionShape { heads: 1, head_size: d, scale: 1.0 };
-            Ok(vec![attention(rec, (&q).into(), (&k).into(), (&v).into(), shape, Bias::None)?])
+            let shape = AttentionShape {
+                heads: 1,
+                head_size: d,
+                scale: 1.0,
+            };
+            Ok(vec![attention(
+                rec,
+                (&q).into(),
+                (&k).into(),
+                (&v).into(),
+                shape,
+                Bias::None,
+            )?])
         })?;
     // A score of 1,000 carries an error of 1e-4 in f32, and so does its exponential.
     let expected = twin::attention([&q, &k, &v], [lq, lk, 1, d], 1.0, |_, _, _| 0.0);
-    let tolerance = crate::harness::compare::Tolerance { nmse: 1e-7, max: 1e-3 };
+    let tolerance = crate::harness::compare::Tolerance {
+        nmse: 1e-7,
+        max: 1e-3,
+    };
     close("out", &found[0], &expected, tolerance)
 }
 
 /// On a device that can bind two of three heads of the keys, and 64 of 70 queries: the same bits.
 fn small_bindings(gpu: &kinora::gpu::Gpu) -> Result<(), Failed> {
     let (lq, lk, h, d) = (70, 97, 3, 16);
-    let [q, k, v] = [values(1, lq * h * d), values(2, lk * h * d), values(3, lk * h * d)];
+    let [q, k, v] = [
+        values(1, lq * h * d),
+        values(2, lk * h * d),
+        values(3, lk * h * d),
+    ];
     let run = |caps: &kinora::record::Caps| {
         let run = Run::new(gpu)
             .input("q", Input::F32(&q))
@@ -146,11 +218,25 @@ fn small_bindings(gpu: &kinora::gpu::Gpu) -> Result<(), Failed> {
             let q = rec.input("q", [lq, h * d], DType::F32)?;
             let k = rec.input("k", [lk, h * d], DType::F32)?;
             let v = rec.input("v", [lk, h * d], DType::F32)?;
-            let shape = AttentionShape { heads: h, head_size: d, scale: 0.25 };
-            Ok(vec![attention(rec, (&q).into(), (&k).into(), (&v).into(), shape, Bias::None)?])
+            let shape = AttentionShape {
+                heads: h,
+                head_size: d,
+                scale: 0.25,
+            };
+            Ok(vec![attention(
+                rec,
+                (&q).into(),
+                (&k).into(),
+                (&v).into(),
+                shape,
+                Bias::None,
+            )?])
         })
     };
-    let small = kinora::record::Caps { max_binding_bytes: 13_000, ..gpu.caps().clone() };
+    let small = kinora::record::Caps {
+        max_binding_bytes: 13_000,
+        ..gpu.caps().clone()
+    };
     if run(&small)? != run(gpu.caps())? {
         return Err("the result changes with the device's limits".into());
     }

@@ -41,13 +41,20 @@ pub fn trials() -> Vec<Trial> {
         trials.push(device_test(name, move |gpu| modulated(gpu, distinct, cols)));
     }
     for count in [1, 63, 64, 65, 1009] {
-        trials.push(device_test(format!("silu/{count}"), move |gpu| activated(gpu, count)));
+        trials.push(device_test(format!("silu/{count}"), move |gpu| {
+            activated(gpu, count)
+        }));
     }
     trials.push(Trial::test("timestep_sinusoids", sinusoids));
     trials
 }
 
-fn turned(gpu: &kinora::gpu::Gpu, tokens: [usize; 3], heads: usize, d: usize) -> Result<(), Failed> {
+fn turned(
+    gpu: &kinora::gpu::Gpu,
+    tokens: [usize; 3],
+    heads: usize,
+    d: usize,
+) -> Result<(), Failed> {
     let rows: usize = tokens.iter().product();
     let x = values(1, rows * heads * d);
     let grid = RopeGrid::wan(d, tokens);
@@ -63,11 +70,19 @@ fn turned(gpu: &kinora::gpu::Gpu, tokens: [usize; 3], heads: usize, d: usize) ->
         })?;
     let side = 2 * (d / 6);
     let pairs = [(d - 2 * side) / 2, side / 2, side / 2];
-    close("x", &found[0], &rope_twin::rope(&x, tokens, heads, pairs, 10_000.0), ELEMENTWISE)
+    close(
+        "x",
+        &found[0],
+        &rope_twin::rope(&x, tokens, heads, pairs, 10_000.0),
+        ELEMENTWISE,
+    )
 }
 
 fn patches(gpu: &kinora::gpu::Gpu, latents: [usize; 4], patch: [usize; 2]) -> Result<(), Failed> {
-    let exact = Tolerance { nmse: 0.0, max: 0.0 };
+    let exact = Tolerance {
+        nmse: 0.0,
+        max: 0.0,
+    };
     let x = values(2, latents.iter().product());
     let [c, t, h, w] = latents;
     let tokens = t * (h / patch[0]) * (w / patch[1]);
@@ -80,8 +95,18 @@ fn patches(gpu: &kinora::gpu::Gpu, latents: [usize; 4], patch: [usize; 2]) -> Re
         unpatchify(rec, &rows, patch, &back)?;
         Ok(vec![patchify(rec, &x, patch)?, back])
     })?;
-    close("patchify", &found[0], &patch_twin::patchify(&x, latents, patch), exact)?;
-    close("unpatchify", &found[1], &patch_twin::unpatchify(&x, latents, patch), exact)
+    close(
+        "patchify",
+        &found[0],
+        &patch_twin::patchify(&x, latents, patch),
+        exact,
+    )?;
+    close(
+        "unpatchify",
+        &found[1],
+        &patch_twin::unpatchify(&x, latents, patch),
+        exact,
+    )
 }
 
 fn modulated(gpu: &kinora::gpu::Gpu, distinct: usize, cols: usize) -> Result<(), Failed> {
@@ -126,5 +151,13 @@ fn sinusoids() -> Result<(), Failed> {
         expected.extend((0..128).map(|i| angle(t, i).cos()));
         expected.extend((0..128).map(|i| angle(t, i).sin()));
     }
-    close("sinusoids", &found, &expected, Tolerance { nmse: 1e-8, max: 1e-4 })
+    close(
+        "sinusoids",
+        &found,
+        &expected,
+        Tolerance {
+            nmse: 1e-8,
+            max: 1e-4,
+        },
+    )
 }

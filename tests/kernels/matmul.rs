@@ -45,8 +45,18 @@ pub fn trials() -> Vec<Trial> {
             }));
         }
     }
-    for name in ["bias", "bias_gelu", "bias_silu", "bias_residual", "gate_residual", "residual", "gelu_mul"] {
-        trials.push(device_test(format!("matmul/epilogue/{name}"), move |gpu| epilogue(gpu, name)));
+    for name in [
+        "bias",
+        "bias_gelu",
+        "bias_silu",
+        "bias_residual",
+        "gate_residual",
+        "residual",
+        "gelu_mul",
+    ] {
+        trials.push(device_test(format!("matmul/epilogue/{name}"), move |gpu| {
+            epilogue(gpu, name)
+        }));
     }
     trials.push(device_test("matmul/small_bindings", small_bindings));
     trials
@@ -58,7 +68,10 @@ fn small_bindings(gpu: &kinora::gpu::Gpu) -> Result<(), Failed> {
     let (x, w, bias) = (values(8, m * k), values(9, n * k), values(10, n));
     let run = |caps: &kinora::record::Caps| {
         let run = Run::new(gpu)
-            .weights(&[("w", &[n, k], DType::F32, &w), ("bias", &[n], DType::F32, &bias)])
+            .weights(&[
+                ("w", &[n, k], DType::F32, &w),
+                ("bias", &[n], DType::F32, &bias),
+            ])
             .input("x", Input::F32(&x));
         run.record_for(caps, |rec, source| {
             let x = rec.input("x", [m, k], DType::F32)?;
@@ -69,16 +82,29 @@ fn small_bindings(gpu: &kinora::gpu::Gpu) -> Result<(), Failed> {
             Ok(vec![matmul(rec, &x, &w, Epilogue::Bias(&bias), Some(&y))?])
         })
     };
-    let found = run(&kinora::record::Caps { max_binding_bytes: 80_000, ..gpu.caps().clone() })?;
+    let found = run(&kinora::record::Caps {
+        max_binding_bytes: 80_000,
+        ..gpu.caps().clone()
+    })?;
     if found != run(gpu.caps())? {
         return Err("the result changes with the device's limits".into());
     }
-    let narrow: Vec<f32> = found[0].chunks(204).flat_map(|row| row[..n].to_vec()).collect();
+    let narrow: Vec<f32> = found[0]
+        .chunks(204)
+        .flat_map(|row| row[..n].to_vec())
+        .collect();
     let mut expected = twin::matmul(&x, &w, m, n, k);
-    expected.iter_mut().enumerate().for_each(|(at, y)| *y += f64::from(bias[at % n]));
+    expected
+        .iter_mut()
+        .enumerate()
+        .for_each(|(at, y)| *y += f64::from(bias[at % n]));
     close("y", &narrow, &expected, SUMS)?;
     let zeros = found[0].chunks(204).all(|row| row[n..] == [0.0]);
-    if zeros { Ok(()) } else { Err("columns beyond n are not 0".into()) }
+    if zeros {
+        Ok(())
+    } else {
+        Err("columns beyond n are not 0".into())
+    }
 }
 
 fn epilogue(gpu: &kinora::gpu::Gpu, name: &'static str) -> Result<(), Failed> {
@@ -90,7 +116,10 @@ fn epilogue(gpu: &kinora::gpu::Gpu, name: &'static str) -> Result<(), Failed> {
     let gate = values(7, distinct * n);
     let index: Vec<u32> = (0..m as u32).map(|i| (i * 5) % distinct as u32).collect();
     let found = Run::new(gpu)
-        .weights(&[("w", &[n, k], DType::F32, &w), ("bias", &[n], DType::F16, &bias)])
+        .weights(&[
+            ("w", &[n, k], DType::F32, &w),
+            ("bias", &[n], DType::F16, &bias),
+        ])
         .input("x", Input::F32(&x))
         .input("other", Input::F32(&other))
         .input("gate", Input::F32(&gate))
@@ -109,7 +138,12 @@ fn epilogue(gpu: &kinora::gpu::Gpu, name: &'static str) -> Result<(), Failed> {
                 "bias_residual" => Epilogue::BiasResidual(&bias, &residual),
                 "residual" => Epilogue::Residual(&residual),
                 "gelu_mul" => Epilogue::GeluMul(&residual),
-                _ => Epilogue::GateResidual { bias: &bias, residual: &residual, gate: &gate, index: &index },
+                _ => Epilogue::GateResidual {
+                    bias: &bias,
+                    residual: &residual,
+                    gate: &gate,
+                    index: &index,
+                },
             };
             Ok(vec![matmul(rec, &x, &w, epilogue, None)?])
         })?;

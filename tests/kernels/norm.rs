@@ -9,16 +9,30 @@ use crate::harness::data::values;
 use crate::harness::{Input, Run, device_test};
 use crate::reference::norm as twin;
 
-const SIZES: [(usize, usize); 7] = [(1, 4), (2, 28), (3, 32), (5, 36), (7, 252), (13, 260), (31, 1544)];
+const SIZES: [(usize, usize); 7] = [
+    (1, 4),
+    (2, 28),
+    (3, 32),
+    (5, 36),
+    (7, 252),
+    (13, 260),
+    (31, 1544),
+];
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for (rows, cols) in SIZES {
-        trials.push(device_test(format!("layer_norm/{rows}x{cols}"), move |gpu| layer(gpu, rows, cols)));
-        trials.push(device_test(format!("layer_norm/modulation/{rows}x{cols}"), move |gpu| {
-            modulated(gpu, rows, cols)
+        trials.push(device_test(
+            format!("layer_norm/{rows}x{cols}"),
+            move |gpu| layer(gpu, rows, cols),
+        ));
+        trials.push(device_test(
+            format!("layer_norm/modulation/{rows}x{cols}"),
+            move |gpu| modulated(gpu, rows, cols),
+        ));
+        trials.push(device_test(format!("rms_norm/{rows}x{cols}"), move |gpu| {
+            rms(gpu, rows, cols)
         }));
-        trials.push(device_test(format!("rms_norm/{rows}x{cols}"), move |gpu| rms(gpu, rows, cols)));
     }
     trials
 }
@@ -31,13 +45,19 @@ fn offset(seed: u64, count: usize) -> Vec<f32> {
 fn layer(gpu: &kinora::gpu::Gpu, rows: usize, cols: usize) -> Result<(), Failed> {
     let (x, gain, shift) = (offset(1, rows * cols), values(2, cols), values(3, cols));
     let found = Run::new(gpu)
-        .weights(&[("gain", &[cols], DType::F32, &gain), ("shift", &[cols], DType::F32, &shift)])
+        .weights(&[
+            ("gain", &[cols], DType::F32, &gain),
+            ("shift", &[cols], DType::F32, &shift),
+        ])
         .input("x", Input::F32(&x))
         .record(|rec, source| {
             let x = rec.input("x", [rows, cols], DType::F32)?;
             let gain = source.vector(rec, "gain", [cols])?;
             let shift = source.vector(rec, "shift", [cols])?;
-            let affine = Affine::Gain { gain: &gain, shift: &shift };
+            let affine = Affine::Gain {
+                gain: &gain,
+                shift: &shift,
+            };
             Ok(vec![layer_norm(rec, &x, 1e-6, affine)?])
         })?;
     let mut expected = twin::layer_norm(&x, cols, 1e-6);
@@ -51,7 +71,9 @@ fn modulated(gpu: &kinora::gpu::Gpu, rows: usize, cols: usize) -> Result<(), Fai
     let distinct = 3;
     let x = offset(4, rows * cols);
     let (scale, shift) = (values(5, distinct * cols), values(6, distinct * cols));
-    let index: Vec<u32> = (0..rows as u32).map(|i| (i * 7 + 1) % distinct as u32).collect();
+    let index: Vec<u32> = (0..rows as u32)
+        .map(|i| (i * 7 + 1) % distinct as u32)
+        .collect();
     let found = Run::new(gpu)
         .input("x", Input::F32(&x))
         .input("scale", Input::F32(&scale))
@@ -62,7 +84,11 @@ fn modulated(gpu: &kinora::gpu::Gpu, rows: usize, cols: usize) -> Result<(), Fai
             let scale = rec.input("scale", [distinct, cols], DType::F32)?;
             let shift = rec.input("shift", [distinct, cols], DType::F32)?;
             let index = rec.input("index", [rows], DType::U32)?;
-            let affine = Affine::Modulation { scale: &scale, shift: &shift, index: &index };
+            let affine = Affine::Modulation {
+                scale: &scale,
+                shift: &shift,
+                index: &index,
+            };
             Ok(vec![layer_norm(rec, &x, 1e-3, affine)?])
         })?;
     let mut expected = twin::layer_norm(&x, cols, 1e-3);

@@ -21,7 +21,9 @@ pub fn trials() -> Vec<Trial> {
 
 fn step(gpu: &kinora::gpu::Gpu, count: usize, guided: bool) -> Result<(), Failed> {
     let flag = if guided { 1.0 } else { 0.0 };
-    let weights: [f32; 12] = [flag, 5.0, 0.83, 0.9, -0.3, 0.2, 0.15, -0.4, 0.7, 0.6, -0.1, 0.25];
+    let weights: [f32; 12] = [
+        flag, 5.0, 0.83, 0.9, -0.3, 0.2, 0.15, -0.4, 0.7, 0.6, -0.1, 0.25,
+    ];
     let [cond, mut uncond, x, last, m0, m1] = [1, 2, 3, 4, 5, 6].map(|seed| values(seed, count));
     if !guided {
         // Nothing has been computed there.
@@ -52,7 +54,11 @@ fn step(gpu: &kinora::gpu::Gpu, count: usize, guided: bool) -> Result<(), Failed
     let [_, guidance, sigma, cx, cl, c0, c1, c2, pc, p2, p0, pv] = weights.map(f64::from);
     for i in 0..count {
         let at = |values: &[f32]| f64::from(values[i]);
-        let v = if guided { at(&uncond) + guidance * (at(&cond) - at(&uncond)) } else { at(&cond) };
+        let v = if guided {
+            at(&uncond) + guidance * (at(&cond) - at(&uncond))
+        } else {
+            at(&cond)
+        };
         let clean = at(&x) - sigma * v;
         let corrected = cx * at(&x) + cl * at(&last) + c0 * at(&m0) + c1 * at(&m1) + c2 * clean;
         expected[0].push(pc * corrected + p2 * clean + p0 * at(&m0) + pv * v);

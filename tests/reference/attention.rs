@@ -19,7 +19,9 @@ pub fn attention(
                 *weight = scale * *weight + bias(head, query, key);
             }
             let highest = weights.iter().copied().fold(f64::MIN, f64::max);
-            weights.iter_mut().for_each(|weight| *weight = (*weight - highest).exp());
+            weights
+                .iter_mut()
+                .for_each(|weight| *weight = (*weight - highest).exp());
             let total: f64 = weights.iter().sum();
             for (key, weight) in weights.iter().enumerate() {
                 for i in 0..d {

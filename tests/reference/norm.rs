@@ -5,8 +5,15 @@ pub fn layer_norm(x: &[f32], cols: usize, eps: f64) -> Vec<f64> {
     let mut y = Vec::new();
     for row in x.chunks(cols) {
         let mean = row.iter().map(|&v| f64::from(v)).sum::<f64>() / cols as f64;
-        let variance = row.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / cols as f64;
-        y.extend(row.iter().map(|&v| (f64::from(v) - mean) / (variance + eps).sqrt()));
+        let variance = row
+            .iter()
+            .map(|&v| (f64::from(v) - mean).powi(2))
+            .sum::<f64>()
+            / cols as f64;
+        y.extend(
+            row.iter()
+                .map(|&v| (f64::from(v) - mean) / (variance + eps).sqrt()),
+        );
     }
     y
 }

@@ -18,7 +18,9 @@ pub enum GpuError {
         found: String,
     },
     /// A device that lacks what every kernel needs.
-    #[error("device `{name}` has {limit} {found}, expected at least {expected}; choose another with --device")]
+    #[error(
+        "device `{name}` has {limit} {found}, expected at least {expected}; choose another with --device"
+    )]
     TooSmall {
         /// The device.
         name: String,
@@ -38,7 +40,9 @@ pub enum GpuError {
         reason: String,
     },
     /// A buffer larger than the device allows.
-    #[error("buffer `{label}` needs {bytes} bytes, the device allows {limit} in one; choose a smaller size or fewer frames")]
+    #[error(
+        "buffer `{label}` needs {bytes} bytes, the device allows {limit} in one; choose a smaller size or fewer frames"
+    )]
     BufferTooLarge {
         /// The buffer.
         label: String,
@@ -48,7 +52,9 @@ pub enum GpuError {
         limit: u64,
     },
     /// The device has no room left.
-    #[error("the device is out of memory at buffer `{label}` of {bytes} bytes, {used} already in use; choose a smaller size or fewer frames")]
+    #[error(
+        "the device is out of memory at buffer `{label}` of {bytes} bytes, {used} already in use; choose a smaller size or fewer frames"
+    )]
     OutOfMemory {
         /// The buffer.
         label: String,

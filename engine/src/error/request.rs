@@ -15,7 +15,9 @@ pub enum RequestError {
         expected: String,
     },
     /// A prompt beyond any use.
-    #[error("{option} has {found} bytes, expected at most {limit}: the model reads {tokens} tokens of it")]
+    #[error(
+        "{option} has {found} bytes, expected at most {limit}: the model reads {tokens} tokens of it"
+    )]
     PromptTooLong {
         /// The option.
         option: &'static str,
@@ -27,7 +29,9 @@ pub enum RequestError {
         tokens: usize,
     },
     /// Latents of another model.
-    #[error("{file}: latents have shape {found:?}, expected [1, {channels}, T, h, w] for this model")]
+    #[error(
+        "{file}: latents have shape {found:?}, expected [1, {channels}, T, h, w] for this model"
+    )]
     Latents {
         /// The file.
         file: String,

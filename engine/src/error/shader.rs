@@ -35,7 +35,9 @@ pub enum ShaderError {
         imports: String,
     },
     /// An import that is not of the form `import package::module::{name, …};` on one line.
-    #[error("{module}:{line}: expected `import package::module::{{name, …}};` on one line, found `{found}`")]
+    #[error(
+        "{module}:{line}: expected `import package::module::{{name, …}};` on one line, found `{found}`"
+    )]
     BadImport {
         /// The file.
         module: String,

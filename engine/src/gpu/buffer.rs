@@ -36,7 +36,8 @@ impl Counter {
     }
 
     pub(super) fn reset_peak(&self) {
-        self.peak.store(self.current.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.peak
+            .store(self.current.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 
@@ -65,7 +66,13 @@ impl Buffer {
     pub(super) fn new(raw: wgpu::Buffer, counter: Arc<Counter>) -> Self {
         let bytes = raw.size();
         counter.add(bytes);
-        Self { inner: Arc::new(Inner { raw, bytes, counter }) }
+        Self {
+            inner: Arc::new(Inner {
+                raw,
+                bytes,
+                counter,
+            }),
+        }
     }
 
     /// Bytes.

@@ -62,7 +62,10 @@ struct Failure {
 }
 
 fn instance(options: &GpuOptions) -> wgpu::Instance {
-    let named = options.backend.clone().or_else(|| std::env::var("KINORA_BACKEND").ok());
+    let named = options
+        .backend
+        .clone()
+        .or_else(|| std::env::var("KINORA_BACKEND").ok());
     let backends = match named.as_deref() {
         Some("vulkan") => wgpu::Backends::VULKAN,
         Some("metal") => wgpu::Backends::METAL,
@@ -100,7 +103,9 @@ fn adapters(options: &GpuOptions) -> Vec<wgpu::Adapter> {
 }
 
 fn class_of(info: &wgpu::AdapterInfo) -> DeviceClass {
-    let software = ["llvmpipe", "SwiftShader", "lavapipe"].iter().any(|n| info.name.contains(n));
+    let software = ["llvmpipe", "SwiftShader", "lavapipe"]
+        .iter()
+        .any(|n| info.name.contains(n));
     match info.device_type {
         _ if software => DeviceClass::Software,
         wgpu::DeviceType::DiscreteGpu => DeviceClass::Discrete,
@@ -126,16 +131,24 @@ fn caps_of(adapter: &wgpu::Adapter, features: wgpu::Features, limits: &wgpu::Lim
     let least = Caps::least();
     Caps {
         class: class_of(&info),
-        driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+        driver: format!("{} {}", info.driver, info.driver_info)
+            .trim()
+            .to_owned(),
         backend: info.backend.to_string(),
         // The noop backend claims to have no limits; tests on it use the least there is.
         max_binding_bytes: if noop {
             least.max_binding_bytes
         } else {
             // WGSL indexes with 32 bits, and wgpu's bindings are multiples of four.
-            limits.max_storage_buffer_binding_size.min(u64::from(u32::MAX) - 3)
+            limits
+                .max_storage_buffer_binding_size
+                .min(u64::from(u32::MAX) - 3)
         },
-        max_buffer_bytes: if noop { least.max_buffer_bytes } else { limits.max_buffer_size },
+        max_buffer_bytes: if noop {
+            least.max_buffer_bytes
+        } else {
+            limits.max_buffer_size
+        },
         max_storage_buffers: if noop {
             least.max_storage_buffers
         } else {
@@ -156,18 +169,27 @@ fn caps_of(adapter: &wgpu::Adapter, features: wgpu::Features, limits: &wgpu::Lim
 
 fn unusable(caps: &Caps) -> Option<GpuError> {
     let checks = [
-        ("storage buffers a kernel", u64::from(caps.max_storage_buffers), 8),
-        ("invocations a workgroup", u64::from(caps.max_invocations), 256),
+        (
+            "storage buffers a kernel",
+            u64::from(caps.max_storage_buffers),
+            8,
+        ),
+        (
+            "invocations a workgroup",
+            u64::from(caps.max_invocations),
+            256,
+        ),
         ("bytes a storage binding", caps.max_binding_bytes, 128 << 20),
     ];
-    checks.into_iter().find(|(_, found, expected)| found < expected).map(
-        |(limit, found, expected)| GpuError::TooSmall {
+    checks
+        .into_iter()
+        .find(|(_, found, expected)| found < expected)
+        .map(|(limit, found, expected)| GpuError::TooSmall {
             name: caps.name.clone(),
             limit,
             found,
             expected,
-        },
-    )
+        })
 }
 
 /// Every device at hand, the best first.
@@ -177,7 +199,11 @@ pub fn devices(options: &GpuOptions) -> Vec<DeviceInfo> {
         let need = Gpu::requirements(adapter);
         let caps = caps_of(adapter, need.features, &need.limits);
         let unusable = unusable(&caps).map(|e| e.to_string());
-        DeviceInfo { index, caps, unusable }
+        DeviceInfo {
+            index,
+            caps,
+            unusable,
+        }
     };
     all.iter().enumerate().map(describe).collect()
 }
@@ -195,28 +221,38 @@ impl Gpu {
             .collect();
         let usable = || (0..all.len()).filter(|&i| unusable(&caps[i]).is_none());
         let chosen = match &options.device {
-            None => usable().next().ok_or_else(|| match caps.first().and_then(unusable) {
-                Some(reason) => reason,
-                None => GpuError::NoDevice,
-            })?,
+            None => usable()
+                .next()
+                .ok_or_else(|| match caps.first().and_then(unusable) {
+                    Some(reason) => reason,
+                    None => GpuError::NoDevice,
+                })?,
             Some(wanted) => {
                 let by_name = || {
                     let matches = |i: &usize| {
-                        caps[*i].name.to_lowercase().contains(&wanted.to_lowercase())
+                        caps[*i]
+                            .name
+                            .to_lowercase()
+                            .contains(&wanted.to_lowercase())
                     };
                     (0..all.len()).find(matches)
                 };
                 let by_number = wanted.parse::<usize>().ok().filter(|&i| i < all.len());
-                by_number.or_else(by_name).ok_or_else(|| GpuError::UnknownDevice {
-                    wanted: wanted.clone(),
-                    found: match caps.as_slice() {
-                        [] => "none".into(),
-                        some => {
-                            let names = some.iter().enumerate();
-                            names.map(|(i, c)| format!("{i}: {}", c.name)).collect::<Vec<_>>().join(", ")
-                        }
-                    },
-                })?
+                by_number
+                    .or_else(by_name)
+                    .ok_or_else(|| GpuError::UnknownDevice {
+                        wanted: wanted.clone(),
+                        found: match caps.as_slice() {
+                            [] => "none".into(),
+                            some => {
+                                let names = some.iter().enumerate();
+                                names
+                                    .map(|(i, c)| format!("{i}: {}", c.name))
+                                    .collect::<Vec<_>>()
+                                    .join(", ")
+                            }
+                        },
+                    })?
             }
         };
         if let Some(reason) = unusable(&caps[chosen]) {
@@ -244,7 +280,10 @@ impl Gpu {
     pub fn requirements(adapter: &wgpu::Adapter) -> Requirements {
         let has = adapter.features();
         let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
-        Requirements { features: has & wanted, limits: adapter.limits() }
+        Requirements {
+            features: has & wanted,
+            limits: adapter.limits(),
+        }
     }
 
     /// An engine on the device that the host application already owns. Its capabilities are the
@@ -273,7 +312,10 @@ impl Gpu {
         let failure = Arc::new(Mutex::new(None));
         let keep = |failure: &Arc<Mutex<Option<Failure>>>, out_of_memory, reason| {
             let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
-            first.get_or_insert(Failure { out_of_memory, reason });
+            first.get_or_insert(Failure {
+                out_of_memory,
+                reason,
+            });
         };
         let errors = failure.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
@@ -288,7 +330,16 @@ impl Gpu {
         });
         let pipelines = Pipelines::new(bounds_checks);
         let counter = Arc::new(Counter::default());
-        Ok(Self { inner: Arc::new(Inner { device, queue, caps, counter, failure, pipelines }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                device,
+                queue,
+                caps,
+                counter,
+                failure,
+                pipelines,
+            }),
+        })
     }
 
     /// What the device can do.
@@ -320,7 +371,11 @@ impl Gpu {
 
     /// The first error the driver reported since the last call, as ours.
     pub(super) fn check(&self, during: &str) -> Result<(), GpuError> {
-        let mut slot = self.inner.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self
+            .inner
+            .failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match slot.take() {
             None => Ok(()),
             Some(failure) => Err(GpuError::Failed {
@@ -336,7 +391,11 @@ impl Gpu {
     /// Larger than the device allows, or no room for it.
     pub fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer, GpuError> {
         use wgpu::BufferUsages as Usage;
-        self.buffer_for(label, bytes, Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST)
+        self.buffer_for(
+            label,
+            bytes,
+            Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
+        )
     }
 
     pub(super) fn buffer_for(
@@ -348,7 +407,11 @@ impl Gpu {
         let bytes = bytes.next_multiple_of(4).max(4);
         let limit = self.caps().max_buffer_bytes;
         if bytes > limit {
-            return Err(GpuError::BufferTooLarge { label: label.to_owned(), bytes, limit });
+            return Err(GpuError::BufferTooLarge {
+                label: label.to_owned(),
+                bytes,
+                limit,
+            });
         }
         self.check("earlier work")?;
         let descriptor = wgpu::BufferDescriptor {
@@ -358,13 +421,24 @@ impl Gpu {
             mapped_at_creation: false,
         };
         let raw = self.inner.device.create_buffer(&descriptor);
-        let mut slot = self.inner.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self
+            .inner
+            .failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(failure) = slot.take() {
             return Err(if failure.out_of_memory {
                 let used = self.memory().current;
-                GpuError::OutOfMemory { label: label.to_owned(), bytes, used }
+                GpuError::OutOfMemory {
+                    label: label.to_owned(),
+                    bytes,
+                    used,
+                }
             } else {
-                GpuError::Failed { during: format!("making buffer `{label}`"), reason: failure.reason }
+                GpuError::Failed {
+                    during: format!("making buffer `{label}`"),
+                    reason: failure.reason,
+                }
             });
         }
         drop(slot);
@@ -400,7 +474,10 @@ impl Gpu {
     /// # Errors
     /// The device failed.
     pub fn clear(&self, buffer: &Buffer) -> Result<(), GpuError> {
-        let mut encoder = self.inner.device.create_command_encoder(&Default::default());
+        let mut encoder = self
+            .inner
+            .device
+            .create_command_encoder(&Default::default());
         encoder.clear_buffer(buffer.raw(), 0, None);
         self.inner.queue.submit([encoder.finish()]);
         self.check("clearing a buffer")
@@ -423,15 +500,23 @@ impl Gpu {
         while at < range.end {
             let bytes = (range.end - at).min(PIECE);
             let padded = bytes.next_multiple_of(4);
-            let mut encoder = self.inner.device.create_command_encoder(&Default::default());
+            let mut encoder = self
+                .inner
+                .device
+                .create_command_encoder(&Default::default());
             encoder.copy_buffer_to_buffer(buffer.raw(), at, staging.raw(), 0, padded);
             self.inner.queue.submit([encoder.finish()]);
-            staging.raw().map_async(wgpu::MapMode::Read, 0..padded, |_| {});
+            staging
+                .raw()
+                .map_async(wgpu::MapMode::Read, 0..padded, |_| {});
             self.wait()?;
-            let view = staging.raw().get_mapped_range(0..padded).map_err(|e| GpuError::Failed {
-                during: "reading back".into(),
-                reason: e.to_string(),
-            })?;
+            let view = staging
+                .raw()
+                .get_mapped_range(0..padded)
+                .map_err(|e| GpuError::Failed {
+                    during: "reading back".into(),
+                    reason: e.to_string(),
+                })?;
             out.extend_from_slice(&view[..bytes as usize]);
             drop(view);
             staging.raw().unmap();

@@ -25,7 +25,11 @@ pub(super) struct Pipelines {
 
 impl Pipelines {
     pub(super) fn new(bounds_checks: bool) -> Self {
-        Self { library: Library::default(), bounds_checks, made: Mutex::default() }
+        Self {
+            library: Library::default(),
+            bounds_checks,
+            made: Mutex::default(),
+        }
     }
 
     /// The pipeline of a variant.
@@ -92,8 +96,11 @@ impl Pipelines {
                 )
             }
         };
-        let constants: Vec<(&str, f64)> =
-            variant.overrides().iter().map(|&(name, value)| (name, f64::from(value))).collect();
+        let constants: Vec<(&str, f64)> = variant
+            .overrides()
+            .iter()
+            .map(|&(name, value)| (name, f64::from(value)))
+            .collect();
         let raw = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(&label),
             layout: Some(&pipeline_layout),
@@ -105,7 +112,8 @@ impl Pipelines {
             },
             cache: None,
         });
-        gpu.check(&format!("compiling {label}")).map_err(|e: GpuError| Error::from(e))?;
+        gpu.check(&format!("compiling {label}"))
+            .map_err(|e: GpuError| Error::from(e))?;
         Ok(Pipeline {
             raw,
             layout,

@@ -92,14 +92,22 @@ impl Plan {
                 }
                 sizes[position] = sizes[position].max(placement.buffers[i]);
             }
-            let buffer_of = placement.buffer_of.iter().map(|b| b.map(|i| rank[i])).collect();
+            let buffer_of = placement
+                .buffer_of
+                .iter()
+                .map(|b| b.map(|i| rank[i]))
+                .collect();
             passes.push(pass(gpu, recording, buffer_of)?);
         }
         let named = sizes.iter().enumerate();
         let buffers = named
             .map(|(i, &bytes)| gpu.buffer(&format!("intermediates {i}"), bytes))
             .collect::<Result<_, _>>()?;
-        Ok(Self { gpu: gpu.clone(), passes, buffers })
+        Ok(Self {
+            gpu: gpu.clone(),
+            passes,
+            buffers,
+        })
     }
 
     /// Binds a pass: `external` gives the buffer of each input, output, state and weight by name.
@@ -120,8 +128,9 @@ impl Plan {
             let info = &pass.tensors[id.0 as usize];
             let buffer = match pass.buffer_of[id.0 as usize] {
                 Some(index) => self.buffers[index].clone(),
-                None => external(info)
-                    .ok_or_else(|| GpuError::Unbound { name: info.name.clone() })?,
+                None => external(info).ok_or_else(|| GpuError::Unbound {
+                    name: info.name.clone(),
+                })?,
             };
             if buffer.size() < info.bytes() {
                 return Err(GpuError::BufferSize {
@@ -142,7 +151,14 @@ impl Plan {
                     bytes: *bytes,
                 },
                 Step::Clear(id) => BoundStep::Clear(resolve(*id)?),
-                Step::Dispatch { pipeline, bindings, params, workgroups, flops, label } => {
+                Step::Dispatch {
+                    pipeline,
+                    bindings,
+                    params,
+                    workgroups,
+                    flops,
+                    label,
+                } => {
                     let mut bound = Vec::with_capacity(bindings.len());
                     for binding in bindings {
                         let buffer = resolve(binding.tensor)?;
@@ -165,11 +181,14 @@ impl Plan {
                     if let (Some((index, offset, size)), Some(buffer)) = (params, &pass.params) {
                         entries.push(entry(*index, buffer.raw(), *offset, *size));
                     }
-                    let group = self.gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
-                        label: Some(label),
-                        layout: &pipeline.layout,
-                        entries: &entries,
-                    });
+                    let group = self
+                        .gpu
+                        .device()
+                        .create_bind_group(&wgpu::BindGroupDescriptor {
+                            label: Some(label),
+                            layout: &pipeline.layout,
+                            entries: &entries,
+                        });
                     BoundStep::Dispatch {
                         pipeline: pipeline.clone(),
                         group,
@@ -180,7 +199,10 @@ impl Plan {
             });
         }
         self.gpu.check("binding a plan")?;
-        Ok(Bound { steps, _buffers: found.into_values().collect() })
+        Ok(Bound {
+            steps,
+            _buffers: found.into_values().collect(),
+        })
     }
 
     /// Bytes of the buffers that intermediates share.
@@ -195,15 +217,19 @@ fn pass(gpu: &Gpu, recording: &Recording, buffer_of: Vec<Option<usize>>) -> Resu
     let mut known: HashMap<Vec<u8>, u64> = HashMap::new();
     for command in &recording.commands {
         steps.push(match command {
-            Command::Copy { from, to, bytes } => {
-                Step::Copy { from: *from, to: *to, bytes: *bytes }
-            }
+            Command::Copy { from, to, bytes } => Step::Copy {
+                from: *from,
+                to: *to,
+                bytes: *bytes,
+            },
             Command::Clear(id) => Step::Clear(*id),
             Command::Dispatch(dispatch) => {
                 let pipeline = gpu.pipelines().get(gpu, &dispatch.variant)?;
                 check_bindings(recording, dispatch, &pipeline)?;
-                let uniform =
-                    pipeline.bindings.iter().find(|(_, kind)| **kind == BindingKind::Uniform);
+                let uniform = pipeline
+                    .bindings
+                    .iter()
+                    .find(|(_, kind)| **kind == BindingKind::Uniform);
                 let at = uniform.map(|(&index, _)| {
                     let bytes = dispatch.params.clone();
                     let size = bytes.len() as u64;
@@ -235,7 +261,12 @@ fn pass(gpu: &Gpu, recording: &Recording, buffer_of: Vec<Option<usize>>) -> Resu
         gpu.write(&buffer, 0, &params)?;
         Some(buffer)
     };
-    Ok(Pass { tensors: recording.tensors.clone(), buffer_of, steps, params })
+    Ok(Pass {
+        tensors: recording.tensors.clone(),
+        buffer_of,
+        steps,
+        params,
+    })
 }
 
 /// A dispatch binds exactly what its kernel declares, writes nothing it also reads, and brings
@@ -256,9 +287,16 @@ fn check_bindings(
             (Some(BindingKind::Read), Access::Read) => {}
             (Some(BindingKind::ReadWrite), Access::Write | Access::ReadWrite) => {}
             (None, _) => return Err(problem(binding.index, "is not declared by the kernel")),
-            _ => return Err(problem(binding.index, "is bound with another access than declared")),
+            _ => {
+                return Err(problem(
+                    binding.index,
+                    "is bound with another access than declared",
+                ));
+            }
         }
-        let again = dispatch.bindings[..index].iter().find(|b| b.tensor == binding.tensor);
+        let again = dispatch.bindings[..index]
+            .iter()
+            .find(|b| b.tensor == binding.tensor);
         if again.is_some_and(|b| b.access != Access::Read || binding.access != Access::Read) {
             return Err(problem(binding.index, "binds a tensor twice and writes it"));
         }

@@ -71,7 +71,9 @@ impl Stream {
     fn encoder(&mut self) -> &mut wgpu::CommandEncoder {
         let device = self.gpu.device();
         self.encoder.get_or_insert_with(|| {
-            device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("pass") })
+            device.create_command_encoder(&wgpu::CommandEncoderDescriptor {
+                label: Some("pass"),
+            })
         })
     }
 
@@ -96,8 +98,12 @@ impl Stream {
                     let mut gathered = self.flops;
                     let mut pass = self.encoder().begin_compute_pass(&Default::default());
                     let mut next = Some(step);
-                    while let Some(BoundStep::Dispatch { pipeline, group, workgroups, flops }) =
-                        next
+                    while let Some(BoundStep::Dispatch {
+                        pipeline,
+                        group,
+                        workgroups,
+                        flops,
+                    }) = next
                     {
                         pass.set_pipeline(&pipeline.raw);
                         pass.set_bind_group(0, group, &[]);
@@ -121,7 +127,8 @@ impl Stream {
 
     /// Copies bytes between buffers, in order with the passes.
     pub fn copy(&mut self, from: (&Buffer, u64), to: (&Buffer, u64), bytes: u64) {
-        self.encoder().copy_buffer_to_buffer(from.0.raw(), from.1, to.0.raw(), to.1, bytes);
+        self.encoder()
+            .copy_buffer_to_buffer(from.0.raw(), from.1, to.0.raw(), to.1, bytes);
     }
 
     /// Submits what was encoded, and waits until at most [`IN_FLIGHT`] submits are queued.
@@ -131,7 +138,8 @@ impl Stream {
     pub fn submit(&mut self) -> Result<(), GpuError> {
         if let Some(encoder) = self.encoder.take() {
             let index = self.gpu.queue().submit([encoder.finish()]);
-            self.in_flight.push_back((index, Instant::now(), self.flops));
+            self.in_flight
+                .push_back((index, Instant::now(), self.flops));
             self.flops = 0;
         }
         while self.in_flight.len() > IN_FLIGHT {
@@ -158,12 +166,17 @@ impl Stream {
 
     /// Waits for the oldest submit and learns from its time.
     fn retire(&mut self) -> Result<(), GpuError> {
-        let Some((index, submitted, flops)) = self.in_flight.pop_front() else { return Ok(()) };
+        let Some((index, submitted, flops)) = self.in_flight.pop_front() else {
+            return Ok(());
+        };
         let waited = self.gpu.device().poll(wgpu::PollType::Wait {
             submission_index: Some(index),
             timeout: Some(Duration::from_secs(600)),
         });
-        waited.map_err(|e| GpuError::Failed { during: "a pass".into(), reason: e.to_string() })?;
+        waited.map_err(|e| GpuError::Failed {
+            during: "a pass".into(),
+            reason: e.to_string(),
+        })?;
         let now = Instant::now();
         let seconds = (now - submitted.max(self.last_done)).as_secs_f64();
         self.last_done = now;
@@ -180,7 +193,10 @@ impl Drop for Stream {
     fn drop(&mut self) {
         // A run that ends early leaves submits behind; buffers they use go with them.
         while let Some((index, ..)) = self.in_flight.pop_front() {
-            let wait = wgpu::PollType::Wait { submission_index: Some(index), timeout: None };
+            let wait = wgpu::PollType::Wait {
+                submission_index: Some(index),
+                timeout: None,
+            };
             if self.gpu.device().poll(wait).is_err() {
                 break;
             }

@@ -17,12 +17,21 @@ pub(super) struct Signatures {
 impl Signatures {
     pub(super) fn new(checkpoint: &Checkpoint, prefix: &'static str, blocks: usize) -> Self {
         let mut kinds: Vec<Vec<(String, Option<DType>)>> = Vec::new();
-        let mut this = Self { prefix, of: Vec::new(), first: Vec::new() };
+        let mut this = Self {
+            prefix,
+            of: Vec::new(),
+            first: Vec::new(),
+        };
         for block in 0..blocks {
             let root = format!("{prefix}.{block}.");
             let mut kind: Vec<(String, Option<DType>)> = checkpoint
                 .names()
-                .filter_map(|name| Some((name.strip_prefix(&root)?.to_owned(), checkpoint.dtype_of(name))))
+                .filter_map(|name| {
+                    Some((
+                        name.strip_prefix(&root)?.to_owned(),
+                        checkpoint.dtype_of(name),
+                    ))
+                })
                 .collect();
             kind.sort_unstable();
             let known = kinds.iter().position(|known| *known == kind);
@@ -37,12 +46,19 @@ impl Signatures {
 
     /// The blocks of a group.
     pub(super) fn members(&self, kind: usize) -> impl Iterator<Item = usize> {
-        self.of.iter().enumerate().filter(move |(_, of)| **of == kind).map(|(block, _)| block)
+        self.of
+            .iter()
+            .enumerate()
+            .filter(move |(_, of)| **of == kind)
+            .map(|(block, _)| block)
     }
 
     /// A block's name for a tensor of its group's recording.
     pub(super) fn rename(&self, kind: usize, block: usize, name: &str) -> String {
-        let recorded = self.first.get(kind).map(|first| format!("{}.{first}.", self.prefix));
+        let recorded = self
+            .first
+            .get(kind)
+            .map(|first| format!("{}.{first}.", self.prefix));
         match recorded.and_then(|root| name.strip_prefix(&root).map(str::to_owned)) {
             Some(rest) => format!("{}.{block}.{rest}", self.prefix),
             None => name.to_owned(),

@@ -52,22 +52,39 @@ impl<'m> TextEncoder<'m> {
         for (field, found) in [("d_model", config.d_model), ("d_kv", config.d_kv)] {
             if found % 4 != 0 {
                 let expected = "a multiple of 4";
-                return Err(ModelError::Unsupported { model: MODEL, field, found, expected }.into());
+                return Err(ModelError::Unsupported {
+                    model: MODEL,
+                    field,
+                    found,
+                    expected,
+                }
+                .into());
             }
         }
         let signatures = Signatures::new(checkpoint, "encoder.block", config.num_layers);
-        let this = Self { gpu, config, checkpoint, signatures };
+        let this = Self {
+            gpu,
+            config,
+            checkpoint,
+            signatures,
+        };
         let caps = gpu.caps();
         for (kind, &layer) in this.signatures.first.iter().enumerate() {
             let recording = this.record_layer(caps, layer, 1)?;
             for other in this.signatures.members(kind) {
                 for (_, info, _) in recording.weights() {
-                    checkpoint.get(&this.signatures.rename(kind, other, &info.name), &info.shape)?;
+                    checkpoint.get(
+                        &this.signatures.rename(kind, other, &info.name),
+                        &info.shape,
+                    )?;
                 }
             }
         }
         this.record_end(caps, 1)?;
-        for name in EMBEDDING.into_iter().filter(|name| checkpoint.contains(name)) {
+        for name in EMBEDDING
+            .into_iter()
+            .filter(|name| checkpoint.contains(name))
+        {
             checkpoint.get(name, &[config.vocab_size, config.d_model])?;
         }
         checkpoint.check_all_read(&[])?;
@@ -88,7 +105,10 @@ impl<'m> TextEncoder<'m> {
         cancel: &Cancel,
         each_layer: &mut dyn FnMut(usize),
     ) -> Result<Vec<Vec<f32>>, Error> {
-        let ready = prompts.iter().map(|ids| self.prepare(ids)).collect::<Result<Vec<_>, _>>()?;
+        let ready = prompts
+            .iter()
+            .map(|ids| self.prepare(ids))
+            .collect::<Result<Vec<_>, _>>()?;
         let mut stream = Stream::new(self.gpu, cancel);
         let end = self.signatures.first.len();
         let steps = (0..self.config.num_layers)
@@ -116,9 +136,16 @@ impl<'m> TextEncoder<'m> {
     }
 
     fn read(&self, prompt: &Prompt) -> Result<Vec<f32>, Error> {
-        let Some(buffer) = prompt.buffers.get("embeds") else { return Ok(Vec::new()) };
+        let Some(buffer) = prompt.buffers.get("embeds") else {
+            return Ok(Vec::new());
+        };
         let bytes = self.gpu.read(buffer, 0..(prompt.values * 4) as u64)?;
-        Ok(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect())
+        Ok(bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&b| f32::from_le_bytes(b))
+            .collect())
     }
 
     fn prepare(&self, ids: &[u32]) -> Result<Prompt, Error> {
@@ -127,7 +154,9 @@ impl<'m> TextEncoder<'m> {
         if length == 0 {
             return Err(ModelError::NoTokens.into());
         }
-        let table = EMBEDDING.into_iter().find(|name| self.checkpoint.contains(name));
+        let table = EMBEDDING
+            .into_iter()
+            .find(|name| self.checkpoint.contains(name));
         let table = table.unwrap_or(EMBEDDING[0]);
         let shape = [config.vocab_size, config.d_model];
         let embedded = self.checkpoint.gather_rows(table, shape, ids)?;
@@ -153,7 +182,12 @@ impl<'m> TextEncoder<'m> {
             upload("buckets", bytemuck::cast_slice(&bucket))?,
             ("embeds", gpu.buffer("embeds", (values * 4) as u64)?),
         ]);
-        Ok(Prompt { plan, recordings, buffers, values })
+        Ok(Prompt {
+            plan,
+            recordings,
+            buffers,
+            values,
+        })
     }
 
     /// A layer on the state `hidden` [L, d_model].
@@ -162,7 +196,9 @@ impl<'m> TextEncoder<'m> {
         let mut rec = Recorder::new(caps);
         let hidden = rec.state("hidden", [length, config.d_model], DType::F32)?;
         let bucket = rec.input("buckets", [2 * length - 1], DType::U32)?;
-        let source = Source::new(self.checkpoint).at("encoder.block").at(&layer.to_string());
+        let source = Source::new(self.checkpoint)
+            .at("encoder.block")
+            .at(&layer.to_string());
         let attended = self.record_attention(&mut rec, &source.at("layer.0"), &hidden, &bucket)?;
         self.record_feed_forward(&mut rec, &source.at("layer.1"), &attended, &hidden)?;
         Ok(rec.finish())
@@ -178,7 +214,12 @@ impl<'m> TextEncoder<'m> {
     ) -> Result<Tensor, Error> {
         let config = self.config;
         let (d, inner) = (config.d_model, config.inner_dim());
-        let norm = RmsNorm::new(rec, &source.at("layer_norm"), d, config.layer_norm_epsilon as f32)?;
+        let norm = RmsNorm::new(
+            rec,
+            &source.at("layer_norm"),
+            d,
+            config.layer_norm_epsilon as f32,
+        )?;
         let normed = norm.forward(rec, hidden)?;
         let source = source.at("SelfAttention");
         let mut project = |name: &str| -> Result<Tensor, Error> {
@@ -189,11 +230,24 @@ impl<'m> TextEncoder<'m> {
         let shape = [config.relative_attention_num_buckets, config.num_heads];
         let table = source.vector(rec, "relative_attention_bias.weight", shape)?;
         // T5 leaves the scores as they are; its initialisation has the factor in it.
-        let heads = AttentionShape { heads: config.num_heads, head_size: config.d_kv, scale: 1.0 };
-        let bias = Bias::Table { table: &table, bucket };
+        let heads = AttentionShape {
+            heads: config.num_heads,
+            head_size: config.d_kv,
+            scale: 1.0,
+        };
+        let bias = Bias::Table {
+            table: &table,
+            bucket,
+        };
         let mixed = attention(rec, (&q).into(), (&k).into(), (&v).into(), heads, bias)?;
         let out = Linear::without_bias(rec, &source.at("o"), inner, d)?;
-        Ok(matmul(rec, &mixed, &out.weight, Epilogue::Residual(hidden), None)?)
+        Ok(matmul(
+            rec,
+            &mixed,
+            &out.weight,
+            Epilogue::Residual(hidden),
+            None,
+        )?)
     }
 
     /// `x + wo(gelu(wi_0(norm(x))) wi_1(norm(x)))`, into `hidden`
@@ -206,7 +260,12 @@ impl<'m> TextEncoder<'m> {
     ) -> Result<(), Error> {
         let config = self.config;
         let (d, inner) = (config.d_model, config.d_ff);
-        let norm = RmsNorm::new(rec, &source.at("layer_norm"), d, config.layer_norm_epsilon as f32)?;
+        let norm = RmsNorm::new(
+            rec,
+            &source.at("layer_norm"),
+            d,
+            config.layer_norm_epsilon as f32,
+        )?;
         let normed = norm.forward(rec, x)?;
         let source = source.at("DenseReluDense");
         let gate = Linear::without_bias(rec, &source.at("wi_0"), d, inner)?;
@@ -215,8 +274,20 @@ impl<'m> TextEncoder<'m> {
         let width = [x.shape.rows(), inner.next_multiple_of(4)];
         let [raised, gated] = [(); 2].map(|()| rec.intermediate("feed forward", width, DType::F32));
         matmul(rec, &normed, &up.weight, Epilogue::None, Some(&raised))?;
-        matmul(rec, &normed, &gate.weight, Epilogue::GeluMul(&raised), Some(&gated))?;
-        matmul(rec, &gated, &down.weight, Epilogue::Residual(x), Some(hidden))?;
+        matmul(
+            rec,
+            &normed,
+            &gate.weight,
+            Epilogue::GeluMul(&raised),
+            Some(&gated),
+        )?;
+        matmul(
+            rec,
+            &gated,
+            &down.weight,
+            Epilogue::Residual(x),
+            Some(hidden),
+        )?;
         Ok(())
     }
 
@@ -252,5 +323,9 @@ pub fn relative_buckets(length: usize, buckets: usize, farthest: usize) -> Vec<u
     };
     let before = (1..length).rev().map(bucket);
     let after = (1..length).map(|distance| half + bucket(distance));
-    before.chain([0]).chain(after).map(|bucket| bucket as u32).collect()
+    before
+        .chain([0])
+        .chain(after)
+        .map(|bucket| bucket as u32)
+        .collect()
 }

@@ -15,18 +15,28 @@ pub struct Source<'c> {
 impl<'c> Source<'c> {
     /// The root of a checkpoint.
     pub fn new(checkpoint: &'c Checkpoint) -> Self {
-        Self { checkpoint, prefix: String::new() }
+        Self {
+            checkpoint,
+            prefix: String::new(),
+        }
     }
 
     /// The names below `name.`.
     #[must_use]
     pub fn at(&self, name: &str) -> Self {
-        Self { checkpoint: self.checkpoint, prefix: self.name(name) }
+        Self {
+            checkpoint: self.checkpoint,
+            prefix: self.name(name),
+        }
     }
 
     /// The full name of a tensor here.
     pub fn name(&self, name: &str) -> String {
-        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
+        if self.prefix.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.prefix)
+        }
     }
 
     /// The checkpoint.
@@ -83,16 +93,29 @@ impl Linear {
     ///
     /// # Errors
     /// A tensor that is missing or of another shape.
-    pub fn new(rec: &mut Recorder<'_>, source: &Source<'_>, k: usize, n: usize) -> Result<Self, Error> {
+    pub fn new(
+        rec: &mut Recorder<'_>,
+        source: &Source<'_>,
+        k: usize,
+        n: usize,
+    ) -> Result<Self, Error> {
         let bias = source.vector(rec, "bias", [n])?;
-        Ok(Self { bias: Some(bias), ..Self::without_bias(rec, source, k, n)? })
+        Ok(Self {
+            bias: Some(bias),
+            ..Self::without_bias(rec, source, k, n)?
+        })
     }
 
     /// Asks for `weight` of a layer that has no bias.
     ///
     /// # Errors
     /// A tensor that is missing or of another shape.
-    pub fn without_bias(rec: &mut Recorder<'_>, source: &Source<'_>, k: usize, n: usize) -> Result<Self, Error> {
+    pub fn without_bias(
+        rec: &mut Recorder<'_>,
+        source: &Source<'_>,
+        k: usize,
+        n: usize,
+    ) -> Result<Self, Error> {
         let weight = source.weight(rec, "weight", [n, k], Pack::Matrix)?;
         Ok(Self { weight, bias: None })
     }

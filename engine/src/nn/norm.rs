@@ -18,9 +18,18 @@ impl LayerNorm {
     ///
     /// # Errors
     /// A tensor that is missing or of another shape.
-    pub fn new(rec: &mut Recorder<'_>, source: &Source<'_>, cols: usize, eps: f32) -> Result<Self, Error> {
+    pub fn new(
+        rec: &mut Recorder<'_>,
+        source: &Source<'_>,
+        cols: usize,
+        eps: f32,
+    ) -> Result<Self, Error> {
         let gain = source.vector(rec, "weight", [cols])?;
-        Ok(Self { gain, shift: source.vector(rec, "bias", [cols])?, eps })
+        Ok(Self {
+            gain,
+            shift: source.vector(rec, "bias", [cols])?,
+            eps,
+        })
     }
 
     /// `weight (x - mean) / sqrt(variance + eps) + bias` over each row.
@@ -28,7 +37,15 @@ impl LayerNorm {
     /// # Errors
     /// Shapes that do not match.
     pub fn forward(&self, rec: &mut Recorder<'_>, x: &Tensor) -> Result<Tensor, RecordError> {
-        layer_norm(rec, x, self.eps, Affine::Gain { gain: &self.gain, shift: &self.shift })
+        layer_norm(
+            rec,
+            x,
+            self.eps,
+            Affine::Gain {
+                gain: &self.gain,
+                shift: &self.shift,
+            },
+        )
     }
 }
 
@@ -44,8 +61,16 @@ impl RmsNorm {
     ///
     /// # Errors
     /// A tensor that is missing or of another shape.
-    pub fn new(rec: &mut Recorder<'_>, source: &Source<'_>, cols: usize, eps: f32) -> Result<Self, Error> {
-        Ok(Self { gain: source.vector(rec, "weight", [cols])?, eps })
+    pub fn new(
+        rec: &mut Recorder<'_>,
+        source: &Source<'_>,
+        cols: usize,
+        eps: f32,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            gain: source.vector(rec, "weight", [cols])?,
+            eps,
+        })
     }
 
     /// `weight x / sqrt(mean(x^2) + eps)` over each row.

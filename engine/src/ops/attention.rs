@@ -96,7 +96,9 @@ fn tile_values(caps: &Caps, depth4: usize) -> u32 {
         DeviceClass::Discrete | DeviceClass::Software => 32,
         DeviceClass::Integrated | DeviceClass::Other => 16,
     };
-    let fits = TILE_VALUES.into_iter().find(|&tile| tile as usize >= depth4);
+    let fits = TILE_VALUES
+        .into_iter()
+        .find(|&tile| tile as usize >= depth4);
     fits.unwrap_or(most).min(most)
 }
 
@@ -113,8 +115,12 @@ fn variant(caps: &Caps, tile_values: u32, bias: Option<&'static str>) -> Variant
 
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     let biases = [None, Some("table")];
-    let tiles = TILE_VALUES.into_iter().filter(|&tile| tile <= tile_values(caps, usize::MAX));
-    tiles.flat_map(|tile| biases.map(|bias| variant(caps, tile, bias))).collect()
+    let tiles = TILE_VALUES
+        .into_iter()
+        .filter(|&tile| tile <= tile_values(caps, usize::MAX));
+    tiles
+        .flat_map(|tile| biases.map(|bias| variant(caps, tile, bias)))
+        .collect()
 }
 
 /// `softmax(scale q k^T + bias) v`, head by head.
@@ -140,10 +146,17 @@ pub fn attention(
     shape: AttentionShape,
     bias: Bias<'_>,
 ) -> Result<Tensor, RecordError> {
-    let AttentionShape { heads, head_size, .. } = shape;
+    let AttentionShape {
+        heads, head_size, ..
+    } = shape;
     if head_size == 0 || head_size % 4 != 0 {
         let expected = "a multiple of 4";
-        return Err(RecordError::Size { op: OP, name: "head size", found: head_size, expected });
+        return Err(RecordError::Size {
+            op: OP,
+            name: "head size",
+            found: head_size,
+            expected,
+        });
     }
     let width = heads * head_size;
     let [queries, keys] = [q.tensor.shape.rows(), k.tensor.shape.rows()];
@@ -152,21 +165,47 @@ pub fn attention(
         let aligned = part.first % 4 == 0 && columns % 4 == 0;
         let inside = part.first + width <= columns && part.tensor.shape.rows() == rows;
         if !aligned || !inside || part.tensor.dtype != DType::F32 {
-            let expected = format!("f32 [{rows}, {}] or wider, in steps of 4", part.first + width);
-            return Err(RecordError::Shape { op: OP, name, found: part.tensor.shape, expected });
+            let expected = format!(
+                "f32 [{rows}, {}] or wider, in steps of 4",
+                part.first + width
+            );
+            return Err(RecordError::Shape {
+                op: OP,
+                name,
+                found: part.tensor.shape,
+                expected,
+            });
         }
     }
     if keys == 0 {
-        return Err(RecordError::Size { op: OP, name: "Lk", found: 0, expected: "at least one key" });
+        return Err(RecordError::Size {
+            op: OP,
+            name: "Lk",
+            found: 0,
+            expected: "at least one key",
+        });
     }
     if let Bias::Table { table, bucket } = bias {
         if table.shape.last_dim() != heads {
             let expected = format!("[_, {heads}]");
-            return Err(RecordError::Shape { op: OP, name: "bias table", found: table.shape, expected });
+            return Err(RecordError::Shape {
+                op: OP,
+                name: "bias table",
+                found: table.shape,
+                expected,
+            });
         }
         if queries != keys || bucket.shape.count() != 2 * keys - 1 || bucket.dtype != DType::U32 {
-            let expected = format!("u32 [{}] for {queries} queries and {keys} keys", 2 * keys - 1);
-            return Err(RecordError::Shape { op: OP, name: "buckets", found: bucket.shape, expected });
+            let expected = format!(
+                "u32 [{}] for {queries} queries and {keys} keys",
+                2 * keys - 1
+            );
+            return Err(RecordError::Shape {
+                op: OP,
+                name: "buckets",
+                found: bucket.shape,
+                expected,
+            });
         }
     }
     let out = rec.intermediate(OP, [queries, width], DType::F32);
@@ -179,10 +218,22 @@ pub fn attention(
     for base in (0..heads).step_by(at_once) {
         let end = heads.min(base + at_once);
         let [k, v] = [k, v].map(|part| {
-            columns(rec, part.tensor, part.first + base * head_size, (end - base) * head_size)
+            columns(
+                rec,
+                part.tensor,
+                part.first + base * head_size,
+                (end - base) * head_size,
+            )
         });
         let (k, v) = (k?, v?);
-        record(rec, [q, (&k).into(), (&v).into()], base..end, base, (shape, bias), &out)?;
+        record(
+            rec,
+            [q, (&k).into(), (&v).into()],
+            base..end,
+            base,
+            (shape, bias),
+            &out,
+        )?;
     }
     Ok(out)
 }
@@ -197,7 +248,11 @@ fn record(
     out: &Tensor,
 ) -> Result<(), RecordError> {
     let caps = rec.caps();
-    let (width, queries, keys) = (out.shape.last_dim(), out.shape.rows(), k.tensor.shape.rows());
+    let (width, queries, keys) = (
+        out.shape.last_dim(),
+        out.shape.rows(),
+        k.tensor.shape.rows(),
+    );
     let depth4 = shape.head_size / 4;
     let tile = tile_values(caps, depth4);
     let slices = depth4.div_ceil(tile as usize);
@@ -211,7 +266,8 @@ fn record(
     let lanes = lanes(caps) as usize;
     for first in (0..queries).step_by(chunk) {
         let count = chunk.min(queries - first);
-        let window = |columns: usize| (first * columns * 4) as u64..((first + count) * columns * 4) as u64;
+        let window =
+            |columns: usize| (first * columns * 4) as u64..((first + count) * columns * 4) as u64;
         for head_base in range.clone().step_by(heads_a_dispatch) {
             let some = heads_a_dispatch.min(range.end - head_base);
             let builder = rec

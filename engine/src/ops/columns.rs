@@ -45,7 +45,12 @@ pub fn columns(
     let aligned = [stride, first, count].iter().all(|size| size % 4 == 0);
     if !aligned || first + count > stride || x.dtype != DType::F32 {
         let expected = format!("f32 [_, {} or more], in steps of 4", first + count);
-        return Err(RecordError::Shape { op: OP, name: "x", found: x.shape, expected });
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "x",
+            found: x.shape,
+            expected,
+        });
     }
     let y = rec.intermediate(OP, [rows, count], DType::F32);
     let variant = variant(rec.caps());

@@ -61,7 +61,12 @@ pub fn silu(rec: &mut Recorder<'_>, x: &Tensor) -> Result<Tensor, RecordError> {
     const OP: &str = "silu";
     if x.dtype != DType::F32 {
         let expected = "f32".to_owned();
-        return Err(RecordError::Shape { op: OP, name: "x", found: x.shape, expected });
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "x",
+            found: x.shape,
+            expected,
+        });
     }
     let count = x.shape.count();
     let y = rec.intermediate(OP, x.shape, DType::F32);
@@ -70,7 +75,9 @@ pub fn silu(rec: &mut Recorder<'_>, x: &Tensor) -> Result<Tensor, RecordError> {
     rec.dispatch(OP, variant)
         .read(1, x)
         .write(2, &y)
-        .params(&SiluParams { count: count as u32 })
+        .params(&SiluParams {
+            count: count as u32,
+        })
         .flops(8 * count as u64)
         .launch_folded(count.div_ceil(lanes))?;
     Ok(y)
@@ -97,11 +104,21 @@ pub fn modulation(
     let cols = table.shape.last_dim();
     if row >= table.shape.rows() {
         let expected = format!("[{} rows or more, C]", row + 1);
-        return Err(RecordError::Shape { op: OP, name: "table", found: table.shape, expected });
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "table",
+            found: table.shape,
+            expected,
+        });
     }
     if first + cols > temb.shape.last_dim() || temb.dtype != DType::F32 {
         let expected = format!("f32 [D, {} or more]", first + cols);
-        return Err(RecordError::Shape { op: OP, name: "temb", found: temb.shape, expected });
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "temb",
+            found: temb.shape,
+            expected,
+        });
     }
     let rows = temb.shape.rows();
     let count = rows * cols;

@@ -77,7 +77,12 @@ impl Epilogue<'_> {
     ];
 
     /// The shapes must match an output of [rows, cols].
-    pub(super) fn check(&self, op: &'static str, rows: usize, cols: usize) -> Result<(), RecordError> {
+    pub(super) fn check(
+        &self,
+        op: &'static str,
+        rows: usize,
+        cols: usize,
+    ) -> Result<(), RecordError> {
         self.check_padded(op, rows, cols, cols)
     }
 
@@ -90,7 +95,16 @@ impl Epilogue<'_> {
         out_cols: usize,
     ) -> Result<(), RecordError> {
         let must = |name, tensor: &Tensor, good: bool, expected: String| {
-            if good { Ok(()) } else { Err(RecordError::Shape { op, name, found: tensor.shape, expected }) }
+            if good {
+                Ok(())
+            } else {
+                Err(RecordError::Shape {
+                    op,
+                    name,
+                    found: tensor.shape,
+                    expected,
+                })
+            }
         };
         let vector = |t: &Tensor| must("bias", t, t.shape.count() == cols, format!("[{cols}]"));
         let matrix = |name, t: &Tensor| {
@@ -101,12 +115,22 @@ impl Epilogue<'_> {
             Self::None => Ok(()),
             Self::Bias(bias) | Self::BiasGelu(bias) | Self::BiasSilu(bias) => vector(bias),
             Self::BiasResidual(bias, residual) => vector(bias).and(matrix("residual", residual)),
-            Self::GateResidual { bias, residual, gate, index } => {
+            Self::GateResidual {
+                bias,
+                residual,
+                gate,
+                index,
+            } => {
                 vector(bias)?;
                 matrix("residual", residual)?;
                 let good = gate.shape.last_dim() == out_cols;
                 must("gate", gate, good, format!("[_, {out_cols}]"))?;
-                must("index", index, index.shape.count() == rows, format!("[{rows}]"))
+                must(
+                    "index",
+                    index,
+                    index.shape.count() == rows,
+                    format!("[{rows}]"),
+                )
             }
             Self::Residual(residual) => matrix("residual", residual),
             Self::GeluMul(other) => matrix("other", other),
@@ -126,11 +150,20 @@ impl Epilogue<'_> {
         };
         match self {
             Self::None => builder,
-            Self::Bias(bias) | Self::BiasGelu(bias) | Self::BiasSilu(bias) => builder.read(12, bias),
-            Self::BiasResidual(bias, residual) => {
-                builder.read(12, bias).read_window(13, residual, window(residual))
+            Self::Bias(bias) | Self::BiasGelu(bias) | Self::BiasSilu(bias) => {
+                builder.read(12, bias)
             }
-            Self::GateResidual { bias, residual, gate, index } => builder
+            Self::BiasResidual(bias, residual) => {
+                builder
+                    .read(12, bias)
+                    .read_window(13, residual, window(residual))
+            }
+            Self::GateResidual {
+                bias,
+                residual,
+                gate,
+                index,
+            } => builder
                 .read(12, bias)
                 .read_window(13, residual, window(residual))
                 .read(14, gate)
@@ -171,8 +204,15 @@ fn tile_rows(caps: &Caps, rows: usize) -> u32 {
     }
 }
 
-fn variant(caps: &Caps, rows: u32, weight: Option<&'static str>, epilogue: Option<&'static str>) -> Variant {
-    let mut variant = Variant::new("matmul").tile("TILE_ROWS", rows).set("LANES", lanes(caps));
+fn variant(
+    caps: &Caps,
+    rows: u32,
+    weight: Option<&'static str>,
+    epilogue: Option<&'static str>,
+) -> Variant {
+    let mut variant = Variant::new("matmul")
+        .tile("TILE_ROWS", rows)
+        .set("LANES", lanes(caps));
     if let Some(module) = weight {
         variant = variant.slot(Slot::Weight, module);
     }
@@ -184,7 +224,9 @@ fn variant(caps: &Caps, rows: u32, weight: Option<&'static str>, epilogue: Optio
 
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = Vec::new();
-    let mut tiles = [1, 2, usize::MAX].map(|rows| tile_rows(caps, rows)).to_vec();
+    let mut tiles = [1, 2, usize::MAX]
+        .map(|rows| tile_rows(caps, rows))
+        .to_vec();
     tiles.dedup();
     for rows in tiles {
         for weight in [None, Some("f16"), Some("bf16")] {
@@ -223,16 +265,31 @@ pub fn matmul(
     let depth = k.next_multiple_of(4);
     if x.shape.last_dim() != depth || x.dtype != DType::F32 {
         let expected = format!("f32 [.., {depth}] to match w {}", w.shape);
-        return Err(RecordError::Shape { op: OP, name: "x", found: x.shape, expected });
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "x",
+            found: x.shape,
+            expected,
+        });
     }
     if k == 0 {
-        return Err(RecordError::Size { op: OP, name: "K", found: k, expected: "at least 1" });
+        return Err(RecordError::Size {
+            op: OP,
+            name: "K",
+            found: k,
+            expected: "at least 1",
+        });
     }
     let y = match into {
         Some(y) if y.shape.rows() == rows && y.shape.last_dim() >= n => *y,
         Some(y) => {
             let expected = format!("[{rows}, {n}] or wider");
-            return Err(RecordError::Shape { op: OP, name: "y", found: y.shape, expected });
+            return Err(RecordError::Shape {
+                op: OP,
+                name: "y",
+                found: y.shape,
+                expected,
+            });
         }
         None => rec.intermediate(OP, [rows, n], DType::F32),
     };
@@ -245,7 +302,8 @@ pub fn matmul(
     let wide = cols_per_dispatch(rec.caps(), n, depth * w.dtype.size());
     for first in (0..rows).step_by(chunk) {
         let count = chunk.min(rows - first);
-        let window = |width: usize| (first * width * 4) as u64..((first + count) * width * 4) as u64;
+        let window =
+            |width: usize| (first * width * 4) as u64..((first + count) * width * 4) as u64;
         for col in (0..n).step_by(wide) {
             let last = col + wide >= n;
             let end = if last { out_cols } else { col + wide };
@@ -268,8 +326,13 @@ pub fn matmul(
                 true => builder.read(8, w),
                 false => builder.read_window(8, w, bytes(col)..bytes(col + some)),
             };
-            let (across, down) = ((end - col).div_ceil(lanes as usize), count.div_ceil(tile as usize));
-            epilogue.bind(builder, first, count).launch_folded(across * down)?;
+            let (across, down) = (
+                (end - col).div_ceil(lanes as usize),
+                count.div_ceil(tile as usize),
+            );
+            epilogue
+                .bind(builder, first, count)
+                .launch_folded(across * down)?;
         }
     }
     Ok(y)
@@ -279,14 +342,27 @@ pub fn matmul(
 /// at every device's alignment) within the device's binding limit.
 fn cols_per_dispatch(caps: &Caps, cols: usize, bytes_a_col: usize) -> usize {
     let most = (caps.max_binding_bytes / bytes_a_col.max(1) as u64).min(1 << 30) as usize;
-    if cols.next_multiple_of(8) <= most { cols.max(1) } else { (most / 64 * 64).max(64) }
+    if cols.next_multiple_of(8) <= most {
+        cols.max(1)
+    } else {
+        (most / 64 * 64).max(64)
+    }
 }
 
 /// How many rows one dispatch takes: all, or a multiple of 64 (so that windows start at every
 /// device's alignment) within the device's binding limit and time.
-pub(super) fn rows_per_dispatch(caps: &Caps, rows: usize, widest: usize, flops_a_row: u64) -> usize {
+pub(super) fn rows_per_dispatch(
+    caps: &Caps,
+    rows: usize,
+    widest: usize,
+    flops_a_row: u64,
+) -> usize {
     let by_binding = caps.max_binding_bytes / (4 * widest.max(1)) as u64;
     let by_time = caps.dispatch_flops() / flops_a_row.max(1);
     let most = by_binding.min(by_time).min(1 << 30) as usize;
-    if rows <= most { rows.max(1) } else { (most / 64 * 64).max(64) }
+    if rows <= most {
+        rows.max(1)
+    } else {
+        (most / 64 * 64).max(64)
+    }
 }

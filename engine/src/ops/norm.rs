@@ -56,16 +56,45 @@ impl Affine<'_> {
 
     fn check(&self, op: &'static str, rows: usize, cols: usize) -> Result<(), RecordError> {
         let must = |name, tensor: &Tensor, good: bool, expected: String| {
-            if good { Ok(()) } else { Err(RecordError::Shape { op, name, found: tensor.shape, expected }) }
+            if good {
+                Ok(())
+            } else {
+                Err(RecordError::Shape {
+                    op,
+                    name,
+                    found: tensor.shape,
+                    expected,
+                })
+            }
         };
         match self {
             Self::Gain { gain, shift } => {
-                must("gain", gain, gain.shape.count() == cols, format!("[{cols}]"))?;
-                must("shift", shift, shift.shape.count() == cols, format!("[{cols}]"))
+                must(
+                    "gain",
+                    gain,
+                    gain.shape.count() == cols,
+                    format!("[{cols}]"),
+                )?;
+                must(
+                    "shift",
+                    shift,
+                    shift.shape.count() == cols,
+                    format!("[{cols}]"),
+                )
             }
-            Self::Modulation { scale, shift, index } => {
-                must("scale", scale, scale.shape.last_dim() == cols, format!("[_, {cols}]"))?;
-                let same = shift.shape.last_dim() == cols && shift.shape.rows() == scale.shape.rows();
+            Self::Modulation {
+                scale,
+                shift,
+                index,
+            } => {
+                must(
+                    "scale",
+                    scale,
+                    scale.shape.last_dim() == cols,
+                    format!("[_, {cols}]"),
+                )?;
+                let same =
+                    shift.shape.last_dim() == cols && shift.shape.rows() == scale.shape.rows();
                 must("shift", shift, same, format!("as scale {}", scale.shape))?;
                 let good = index.shape.count() == rows && index.dtype == DType::U32;
                 must("index", index, good, format!("u32 [{rows}]"))
@@ -73,13 +102,23 @@ impl Affine<'_> {
         }
     }
 
-    fn bind<'r, 'a>(&self, builder: DispatchBuilder<'r, 'a>, first: usize, rows: usize) -> DispatchBuilder<'r, 'a> {
+    fn bind<'r, 'a>(
+        &self,
+        builder: DispatchBuilder<'r, 'a>,
+        first: usize,
+        rows: usize,
+    ) -> DispatchBuilder<'r, 'a> {
         match self {
             Self::Gain { gain, shift } => builder.read(3, gain).read(4, shift),
-            Self::Modulation { scale, shift, index } => builder
-                .read(3, scale)
-                .read(4, shift)
-                .read_window(5, index, first as u64 * 4..(first + rows) as u64 * 4),
+            Self::Modulation {
+                scale,
+                shift,
+                index,
+            } => builder.read(3, scale).read(4, shift).read_window(
+                5,
+                index,
+                first as u64 * 4..(first + rows) as u64 * 4,
+            ),
         }
     }
 }
@@ -97,7 +136,11 @@ fn rms_variant(caps: &Caps) -> Variant {
 }
 
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
-    vec![layer_variant(caps, None), layer_variant(caps, Some("modulation")), rms_variant(caps)]
+    vec![
+        layer_variant(caps, None),
+        layer_variant(caps, Some("modulation")),
+        rms_variant(caps),
+    ]
 }
 
 /// Rows and columns of what is normalised.
@@ -105,10 +148,20 @@ fn checked(op: &'static str, x: &Tensor) -> Result<[usize; 2], RecordError> {
     let [rows, cols] = [x.shape.rows(), x.shape.last_dim()];
     if x.dtype != DType::F32 {
         let expected = "f32".to_owned();
-        return Err(RecordError::Shape { op, name: "x", found: x.shape, expected });
+        return Err(RecordError::Shape {
+            op,
+            name: "x",
+            found: x.shape,
+            expected,
+        });
     }
     if cols == 0 || cols % 4 != 0 {
-        return Err(RecordError::Size { op, name: "C", found: cols, expected: "a multiple of 4" });
+        return Err(RecordError::Size {
+            op,
+            name: "C",
+            found: cols,
+            expected: "a multiple of 4",
+        });
     }
     Ok([rows, cols])
 }
@@ -141,7 +194,11 @@ pub fn layer_norm(
             .dispatch(OP, variant.clone())
             .read_window(1, x, window.clone())
             .write_window(2, &y, window)
-            .params(&LayerNormParams { rows: count as u32, cols4: (cols / 4) as u32, eps })
+            .params(&LayerNormParams {
+                rows: count as u32,
+                cols4: (cols / 4) as u32,
+                eps,
+            })
             .flops(8 * (count * cols) as u64);
         affine.bind(builder, first, count).launch_folded(count)?;
     }
@@ -159,12 +216,22 @@ pub fn layer_norm(
 ///
 /// # Errors
 /// Shapes that do not match.
-pub fn rms_norm(rec: &mut Recorder<'_>, x: &Tensor, gain: &Tensor, eps: f32) -> Result<Tensor, RecordError> {
+pub fn rms_norm(
+    rec: &mut Recorder<'_>,
+    x: &Tensor,
+    gain: &Tensor,
+    eps: f32,
+) -> Result<Tensor, RecordError> {
     const OP: &str = "rms_norm";
     let [rows, cols] = checked(OP, x)?;
     if gain.shape.count() != cols {
         let expected = format!("[{cols}] to match x {}", x.shape);
-        return Err(RecordError::Shape { op: OP, name: "gain", found: gain.shape, expected });
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "gain",
+            found: gain.shape,
+            expected,
+        });
     }
     let y = rec.intermediate(OP, [rows, cols], DType::F32);
     let variant = rms_variant(rec.caps());
@@ -176,7 +243,11 @@ pub fn rms_norm(rec: &mut Recorder<'_>, x: &Tensor, gain: &Tensor, eps: f32) -> 
             .read_window(1, x, window.clone())
             .write_window(2, &y, window)
             .read(3, gain)
-            .params(&RmsNormParams { rows: count as u32, cols4: (cols / 4) as u32, eps })
+            .params(&RmsNormParams {
+                rows: count as u32,
+                cols4: (cols / 4) as u32,
+                eps,
+            })
             .flops(4 * (count * cols) as u64)
             .launch_folded(count)?;
     }

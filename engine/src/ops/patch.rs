@@ -44,12 +44,21 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 }
 
 /// Tokens of a grid of patches, and the columns of each.
-fn tokens(op: &'static str, latents: [usize; 4], patch: [usize; 2]) -> Result<[usize; 2], RecordError> {
+fn tokens(
+    op: &'static str,
+    latents: [usize; 4],
+    patch: [usize; 2],
+) -> Result<[usize; 2], RecordError> {
     let ([c, t, h, w], [p, q]) = (latents, patch);
     for (name, size, patch) in [("H", h, p), ("W", w, q)] {
         if patch == 0 || size % patch != 0 {
             let expected = "a multiple of the patch";
-            return Err(RecordError::Size { op, name, found: size, expected });
+            return Err(RecordError::Size {
+                op,
+                name,
+                found: size,
+                expected,
+            });
         }
     }
     Ok([t * (h / p) * (w / q), c * p * q])
@@ -64,7 +73,11 @@ fn tokens(op: &'static str, latents: [usize; 4], patch: [usize; 2]) -> Result<[u
 ///
 /// # Errors
 /// Sizes that the patch does not divide; latents larger than one binding.
-pub fn patchify(rec: &mut Recorder<'_>, latents: &Tensor, patch: [usize; 2]) -> Result<Tensor, RecordError> {
+pub fn patchify(
+    rec: &mut Recorder<'_>,
+    latents: &Tensor,
+    patch: [usize; 2],
+) -> Result<Tensor, RecordError> {
     const OP: &str = "patchify";
     let [c, t, h, w] = latents.dims(OP, "latents")?;
     let [rows, cols] = tokens(OP, [c, t, h, w], patch)?;
@@ -76,7 +89,11 @@ pub fn patchify(rec: &mut Recorder<'_>, latents: &Tensor, patch: [usize; 2]) -> 
         let count = chunk.min(rows - first);
         rec.dispatch(OP, variant.clone())
             .read(1, latents)
-            .write_window(2, &y, (first * cols * 4) as u64..((first + count) * cols * 4) as u64)
+            .write_window(
+                2,
+                &y,
+                (first * cols * 4) as u64..((first + count) * cols * 4) as u64,
+            )
             .params(&PatchifyParams {
                 count: (count * cols) as u32,
                 row_base: first as u32,
@@ -113,7 +130,12 @@ pub fn unpatchify(
     let [rows, cols] = tokens(OP, [c, t, h, w], patch)?;
     if x.shape.rows() != rows || x.shape.last_dim() != cols || x.dtype != DType::F32 {
         let expected = format!("f32 [{rows}, {cols}] to match latents {}", latents.shape);
-        return Err(RecordError::Shape { op: OP, name: "x", found: x.shape, expected });
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "x",
+            found: x.shape,
+            expected,
+        });
     }
     let variant = variant(rec.caps(), OP);
     let lanes = lanes(rec.caps()) as usize;
@@ -121,7 +143,11 @@ pub fn unpatchify(
     for first in (0..rows).step_by(chunk) {
         let count = chunk.min(rows - first);
         rec.dispatch(OP, variant.clone())
-            .read_window(1, x, (first * cols * 4) as u64..((first + count) * cols * 4) as u64)
+            .read_window(
+                1,
+                x,
+                (first * cols * 4) as u64..((first + count) * cols * 4) as u64,
+            )
             .write(2, latents)
             .params(&UnpatchifyParams {
                 count: (count * cols) as u32,

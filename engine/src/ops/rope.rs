@@ -35,7 +35,10 @@ impl RopeGrid {
     /// (`WanRotaryPosEmbed` of diffusers).
     pub fn wan(head_size: usize, tokens: [usize; 3]) -> Self {
         let side = head_size / 6;
-        Self { tokens, pairs: [head_size / 2 - 2 * side, side, side] }
+        Self {
+            tokens,
+            pairs: [head_size / 2 - 2 * side, side, side],
+        }
     }
 
     /// Positions the table must have: as many as the longest axis has tokens.
@@ -76,21 +79,41 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 ///
 /// # Errors
 /// Shapes that do not match.
-pub fn rope(rec: &mut Recorder<'_>, x: &Tensor, table: &Tensor, grid: &RopeGrid) -> Result<(), RecordError> {
+pub fn rope(
+    rec: &mut Recorder<'_>,
+    x: &Tensor,
+    table: &Tensor,
+    grid: &RopeGrid,
+) -> Result<(), RecordError> {
     const OP: &str = "rope";
     let [rows, cols] = [x.shape.rows(), x.shape.last_dim()];
     let head = 2 * grid.pairs.iter().sum::<usize>();
     if head == 0 || head % 4 != 0 {
-        return Err(RecordError::Size { op: OP, name: "D", found: head, expected: "a multiple of 4" });
+        return Err(RecordError::Size {
+            op: OP,
+            name: "D",
+            found: head,
+            expected: "a multiple of 4",
+        });
     }
     let [t, h, w] = grid.tokens;
     if rows != t * h * w || cols % head != 0 || x.dtype != DType::F32 {
         let expected = format!("f32 [{}, a multiple of {head}]", t * h * w);
-        return Err(RecordError::Shape { op: OP, name: "x", found: x.shape, expected });
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "x",
+            found: x.shape,
+            expected,
+        });
     }
     if table.shape.count() < grid.positions() * head {
         let expected = format!("[{}, {}, 2]", grid.positions(), head / 2);
-        return Err(RecordError::Shape { op: OP, name: "table", found: table.shape, expected });
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "table",
+            found: table.shape,
+            expected,
+        });
     }
     let variant = variant(rec.caps());
     let lanes = lanes(rec.caps()) as usize;
@@ -99,7 +122,11 @@ pub fn rope(rec: &mut Recorder<'_>, x: &Tensor, table: &Tensor, grid: &RopeGrid)
         let count = chunk.min(rows - first);
         let count4 = count * cols / 4;
         rec.dispatch(OP, variant.clone())
-            .update_window(1, x, (first * cols * 4) as u64..((first + count) * cols * 4) as u64)
+            .update_window(
+                1,
+                x,
+                (first * cols * 4) as u64..((first + count) * cols * 4) as u64,
+            )
             .read(2, table)
             .params(&RopeParams {
                 count4: count4 as u32,

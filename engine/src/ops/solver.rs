@@ -56,16 +56,33 @@ pub fn solver_step(
     const OP: &str = "solver";
     let count = state.x.shape.count();
     let SolverTensors { x, last, m0, m1 } = state;
-    let all = [("x", x), ("v_cond", v_cond), ("v_uncond", v_uncond), ("last", last), ("m0", m0), ("m1", m1)];
+    let all = [
+        ("x", x),
+        ("v_cond", v_cond),
+        ("v_uncond", v_uncond),
+        ("last", last),
+        ("m0", m0),
+        ("m1", m1),
+    ];
     for (name, tensor) in all {
         if tensor.shape.count() != count || tensor.dtype != DType::F32 {
             let expected = format!("f32 of {count} elements");
-            return Err(RecordError::Shape { op: OP, name, found: tensor.shape, expected });
+            return Err(RecordError::Shape {
+                op: OP,
+                name,
+                found: tensor.shape,
+                expected,
+            });
         }
     }
     if weights.shape.count() != 12 {
         let expected = "[12]".to_owned();
-        return Err(RecordError::Shape { op: OP, name: "weights", found: weights.shape, expected });
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "weights",
+            found: weights.shape,
+            expected,
+        });
     }
     let variant = variant(rec.caps());
     let lanes = lanes(rec.caps()) as usize;

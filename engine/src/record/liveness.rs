@@ -31,8 +31,10 @@ fn lifetimes(recording: &Recording) -> Vec<Option<(usize, usize)>> {
 /// a new buffer.
 pub fn place(recording: &Recording) -> Placement {
     let spans = lifetimes(recording);
-    let mut placement =
-        Placement { buffer_of: vec![None; recording.tensors.len()], buffers: Vec::new() };
+    let mut placement = Placement {
+        buffer_of: vec![None; recording.tensors.len()],
+        buffers: Vec::new(),
+    };
     let mut busy_until: Vec<Option<usize>> = Vec::new();
     let mut order: Vec<(usize, TensorId)> = recording
         .iter()
@@ -48,7 +50,11 @@ pub fn place(recording: &Recording) -> Placement {
             .filter(free)
             .filter(|&i| placement.buffers[i] >= bytes)
             .min_by_key(|&i| placement.buffers[i]);
-        let grown = || (0..busy_until.len()).filter(free).max_by_key(|&i| placement.buffers[i]);
+        let grown = || {
+            (0..busy_until.len())
+                .filter(free)
+                .max_by_key(|&i| placement.buffers[i])
+        };
         let chosen = fits.or_else(grown).unwrap_or(busy_until.len());
         if chosen == busy_until.len() {
             busy_until.push(None);

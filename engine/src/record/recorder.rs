@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
+use super::Caps;
 use super::recording::{
     Binding, Command, Dispatch, Kind, Pack, Recording, Tensor, TensorId, TensorInfo, Workgroups,
 };
-use super::Caps;
 use crate::error::RecordError;
 use crate::shader::{Access, Variant};
 use crate::tensor::{DType, Shape};
@@ -20,7 +20,10 @@ pub struct Recorder<'a> {
 impl<'a> Recorder<'a> {
     /// An empty recording for a device.
     pub fn new(caps: &'a Caps) -> Self {
-        Self { caps, recording: Recording::default() }
+        Self {
+            caps,
+            recording: Recording::default(),
+        }
     }
 
     /// The device's capabilities.
@@ -35,12 +38,28 @@ impl<'a> Recorder<'a> {
 
     fn add(&mut self, name: &str, shape: Shape, dtype: DType, kind: Kind) -> Tensor {
         let id = TensorId(self.recording.tensors.len() as u32);
-        self.recording.tensors.push(TensorInfo { name: name.to_owned(), shape, dtype, kind });
-        Tensor { id, shape, dtype, offset: 0 }
+        self.recording.tensors.push(TensorInfo {
+            name: name.to_owned(),
+            shape,
+            dtype,
+            kind,
+        });
+        Tensor {
+            id,
+            shape,
+            dtype,
+            offset: 0,
+        }
     }
 
     /// A tensor that is known by name; asking for it again gives the same handle.
-    fn named(&mut self, name: &str, shape: Shape, dtype: DType, kind: Kind) -> Result<Tensor, RecordError> {
+    fn named(
+        &mut self,
+        name: &str,
+        shape: Shape,
+        dtype: DType,
+        kind: Kind,
+    ) -> Result<Tensor, RecordError> {
         if let Some(id) = self.recording.find(name) {
             let info = self.recording.info(id);
             if info.shape != shape || info.dtype != dtype || info.kind != kind {
@@ -50,7 +69,12 @@ impl<'a> Recorder<'a> {
                     second: format!("{kind:?} {dtype}{shape}"),
                 });
             }
-            return Ok(Tensor { id, shape, dtype, offset: 0 });
+            return Ok(Tensor {
+                id,
+                shape,
+                dtype,
+                offset: 0,
+            });
         }
         Ok(self.add(name, shape, dtype, kind))
     }
@@ -59,7 +83,12 @@ impl<'a> Recorder<'a> {
     ///
     /// # Errors
     /// A name already taken by another tensor.
-    pub fn input(&mut self, name: &str, shape: impl Into<Shape>, dtype: DType) -> Result<Tensor, RecordError> {
+    pub fn input(
+        &mut self,
+        name: &str,
+        shape: impl Into<Shape>,
+        dtype: DType,
+    ) -> Result<Tensor, RecordError> {
         self.named(name, shape.into(), dtype, Kind::Input)
     }
 
@@ -67,7 +96,12 @@ impl<'a> Recorder<'a> {
     ///
     /// # Errors
     /// A name already taken by another tensor.
-    pub fn output(&mut self, name: &str, shape: impl Into<Shape>, dtype: DType) -> Result<Tensor, RecordError> {
+    pub fn output(
+        &mut self,
+        name: &str,
+        shape: impl Into<Shape>,
+        dtype: DType,
+    ) -> Result<Tensor, RecordError> {
         self.named(name, shape.into(), dtype, Kind::Output)
     }
 
@@ -75,7 +109,12 @@ impl<'a> Recorder<'a> {
     ///
     /// # Errors
     /// A name already taken by another tensor.
-    pub fn state(&mut self, name: &str, shape: impl Into<Shape>, dtype: DType) -> Result<Tensor, RecordError> {
+    pub fn state(
+        &mut self,
+        name: &str,
+        shape: impl Into<Shape>,
+        dtype: DType,
+    ) -> Result<Tensor, RecordError> {
         self.named(name, shape.into(), dtype, Kind::State)
     }
 
@@ -84,8 +123,18 @@ impl<'a> Recorder<'a> {
     ///
     /// # Errors
     /// A name already taken by another tensor.
-    pub fn weight(&mut self, name: &str, shape: impl Into<Shape>, dtype: DType, pack: Pack) -> Result<Tensor, RecordError> {
-        let dtype = if pack == Pack::Vector { DType::F32 } else { dtype };
+    pub fn weight(
+        &mut self,
+        name: &str,
+        shape: impl Into<Shape>,
+        dtype: DType,
+        pack: Pack,
+    ) -> Result<Tensor, RecordError> {
+        let dtype = if pack == Pack::Vector {
+            DType::F32
+        } else {
+            dtype
+        };
         self.named(name, shape.into(), dtype, Kind::Weight(pack))
     }
 
@@ -103,7 +152,11 @@ impl<'a> Recorder<'a> {
             workgroups: Workgroups([1, 1, 1]),
             flops: 0,
         };
-        DispatchBuilder { recorder: self, op, dispatch }
+        DispatchBuilder {
+            recorder: self,
+            op,
+            dispatch,
+        }
     }
 
     /// Copies bytes; both offsets and the length are multiples of four.
@@ -111,7 +164,9 @@ impl<'a> Recorder<'a> {
         if bytes > 0 {
             let at = |(tensor, offset): (&Tensor, u64)| (tensor.id, tensor.offset + offset);
             let (from, to) = (at(from), at(to));
-            self.recording.commands.push(Command::Copy { from, to, bytes });
+            self.recording
+                .commands
+                .push(Command::Copy { from, to, bytes });
         }
     }
 
@@ -131,14 +186,25 @@ pub struct DispatchBuilder<'r, 'a> {
 }
 
 impl DispatchBuilder<'_, '_> {
-    fn bind(mut self, index: u32, tensor: &Tensor, access: Access, window: Option<Range<u64>>) -> Self {
+    fn bind(
+        mut self,
+        index: u32,
+        tensor: &Tensor,
+        access: Access,
+        window: Option<Range<u64>>,
+    ) -> Self {
         let whole = self.recorder.recording.info(tensor.id).shape.count() == tensor.shape.count();
         let window = match window {
             Some(w) => Some(tensor.offset + w.start..tensor.offset + w.end),
             None if whole => None,
             None => Some(tensor.offset..tensor.offset + tensor.bytes()),
         };
-        self.dispatch.bindings.push(Binding { index, tensor: tensor.id, access, window });
+        self.dispatch.bindings.push(Binding {
+            index,
+            tensor: tensor.id,
+            access,
+            window,
+        });
         self
     }
 
@@ -198,14 +264,21 @@ impl DispatchBuilder<'_, '_> {
     /// A binding larger than the device allows, too many storage buffers, a grid beyond the
     /// device's limit.
     pub fn launch(self, grid: [usize; 3]) -> Result<(), RecordError> {
-        let Self { recorder, op, mut dispatch } = self;
+        let Self {
+            recorder,
+            op,
+            mut dispatch,
+        } = self;
         if grid.contains(&0) {
             return Ok(());
         }
         let caps = recorder.caps;
         for binding in &dispatch.bindings {
             let info = recorder.recording.info(binding.tensor);
-            let bytes = binding.window.as_ref().map_or(info.bytes(), |w| w.end - w.start);
+            let bytes = binding
+                .window
+                .as_ref()
+                .map_or(info.bytes(), |w| w.end - w.start);
             if bytes > caps.max_binding_bytes {
                 return Err(RecordError::BindingTooLarge {
                     op,
@@ -225,12 +298,20 @@ impl DispatchBuilder<'_, '_> {
         }
         let mut groups = [0u32; 3];
         for (out, size) in groups.iter_mut().zip(grid) {
-            *out = u32::try_from(size).ok().filter(|&s| s <= caps.max_workgroups).ok_or(
-                RecordError::GridTooLarge { op, found: grid, limit: caps.max_workgroups },
-            )?;
+            *out = u32::try_from(size)
+                .ok()
+                .filter(|&s| s <= caps.max_workgroups)
+                .ok_or(RecordError::GridTooLarge {
+                    op,
+                    found: grid,
+                    limit: caps.max_workgroups,
+                })?;
         }
         dispatch.workgroups = Workgroups(groups);
-        recorder.recording.commands.push(Command::Dispatch(dispatch));
+        recorder
+            .recording
+            .commands
+            .push(Command::Dispatch(dispatch));
         Ok(())
     }
 
@@ -241,7 +322,11 @@ impl DispatchBuilder<'_, '_> {
     /// As [`DispatchBuilder::launch`].
     pub fn launch_folded(self, count: usize) -> Result<(), RecordError> {
         let width = count.min(self.recorder.caps.max_workgroups as usize).max(1);
-        let grid = if count == 0 { [0, 1, 1] } else { [width, count.div_ceil(width), 1] };
+        let grid = if count == 0 {
+            [0, 1, 1]
+        } else {
+            [width, count.div_ceil(width), 1]
+        };
         self.launch(grid)
     }
 }

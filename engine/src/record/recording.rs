@@ -38,7 +38,11 @@ impl Tensor {
         }
         let bytes_a_row = self.bytes() / rows.max(1) as u64;
         let offset = self.offset + first as u64 * bytes_a_row;
-        Ok(Self { shape: self.shape.with_first(count), offset, ..*self })
+        Ok(Self {
+            shape: self.shape.with_first(count),
+            offset,
+            ..*self
+        })
     }
 
     /// The same elements under another shape.
@@ -49,7 +53,12 @@ impl Tensor {
         let shape = shape.into();
         if shape.count() != self.shape.count() {
             let expected = format!("as many elements as {shape}");
-            return Err(RecordError::Shape { op: "reshape", name: "x", found: self.shape, expected });
+            return Err(RecordError::Shape {
+                op: "reshape",
+                name: "x",
+                found: self.shape,
+                expected,
+            });
         }
         Ok(Self { shape, ..*self })
     }
@@ -58,7 +67,11 @@ impl Tensor {
     ///
     /// # Errors
     /// [`RecordError::Rank`] if the tensor has not `N` dimensions.
-    pub fn dims<const N: usize>(&self, op: &'static str, name: &str) -> Result<[usize; N], RecordError> {
+    pub fn dims<const N: usize>(
+        &self,
+        op: &'static str,
+        name: &str,
+    ) -> Result<[usize; N], RecordError> {
         <[usize; N]>::try_from(self.shape.dims()).map_err(|_| RecordError::Rank {
             op,
             name: name.to_owned(),
@@ -119,12 +132,17 @@ impl TensorInfo {
         let elements = match self.kind {
             Kind::Weight(Pack::Matrix | Pack::Conv) => {
                 let n = self.shape.first().copied().unwrap_or(1) as u64;
-                let k = (self.shape.count() as u64).checked_div(n.max(1)).unwrap_or(0);
+                let k = (self.shape.count() as u64)
+                    .checked_div(n.max(1))
+                    .unwrap_or(0);
                 k.next_multiple_of(4).saturating_mul(n.next_multiple_of(8))
             }
             _ => self.shape.count() as u64,
         };
-        elements.saturating_mul(self.dtype.size() as u64).next_multiple_of(4).max(4)
+        elements
+            .saturating_mul(self.dtype.size() as u64)
+            .next_multiple_of(4)
+            .max(4)
     }
 }
 
@@ -247,9 +265,18 @@ impl fmt::Display for Recording {
         for command in &self.commands {
             match command {
                 Command::Dispatch(d) => {
-                    let bound: Vec<String> =
-                        d.bindings.iter().map(|b| format!("{}:{}", b.index, name(b.tensor))).collect();
-                    writeln!(f, "{:?} {:?} {}", d.variant, d.workgroups.0, bound.join(", "))?;
+                    let bound: Vec<String> = d
+                        .bindings
+                        .iter()
+                        .map(|b| format!("{}:{}", b.index, name(b.tensor)))
+                        .collect();
+                    writeln!(
+                        f,
+                        "{:?} {:?} {}",
+                        d.variant,
+                        d.workgroups.0,
+                        bound.join(", ")
+                    )?;
                 }
                 Command::Copy { from, to, bytes } => writeln!(
                     f,

@@ -71,10 +71,15 @@ impl Linked {
     /// As [`Linked::parse`].
     pub fn interface(&self, variant: &Variant) -> Result<Interface, ShaderError> {
         let module = self.parse(variant)?;
-        let mut found =
-            Interface { bindings: BTreeMap::new(), params: Vec::new(), params_size: 0 };
+        let mut found = Interface {
+            bindings: BTreeMap::new(),
+            params: Vec::new(),
+            params_size: 0,
+        };
         for (_, global) in module.global_variables.iter() {
-            let Some(binding) = &global.binding else { continue };
+            let Some(binding) = &global.binding else {
+                continue;
+            };
             let kind = match global.space {
                 naga::AddressSpace::Uniform => BindingKind::Uniform,
                 naga::AddressSpace::Storage { access }

@@ -61,7 +61,9 @@ pub struct Library {
 
 impl Default for Library {
     fn default() -> Self {
-        Self { files: FILES.to_vec() }
+        Self {
+            files: FILES.to_vec(),
+        }
     }
 }
 
@@ -73,7 +75,10 @@ impl Library {
 
     /// The text of a file, by its path without the ending.
     pub fn text(&self, path: &str) -> Option<&'static str> {
-        self.files.iter().find(|(p, _)| *p == path).map(|(_, text)| *text)
+        self.files
+            .iter()
+            .find(|(p, _)| *p == path)
+            .map(|(_, text)| *text)
     }
 
     /// The paths of all files.
@@ -83,19 +88,26 @@ impl Library {
 
     /// The files that are kernels: those with an entry point.
     pub fn kernels(&self) -> impl Iterator<Item = &'static str> {
-        self.files.iter().filter(|(_, text)| text.contains("@compute")).map(|(path, _)| *path)
+        self.files
+            .iter()
+            .filter(|(_, text)| text.contains("@compute"))
+            .map(|(path, _)| *path)
     }
 
     /// Whether a file of that path has an entry point.
     pub fn is_kernel(&self, path: &str) -> bool {
-        self.text(path).is_some_and(|text| text.contains("@compute"))
+        self.text(path)
+            .is_some_and(|text| text.contains("@compute"))
     }
 
     /// The modules that may be put into a slot, `default` standing for the slot's own file.
     pub fn alternatives(&self, slot: &str) -> Vec<&'static str> {
-        let Some(slot) = slot_named(slot) else { return Vec::new() };
+        let Some(slot) = slot_named(slot) else {
+            return Vec::new();
+        };
         let inside = self.files.iter().filter_map(|(path, _)| {
-            path.strip_prefix(slot.name()).and_then(|rest| rest.strip_prefix('/'))
+            path.strip_prefix(slot.name())
+                .and_then(|rest| rest.strip_prefix('/'))
         });
         inside.collect()
     }

@@ -86,7 +86,11 @@ pub(super) fn link(library: &Library, variant: &Variant) -> Result<Linked, Shade
         text.push('\n');
         lines.push((module, number));
     }
-    Ok(Linked { text, modules: linker.done, lines })
+    Ok(Linked {
+        text,
+        modules: linker.done,
+        lines,
+    })
 }
 
 impl Linker<'_> {
@@ -103,14 +107,20 @@ impl Linker<'_> {
     fn source(&self, path: &str, importer: &str, line: usize) -> Result<String, ShaderError> {
         if path == "tile" && !self.variant.tile_constants().is_empty() {
             let constants = self.variant.tile_constants();
-            return Ok(constants.iter().map(|(n, v)| format!("const {n} = {v}u;\n")).collect());
+            return Ok(constants
+                .iter()
+                .map(|(n, v)| format!("const {n} = {v}u;\n"))
+                .collect());
         }
-        self.library.text(path).map(str::to_owned).ok_or_else(|| ShaderError::UnknownModule {
-            importer: format!("shaders/{importer}.wgsl"),
-            line,
-            module: path.to_owned(),
-            known: self.library.modules().collect::<Vec<_>>().join(", "),
-        })
+        self.library
+            .text(path)
+            .map(str::to_owned)
+            .ok_or_else(|| ShaderError::UnknownModule {
+                importer: format!("shaders/{importer}.wgsl"),
+                line,
+                module: path.to_owned(),
+                known: self.library.modules().collect::<Vec<_>>().join(", "),
+            })
     }
 
     fn module(&mut self, path: &str, importer: &str, line: usize) -> Result<(), ShaderError> {
@@ -120,7 +130,9 @@ impl Linker<'_> {
         if self.stack.iter().any(|m| m == path) {
             let mut chain = self.stack.clone();
             chain.push(path.to_owned());
-            return Err(ShaderError::Cycle { chain: chain.join(" -> ") });
+            return Err(ShaderError::Cycle {
+                chain: chain.join(" -> "),
+            });
         }
         let text = self.source(path, importer, line)?;
         self.stack.push(path.to_owned());
@@ -129,7 +141,11 @@ impl Linker<'_> {
             let target = self.resolve(&import.module);
             self.module(&target, path, import.line)?;
             for name in import.names {
-                if !self.names_of.get(&target).is_some_and(|names| names.contains(&name)) {
+                if !self
+                    .names_of
+                    .get(&target)
+                    .is_some_and(|names| names.contains(&name))
+                {
                     return Err(ShaderError::MissingName {
                         importer: format!("shaders/{path}.wgsl"),
                         line: import.line,
@@ -195,7 +211,11 @@ fn imports(module: &str, text: &str) -> Result<Vec<Import>, ShaderError> {
         found.push(Import {
             line: number,
             module: path.replace("::", "/"),
-            names: names.split(',').map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect(),
+            names: names
+                .split(',')
+                .map(|n| n.trim().to_owned())
+                .filter(|n| !n.is_empty())
+                .collect(),
         });
     }
     Ok(found)
@@ -206,7 +226,9 @@ fn declared_name(code: &str) -> Option<&str> {
     // Attributes stand before a declaration, on its line or on one of their own.
     let mut code = code;
     while let Some(rest) = code.strip_prefix('@') {
-        let word = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let word = rest
+            .find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(rest.len());
         let rest = &rest[word..];
         code = match rest.strip_prefix('(') {
             Some(inside) => inside.split_once(')').map_or("", |(_, after)| after),
@@ -225,7 +247,9 @@ fn declared_name(code: &str) -> Option<&str> {
             }
         })?
         .trim_start();
-    let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+    let end = rest
+        .find(|c: char| !c.is_alphanumeric() && c != '_')
+        .unwrap_or(rest.len());
     (end > 0).then(|| &rest[..end])
 }
 
@@ -245,12 +269,18 @@ mod tests {
     #[test]
     fn modules_come_before_their_importers_and_lines_keep_their_place() {
         let library = library(&[
-            ("k", "import package::weight::{load};\n@compute @workgroup_size(1)\nfn main() {}\n"),
+            (
+                "k",
+                "import package::weight::{load};\n@compute @workgroup_size(1)\nfn main() {}\n",
+            ),
             ("weight", "fn load() {}\n"),
             ("weight/f16", "enable f16;\nfn load() {}\n"),
         ]);
         let plain = link(&library, &Variant::new("k")).unwrap();
-        assert_eq!(plain.text, "fn load() {}\n@compute @workgroup_size(1)\nfn main() {}\n");
+        assert_eq!(
+            plain.text,
+            "fn load() {}\n@compute @workgroup_size(1)\nfn main() {}\n"
+        );
         assert_eq!(plain.place(3), "shaders/k.wgsl:3");
         let f16 = link(&library, &Variant::new("k").slot(Slot::Weight, "f16")).unwrap();
         assert!(f16.text.starts_with("enable f16;\nfn load"));
@@ -265,10 +295,18 @@ mod tests {
             ("b", "import package::a::{x};\nfn y() {}"),
         ]);
         let error = link(&cyclic, &Variant::new("k")).unwrap_err();
-        assert_eq!(error, ShaderError::Cycle { chain: "k -> a -> b -> a".into() });
+        assert_eq!(
+            error,
+            ShaderError::Cycle {
+                chain: "k -> a -> b -> a".into()
+            }
+        );
 
         let twice = library(&[
-            ("k", "import package::a::{x};\nconst x = 1;\n@compute fn main() {}"),
+            (
+                "k",
+                "import package::a::{x};\nconst x = 1;\n@compute fn main() {}",
+            ),
             ("a", "fn x() {\n  let z = 1;\n}"),
         ]);
         assert!(matches!(
@@ -286,7 +324,10 @@ mod tests {
         ));
 
         let bad = library(&[("k", "import package::a;\n@compute fn main() {}")]);
-        assert!(matches!(link(&bad, &Variant::new("k")), Err(ShaderError::BadImport { .. })));
+        assert!(matches!(
+            link(&bad, &Variant::new("k")),
+            Err(ShaderError::BadImport { .. })
+        ));
 
         let unknown = library(&[("k", "import package::zz::{a};\n@compute fn main() {}")]);
         assert!(matches!(

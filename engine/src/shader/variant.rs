@@ -19,8 +19,13 @@ pub enum Slot {
 
 impl Slot {
     /// All slots.
-    pub const ALL: [Self; 5] =
-        [Self::Weight, Self::Epilogue, Self::Activation, Self::Bias, Self::Affine];
+    pub const ALL: [Self; 5] = [
+        Self::Weight,
+        Self::Epilogue,
+        Self::Activation,
+        Self::Bias,
+        Self::Affine,
+    ];
 
     /// The module's name in `import package::NAME::{…}` and the folder of its alternatives.
     pub const fn name(self) -> &'static str {
@@ -46,7 +51,12 @@ pub struct Variant {
 impl Variant {
     /// The kernel `shaders/NAME.wgsl` with every slot at its default.
     pub fn new(kernel: &'static str) -> Self {
-        Self { kernel, slots: Vec::new(), tile: Vec::new(), overrides: Vec::new() }
+        Self {
+            kernel,
+            slots: Vec::new(),
+            tile: Vec::new(),
+            overrides: Vec::new(),
+        }
     }
 
     /// Puts module `SLOT/MODULE.wgsl` into a slot.
@@ -98,7 +108,11 @@ impl Variant {
 
     /// An override's or tile constant's value.
     pub fn value(&self, name: &str) -> Option<u32> {
-        self.overrides.iter().chain(&self.tile).find(|(n, _)| *n == name).map(|(_, v)| *v)
+        self.overrides
+            .iter()
+            .chain(&self.tile)
+            .find(|(n, _)| *n == name)
+            .map(|(_, v)| *v)
     }
 }
 
@@ -106,8 +120,16 @@ impl fmt::Debug for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kernel)?;
         let slots = self.slots.iter().map(|(s, m)| format!("{}={m}", s.name()));
-        let numbers = self.tile.iter().chain(&self.overrides).map(|(n, v)| format!("{n}={v}"));
+        let numbers = self
+            .tile
+            .iter()
+            .chain(&self.overrides)
+            .map(|(n, v)| format!("{n}={v}"));
         let all: Vec<String> = slots.chain(numbers).collect();
-        if all.is_empty() { Ok(()) } else { write!(f, "[{}]", all.join(" ")) }
+        if all.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "[{}]", all.join(" "))
+        }
     }
 }

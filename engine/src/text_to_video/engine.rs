@@ -98,7 +98,10 @@ pub struct Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("gpu", &self.gpu).field("config", &self.config).finish()
+        f.debug_struct("Engine")
+            .field("gpu", &self.gpu)
+            .field("config", &self.config)
+            .finish()
     }
 }
 
@@ -109,7 +112,12 @@ impl Engine {
     /// A configuration file that is missing, corrupt, or asks for what the engine lacks.
     pub fn new(gpu: Gpu, folder: ModelFolder) -> Result<Self, Error> {
         let config = folder.config()?;
-        Ok(Self { gpu, folder, config, tokenizer: OnceLock::new() })
+        Ok(Self {
+            gpu,
+            folder,
+            config,
+            tokenizer: OnceLock::new(),
+        })
     }
 
     /// The device.
@@ -182,8 +190,15 @@ impl Engine {
 
     /// The parts of the model that hold weights.
     fn parts(&self) -> impl Iterator<Item = &'static str> {
-        let second = self.config.transformer_2.is_some().then_some("transformer_2");
-        ["text_encoder", "transformer"].into_iter().chain(second).chain(["vae"])
+        let second = self
+            .config
+            .transformer_2
+            .is_some()
+            .then_some("transformer_2");
+        ["text_encoder", "transformer"]
+            .into_iter()
+            .chain(second)
+            .chain(["vae"])
     }
 
     /// A hash that tells the model's weights from others: headers, sizes and sampled blocks.
@@ -195,7 +210,9 @@ impl Engine {
         for part in self.parts() {
             parts.push((part, self.folder.checkpoint(part)?.fingerprint()));
         }
-        Ok(combined_fingerprint(parts.iter().map(|(part, hash)| (*part, hash.as_str()))))
+        Ok(combined_fingerprint(
+            parts.iter().map(|(part, hash)| (*part, hash.as_str())),
+        ))
     }
 
     /// Decodes latents to 8-bit RGB frames, handed out in order as they are ready and cropped
@@ -233,22 +250,34 @@ impl Engine {
             .into());
         }
         let load = Stage::Load("vae");
-        events(Event::Started { stage: load, total: 1 });
+        events(Event::Started {
+            stage: load,
+            total: 1,
+        });
         let checkpoint = self.folder.checkpoint("vae")?;
         let options = DecodeOptions::default();
         let decoder = VaeDecoder::new(&self.gpu, vae, &checkpoint, [channels, t, h, w], &options)?;
         events(Event::Finished { stage: load });
 
         let total = decoder.frames();
-        events(Event::Started { stage: Stage::Decode, total });
+        events(Event::Started {
+            stage: Stage::Decode,
+            total,
+        });
         let mut cropped = Vec::new();
         decoder.decode(&latents.values, cancel, |index, rgb| {
             crop_rgb(rgb, made, size, &mut cropped);
             frame(index, &cropped)?;
-            events(Event::Progress { stage: Stage::Decode, done: index + 1, total });
+            events(Event::Progress {
+                stage: Stage::Decode,
+                done: index + 1,
+                total,
+            });
             Ok(())
         })?;
-        events(Event::Finished { stage: Stage::Decode });
+        events(Event::Finished {
+            stage: Stage::Decode,
+        });
         Ok(())
     }
 
@@ -269,11 +298,23 @@ impl Engine {
         let latents = self.sample(&settings, cancel, events)?;
         let (width, height) = (settings.width, settings.height);
         let mut frames = Vec::with_capacity(settings.frames);
-        self.decode(&latents, Some([width, height]), cancel, events, &mut |_, rgb| {
-            frames.push(rgb.to_vec());
-            Ok(())
-        })?;
-        Ok(Clip { width, height, fps: settings.fps, frames, settings })
+        self.decode(
+            &latents,
+            Some([width, height]),
+            cancel,
+            events,
+            &mut |_, rgb| {
+                frames.push(rgb.to_vec());
+                Ok(())
+            },
+        )?;
+        Ok(Clip {
+            width,
+            height,
+            fps: settings.fps,
+            frames,
+            settings,
+        })
     }
 }
 

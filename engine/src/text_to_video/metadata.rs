@@ -38,7 +38,10 @@ impl Settings {
             ("model_hash", engine.fingerprint()?),
             ("kinora", env!("CARGO_PKG_VERSION").to_owned()),
         ]);
-        Ok(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+        Ok(pairs
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect())
     }
 }
 

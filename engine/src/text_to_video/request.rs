@@ -71,7 +71,10 @@ pub struct Request {
 impl Request {
     /// A prompt with the model's defaults.
     pub fn new(prompt: impl Into<String>) -> Self {
-        Self { prompt: prompt.into(), ..Self::default() }
+        Self {
+            prompt: prompt.into(),
+            ..Self::default()
+        }
     }
 }
 
@@ -114,7 +117,10 @@ impl fmt::Display for Note {
                 asked[0], asked[1], made[0], made[1]
             ),
             Self::Truncated { what, from } => {
-                write!(f, "the {what} is longer than {MAX_TOKENS} tokens; not read from \u{201c}{from}\u{201d} on")
+                write!(
+                    f,
+                    "the {what} is longer than {MAX_TOKENS} tokens; not read from \u{201c}{from}\u{201d} on"
+                )
             }
         }
     }
@@ -154,7 +160,12 @@ pub struct Settings {
 }
 
 fn range(option: &'static str, found: impl fmt::Display, expected: impl Into<String>) -> Error {
-    RequestError::Range { option, found: found.to_string(), expected: expected.into() }.into()
+    RequestError::Range {
+        option,
+        found: found.to_string(),
+        expected: expected.into(),
+    }
+    .into()
 }
 
 impl Settings {
@@ -170,7 +181,13 @@ impl Settings {
         ] {
             if let Some(found) = text.map(String::len).filter(|&n| n > PROMPT_LIMIT) {
                 let limit = PROMPT_LIMIT;
-                return Err(RequestError::PromptTooLong { option, found, limit, tokens: MAX_TOKENS }.into());
+                return Err(RequestError::PromptTooLong {
+                    option,
+                    found,
+                    limit,
+                    tokens: MAX_TOKENS,
+                }
+                .into());
             }
         }
         let mut notes = Vec::new();
@@ -183,7 +200,10 @@ impl Settings {
         let [tall, wide] = config.pixels_per_token();
         let made = [width.next_multiple_of(wide), height.next_multiple_of(tall)];
         if made != [width, height] {
-            notes.push(Note::Cropped { asked: [width, height], made });
+            notes.push(Note::Cropped {
+                asked: [width, height],
+                made,
+            });
         }
 
         let fps = request.fps.unwrap_or(defaults.fps);
@@ -207,7 +227,10 @@ impl Settings {
         let temporal = config.vae.scale_factor_temporal.max(1);
         let frames = (asked - 1).next_multiple_of(temporal) + 1;
         if frames != asked && request.frames.is_some() {
-            notes.push(Note::Frames { asked, made: frames });
+            notes.push(Note::Frames {
+                asked,
+                made: frames,
+            });
         }
 
         let steps = request.steps.unwrap_or(defaults.steps);
@@ -218,7 +241,11 @@ impl Settings {
         let two = config.transformer_2.is_some();
         let guidance_2 = match request.guidance_2 {
             Some(found) if !two => {
-                return Err(range("--guidance-2", found, "none: the model has one transformer"));
+                return Err(range(
+                    "--guidance-2",
+                    found,
+                    "none: the model has one transformer",
+                ));
             }
             // Asked for one scale of a model with two, one scale is meant.
             None if request.guidance.is_some() => None,
@@ -263,7 +290,13 @@ impl Settings {
     pub fn latent_shape(&self, config: &ModelConfig) -> [usize; 5] {
         let vae = &config.vae;
         let [wide, tall] = self.made.map(|side| side / vae.scale_factor_spatial);
-        [1, vae.z_dim, (self.frames - 1) / vae.scale_factor_temporal.max(1) + 1, tall, wide]
+        [
+            1,
+            vae.z_dim,
+            (self.frames - 1) / vae.scale_factor_temporal.max(1) + 1,
+            tall,
+            wide,
+        ]
     }
 }
 

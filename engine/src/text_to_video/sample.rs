@@ -57,7 +57,10 @@ impl Engine {
         let solver = Solver::new(self, &noise)?;
         drop(noise);
 
-        let total = steps.iter().map(|s| 1 + usize::from(s.guidance.is_some())).sum();
+        let total = steps
+            .iter()
+            .map(|s| 1 + usize::from(s.guidance.is_some()))
+            .sum();
         let mut done = 0;
         let mut loaded: Option<(Expert, Denoiser)> = None;
         for step in &steps {
@@ -70,7 +73,10 @@ impl Engine {
                 }
             };
             if done == 0 {
-                events(Event::Started { stage: Stage::Sample, total });
+                events(Event::Started {
+                    stage: Stage::Sample,
+                    total,
+                });
             }
             let mut stream = Stream::new(&self.gpu, cancel);
             let uncond = step.guidance.and(denoiser.uncond.as_ref());
@@ -83,16 +89,31 @@ impl Engine {
                 transformer.forward(&mut stream, &timesteps, &solver.x, context, velocity)?;
                 stream.finish()?;
                 done += 1;
-                events(Event::Progress { stage: Stage::Sample, done, total });
+                events(Event::Progress {
+                    stage: Stage::Sample,
+                    done,
+                    total,
+                });
             }
             solver.step(self, &mut stream, step)?;
             loaded = Some((step.expert, denoiser));
         }
         drop(loaded);
-        events(Event::Finished { stage: Stage::Sample });
+        events(Event::Finished {
+            stage: Stage::Sample,
+        });
         let bytes = self.gpu.read(&solver.x, 0..solver.x.size())?;
-        let values = bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
-        Ok(Latents { shape, values, metadata: BTreeMap::new() })
+        let values = bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&b| f32::from_le_bytes(b))
+            .collect();
+        Ok(Latents {
+            shape,
+            values,
+            metadata: BTreeMap::new(),
+        })
     }
 
     /// [n, d] for the n tokens of the prompt, and of the negative prompt in a guided run.
@@ -105,15 +126,27 @@ impl Engine {
     ) -> Result<Vec<Vec<f32>>, Error> {
         let checkpoint = self.folder.checkpoint("text_encoder")?;
         let encoder = TextEncoder::new(&self.gpu, &self.config.text_encoder, &checkpoint)?;
-        let prompts = [Some(&settings.prompt), guided.then_some(&settings.negative_prompt)];
+        let prompts = [
+            Some(&settings.prompt),
+            guided.then_some(&settings.negative_prompt),
+        ];
         let mut ids = Vec::new();
         for prompt in prompts.into_iter().flatten() {
             ids.push(self.tokens(prompt)?.1.ids);
         }
         let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
         let total = self.config.text_encoder.num_layers;
-        events(Event::Started { stage: Stage::Text, total });
-        let mut each = |done| events(Event::Progress { stage: Stage::Text, done, total });
+        events(Event::Started {
+            stage: Stage::Text,
+            total,
+        });
+        let mut each = |done| {
+            events(Event::Progress {
+                stage: Stage::Text,
+                done,
+                total,
+            })
+        };
         let texts = encoder.encode(&ids, cancel, &mut each)?;
         events(Event::Finished { stage: Stage::Text });
         Ok(texts)
@@ -135,13 +168,17 @@ impl Engine {
         events(Event::Started { stage, total: 1 });
         let checkpoint = Arc::new(self.folder.checkpoint(part)?);
         let [_, c, t, h, w] = shape;
-        let shape =
-            TransformerShape { latents: [c, t, h, w], text_rows: MAX_TOKENS, timesteps: 1 };
+        let shape = TransformerShape {
+            latents: [c, t, h, w],
+            text_rows: MAX_TOKENS,
+            timesteps: 1,
+        };
         let passes = TransformerPasses::record(self.gpu.caps(), config, &checkpoint, shape)?;
         let transformer = Transformer::new(&self.gpu, passes, checkpoint, Residency::Resident)?;
         let mut stream = Stream::new(&self.gpu, cancel);
         let mut context = |text: Option<&Vec<f32>>| {
-            text.map(|text| transformer.context(&mut stream, text)).transpose()
+            text.map(|text| transformer.context(&mut stream, text))
+                .transpose()
         };
         let cond = match context(texts.first())? {
             Some(cond) => cond,
@@ -149,7 +186,11 @@ impl Engine {
         };
         let uncond = context(texts.get(1))?;
         events(Event::Finished { stage });
-        Ok(Denoiser { transformer, cond, uncond })
+        Ok(Denoiser {
+            transformer,
+            cond,
+            uncond,
+        })
     }
 }
 
@@ -213,7 +254,9 @@ impl Solver {
     }
 
     fn step(&self, engine: &Engine, stream: &mut Stream, step: &StepPlan) -> Result<(), Error> {
-        engine.gpu.write(&self.weights, 0, bytemuck::cast_slice(&step.kernel_input()))?;
+        engine
+            .gpu
+            .write(&self.weights, 0, bytemuck::cast_slice(&step.kernel_input()))?;
         stream.run(&self.bound)?;
         stream.finish()?;
         Ok(())

@@ -47,7 +47,9 @@ impl Sizes<'_> {
         for i in 0..6 {
             chunks.push(modulation(rec, &table, i, &proj, i * dim)?);
         }
-        let Ok(chunks) = <[Tensor; 6]>::try_from(chunks) else { return Ok(recorder.finish()) };
+        let Ok(chunks) = <[Tensor; 6]>::try_from(chunks) else {
+            return Ok(recorder.finish());
+        };
         let modulation = Modulation(chunks);
 
         let x = self.record_self_attention(rec, &source, &hidden, &modulation, &index)?;
@@ -61,8 +63,15 @@ impl Sizes<'_> {
     }
 
     fn heads(&self) -> AttentionShape {
-        let (heads, head_size) = (self.config.num_attention_heads, self.config.attention_head_dim);
-        AttentionShape { heads, head_size, scale: (1.0 / (head_size as f64).sqrt()) as f32 }
+        let (heads, head_size) = (
+            self.config.num_attention_heads,
+            self.config.attention_head_dim,
+        );
+        AttentionShape {
+            heads,
+            head_size,
+            scale: (1.0 / (head_size as f64).sqrt()) as f32,
+        }
     }
 
     /// A projection to q or k: linear, then the RMS norm over all heads together.
@@ -89,7 +98,11 @@ impl Sizes<'_> {
         index: &Tensor,
     ) -> Result<Tensor, Error> {
         let dim = self.config.dim();
-        let affine = Affine::Modulation { scale, shift, index };
+        let affine = Affine::Modulation {
+            scale,
+            shift,
+            index,
+        };
         let x = layer_norm(rec, hidden, self.eps(), affine)?;
         let source = source.at("attn1");
         let positions = [self.grid.positions(), self.config.attention_head_dim / 2, 2];
@@ -100,9 +113,21 @@ impl Sizes<'_> {
         rope(rec, &k, &table, &self.grid)?;
         let [w, b] = linear(rec, &source.at("to_v"), dim, dim)?;
         let v = matmul(rec, &x, &w, Epilogue::Bias(&b), None)?;
-        let mixed = attention(rec, (&q).into(), (&k).into(), (&v).into(), self.heads(), Bias::None)?;
+        let mixed = attention(
+            rec,
+            (&q).into(),
+            (&k).into(),
+            (&v).into(),
+            self.heads(),
+            Bias::None,
+        )?;
         let [w, b] = linear(rec, &source.at("to_out.0"), dim, dim)?;
-        let epilogue = Epilogue::GateResidual { bias: &b, residual: hidden, gate, index };
+        let epilogue = Epilogue::GateResidual {
+            bias: &b,
+            residual: hidden,
+            gate,
+            index,
+        };
         Ok(matmul(rec, &mixed, &w, epilogue, None)?)
     }
 
@@ -124,9 +149,22 @@ impl Sizes<'_> {
         let k = self.normed(rec, &source, &text, ["to_k", "norm_k"])?;
         let [w, b] = linear(rec, &source.at("to_v"), dim, dim)?;
         let v = matmul(rec, &text, &w, Epilogue::Bias(&b), None)?;
-        let mixed = attention(rec, (&q).into(), (&k).into(), (&v).into(), self.heads(), Bias::None)?;
+        let mixed = attention(
+            rec,
+            (&q).into(),
+            (&k).into(),
+            (&v).into(),
+            self.heads(),
+            Bias::None,
+        )?;
         let [w, b] = linear(rec, &source.at("to_out.0"), dim, dim)?;
-        Ok(matmul(rec, &mixed, &w, Epilogue::BiasResidual(&b, hidden), None)?)
+        Ok(matmul(
+            rec,
+            &mixed,
+            &w,
+            Epilogue::BiasResidual(&b, hidden),
+            None,
+        )?)
     }
 
     /// Into `hidden`.
@@ -140,7 +178,11 @@ impl Sizes<'_> {
         hidden: &Tensor,
     ) -> Result<(), Error> {
         let (dim, inner) = (self.config.dim(), self.config.ffn_dim);
-        let affine = Affine::Modulation { scale, shift, index };
+        let affine = Affine::Modulation {
+            scale,
+            shift,
+            index,
+        };
         let normed = layer_norm(rec, x, self.eps(), affine)?;
         let source = source.at("ffn.net");
         let [up, up_bias] = linear(rec, &source.at("0.proj"), dim, inner)?;
@@ -153,14 +195,26 @@ impl Sizes<'_> {
             let count = at_once.min(rows - first);
             let raised = rec.intermediate("feed forward", [count, width], DType::F32);
             let input = normed.view_rows(first, count)?;
-            matmul(rec, &input, &up, Epilogue::BiasGelu(&up_bias), Some(&raised))?;
+            matmul(
+                rec,
+                &input,
+                &up,
+                Epilogue::BiasGelu(&up_bias),
+                Some(&raised),
+            )?;
             let epilogue = Epilogue::GateResidual {
                 bias: &down_bias,
                 residual: &x.view_rows(first, count)?,
                 gate,
                 index: &index.view_rows(first, count)?,
             };
-            matmul(rec, &raised, &down, epilogue, Some(&hidden.view_rows(first, count)?))?;
+            matmul(
+                rec,
+                &raised,
+                &down,
+                epilogue,
+                Some(&hidden.view_rows(first, count)?),
+            )?;
         }
         Ok(())
     }

@@ -24,8 +24,16 @@ pub(super) fn linear(
 
 impl Sizes<'_> {
     /// `embeds` [L, text_dim] to `text` [L, dim]: once a prompt.
-    pub(super) fn record_text(&self, caps: &Caps, checkpoint: &Checkpoint) -> Result<Recording, Error> {
-        let (rows, dim, text_dim) = (self.shape.text_rows, self.config.dim(), self.config.text_dim);
+    pub(super) fn record_text(
+        &self,
+        caps: &Caps,
+        checkpoint: &Checkpoint,
+    ) -> Result<Recording, Error> {
+        let (rows, dim, text_dim) = (
+            self.shape.text_rows,
+            self.config.dim(),
+            self.config.text_dim,
+        );
         let mut recorder = Recorder::new(caps);
         let rec = &mut recorder;
         let source = Source::new(checkpoint).at("condition_embedder.text_embedder");
@@ -40,7 +48,11 @@ impl Sizes<'_> {
 
     /// `latents` and `sinusoids` [D, freq_dim] to `hidden` [N, dim], `time embed` [D, dim] and
     /// `time proj` [D, 6 dim].
-    pub(super) fn record_prologue(&self, caps: &Caps, checkpoint: &Checkpoint) -> Result<Recording, Error> {
+    pub(super) fn record_prologue(
+        &self,
+        caps: &Caps,
+        checkpoint: &Checkpoint,
+    ) -> Result<Recording, Error> {
         let (config, distinct, dim) = (self.config, self.shape.timesteps, self.config.dim());
         let mut recorder = Recorder::new(caps);
         let rec = &mut recorder;
@@ -52,7 +64,9 @@ impl Sizes<'_> {
         let embedding = source.at("patch_embedding");
         let [t, p, q] = config.patch_size;
         let shape = [dim, config.in_channels, t, p, q];
-        let w = embedding.weight(rec, "weight", shape, Pack::Matrix)?.reshaped([dim, config.patch_in()])?;
+        let w = embedding
+            .weight(rec, "weight", shape, Pack::Matrix)?
+            .reshaped([dim, config.patch_in()])?;
         let b = embedding.vector(rec, "bias", [dim])?;
         matmul(rec, &patches, &w, Epilogue::Bias(&b), Some(&hidden))?;
 
@@ -60,7 +74,12 @@ impl Sizes<'_> {
         let sinusoids = rec.input("sinusoids", [distinct, config.freq_dim], DType::F32)?;
         let embed = rec.state("time embed", [distinct, dim], DType::F32)?;
         let proj = rec.state("time proj", [distinct, 6 * dim], DType::F32)?;
-        let [w, b] = linear(rec, &source.at("time_embedder.linear_1"), config.freq_dim, dim)?;
+        let [w, b] = linear(
+            rec,
+            &source.at("time_embedder.linear_1"),
+            config.freq_dim,
+            dim,
+        )?;
         let x = matmul(rec, &sinusoids, &w, Epilogue::BiasSilu(&b), None)?;
         let [w, b] = linear(rec, &source.at("time_embedder.linear_2"), dim, dim)?;
         matmul(rec, &x, &w, Epilogue::Bias(&b), Some(&embed))?;
@@ -71,7 +90,11 @@ impl Sizes<'_> {
     }
 
     /// `hidden` and `time embed` to the output `velocity` [C, T, h, w].
-    pub(super) fn record_epilogue(&self, caps: &Caps, checkpoint: &Checkpoint) -> Result<Recording, Error> {
+    pub(super) fn record_epilogue(
+        &self,
+        caps: &Caps,
+        checkpoint: &Checkpoint,
+    ) -> Result<Recording, Error> {
         let (config, tokens, dim) = (self.config, self.tokens(), self.config.dim());
         let mut recorder = Recorder::new(caps);
         let rec = &mut recorder;
@@ -82,12 +105,20 @@ impl Sizes<'_> {
         let table = source.vector(rec, "scale_shift_table", [1, 2, dim])?;
         let shift = modulation(rec, &table, 0, &embed, 0)?;
         let scale = modulation(rec, &table, 1, &embed, 0)?;
-        let affine = Affine::Modulation { scale: &scale, shift: &shift, index: &index };
+        let affine = Affine::Modulation {
+            scale: &scale,
+            shift: &shift,
+            index: &index,
+        };
         let normed = layer_norm(rec, &hidden, config.eps as f32, affine)?;
         let [w, b] = linear(rec, &source.at("proj_out"), dim, config.patch_out())?;
         let patches = matmul(rec, &normed, &w, Epilogue::Bias(&b), None)?;
         let [_, t, height, width] = self.shape.latents;
-        let velocity = rec.output("velocity", [config.out_channels, t, height, width], DType::F32)?;
+        let velocity = rec.output(
+            "velocity",
+            [config.out_channels, t, height, width],
+            DType::F32,
+        )?;
         unpatchify(rec, &patches, self.patch(), &velocity)?;
         Ok(recorder.finish())
     }

@@ -69,8 +69,15 @@ impl TransformerPasses {
     ) -> Result<Self, Error> {
         let grid = grid(config, shape)?;
         let signatures = Signatures::new(checkpoint, "blocks", config.num_layers);
-        let sizes = Sizes { config, shape, grid };
-        let blocks = signatures.first.iter().map(|&block| sizes.record_block(caps, checkpoint, block));
+        let sizes = Sizes {
+            config,
+            shape,
+            grid,
+        };
+        let blocks = signatures
+            .first
+            .iter()
+            .map(|&block| sizes.record_block(caps, checkpoint, block));
         let blocks = blocks.collect::<Result<Vec<_>, Error>>()?;
         for (kind, recording) in blocks.iter().enumerate() {
             for block in signatures.members(kind) {
@@ -97,26 +104,43 @@ impl TransformerPasses {
     /// All recordings, in the order of their plan.
     pub fn recordings(&self) -> Vec<&Recording> {
         let first = [&self.text, &self.prologue];
-        first.into_iter().chain(&self.blocks).chain([&self.epilogue]).collect()
+        first
+            .into_iter()
+            .chain(&self.blocks)
+            .chain([&self.epilogue])
+            .collect()
     }
 
     /// Floating-point operations of one forward pass.
     pub fn flops(&self) -> u64 {
-        let blocks: u64 = self.signatures.of.iter().map(|&kind| self.blocks[kind].flops()).sum();
+        let blocks: u64 = self
+            .signatures
+            .of
+            .iter()
+            .map(|&kind| self.blocks[kind].flops())
+            .sum();
         self.prologue.flops() + blocks + self.epilogue.flops()
     }
 
     /// Bytes of the blocks' weights on the device, one after the other.
     pub fn block_bytes(&self) -> Vec<u64> {
-        let weights = |recording: &Recording| recording.weights().map(|(_, info, _)| info.bytes()).sum();
+        let weights =
+            |recording: &Recording| recording.weights().map(|(_, info, _)| info.bytes()).sum();
         let of_kind: Vec<u64> = self.blocks.iter().map(weights).collect();
-        self.signatures.of.iter().map(|&kind| of_kind[kind]).collect()
+        self.signatures
+            .of
+            .iter()
+            .map(|&kind| of_kind[kind])
+            .collect()
     }
 
     /// Bytes of all other weights on the device.
     pub fn other_weight_bytes(&self) -> u64 {
         let ends = [&self.text, &self.prologue, &self.epilogue];
-        ends.into_iter().flat_map(Recording::weights).map(|(_, info, _)| info.bytes()).sum()
+        ends.into_iter()
+            .flat_map(Recording::weights)
+            .map(|(_, info, _)| info.bytes())
+            .sum()
     }
 
     /// Bytes of everything that is computed and kept on the device during a pass, without weights.
@@ -171,7 +195,13 @@ fn grid(config: &TransformerConfig, shape: TransformerShape) -> Result<RopeGrid,
     ] {
         if found % 4 != 0 {
             let expected = "a multiple of 4";
-            return Err(ModelError::Unsupported { model: MODEL, field, found, expected }.into());
+            return Err(ModelError::Unsupported {
+                model: MODEL,
+                field,
+                found,
+                expected,
+            }
+            .into());
         }
     }
     let ([c, t, h, w], [_, p, q]) = (shape.latents, config.patch_size);
@@ -190,5 +220,8 @@ fn grid(config: &TransformerConfig, shape: TransformerShape) -> Result<RopeGrid,
             return Err(ModelError::Positions { axis, found, limit }.into());
         }
     }
-    Ok(RopeGrid { tokens, pairs: config.rope_dims().map(|columns| columns / 2) })
+    Ok(RopeGrid {
+        tokens,
+        pairs: config.rope_dims().map(|columns| columns / 2),
+    })
 }

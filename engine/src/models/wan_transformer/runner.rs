@@ -58,12 +58,24 @@ pub struct Transformer {
 
 /// Names and bytes of the buffers that a transformer keeps.
 pub(super) fn kept(passes: &TransformerPasses) -> Vec<(&'static str, u64)> {
-    const KEPT: [&str; 5] = ["hidden", "time embed", "time proj", "sinusoids", "token timestep"];
+    const KEPT: [&str; 5] = [
+        "hidden",
+        "time embed",
+        "time proj",
+        "sinusoids",
+        "token timestep",
+    ];
     let recordings = passes.recordings();
     let bytes = |name: &str| {
-        recordings.iter().find_map(|r| r.find(name).map(|id| r.info(id).bytes())).unwrap_or(0)
+        recordings
+            .iter()
+            .find_map(|r| r.find(name).map(|id| r.info(id).bytes()))
+            .unwrap_or(0)
     };
-    KEPT.into_iter().chain(["rope"]).map(|name| (name, bytes(name))).collect()
+    KEPT.into_iter()
+        .chain(["rope"])
+        .map(|name| (name, bytes(name)))
+        .collect()
 }
 
 impl Transformer {
@@ -83,7 +95,11 @@ impl Transformer {
             buffers.insert(name, gpu.buffer(name, bytes)?);
         }
         if let Some(rope) = buffers.get("rope") {
-            gpu.write(rope, 0, bytemuck::cast_slice(&passes.grid.table(ROPE_THETA)))?;
+            gpu.write(
+                rope,
+                0,
+                bytemuck::cast_slice(&passes.grid.table(ROPE_THETA)),
+            )?;
         }
         let mut weights = WeightBuffers::new();
         for recording in [&passes.text, &passes.prologue, &passes.epilogue] {
@@ -95,7 +111,15 @@ impl Transformer {
                 weights.load(gpu, &checkpoint, &passes.blocks[kind], &rename)?;
             }
         }
-        Ok(Self { gpu: gpu.clone(), passes, checkpoint, plan, weights, residency, kept: buffers })
+        Ok(Self {
+            gpu: gpu.clone(),
+            passes,
+            checkpoint,
+            plan,
+            weights,
+            residency,
+            kept: buffers,
+        })
     }
 
     /// The passes it runs.
@@ -118,14 +142,21 @@ impl Transformer {
         if !embeds.len().is_multiple_of(width) || embeds.len() > rows * width {
             let expected = format!("at most {rows} rows of {width}");
             let found = embeds.len();
-            return Err(ModelError::Length { what: "embeddings of the prompt", found, expected }.into());
+            return Err(ModelError::Length {
+                what: "embeddings of the prompt",
+                found,
+                expected,
+            }
+            .into());
         }
         let mut padded = embeds.to_vec();
         padded.resize(rows * width, 0.0);
         let input = self.gpu.buffer("embeds", (padded.len() * 4) as u64)?;
         self.gpu.write(&input, 0, bytemuck::cast_slice(&padded))?;
         let recording = &self.passes.text;
-        let bytes = recording.find("text").map_or(0, |id| recording.info(id).bytes());
+        let bytes = recording
+            .find("text")
+            .map_or(0, |id| recording.info(id).bytes());
         let text = self.gpu.buffer("text", bytes)?;
         let bound = self.bind(TEXT, &[("embeds", &input), ("text", &text)], &str::to_owned)?;
         stream.run(&bound)?;
@@ -149,7 +180,12 @@ impl Transformer {
         if index.len() != tokens || index.iter().any(|&i| i as usize >= distinct) {
             let expected = format!("{tokens}, each less than {distinct}");
             let found = index.len();
-            return Err(ModelError::Length { what: "timesteps of the tokens", found, expected }.into());
+            return Err(ModelError::Length {
+                what: "timesteps of the tokens",
+                found,
+                expected,
+            }
+            .into());
         }
         self.write(stream, "token timestep", bytemuck::cast_slice(index))
     }
@@ -166,7 +202,14 @@ impl Transformer {
         context: &Context,
         velocity: &Buffer,
     ) -> Result<(), Error> {
-        self.forward_observed(stream, timesteps, latents, context, velocity, &mut |_, _| Ok(()))
+        self.forward_observed(
+            stream,
+            timesteps,
+            latents,
+            context,
+            velocity,
+            &mut |_, _| Ok(()),
+        )
     }
 
     /// As [`Transformer::forward`], calling `after` when a block, by its number, has been encoded.
@@ -201,7 +244,12 @@ impl Transformer {
         let distinct = self.passes.shape.timesteps;
         if timesteps.len() != distinct {
             let (found, expected) = (timesteps.len(), distinct.to_string());
-            return Err(ModelError::Length { what: "timesteps", found, expected }.into());
+            return Err(ModelError::Length {
+                what: "timesteps",
+                found,
+                expected,
+            }
+            .into());
         }
         let sinusoids = timestep_sinusoids(timesteps, self.passes.freq_dim);
         self.write(stream, "sinusoids", bytemuck::cast_slice(&sinusoids))?;
@@ -216,11 +264,23 @@ impl Transformer {
         let kind = self.passes.signatures.of[block];
         let rename = |name: &str| self.passes.signatures.rename(kind, block, name);
         let mut weights = WeightBuffers::new();
-        weights.load(&self.gpu, &self.checkpoint, &self.passes.blocks[kind], &rename)?;
-        let bound = self.plan.bind(BLOCKS + kind, &|info: &TensorInfo| match info.name.as_str() {
-            "text" => Some(context.text.clone()),
-            name => self.kept.get(name).cloned().or_else(|| weights.get(&rename(name))),
-        })?;
+        weights.load(
+            &self.gpu,
+            &self.checkpoint,
+            &self.passes.blocks[kind],
+            &rename,
+        )?;
+        let bound = self.plan.bind(
+            BLOCKS + kind,
+            &|info: &TensorInfo| match info.name.as_str() {
+                "text" => Some(context.text.clone()),
+                name => self
+                    .kept
+                    .get(name)
+                    .cloned()
+                    .or_else(|| weights.get(&rename(name))),
+            },
+        )?;
         stream.run(&bound)?;
         // The weights leave the device here, so the device must be done with them.
         Ok(stream.finish()?)
@@ -251,7 +311,10 @@ impl Transformer {
         rename: &dyn Fn(&str) -> String,
     ) -> Result<Bound, Error> {
         self.plan.bind(pass, &|info: &TensorInfo| {
-            let by_caller = given.iter().find(|(name, _)| *name == info.name).map(|(_, b)| (*b).clone());
+            let by_caller = given
+                .iter()
+                .find(|(name, _)| *name == info.name)
+                .map(|(_, b)| (*b).clone());
             by_caller
                 .or_else(|| self.kept.get(info.name.as_str()).cloned())
                 .or_else(|| self.weights.get(&rename(&info.name)))

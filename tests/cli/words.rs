@@ -104,7 +104,7 @@ fn help_names_every_option() -> Verdict {
 fn usage_errors_are_exit_code_2() -> Verdict {
     let place = Place::new()?;
     let lines: [&[&str]; 9] = [
-        &["generate", "a boat", "--widht", "64"],
+        &["generate", "a boat", "--wide", "64"],
         &["generate", "a boat", "--aspect", "1:1", "--width", "64"],
         &[
             "generate",

@@ -177,8 +177,9 @@ fn describe_kernels(text: &mut String, caps: &Caps) {
         caps.name,
         variants.len()
     );
-    let mut kernels: BTreeMap<&str, (usize, BTreeMap<&str, BTreeSet<(usize, String)>>)> =
-        BTreeMap::new();
+    /// What each slot, tile constant or override is given.
+    type Choices<'v> = BTreeMap<&'v str, BTreeSet<(usize, String)>>;
+    let mut kernels: BTreeMap<&str, (usize, Choices<'_>)> = BTreeMap::new();
     for variant in &variants {
         let (count, choices) = kernels.entry(variant.kernel()).or_default();
         *count += 1;

@@ -131,7 +131,7 @@ impl Stream {
             .copy_buffer_to_buffer(from.0.raw(), from.1, to.0.raw(), to.1, bytes);
     }
 
-    /// Submits what was encoded, and waits until at most [`IN_FLIGHT`] submits are queued.
+    /// Submits what was encoded, and waits until at most `IN_FLIGHT` submits are queued.
     ///
     /// # Errors
     /// Cancelled, or the device failed.

@@ -79,12 +79,12 @@ impl<'c> Source<'c> {
     }
 }
 
-/// `torch.nn.Linear`: weight [N, K] and, where the layer has one, bias [N].
+/// `torch.nn.Linear`: weight [N, K] and, where the layer has one, bias `[N]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear {
     /// [N, K]
     pub weight: Tensor,
-    /// [N]
+    /// `[N]`
     pub bias: Option<Tensor>,
 }
 

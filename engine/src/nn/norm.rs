@@ -5,7 +5,7 @@ use crate::error::{Error, RecordError};
 use crate::ops::norm::{Affine, layer_norm, rms_norm};
 use crate::record::{Recorder, Tensor};
 
-/// `torch.nn.LayerNorm` with weight and bias [C].
+/// `torch.nn.LayerNorm` with weight and bias `[C]`.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm {
     gain: Tensor,
@@ -49,7 +49,7 @@ impl LayerNorm {
     }
 }
 
-/// `torch.nn.RMSNorm` and T5's layer norm: weight [C].
+/// `torch.nn.RMSNorm` and T5's layer norm: weight `[C]`.
 #[derive(Clone, Copy, Debug)]
 pub struct RmsNorm {
     gain: Tensor,

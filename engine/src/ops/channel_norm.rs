@@ -35,7 +35,7 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 /// | tensor | shape | dtype |
 /// |---|---|---|
 /// | x | [.., C] | f32 |
-/// | gain | [C], ones behind it or not | f32 |
+/// | gain | `[C]`, ones behind it or not | f32 |
 /// | y | as x | f32 |
 ///
 /// # Errors

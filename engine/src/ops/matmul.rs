@@ -34,13 +34,13 @@ pub enum Epilogue<'t> {
     BiasResidual(&'t Tensor, &'t Tensor),
     /// `residual[M, N] + gate[index[M], N] * (v + bias[N])`
     GateResidual {
-        /// [N] f32
+        /// `[N]` f32
         bias: &'t Tensor,
         /// [M, N] f32
         residual: &'t Tensor,
         /// [D, N] f32: one row a distinct timestep
         gate: &'t Tensor,
-        /// [M] u32: which row of `gate` a token takes
+        /// `[M]` u32: which row of `gate` a token takes
         index: &'t Tensor,
     },
     /// `residual[M, N] + v`

@@ -30,9 +30,9 @@ params! {
 pub enum Affine<'t> {
     /// `gain[C] n + shift[C]`
     Gain {
-        /// [C] f32
+        /// `[C]` f32
         gain: &'t Tensor,
-        /// [C] f32
+        /// `[C]` f32
         shift: &'t Tensor,
     },
     /// `(1 + scale[index[M], C]) n + shift[index[M], C]`
@@ -41,7 +41,7 @@ pub enum Affine<'t> {
         scale: &'t Tensor,
         /// [D, C] f32
         shift: &'t Tensor,
-        /// [M] u32: which row a token takes
+        /// `[M]` u32: which row a token takes
         index: &'t Tensor,
     },
 }
@@ -211,7 +211,7 @@ pub fn layer_norm(
 /// | tensor | shape | dtype |
 /// |---|---|---|
 /// | x | [.., C] | f32, C a multiple of 4 |
-/// | gain | [C] | f32 |
+/// | gain | `[C]` | f32 |
 /// | result | [M, C] | f32 |
 ///
 /// # Errors

@@ -40,7 +40,7 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 ///
 /// | tensor | shape | dtype |
 /// |---|---|---|
-/// | weights | [12] | f32, `StepCoefficients::kernel_input` |
+/// | weights | `[12]` | f32, `StepCoefficients::kernel_input` |
 /// | v_cond, v_uncond | as `state.x` | f32; may be the same tensor without guidance |
 /// | state | all of one shape | f32, in place |
 ///

@@ -190,7 +190,7 @@ impl Transformer {
         self.write(stream, "token timestep", bytemuck::cast_slice(index))
     }
 
-    /// Encodes one pass: `velocity` [C, T, h, w] of `latents` [C, T, h, w] at the timesteps [D].
+    /// Encodes one pass: `velocity` [C, T, h, w] of `latents` [C, T, h, w] at the timesteps `[D]`.
     ///
     /// # Errors
     /// Another number of timesteps, buffers that are too small, the device failed, or cancelled.

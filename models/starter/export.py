@@ -25,7 +25,7 @@ import world
 
 DEFAULTS = dict(
     name="Kinora starter 0", width=world.WIDTH, height=world.HEIGHT, frames=world.FRAMES, fps=world.FPS,
-    steps=12, guidance=2.5, shift=train.SHIFT,
+    steps=12, guidance=2.0, shift=train.SHIFT,
 )
 LIMIT = 16_000_000
 
@@ -58,6 +58,9 @@ def write(args):
         unk_token="<unk>", clean_up_tokenization_spaces=False))
 
     UMT5EncoderModel.from_pretrained(run / "text_encoder").half().save_pretrained(to / "text_encoder")
+    config = json.loads((to / "text_encoder" / "config.json").read_text())
+    # transformers 5 keeps only what this says, the released UMT5 has it too.
+    write_json(to / "text_encoder" / "config.json", config | {"feed_forward_proj": train.TEXT["feed_forward_proj"]})
 
     m, saved = train.load_transformer(run)
     m.save_config(to / "transformer")

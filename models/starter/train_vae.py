@@ -226,13 +226,19 @@ def load_clips(folder):
     return np.load(folder / "clips.npy", mmap_mode="r"), pickle.loads((folder / "scenes.pkl").read_bytes())
 
 
-def crops(clips, ready, rng, batch, frames, h, w):
-    """Random crops [B, 3, frames, h, w] in [-1, 1]."""
+def crops(clips, scenes, rng, batch, frames, h, w):
+    """Random crops [B, 3, frames, h, w] in [-1, 1], three of four around the subject: it is what moves."""
     out = np.empty((batch, frames, h, w, 3), np.uint8)
     for b in range(batch):
+        i = rng.integers(len(scenes))
         t = rng.integers(0, clips.shape[1] - frames + 1)
         y, x = rng.integers(0, clips.shape[2] - h + 1), rng.integers(0, clips.shape[3] - w + 1)
-        out[b] = clips[rng.integers(ready), t : t + frames, y : y + h, x : x + w]
+        if rng.random() < 0.75:
+            k = t + frames // 2
+            cx, cy = world.path_of(scenes[i], k / (world.FRAMES - 1) - 0.5, k / world.FPS)
+            at = np.array([cy * world.HEIGHT - h / 2, cx * world.HEIGHT - w / 2]) + rng.uniform(-12, 12, 2)
+            y, x = np.clip(at.astype(int), 0, [clips.shape[2] - h, clips.shape[3] - w])
+        out[b] = clips[i, t : t + frames, y : y + h, x : x + w]
     return torch.from_numpy(out).permute(0, 4, 1, 2, 3).float().div_(127.5).sub_(1.0)
 
 
@@ -353,7 +359,7 @@ def train(rank, args):
             clips, scenes = load_clips(args.data)
         # Single frames first, then short clips.
         still = spent < 20 or step % 8 == 7
-        x = crops(clips, len(scenes), rng, *((16, 1, 64, 64) if still else ((2, 9, 64, 64), (1, 9, 96, 96))[step % 2]))
+        x = crops(clips, scenes, rng, *((16, 1, 64, 64) if still else ((3, 9, 64, 64), (2, 9, 64, 64), (1, 9, 96, 96))[step % 3]))
         if spent >= args.joint * 60 and enc.training:
             # The latents are fixed from here on, so that the transformer can begin.
             enc.eval().requires_grad_(False)

@@ -239,7 +239,7 @@ fn chunks(gpu: &Gpu, name: &str) -> Result<(), Failed> {
 
 fn bands(gpu: &Gpu, name: &str) -> Result<(), Failed> {
     let model = Model::open(name)?;
-    let latents = model.made_up(3, 2 * halo(&model.config) + 5, 3);
+    let latents = model.made_up(3, 2 * halo(&model.config) + 5, 1);
     let options = DecodeOptions {
         bands: Bands::Off,
         ..DecodeOptions::default()
@@ -274,7 +274,7 @@ fn memory(gpu: &Gpu, name: &str) -> Result<(), Failed> {
         ..DecodeOptions::default()
     };
     for latent_frames in [21, 81] {
-        let latents = model.made_up(latent_frames, 2, 3);
+        let latents = model.made_up(latent_frames, 1, 2);
         let before = gpu.memory().current;
         gpu.reset_peak();
         let decoder = model.decoder(gpu, latents.1, &options)?;
@@ -303,7 +303,7 @@ fn memory(gpu: &Gpu, name: &str) -> Result<(), Failed> {
 
 fn limit(gpu: &Gpu) -> Result<(), Failed> {
     let model = Model::open("wan21")?;
-    let latents = model.made_up(2, 40, 3);
+    let latents = model.made_up(2, 40, 2);
     let options = DecodeOptions::default();
     let whole = model.decoder(gpu, latents.1, &options)?;
     let enough = whole.layout().memory.total();

@@ -293,6 +293,10 @@ fn memory(gpu: &Gpu, name: &str) -> Result<(), Failed> {
             )
             .into());
         }
+        println!(
+            "  {} frames: {peak} bytes of device memory at most",
+            decoder.frames()
+        );
         peaks.push(peak);
     }
     match peaks.as_slice() {

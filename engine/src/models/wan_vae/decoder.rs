@@ -35,7 +35,7 @@ pub struct VaeDecoder {
     tails: Vec<Bound>,
     forget: Vec<Bound>,
     buffers: HashMap<String, Buffer>,
-    // Bound passes refer to their buffers by handles that do not keep them alive.
+    // Held so that the count of device memory stays true for as long as the passes can run.
     _plan: Plan,
     _weights: WeightBuffers,
 }

@@ -1,6 +1,6 @@
 // y = affine((x - mean(x)) / sqrt(var(x) + eps)), over each row; var is the population's
 //
-//   x [M, C] f32      y [M, C] f32      C a multiple of 4
+//   x [M, C] f32      y [M, C] f32 or f16      C a multiple of 4
 //
 // One workgroup computes one row: its invocations take columns in turn, so that they read one
 // contiguous piece, and add their parts in the order of the lanes. The mean is taken before the
@@ -10,6 +10,7 @@
 
 import package::common::row_sum::{row_sum, LANES};
 import package::affine::{affine, affine_cols4};
+import package::output::{Output4, pack_output4};
 
 struct Params {
     rows: u32, // M of this dispatch
@@ -19,7 +20,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>; // [M, C/4]
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>; // [M, C/4]
+@group(0) @binding(2) var<storage, read_write> y: array<Output4>; // [M, C/4]
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -49,6 +50,6 @@ fn main(
     let scale = 1.0 / sqrt(row_sum(lane, squares) / count + params.eps);
 
     for (var c = lane; c < params.cols4; c += LANES) {
-        y[start + c] = affine(row, c, (x[start + c] - mean) * scale);
+        y[start + c] = pack_output4(affine(row, c, (x[start + c] - mean) * scale));
     }
 }

@@ -1,6 +1,6 @@
 // y = epilogue(x w^T)
 //
-//   x [M, K] f32      w [N, K] any weight format      y [M, N] f32      K a multiple of 4
+//   x [M, K] f32 or f16      w [N, K] any weight format      y [M, N] f32      K a multiple of 4
 //
 // y may have more columns than w has rows: they become 0, so that the next product finds its K a
 // multiple of 4.
@@ -14,6 +14,7 @@
 
 import package::tile::{TILE_ROWS};
 import package::common::bands::{banded};
+import package::input::{Input4, unpack_input4};
 import package::weight::{load_weight4, weight_depth4};
 import package::epilogue::{epilogue, epilogue_cols};
 
@@ -27,7 +28,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>; // [M, K/4]
+@group(0) @binding(1) var<storage, read> x: array<Input4>; // [M, K/4]
 @group(0) @binding(2) var<storage, read_write> y: array<f32>; // [M, N]
 
 override LANES: u32 = 64u;
@@ -62,7 +63,7 @@ fn main(
     for (var k = 0u; k < params.depth4; k++) {
         let w = load_weight4(col, k);
         for (var r = 0u; r < TILE_ROWS; r++) {
-            sum[r] += dot(x[start[r] + k], w);
+            sum[r] += dot(unpack_input4(x[start[r] + k]), w);
         }
     }
     if column >= params.col_end {

@@ -20,6 +20,7 @@ fn every_variant() -> Vec<Variant> {
     let classes = [
         DeviceClass::Discrete,
         DeviceClass::Integrated,
+        DeviceClass::Apple,
         DeviceClass::Software,
         DeviceClass::Other,
     ];
@@ -111,7 +112,11 @@ fn every_kernel_and_module_is_used_by_a_variant() {
         used.extend(library.link(&variant).expect("links").modules);
     }
     // A slot's default stands for editors where every variant chooses.
-    let slots: BTreeSet<&str> = Slot::ALL.iter().map(|s| s.name()).chain(["tile"]).collect();
+    let slots: BTreeSet<&str> = Slot::ALL
+        .iter()
+        .map(|s| s.name())
+        .chain(["tile", "coop"])
+        .collect();
     let idle: Vec<&str> = library
         .modules()
         .filter(|m| !used.contains(*m) && !slots.contains(m))

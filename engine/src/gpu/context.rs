@@ -37,6 +37,8 @@ pub struct Requirements {
     pub features: wgpu::Features,
     /// Limits: the adapter's own.
     pub limits: wgpu::Limits,
+    /// Consent to the features that wgpu calls experimental: cooperative matrices.
+    pub experimental: wgpu::ExperimentalFeatures,
 }
 
 /// An open device with its queue, pipelines and memory count. Cloning shares it.
@@ -93,7 +95,7 @@ fn adapters(options: &GpuOptions) -> Vec<wgpu::Adapter> {
         let info = adapter.get_info();
         let class = match class_of(&info) {
             DeviceClass::Discrete => 0,
-            DeviceClass::Integrated => 1,
+            DeviceClass::Apple | DeviceClass::Integrated => 1,
             DeviceClass::Other => 2,
             DeviceClass::Software => 3,
         };
@@ -108,6 +110,9 @@ fn class_of(info: &wgpu::AdapterInfo) -> DeviceClass {
         .any(|n| info.name.contains(n));
     match info.device_type {
         _ if software => DeviceClass::Software,
+        _ if info.backend == wgpu::Backend::Metal && info.name.starts_with("Apple") => {
+            DeviceClass::Apple
+        }
         wgpu::DeviceType::DiscreteGpu => DeviceClass::Discrete,
         wgpu::DeviceType::IntegratedGpu => DeviceClass::Integrated,
         wgpu::DeviceType::Cpu => DeviceClass::Software,
@@ -117,16 +122,10 @@ fn class_of(info: &wgpu::AdapterInfo) -> DeviceClass {
 
 fn caps_of(adapter: &wgpu::Adapter, features: wgpu::Features, limits: &wgpu::Limits) -> Caps {
     let info = adapter.get_info();
-    let cooperative = adapter
-        .cooperative_matrix_properties()
-        .into_iter()
-        .filter(|p| p.m_size == p.n_size && p.n_size == p.k_size)
-        .filter(|p| {
-            p.ab_type == wgpu::CooperativeScalarType::F16
-                && p.cr_type == wgpu::CooperativeScalarType::F32
-        })
-        .map(|p| p.m_size)
-        .collect();
+    let cooperative = match features.contains(COOPERATIVE) {
+        true => cooperative_edges(adapter),
+        false => Vec::new(),
+    };
     let noop = info.backend == wgpu::Backend::Noop;
     let least = Caps::least();
     Caps {
@@ -166,6 +165,27 @@ fn caps_of(adapter: &wgpu::Adapter, features: wgpu::Features, limits: &wgpu::Lim
         name: info.name,
     }
 }
+
+/// Edge lengths of the cooperative matrices that kernels are written for: square, f16 operands,
+/// f32 sums. What the shading language can say is more than what a device has.
+fn cooperative_edges(adapter: &wgpu::Adapter) -> Vec<u32> {
+    let f16_to_f32 = |p: &wgpu::CooperativeMatrixProperties| {
+        p.ab_type == wgpu::CooperativeScalarType::F16
+            && p.cr_type == wgpu::CooperativeScalarType::F32
+    };
+    let mut edges: Vec<u32> = adapter
+        .cooperative_matrix_properties()
+        .iter()
+        .filter(|p| p.m_size == p.n_size && p.n_size == p.k_size && f16_to_f32(p))
+        .filter(|p| matches!(p.m_size, 8 | 16))
+        .map(|p| p.m_size)
+        .collect();
+    edges.sort_unstable();
+    edges.dedup();
+    edges
+}
+
+const COOPERATIVE: wgpu::Features = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
 
 fn unusable(caps: &Caps) -> Option<GpuError> {
     let checks = [
@@ -264,6 +284,7 @@ impl Gpu {
             label: Some("kinora"),
             required_features: need.features,
             required_limits: need.limits,
+            experimental_features: need.experimental,
             // Plans place their own buffers; the allocator's pools would only add to the peak.
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
@@ -279,10 +300,27 @@ impl Gpu {
     /// What to ask of an adapter when the host application opens the device.
     pub fn requirements(adapter: &wgpu::Adapter) -> Requirements {
         let has = adapter.features();
-        let wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
+        let mut wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
+        // The kernels on cooperative matrices stage their operands as f16.
+        let cooperative = has.contains(COOPERATIVE | wgpu::Features::SHADER_F16)
+            && !cooperative_edges(adapter).is_empty();
+        if cooperative {
+            wanted |= COOPERATIVE;
+        }
+        #[expect(
+            unsafe_code,
+            reason = "wgpu asks for consent to an interface that is new; without it there are no tensor cores"
+        )]
+        let experimental = match cooperative {
+            // SAFETY: our kernels use cooperative matrices as the extension's rules ask: in uniform
+            // control flow, by whole subgroups, at shapes that the device lists.
+            true => unsafe { wgpu::ExperimentalFeatures::enabled() },
+            false => wgpu::ExperimentalFeatures::disabled(),
+        };
         Requirements {
             features: has & wanted,
             limits: adapter.limits(),
+            experimental,
         }
     }
 

@@ -54,7 +54,7 @@ impl Stream {
     pub fn new(gpu: &Gpu, cancel: &Cancel) -> Self {
         let rate = match gpu.caps().class {
             DeviceClass::Discrete => 1e12,
-            DeviceClass::Integrated => 1e11,
+            DeviceClass::Integrated | DeviceClass::Apple => 1e11,
             DeviceClass::Software | DeviceClass::Other => 4e9,
         };
         Self {

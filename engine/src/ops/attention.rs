@@ -94,7 +94,7 @@ pub struct AttentionShape {
 fn tile_values(caps: &Caps, depth4: usize) -> u32 {
     let most = match caps.class {
         DeviceClass::Discrete | DeviceClass::Software => 32,
-        DeviceClass::Integrated | DeviceClass::Other => 16,
+        DeviceClass::Integrated | DeviceClass::Apple | DeviceClass::Other => 16,
     };
     let fits = TILE_VALUES
         .into_iter()

@@ -1,8 +1,9 @@
-//! Matrix products with the weights of a linear layer, and what happens to the sums.
+//! Matrix products with the weights of a linear layer.
 
+pub use super::epilogue::Epilogue;
 use super::params::params;
 use crate::error::RecordError;
-use crate::record::{Caps, DeviceClass, DispatchBuilder, Recorder, Tensor};
+use crate::record::{Caps, DeviceClass, Recorder, Tensor};
 use crate::shader::{Slot, Variant};
 use crate::tensor::DType;
 
@@ -15,163 +16,6 @@ params! {
         col_end: u32,
         depth4: u32,
         out_cols: u32,
-    }
-}
-
-/// What happens to a sum before it is stored; `v` is the sum.
-#[derive(Clone, Copy, Debug, Default)]
-pub enum Epilogue<'t> {
-    /// `v`
-    #[default]
-    None,
-    /// `v + bias[N]`
-    Bias(&'t Tensor),
-    /// `gelu_tanh(v + bias[N])`
-    BiasGelu(&'t Tensor),
-    /// `silu(v + bias[N])`
-    BiasSilu(&'t Tensor),
-    /// `residual[M, N] + v + bias[N]`
-    BiasResidual(&'t Tensor, &'t Tensor),
-    /// `residual[M, N] + gate[index[M], N] * (v + bias[N])`
-    GateResidual {
-        /// `[N]` f32
-        bias: &'t Tensor,
-        /// [M, N] f32
-        residual: &'t Tensor,
-        /// [D, N] f32: one row a distinct timestep
-        gate: &'t Tensor,
-        /// `[M]` u32: which row of `gate` a token takes
-        index: &'t Tensor,
-    },
-    /// `residual[M, N] + v`
-    Residual(&'t Tensor),
-    /// `gelu_tanh(v) * other[M, N]`
-    GeluMul(&'t Tensor),
-}
-
-impl Epilogue<'_> {
-    /// The module of the `epilogue` slot, `None` for the slot's own file.
-    pub(super) fn module(&self) -> Option<&'static str> {
-        match self {
-            Self::None => None,
-            Self::Bias(_) => Some("bias"),
-            Self::BiasGelu(_) => Some("bias_gelu"),
-            Self::BiasSilu(_) => Some("bias_silu"),
-            Self::BiasResidual(..) => Some("bias_residual"),
-            Self::GateResidual { .. } => Some("gate_residual"),
-            Self::Residual(_) => Some("residual"),
-            Self::GeluMul(_) => Some("gelu_mul"),
-        }
-    }
-
-    /// Every module of the slot.
-    pub(super) const MODULES: [Option<&'static str>; 8] = [
-        None,
-        Some("bias"),
-        Some("bias_gelu"),
-        Some("bias_silu"),
-        Some("bias_residual"),
-        Some("gate_residual"),
-        Some("residual"),
-        Some("gelu_mul"),
-    ];
-
-    /// The shapes must match an output of [rows, cols].
-    pub(super) fn check(
-        &self,
-        op: &'static str,
-        rows: usize,
-        cols: usize,
-    ) -> Result<(), RecordError> {
-        self.check_padded(op, rows, cols, cols)
-    }
-
-    /// The shapes must match an output of [rows, out_cols], of which `cols` are computed.
-    fn check_padded(
-        &self,
-        op: &'static str,
-        rows: usize,
-        cols: usize,
-        out_cols: usize,
-    ) -> Result<(), RecordError> {
-        let must = |name, tensor: &Tensor, good: bool, expected: String| {
-            if good {
-                Ok(())
-            } else {
-                Err(RecordError::Shape {
-                    op,
-                    name,
-                    found: tensor.shape,
-                    expected,
-                })
-            }
-        };
-        let vector = |t: &Tensor| must("bias", t, t.shape.count() == cols, format!("[{cols}]"));
-        let matrix = |name, t: &Tensor| {
-            let good = t.shape.rows() == rows && t.shape.last_dim() == out_cols;
-            must(name, t, good, format!("[{rows}, {out_cols}]"))
-        };
-        match self {
-            Self::None => Ok(()),
-            Self::Bias(bias) | Self::BiasGelu(bias) | Self::BiasSilu(bias) => vector(bias),
-            Self::BiasResidual(bias, residual) => vector(bias).and(matrix("residual", residual)),
-            Self::GateResidual {
-                bias,
-                residual,
-                gate,
-                index,
-            } => {
-                vector(bias)?;
-                matrix("residual", residual)?;
-                let good = gate.shape.last_dim() == out_cols;
-                must("gate", gate, good, format!("[_, {out_cols}]"))?;
-                must(
-                    "index",
-                    index,
-                    index.shape.count() == rows,
-                    format!("[{rows}]"),
-                )
-            }
-            Self::Residual(residual) => matrix("residual", residual),
-            Self::GeluMul(other) => matrix("other", other),
-        }
-    }
-
-    /// Binds what the module reads, for the output rows `first .. first + rows`.
-    pub(super) fn bind<'r, 'a>(
-        &self,
-        builder: DispatchBuilder<'r, 'a>,
-        first: usize,
-        rows: usize,
-    ) -> DispatchBuilder<'r, 'a> {
-        let window = |t: &Tensor| {
-            let row = (t.shape.last_dim() * t.dtype.size()) as u64;
-            first as u64 * row..(first + rows) as u64 * row
-        };
-        match self {
-            Self::None => builder,
-            Self::Bias(bias) | Self::BiasGelu(bias) | Self::BiasSilu(bias) => {
-                builder.read(12, bias)
-            }
-            Self::BiasResidual(bias, residual) => {
-                builder
-                    .read(12, bias)
-                    .read_window(13, residual, window(residual))
-            }
-            Self::GateResidual {
-                bias,
-                residual,
-                gate,
-                index,
-            } => builder
-                .read(12, bias)
-                .read_window(13, residual, window(residual))
-                .read(14, gate)
-                .read_window(15, index, first as u64 * 4..(first + rows) as u64 * 4),
-            Self::Residual(other) | Self::GeluMul(other) => {
-                builder.read_window(13, other, window(other))
-            }
-        }
     }
 }
 
@@ -207,12 +51,14 @@ fn tile_rows(caps: &Caps, rows: usize) -> u32 {
 fn variant(
     caps: &Caps,
     rows: u32,
+    input: DType,
     weight: Option<&'static str>,
     epilogue: Option<&'static str>,
 ) -> Variant {
     let mut variant = Variant::new("matmul")
         .tile("TILE_ROWS", rows)
-        .set("LANES", lanes(caps));
+        .set("LANES", lanes(caps))
+        .input(input);
     if let Some(module) = weight {
         variant = variant.slot(Slot::Weight, module);
     }
@@ -231,7 +77,9 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     for rows in tiles {
         for weight in [None, Some("f16"), Some("bf16")] {
             for epilogue in Epilogue::MODULES {
-                all.push(variant(caps, rows, weight, epilogue));
+                for input in [DType::F32, DType::F16] {
+                    all.push(variant(caps, rows, input, weight, epilogue));
+                }
             }
         }
     }
@@ -242,7 +90,7 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 ///
 /// | tensor | shape | dtype |
 /// |---|---|---|
-/// | x | [.., K], padded with zeros to a multiple of 4 columns | f32 |
+/// | x | [.., K], padded with zeros to a multiple of 4 columns | f32, f16 |
 /// | w | [N, K] | f32, f16, bf16 |
 /// | y | [.., N]; `into` may be wider, its further columns become 0 | f32 |
 ///
@@ -263,8 +111,8 @@ pub fn matmul(
     let rows = x.shape.rows();
     // The weight is padded on the device, x by whoever wrote it.
     let depth = k.next_multiple_of(4);
-    if x.shape.last_dim() != depth || x.dtype != DType::F32 {
-        let expected = format!("f32 [.., {depth}] to match w {}", w.shape);
+    if x.shape.last_dim() != depth || !matches!(x.dtype, DType::F32 | DType::F16) {
+        let expected = format!("f32 or f16 [.., {depth}] to match w {}", w.shape);
         return Err(RecordError::Shape {
             op: OP,
             name: "x",
@@ -298,20 +146,25 @@ pub fn matmul(
     let tile = tile_rows(rec.caps(), rows);
     let chunk = rows_per_dispatch(rec.caps(), rows, depth.max(out_cols), 2 * (n * k) as u64);
     let lanes = lanes(rec.caps());
-    let variant = variant(rec.caps(), tile, weight_module(w.dtype), epilogue.module());
+    let variant = variant(
+        rec.caps(),
+        tile,
+        x.dtype,
+        weight_module(w.dtype),
+        epilogue.module(),
+    );
     let wide = cols_per_dispatch(rec.caps(), n, depth * w.dtype.size());
     for first in (0..rows).step_by(chunk) {
         let count = chunk.min(rows - first);
-        let window =
-            |width: usize| (first * width * 4) as u64..((first + count) * width * 4) as u64;
+        let window = |row: usize| (first * row) as u64..((first + count) * row) as u64;
         for col in (0..n).step_by(wide) {
             let last = col + wide >= n;
             let end = if last { out_cols } else { col + wide };
             let some = wide.min(n - col);
             let builder = rec
                 .dispatch(OP, variant.clone())
-                .read_window(1, x, window(depth))
-                .write_window(2, &y, window(out_cols))
+                .read_window(1, x, window(depth * x.dtype.size()))
+                .write_window(2, &y, window(out_cols * 4))
                 .params(&MatmulParams {
                     rows: count as u32,
                     cols: n as u32,

@@ -7,6 +7,7 @@ pub mod channel_norm;
 pub mod columns;
 pub mod conv3d;
 pub mod embed;
+mod epilogue;
 pub mod frames;
 pub mod latents;
 pub mod matmul;

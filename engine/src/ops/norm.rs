@@ -123,24 +123,30 @@ impl Affine<'_> {
     }
 }
 
-fn layer_variant(caps: &Caps, affine: Option<&'static str>) -> Variant {
+fn layer_variant(caps: &Caps, output: DType, affine: Option<&'static str>) -> Variant {
     let variant = Variant::new("layer_norm").set("LANES", lanes(caps));
+    let variant = variant.output(output);
     match affine {
         Some(module) => variant.slot(Slot::Affine, module),
         None => variant,
     }
 }
 
-fn rms_variant(caps: &Caps) -> Variant {
-    Variant::new("rms_norm").set("LANES", lanes(caps))
+fn rms_variant(caps: &Caps, output: DType) -> Variant {
+    Variant::new("rms_norm")
+        .set("LANES", lanes(caps))
+        .output(output)
 }
 
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
-    vec![
-        layer_variant(caps, None),
-        layer_variant(caps, Some("modulation")),
-        rms_variant(caps),
-    ]
+    let of = |output| {
+        [
+            layer_variant(caps, output, None),
+            layer_variant(caps, output, Some("modulation")),
+            rms_variant(caps, output),
+        ]
+    };
+    [DType::F32, DType::F16].into_iter().flat_map(of).collect()
 }
 
 /// Rows and columns of what is normalised.
@@ -171,7 +177,7 @@ fn checked(op: &'static str, x: &Tensor) -> Result<[usize; 2], RecordError> {
 /// | tensor | shape | dtype |
 /// |---|---|---|
 /// | x | [.., C] | f32, C a multiple of 4 |
-/// | result | [M, C] | f32 |
+/// | result | [M, C] | f32, f16 where what feeds products may be |
 ///
 /// # Errors
 /// Shapes that do not match.
@@ -184,16 +190,17 @@ pub fn layer_norm(
     const OP: &str = "layer_norm";
     let [rows, cols] = checked(OP, x)?;
     affine.check(OP, rows, cols)?;
-    let y = rec.intermediate(OP, [rows, cols], DType::F32);
-    let variant = layer_variant(rec.caps(), affine.module());
+    let y = rec.intermediate(OP, [rows, cols], rec.activations());
+    let variant = layer_variant(rec.caps(), y.dtype, affine.module());
     let chunk = rows_per_dispatch(rec.caps(), rows, cols, 8 * cols as u64);
     for first in (0..rows).step_by(chunk) {
         let count = chunk.min(rows - first);
-        let window = (first * cols * 4) as u64..((first + count) * cols * 4) as u64;
+        let window =
+            |size: usize| (first * cols * size) as u64..((first + count) * cols * size) as u64;
         let builder = rec
             .dispatch(OP, variant.clone())
-            .read_window(1, x, window.clone())
-            .write_window(2, &y, window)
+            .read_window(1, x, window(4))
+            .write_window(2, &y, window(y.dtype.size()))
             .params(&LayerNormParams {
                 rows: count as u32,
                 cols4: (cols / 4) as u32,
@@ -212,7 +219,7 @@ pub fn layer_norm(
 /// |---|---|---|
 /// | x | [.., C] | f32, C a multiple of 4 |
 /// | gain | `[C]` | f32 |
-/// | result | [M, C] | f32 |
+/// | result | [M, C] | f32, f16 where what feeds products may be |
 ///
 /// # Errors
 /// Shapes that do not match.
@@ -233,15 +240,16 @@ pub fn rms_norm(
             expected,
         });
     }
-    let y = rec.intermediate(OP, [rows, cols], DType::F32);
-    let variant = rms_variant(rec.caps());
+    let y = rec.intermediate(OP, [rows, cols], rec.activations());
+    let variant = rms_variant(rec.caps(), y.dtype);
     let chunk = rows_per_dispatch(rec.caps(), rows, cols, 4 * cols as u64);
     for first in (0..rows).step_by(chunk) {
         let count = chunk.min(rows - first);
-        let window = (first * cols * 4) as u64..((first + count) * cols * 4) as u64;
+        let window =
+            |size: usize| (first * cols * size) as u64..((first + count) * cols * size) as u64;
         rec.dispatch(OP, variant.clone())
-            .read_window(1, x, window.clone())
-            .write_window(2, &y, window)
+            .read_window(1, x, window(4))
+            .write_window(2, &y, window(y.dtype.size()))
             .read(3, gain)
             .params(&RmsNormParams {
                 rows: count as u32,

@@ -7,6 +7,8 @@ pub enum DeviceClass {
     Discrete,
     /// A GPU that shares the processor's memory.
     Integrated,
+    /// Apple's GPUs: memory shared with the processor, cooperative matrices of 8 by 8.
+    Apple,
     /// A processor that runs shaders: lavapipe, SwiftShader, WARP.
     Software,
     /// Anything else: virtual GPUs and test devices.
@@ -72,7 +74,7 @@ impl Caps {
     pub fn dispatch_flops(&self) -> u64 {
         match self.class {
             DeviceClass::Discrete => 400_000_000_000,
-            DeviceClass::Integrated => 50_000_000_000,
+            DeviceClass::Integrated | DeviceClass::Apple => 50_000_000_000,
             DeviceClass::Software | DeviceClass::Other => 2_000_000_000,
         }
     }

@@ -2,11 +2,13 @@
 
 mod caps;
 mod liveness;
+mod precision;
 mod recorder;
 mod recording;
 
 pub use caps::{Caps, DeviceClass};
 pub use liveness::{Placement, place};
+pub use precision::Precision;
 pub use recorder::{DispatchBuilder, Recorder};
 pub use recording::{
     Binding, Command, Dispatch, Kind, Pack, Recording, Tensor, TensorId, TensorInfo, Workgroups,

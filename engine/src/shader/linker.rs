@@ -112,6 +112,9 @@ impl Linker<'_> {
                 .map(|(n, v)| format!("const {n} = {v}u;\n"))
                 .collect());
         }
+        if let ("coop", Some(edge)) = (path, self.variant.coop_edge()) {
+            return Ok(coop_module(edge));
+        }
         self.library
             .text(path)
             .map(str::to_owned)
@@ -188,6 +191,18 @@ impl Linker<'_> {
         self.names_of.insert(path.to_owned(), names);
         Ok(())
     }
+}
+
+/// `coop.wgsl` for matrices of another edge length: types cannot be overridden.
+fn coop_module(edge: u32) -> String {
+    format!(
+        "enable f16;\n\
+         enable wgpu_cooperative_matrix;\n\
+         const COOP_EDGE = {edge}u;\n\
+         alias CoopA = coop_mat{edge}x{edge}<f16, A>;\n\
+         alias CoopB = coop_mat{edge}x{edge}<f16, B>;\n\
+         alias CoopC = coop_mat{edge}x{edge}<f32, C>;\n"
+    )
 }
 
 fn imports(module: &str, text: &str) -> Result<Vec<Import>, ShaderError> {

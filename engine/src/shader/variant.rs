@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::tensor::DType;
+
 /// A module name that a kernel imports and a [`Variant`] may exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Slot {
@@ -15,16 +17,22 @@ pub enum Slot {
     Bias,
     /// What follows a normalisation: `affine(row, col4, value) -> vec4<f32>`.
     Affine,
+    /// How four activations are read: `Input4`, `unpack_input4(Input4) -> vec4<f32>`.
+    Input,
+    /// How four results are stored: `Output4`, `pack_output4(vec4<f32>) -> Output4`.
+    Output,
 }
 
 impl Slot {
     /// All slots.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Weight,
         Self::Epilogue,
         Self::Activation,
         Self::Bias,
         Self::Affine,
+        Self::Input,
+        Self::Output,
     ];
 
     /// The module's name in `import package::NAME::{…}` and the folder of its alternatives.
@@ -35,6 +43,8 @@ impl Slot {
             Self::Activation => "activation",
             Self::Bias => "bias",
             Self::Affine => "affine",
+            Self::Input => "input",
+            Self::Output => "output",
         }
     }
 }
@@ -46,6 +56,7 @@ pub struct Variant {
     slots: Vec<(Slot, &'static str)>,
     tile: Vec<(&'static str, u32)>,
     overrides: Vec<(&'static str, u32)>,
+    coop: Option<u32>,
 }
 
 impl Variant {
@@ -56,6 +67,7 @@ impl Variant {
             slots: Vec::new(),
             tile: Vec::new(),
             overrides: Vec::new(),
+            coop: None,
         }
     }
 
@@ -66,6 +78,24 @@ impl Variant {
         self.slots.push((slot, module));
         self.slots.sort_unstable();
         self
+    }
+
+    /// Reads activations of that type: the `input` slot's default is f32.
+    #[must_use]
+    pub fn input(self, dtype: DType) -> Self {
+        match dtype {
+            DType::F16 => self.slot(Slot::Input, "f16"),
+            _ => self,
+        }
+    }
+
+    /// Writes results of that type: the `output` slot's default is f32.
+    #[must_use]
+    pub fn output(self, dtype: DType) -> Self {
+        match dtype {
+            DType::F16 => self.slot(Slot::Output, "f16"),
+            _ => self,
+        }
     }
 
     /// Gives a constant of the generated `tile` module its value.
@@ -84,6 +114,19 @@ impl Variant {
         self.overrides.push((name, value));
         self.overrides.sort_unstable();
         self
+    }
+
+    /// Gives the generated `coop` module the edge length of the device's cooperative matrices: 8
+    /// or 16.
+    #[must_use]
+    pub fn coop(mut self, edge: u32) -> Self {
+        self.coop = Some(edge);
+        self
+    }
+
+    /// The edge length of the cooperative matrices, where the kernel uses them.
+    pub fn coop_edge(&self) -> Option<u32> {
+        self.coop
     }
 
     /// The kernel's file name without `.wgsl`.
@@ -125,7 +168,8 @@ impl fmt::Debug for Variant {
             .iter()
             .chain(&self.overrides)
             .map(|(n, v)| format!("{n}={v}"));
-        let all: Vec<String> = slots.chain(numbers).collect();
+        let coop = self.coop.map(|edge| format!("coop={edge}"));
+        let all: Vec<String> = slots.chain(numbers).chain(coop).collect();
         if all.is_empty() {
             Ok(())
         } else {

@@ -1,0 +1,161 @@
+//! What happens to the sums of a product before they are stored.
+
+use crate::error::RecordError;
+use crate::record::{DispatchBuilder, Tensor};
+
+/// What happens to a sum before it is stored; `v` is the sum.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Epilogue<'t> {
+    /// `v`
+    #[default]
+    None,
+    /// `v + bias[N]`
+    Bias(&'t Tensor),
+    /// `gelu_tanh(v + bias[N])`
+    BiasGelu(&'t Tensor),
+    /// `silu(v + bias[N])`
+    BiasSilu(&'t Tensor),
+    /// `residual[M, N] + v + bias[N]`
+    BiasResidual(&'t Tensor, &'t Tensor),
+    /// `residual[M, N] + gate[index[M], N] * (v + bias[N])`
+    GateResidual {
+        /// `[N]` f32
+        bias: &'t Tensor,
+        /// [M, N] f32
+        residual: &'t Tensor,
+        /// [D, N] f32: one row a distinct timestep
+        gate: &'t Tensor,
+        /// `[M]` u32: which row of `gate` a token takes
+        index: &'t Tensor,
+    },
+    /// `residual[M, N] + v`
+    Residual(&'t Tensor),
+    /// `gelu_tanh(v) * other[M, N]`
+    GeluMul(&'t Tensor),
+}
+
+impl Epilogue<'_> {
+    /// The module of the `epilogue` slot, `None` for the slot's own file.
+    pub(super) fn module(&self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Bias(_) => Some("bias"),
+            Self::BiasGelu(_) => Some("bias_gelu"),
+            Self::BiasSilu(_) => Some("bias_silu"),
+            Self::BiasResidual(..) => Some("bias_residual"),
+            Self::GateResidual { .. } => Some("gate_residual"),
+            Self::Residual(_) => Some("residual"),
+            Self::GeluMul(_) => Some("gelu_mul"),
+        }
+    }
+
+    /// Every module of the slot.
+    pub(super) const MODULES: [Option<&'static str>; 8] = [
+        None,
+        Some("bias"),
+        Some("bias_gelu"),
+        Some("bias_silu"),
+        Some("bias_residual"),
+        Some("gate_residual"),
+        Some("residual"),
+        Some("gelu_mul"),
+    ];
+
+    /// The shapes must match an output of [rows, cols].
+    pub(super) fn check(
+        &self,
+        op: &'static str,
+        rows: usize,
+        cols: usize,
+    ) -> Result<(), RecordError> {
+        self.check_padded(op, rows, cols, cols)
+    }
+
+    /// The shapes must match an output of [rows, out_cols], of which `cols` are computed.
+    pub(super) fn check_padded(
+        &self,
+        op: &'static str,
+        rows: usize,
+        cols: usize,
+        out_cols: usize,
+    ) -> Result<(), RecordError> {
+        let must = |name, tensor: &Tensor, good: bool, expected: String| {
+            if good {
+                Ok(())
+            } else {
+                Err(RecordError::Shape {
+                    op,
+                    name,
+                    found: tensor.shape,
+                    expected,
+                })
+            }
+        };
+        let vector = |t: &Tensor| must("bias", t, t.shape.count() == cols, format!("[{cols}]"));
+        let matrix = |name, t: &Tensor| {
+            let good = t.shape.rows() == rows && t.shape.last_dim() == out_cols;
+            must(name, t, good, format!("[{rows}, {out_cols}]"))
+        };
+        match self {
+            Self::None => Ok(()),
+            Self::Bias(bias) | Self::BiasGelu(bias) | Self::BiasSilu(bias) => vector(bias),
+            Self::BiasResidual(bias, residual) => vector(bias).and(matrix("residual", residual)),
+            Self::GateResidual {
+                bias,
+                residual,
+                gate,
+                index,
+            } => {
+                vector(bias)?;
+                matrix("residual", residual)?;
+                let good = gate.shape.last_dim() == out_cols;
+                must("gate", gate, good, format!("[_, {out_cols}]"))?;
+                must(
+                    "index",
+                    index,
+                    index.shape.count() == rows,
+                    format!("[{rows}]"),
+                )
+            }
+            Self::Residual(residual) => matrix("residual", residual),
+            Self::GeluMul(other) => matrix("other", other),
+        }
+    }
+
+    /// Binds what the module reads, for the output rows `first .. first + rows`.
+    pub(super) fn bind<'r, 'a>(
+        &self,
+        builder: DispatchBuilder<'r, 'a>,
+        first: usize,
+        rows: usize,
+    ) -> DispatchBuilder<'r, 'a> {
+        let window = |t: &Tensor| {
+            let row = (t.shape.last_dim() * t.dtype.size()) as u64;
+            first as u64 * row..(first + rows) as u64 * row
+        };
+        match self {
+            Self::None => builder,
+            Self::Bias(bias) | Self::BiasGelu(bias) | Self::BiasSilu(bias) => {
+                builder.read(12, bias)
+            }
+            Self::BiasResidual(bias, residual) => {
+                builder
+                    .read(12, bias)
+                    .read_window(13, residual, window(residual))
+            }
+            Self::GateResidual {
+                bias,
+                residual,
+                gate,
+                index,
+            } => builder
+                .read(12, bias)
+                .read_window(13, residual, window(residual))
+                .read(14, gate)
+                .read_window(15, index, first as u64 * 4..(first + rows) as u64 * 4),
+            Self::Residual(other) | Self::GeluMul(other) => {
+                builder.read_window(13, other, window(other))
+            }
+        }
+    }
+}

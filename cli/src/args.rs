@@ -95,6 +95,9 @@ pub(crate) struct GenerateArgs {
     pub video: VideoArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
+    /// Print where the time goes, kernel by kernel; slows the run
+    #[arg(long, help_heading = "Device")]
+    pub profile: bool,
 }
 
 /// Decode saved latents into a clip
@@ -122,6 +125,9 @@ pub(crate) struct DecodeArgs {
     pub video: VideoArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
+    /// Print where the time goes, kernel by kernel; slows the run
+    #[arg(long, help_heading = "Device")]
+    pub profile: bool,
 }
 
 /// Print what made a clip

@@ -52,6 +52,9 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
     let interrupt = Interrupt::listen()?;
     let mut progress = Progress::new(quiet);
     let engine = model::open(&args.device, folder, &progress)?;
+    if args.profile {
+        progress.profile(engine.gpu());
+    }
     if latents
         .metadata
         .get("model_hash")

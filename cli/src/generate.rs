@@ -34,6 +34,9 @@ pub(crate) fn run(args: &GenerateArgs, quiet: bool) -> Result<(), CliError> {
     let interrupt = Interrupt::listen()?;
     let mut progress = Progress::new(quiet);
     let engine = model::open(&args.device, folder, &progress)?;
+    if args.profile {
+        progress.profile(engine.gpu());
+    }
     // What the engine alone knows: how many tokens the prompt has.
     let notes = engine.settings(&request)?.notes;
     for note in &notes {

@@ -10,6 +10,7 @@ mod info;
 mod interrupt;
 mod model;
 mod output;
+mod profile;
 mod progress;
 mod shaders;
 mod show;

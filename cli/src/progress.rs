@@ -5,7 +5,10 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use kinora::gpu::Gpu;
 use kinora::text_to_video::{Event, Stage};
+
+use crate::profile::table;
 
 /// Where there is no bar, how long a stage goes on without a word.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -16,6 +19,8 @@ const TICK: Duration = Duration::from_millis(120);
 pub(crate) struct Progress {
     quiet: bool,
     terminal: bool,
+    /// The device whose kernels are timed.
+    profiled: Option<Gpu>,
     running: Option<Running>,
 }
 
@@ -35,8 +40,15 @@ impl Progress {
         Self {
             quiet,
             terminal: io::stderr().is_terminal(),
+            profiled: None,
             running: None,
         }
+    }
+
+    /// From here on, also tells after each stage where its time went.
+    pub(crate) fn profile(&mut self, gpu: &Gpu) {
+        gpu.begin_profile();
+        self.profiled = Some(gpu.clone());
     }
 
     /// A line.
@@ -118,6 +130,16 @@ impl Progress {
             bar.finish_and_clear();
         }
         let took = running.begun.elapsed();
+        self.told(&running, took);
+        if let Some(gpu) = &self.profiled {
+            let rows = gpu.take_profile();
+            if !rows.is_empty() {
+                self.say(table(&rows, took));
+            }
+        }
+    }
+
+    fn told(&self, running: &Running, took: Duration) {
         // Small models load in no time: nothing to tell.
         if matches!(running.stage, Stage::Load(_)) && took < Duration::from_secs(1) {
             return;

@@ -1,9 +1,11 @@
 //! Devices: which there are, opening one, its capabilities, buffers and transfers.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::buffer::{Buffer, Counter, MemoryUse};
 use super::pipelines::Pipelines;
+use super::profile::{Profile, ProfileRow};
 use crate::error::GpuError;
 use crate::record::{Caps, DeviceClass};
 
@@ -55,6 +57,9 @@ struct Inner {
     counter: Arc<Counter>,
     failure: Arc<Mutex<Option<Failure>>>,
     pipelines: Pipelines,
+    profile: Profile,
+    /// Bits of the f64 of [`Gpu::rate`].
+    rate: AtomicU64,
 }
 
 #[derive(Clone, Debug)]
@@ -300,7 +305,8 @@ impl Gpu {
     /// What to ask of an adapter when the host application opens the device.
     pub fn requirements(adapter: &wgpu::Adapter) -> Requirements {
         let has = adapter.features();
-        let mut wanted = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
+        let mut wanted =
+            wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
         // The kernels on cooperative matrices stage their operands as f16.
         let cooperative = has.contains(COOPERATIVE | wgpu::Features::SHADER_F16)
             && !cooperative_edges(adapter).is_empty();
@@ -368,6 +374,12 @@ impl Gpu {
         });
         let pipelines = Pipelines::new(bounds_checks);
         let counter = Arc::new(Counter::default());
+        // A guess until the first submit was measured.
+        let rate = AtomicU64::new(f64::to_bits(match caps.class {
+            DeviceClass::Discrete => 1e12,
+            DeviceClass::Integrated | DeviceClass::Apple => 1e11,
+            DeviceClass::Software | DeviceClass::Other => 4e9,
+        }));
         Ok(Self {
             inner: Arc::new(Inner {
                 device,
@@ -376,6 +388,8 @@ impl Gpu {
                 counter,
                 failure,
                 pipelines,
+                profile: Profile::default(),
+                rate,
             }),
         })
     }
@@ -393,6 +407,36 @@ impl Gpu {
     /// Starts counting the peak anew.
     pub fn reset_peak(&self) {
         self.inner.counter.reset_peak();
+    }
+
+    /// Whether the device has a clock of its own that compute passes can read.
+    pub fn has_timestamps(&self) -> bool {
+        let features = self.inner.device.features();
+        features.contains(wgpu::Features::TIMESTAMP_QUERY)
+    }
+
+    /// Has every dispatch from here on timed, which keeps the device from overlapping them.
+    pub fn begin_profile(&self) {
+        self.inner.profile.begin();
+    }
+
+    /// What the dispatches since [`Gpu::begin_profile`], or since the last call, took: by variant
+    /// and work, the longest first. Those of streams that are not finished may be missing.
+    pub fn take_profile(&self) -> Vec<ProfileRow> {
+        self.inner.profile.take()
+    }
+
+    /// Floating-point operations a second that passes reached lately: what submits are cut by.
+    pub(super) fn rate(&self) -> f64 {
+        f64::from_bits(self.inner.rate.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_rate(&self, rate: f64) {
+        self.inner.rate.store(rate.to_bits(), Ordering::Relaxed);
+    }
+
+    pub(super) fn profile(&self) -> &Profile {
+        &self.inner.profile
     }
 
     pub(super) fn device(&self) -> &wgpu::Device {

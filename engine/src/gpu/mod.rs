@@ -4,12 +4,15 @@ mod buffer;
 mod context;
 mod pipelines;
 mod plan;
+mod profile;
 mod stream;
+mod timestamps;
 mod weights;
 
 pub use buffer::{Buffer, MemoryUse};
 pub use context::{DeviceInfo, Gpu, GpuOptions, Requirements, devices};
 pub use plan::{Bound, Plan};
+pub use profile::ProfileRow;
 pub use stream::{Cancel, Stream};
 pub use weights::WeightBuffers;
 /// The version of wgpu whose adapters, devices and queues the engine takes.

@@ -14,6 +14,7 @@ pub(super) struct Pipeline {
     pub(super) layout: wgpu::BindGroupLayout,
     pub(super) bindings: BTreeMap<u32, BindingKind>,
     pub(super) params_size: u32,
+    pub(super) label: String,
 }
 
 #[derive(Debug)]
@@ -119,6 +120,7 @@ impl Pipelines {
             layout,
             bindings: interface.bindings,
             params_size: interface.params_size,
+            label,
         })
     }
 }

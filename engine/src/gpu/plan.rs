@@ -37,7 +37,6 @@ enum Step {
         params: Option<(u32, u64, u64)>,
         workgroups: [u32; 3],
         flops: u64,
-        label: String,
     },
     Copy {
         from: (TensorId, u64),
@@ -57,18 +56,47 @@ pub struct Bound {
 
 #[derive(Debug)]
 pub(super) enum BoundStep {
-    Dispatch {
-        pipeline: Arc<Pipeline>,
-        group: wgpu::BindGroup,
-        workgroups: [u32; 3],
-        flops: u64,
-    },
+    Dispatch(BoundDispatch),
     Copy {
         from: (Buffer, u64),
         to: (Buffer, u64),
         bytes: u64,
     },
     Clear(Buffer),
+}
+
+/// A kernel's run with all it names.
+#[derive(Debug)]
+pub(super) struct BoundDispatch {
+    pipeline: Arc<Pipeline>,
+    group: wgpu::BindGroup,
+    workgroups: [u32; 3],
+    pub(super) flops: u64,
+    /// What it binds, params left out.
+    bytes: u64,
+}
+
+impl BoundStep {
+    pub(super) fn dispatch(&self) -> Option<&BoundDispatch> {
+        match self {
+            Self::Dispatch(dispatch) => Some(dispatch),
+            Self::Copy { .. } | Self::Clear(_) => None,
+        }
+    }
+}
+
+impl BoundDispatch {
+    pub(super) fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
+        let [x, y, z] = self.workgroups;
+        pass.set_pipeline(&self.pipeline.raw);
+        pass.set_bind_group(0, &self.group, &[]);
+        pass.dispatch_workgroups(x, y, z);
+    }
+
+    /// What its time is added to in a profile.
+    pub(super) fn key(&self) -> (String, u64, u64) {
+        (self.pipeline.label.clone(), self.flops, self.bytes)
+    }
 }
 
 impl Plan {
@@ -157,7 +185,6 @@ impl Plan {
                     params,
                     workgroups,
                     flops,
-                    label,
                 } => {
                     let mut bound = Vec::with_capacity(bindings.len());
                     for binding in bindings {
@@ -185,16 +212,17 @@ impl Plan {
                         .gpu
                         .device()
                         .create_bind_group(&wgpu::BindGroupDescriptor {
-                            label: Some(label),
+                            label: Some(&pipeline.label),
                             layout: &pipeline.layout,
                             entries: &entries,
                         });
-                    BoundStep::Dispatch {
+                    BoundStep::Dispatch(BoundDispatch {
                         pipeline: pipeline.clone(),
                         group,
                         workgroups: *workgroups,
                         flops: *flops,
-                    }
+                        bytes: bound.iter().map(|(_, _, w)| w.end - w.start).sum(),
+                    })
                 }
             });
         }
@@ -242,7 +270,6 @@ fn pass(gpu: &Gpu, recording: &Recording, buffer_of: Vec<Option<usize>>) -> Resu
                     (index, offset, size)
                 });
                 Step::Dispatch {
-                    label: format!("{:?}", dispatch.variant),
                     pipeline,
                     bindings: dispatch.bindings.clone(),
                     params: at,

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::plan::{Bound, BoundStep};
+use super::plan::{Bound, BoundDispatch, BoundStep};
+use super::timestamps::Timestamps;
 use super::{Buffer, Gpu};
 use crate::error::GpuError;
-use crate::record::DeviceClass;
 
 /// How long a submit should run: Windows resets a GPU after 2 s, and a person who presses Ctrl-C
 /// waits for one submit.
@@ -44,27 +44,69 @@ pub struct Stream {
     cancel: Cancel,
     encoder: Option<wgpu::CommandEncoder>,
     flops: u64,
-    rate: f64,
     in_flight: VecDeque<(wgpu::SubmissionIndex, Instant, u64)>,
     last_done: Instant,
+    clock: Clock,
+}
+
+/// What a stream measures.
+#[derive(Debug)]
+enum Clock {
+    /// Nothing but how long its submits are.
+    Off,
+    /// Seconds from the first pass of each submit to its last.
+    Submits { stamps: Timestamps, seconds: f64 },
+    /// The dispatches of the submit under way, for the device's profile.
+    Dispatches {
+        stamps: Option<Timestamps>,
+        keys: Vec<(String, u64, u64)>,
+    },
 }
 
 impl Stream {
     /// An empty stream.
     pub fn new(gpu: &Gpu, cancel: &Cancel) -> Self {
-        let rate = match gpu.caps().class {
-            DeviceClass::Discrete => 1e12,
-            DeviceClass::Integrated | DeviceClass::Apple => 1e11,
-            DeviceClass::Software | DeviceClass::Other => 4e9,
+        let clock = match gpu.profile().is_on() {
+            false => Clock::Off,
+            true => Clock::Dispatches {
+                stamps: Timestamps::new(gpu),
+                keys: Vec::new(),
+            },
         };
+        Self::with_clock(gpu, cancel, clock)
+    }
+
+    fn with_clock(gpu: &Gpu, cancel: &Cancel, clock: Clock) -> Self {
         Self {
             gpu: gpu.clone(),
             cancel: cancel.clone(),
             encoder: None,
             flops: 0,
-            rate,
             in_flight: VecDeque::new(),
             last_done: Instant::now(),
+            clock,
+        }
+    }
+
+    /// An empty stream that adds up how long the device works on it, for benches; see
+    /// [`Stream::device_seconds`].
+    pub fn timed(gpu: &Gpu, cancel: &Cancel) -> Self {
+        let clock = match Timestamps::new(gpu) {
+            None => Clock::Off,
+            Some(stamps) => Clock::Submits {
+                stamps,
+                seconds: 0.0,
+            },
+        };
+        Self::with_clock(gpu, cancel, clock)
+    }
+
+    /// Seconds of the device's own clock that the finished passes of a [`Stream::timed`] took,
+    /// waiting between submits left out; `None` where the device has no clock.
+    pub fn device_seconds(&self) -> Option<f64> {
+        match self.clock {
+            Clock::Submits { seconds, .. } => Some(seconds),
+            _ => None,
         }
     }
 
@@ -82,8 +124,10 @@ impl Stream {
     /// # Errors
     /// Cancelled, or the device failed.
     pub fn run(&mut self, bound: &Bound) -> Result<(), GpuError> {
-        let mut steps = bound.steps.iter().peekable();
-        while let Some(step) = steps.next() {
+        let mut at = 0;
+        while let Some(step) = bound.steps.get(at) {
+            let first = at;
+            at += 1;
             match step {
                 BoundStep::Copy { from, to, bytes } => self.encoder().copy_buffer_to_buffer(
                     from.0.raw(),
@@ -93,34 +137,59 @@ impl Stream {
                     *bytes,
                 ),
                 BoundStep::Clear(buffer) => self.encoder().clear_buffer(buffer.raw(), 0, None),
-                BoundStep::Dispatch { .. } => {
-                    let budget = (self.rate * SUBMIT_SECONDS) as u64;
-                    let mut gathered = self.flops;
-                    let mut pass = self.encoder().begin_compute_pass(&Default::default());
-                    let mut next = Some(step);
-                    while let Some(BoundStep::Dispatch {
-                        pipeline,
-                        group,
-                        workgroups,
-                        flops,
-                    }) = next
+                BoundStep::Dispatch(dispatch) => {
+                    let budget = (self.gpu.rate() * SUBMIT_SECONDS) as u64;
+                    let mut gathered = self.flops + dispatch.flops;
+                    let alone = matches!(self.clock, Clock::Dispatches { .. });
+                    while gathered < budget
+                        && !alone
+                        && let Some(BoundStep::Dispatch(next)) = bound.steps.get(at)
                     {
-                        pass.set_pipeline(&pipeline.raw);
-                        pass.set_bind_group(0, group, &[]);
-                        pass.dispatch_workgroups(workgroups[0], workgroups[1], workgroups[2]);
-                        gathered += flops;
-                        if gathered >= budget {
-                            break;
-                        }
-                        next = steps.next_if(|s| matches!(s, BoundStep::Dispatch { .. }));
+                        gathered += next.flops;
+                        at += 1;
                     }
-                    drop(pass);
+                    self.pass(&bound.steps[first..at])?;
                     self.flops = gathered;
                     if gathered >= budget {
                         self.submit()?;
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Encodes dispatches as one compute pass. Profiled, that is one dispatch; without a clock it
+    /// has a submit of its own.
+    fn pass(&mut self, steps: &[BoundStep]) -> Result<(), GpuError> {
+        let profiled_by_host = matches!(self.clock, Clock::Dispatches { stamps: None, .. });
+        if profiled_by_host || self.clock.is_full() {
+            self.finish()?;
+        }
+        let begun = Instant::now();
+        let mut encoder = match self.encoder.take() {
+            Some(encoder) => encoder,
+            None => self
+                .gpu
+                .device()
+                .create_command_encoder(&Default::default()),
+        };
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: None,
+            timestamp_writes: self.clock.next_pass(),
+        });
+        let dispatches = steps.iter().filter_map(BoundStep::dispatch);
+        for dispatch in dispatches.clone() {
+            dispatch.encode(&mut pass);
+        }
+        drop(pass);
+        self.encoder = Some(encoder);
+        if let Clock::Dispatches { keys, .. } = &mut self.clock {
+            keys.extend(dispatches.map(BoundDispatch::key));
+        }
+        if profiled_by_host {
+            self.finish()?;
+            self.clock.add(&self.gpu, [begun.elapsed().as_secs_f64()]);
         }
         Ok(())
     }
@@ -136,11 +205,13 @@ impl Stream {
     /// # Errors
     /// Cancelled, or the device failed.
     pub fn submit(&mut self) -> Result<(), GpuError> {
-        if let Some(encoder) = self.encoder.take() {
+        if let Some(mut encoder) = self.encoder.take() {
+            self.clock.resolve(&mut encoder);
             let index = self.gpu.queue().submit([encoder.finish()]);
             self.in_flight
                 .push_back((index, Instant::now(), self.flops));
             self.flops = 0;
+            self.clock.read(&self.gpu)?;
         }
         while self.in_flight.len() > IN_FLIGHT {
             self.retire()?;
@@ -180,12 +251,68 @@ impl Stream {
         let now = Instant::now();
         let seconds = (now - submitted.max(self.last_done)).as_secs_f64();
         self.last_done = now;
+        let rate = self.gpu.rate();
         // Small submits measure overheads, not the device.
-        if flops as f64 >= 0.2 * self.rate * SUBMIT_SECONDS && seconds > 1e-4 {
+        if flops as f64 >= 0.2 * rate * SUBMIT_SECONDS && seconds > 1e-4 {
             let measured = flops as f64 / seconds;
-            self.rate = (0.5 * self.rate + 0.5 * measured).clamp(1e8, 1e15);
+            self.gpu
+                .set_rate((0.5 * rate + 0.5 * measured).clamp(1e8, 1e15));
         }
         Ok(())
+    }
+}
+
+impl Clock {
+    fn stamps(&mut self) -> Option<&mut Timestamps> {
+        match self {
+            Self::Off => None,
+            Self::Submits { stamps, .. } => Some(stamps),
+            Self::Dispatches { stamps, .. } => stamps.as_mut(),
+        }
+    }
+
+    fn is_full(&mut self) -> bool {
+        self.stamps().is_some_and(|stamps| stamps.is_full())
+    }
+
+    fn next_pass(&mut self) -> Option<wgpu::ComputePassTimestampWrites<'_>> {
+        self.stamps().map(Timestamps::next_pass)
+    }
+
+    fn resolve(&mut self, encoder: &mut wgpu::CommandEncoder) {
+        if let Some(stamps) = self.stamps() {
+            stamps.resolve(encoder);
+        }
+    }
+
+    /// Waits for a submit and adds up what it took.
+    fn read(&mut self, gpu: &Gpu) -> Result<(), GpuError> {
+        match self {
+            Self::Off | Self::Dispatches { stamps: None, .. } => {}
+            Self::Submits { stamps, seconds } => {
+                let times = stamps.take(gpu)?;
+                if let (Some([begin, _]), Some([_, end])) = (times.first(), times.last()) {
+                    *seconds += (end - begin).max(0.0);
+                }
+            }
+            Self::Dispatches {
+                stamps: Some(stamps),
+                ..
+            } => {
+                let times = stamps.take(gpu)?.into_iter();
+                self.add(gpu, times.map(|[begin, end]| (end - begin).max(0.0)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds to the profile what the gathered dispatches took.
+    fn add(&mut self, gpu: &Gpu, seconds: impl IntoIterator<Item = f64>) {
+        if let Self::Dispatches { keys, .. } = self {
+            for (key, seconds) in keys.drain(..).zip(seconds) {
+                gpu.profile().add(key, seconds);
+            }
+        }
     }
 }
 

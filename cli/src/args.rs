@@ -191,6 +191,17 @@ pub(crate) struct DeviceArgs {
     /// A part of the device's name, or its number in 'kinora info' [default: the best at hand]
     #[arg(long, value_name = "NAME|INDEX", help_heading = "Device")]
     pub device: Option<String>,
+    /// Operands of the products: f16 where the device has cooperative matrices and the model holds
+    /// in it, or f32 everywhere, the reference's arithmetic
+    #[arg(long, value_enum, default_value = "f16", help_heading = "Device")]
+    pub precision: PrecisionChoice,
+}
+
+/// What the operands of products may be rounded to.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum PrecisionChoice {
+    F16,
+    F32,
 }
 
 /// Size and length.

@@ -23,7 +23,7 @@ use crate::show::quoted;
 pub(crate) const MODEL_PATH: &str = "model_path";
 
 /// Keys in the order in which a clip carries them.
-const ORDER: [&str; 16] = [
+const ORDER: [&str; 17] = [
     "prompt",
     "negative_prompt",
     "seed",
@@ -36,6 +36,7 @@ const ORDER: [&str; 16] = [
     "height",
     "frames",
     "fps",
+    "precision",
     "model",
     "model_hash",
     "kinora",

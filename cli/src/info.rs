@@ -88,6 +88,7 @@ fn describe_device(text: &mut String, device: &DeviceInfo, chosen: bool) {
     let class = match caps.class {
         DeviceClass::Discrete => "discrete GPU",
         DeviceClass::Integrated => "integrated GPU",
+        DeviceClass::Apple => "Apple GPU",
         DeviceClass::Software => "software",
         _ => "other",
     };

@@ -2,9 +2,10 @@
 
 use kinora::gpu::{Gpu, GpuOptions};
 use kinora::models::config::ModelFolder;
+use kinora::record::Precision;
 use kinora::text_to_video::Engine;
 
-use crate::args::{DeviceArgs, ModelArgs};
+use crate::args::{DeviceArgs, ModelArgs, PrecisionChoice};
 use crate::error::CliError;
 use crate::progress::Progress;
 use crate::starter;
@@ -42,6 +43,10 @@ pub(crate) fn open(
 ) -> Result<Engine, CliError> {
     let options = GpuOptions {
         device: args.device.clone(),
+        precision: match args.precision {
+            PrecisionChoice::F16 => Precision::F16,
+            PrecisionChoice::F32 => Precision::F32,
+        },
         ..GpuOptions::default()
     };
     let gpu = Gpu::open(&options)?;

@@ -10,7 +10,7 @@ use crate::error::CliError;
 use crate::output;
 
 /// Options of `generate`, and the keys that carry their values.
-const OPTIONS: [(&str, &str); 11] = [
+const OPTIONS: [(&str, &str); 12] = [
     (MODEL_PATH, "--model"),
     ("negative_prompt", "--negative-prompt"),
     ("width", "--width"),
@@ -22,6 +22,7 @@ const OPTIONS: [(&str, &str); 11] = [
     ("guidance_2", "--guidance-2"),
     ("shift", "--shift"),
     ("seed", "--seed"),
+    ("precision", "--precision"),
 ];
 
 /// Prints what made the clip.

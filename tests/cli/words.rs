@@ -56,6 +56,7 @@ fn help_names_every_option() -> Verdict {
                 "--save-latents",
                 "--frames-dir",
                 "--device",
+                "--precision",
                 "--quiet",
                 "Examples:",
             ],

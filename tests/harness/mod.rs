@@ -27,8 +27,8 @@ pub fn gpu() -> Option<&'static Gpu> {
         let device = std::env::var("KINORA_DEVICE").ok();
         let options = GpuOptions {
             device,
-            backend: None,
             bounds_checks: true,
+            ..GpuOptions::default()
         };
         match Gpu::open(&options) {
             Ok(gpu) => {

@@ -7,7 +7,7 @@ use super::buffer::{Buffer, Counter, MemoryUse};
 use super::pipelines::Pipelines;
 use super::profile::{Profile, ProfileRow};
 use crate::error::GpuError;
-use crate::record::{Caps, DeviceClass};
+use crate::record::{Caps, DeviceClass, Precision};
 
 /// Which device to open, and how.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +17,11 @@ pub struct GpuOptions {
     /// `vulkan`, `metal`, `dx12`, `gl` or `noop`; all but `noop` by default. The environment's
     /// `KINORA_BACKEND` stands in where this is `None`.
     pub backend: Option<String>,
+    /// What models may round the operands of products to, where they hold in it.
+    pub precision: Precision,
+    /// Chooses kernels as for a device of that class, whatever it is: for tests of kernels and
+    /// comparisons of devices.
+    pub class: Option<DeviceClass>,
     /// Lets the driver check every access of a kernel; slower, for tests of kernels.
     pub bounds_checks: bool,
 }
@@ -299,7 +304,7 @@ impl Gpu {
             name: caps[chosen].name.clone(),
             reason: e.to_string(),
         })?;
-        Self::from_parts(adapter, device, queue, options.bounds_checks)
+        Self::from_device(adapter, device, queue, options)
     }
 
     /// What to ask of an adapter when the host application opens the device.
@@ -331,7 +336,8 @@ impl Gpu {
     }
 
     /// An engine on the device that the host application already owns. Its capabilities are the
-    /// device's, not the adapter's. The engine sets the device's error callbacks.
+    /// device's, not the adapter's. The engine sets the device's error callbacks. Of the options,
+    /// those that choose a device mean nothing here.
     ///
     /// # Errors
     /// A device opened with less than the engine needs; see [`Gpu::requirements`].
@@ -339,17 +345,11 @@ impl Gpu {
         adapter: &wgpu::Adapter,
         device: wgpu::Device,
         queue: wgpu::Queue,
+        options: &GpuOptions,
     ) -> Result<Self, GpuError> {
-        Self::from_parts(adapter, device, queue, false)
-    }
-
-    fn from_parts(
-        adapter: &wgpu::Adapter,
-        device: wgpu::Device,
-        queue: wgpu::Queue,
-        bounds_checks: bool,
-    ) -> Result<Self, GpuError> {
-        let caps = caps_of(adapter, device.features(), &device.limits());
+        let mut caps = caps_of(adapter, device.features(), &device.limits());
+        caps.class = options.class.unwrap_or(caps.class);
+        let caps = options.precision.limit(&caps);
         if let Some(reason) = unusable(&caps) {
             return Err(reason);
         }
@@ -372,7 +372,7 @@ impl Gpu {
                 keep(&lost, false, format!("the device was lost: {message}"));
             }
         });
-        let pipelines = Pipelines::new(bounds_checks);
+        let pipelines = Pipelines::new(options.bounds_checks);
         let counter = Arc::new(Counter::default());
         // A guess until the first submit was measured.
         let rate = AtomicU64::new(f64::to_bits(match caps.class {

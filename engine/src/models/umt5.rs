@@ -12,7 +12,7 @@ use crate::gpu::{Buffer, Cancel, Gpu, Plan, Stream, WeightBuffers};
 use crate::nn::{Linear, RmsNorm, Source};
 use crate::ops::attention::{AttentionShape, Bias, attention};
 use crate::ops::matmul::{Epilogue, matmul};
-use crate::record::{Caps, Recorder, Recording, Tensor, TensorInfo};
+use crate::record::{Caps, Precision, Recorder, Recording, Tensor, TensorInfo};
 use crate::tensor::DType;
 use crate::weights::Checkpoint;
 
@@ -26,6 +26,7 @@ const EMBEDDING: [&str; 2] = ["shared.weight", "encoder.embed_tokens.weight"];
 #[derive(Debug)]
 pub struct TextEncoder<'m> {
     gpu: &'m Gpu,
+    caps: Caps,
     config: &'m TextEncoderConfig,
     checkpoint: &'m Checkpoint,
     signatures: Signatures,
@@ -64,13 +65,14 @@ impl<'m> TextEncoder<'m> {
         let signatures = Signatures::new(checkpoint, "encoder.block", config.num_layers);
         let this = Self {
             gpu,
+            // Its feed-forward overflows f16 in the released weights.
+            caps: Precision::F32.limit(gpu.caps()),
             config,
             checkpoint,
             signatures,
         };
-        let caps = gpu.caps();
         for (kind, &layer) in this.signatures.first.iter().enumerate() {
-            let recording = this.record_layer(caps, layer, 1)?;
+            let recording = this.record_layer(layer, 1)?;
             for other in this.signatures.members(kind) {
                 for (_, info, _) in recording.weights() {
                     checkpoint.get(
@@ -80,7 +82,7 @@ impl<'m> TextEncoder<'m> {
                 }
             }
         }
-        this.record_end(caps, 1)?;
+        this.record_end(1)?;
         for name in EMBEDDING
             .into_iter()
             .filter(|name| checkpoint.contains(name))
@@ -166,9 +168,9 @@ impl<'m> TextEncoder<'m> {
 
         let mut recordings = Vec::new();
         for &layer in &self.signatures.first {
-            recordings.push(self.record_layer(gpu.caps(), layer, length)?);
+            recordings.push(self.record_layer(layer, length)?);
         }
-        recordings.push(self.record_end(gpu.caps(), length)?);
+        recordings.push(self.record_end(length)?);
         let plan = Plan::new(gpu, &recordings.iter().collect::<Vec<_>>())?;
 
         let values = length * config.d_model;
@@ -191,9 +193,9 @@ impl<'m> TextEncoder<'m> {
     }
 
     /// A layer on the state `hidden` [L, d_model].
-    fn record_layer(&self, caps: &Caps, layer: usize, length: usize) -> Result<Recording, Error> {
+    fn record_layer(&self, layer: usize, length: usize) -> Result<Recording, Error> {
         let config = self.config;
-        let mut rec = Recorder::new(caps);
+        let mut rec = Recorder::new(&self.caps);
         let hidden = rec.state("hidden", [length, config.d_model], DType::F32)?;
         let bucket = rec.input("buckets", [2 * length - 1], DType::U32)?;
         let source = Source::new(self.checkpoint)
@@ -292,9 +294,9 @@ impl<'m> TextEncoder<'m> {
     }
 
     /// The final norm of `hidden`, into the output `embeds` [L, d_model].
-    fn record_end(&self, caps: &Caps, length: usize) -> Result<Recording, Error> {
+    fn record_end(&self, length: usize) -> Result<Recording, Error> {
         let d = self.config.d_model;
-        let mut rec = Recorder::new(caps);
+        let mut rec = Recorder::new(&self.caps);
         let hidden = rec.state("hidden", [length, d], DType::F32)?;
         let source = Source::new(self.checkpoint).at("encoder.final_layer_norm");
         let norm = RmsNorm::new(&mut rec, &source, d, self.config.layer_norm_epsilon as f32)?;

@@ -7,22 +7,46 @@ use crate::tensor::DType;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// Operands keep their 24 bits: the reference's arithmetic.
-    #[default]
     F32,
-    /// Operands may be rounded to f16, and what feeds a product is stored so, where that makes
-    /// the device faster. For models whose activations stay well within f16's range (65,504).
+    /// Operands may be rounded to f16, and what feeds a product is stored so, where the device
+    /// has cooperative matrices: they take no others. For models whose activations stay well
+    /// within f16's range (65,504).
+    #[default]
     F16,
 }
 
 impl Precision {
-    /// The element type of activations that feed products on a device: f16 where it has
-    /// cooperative matrices, which take no other operands, f32 elsewhere. A software device
-    /// computes them one by one and gains nothing.
-    pub fn activations(self, caps: &Caps) -> DType {
-        let tensor_cores = caps.class != DeviceClass::Software && !caps.cooperative.is_empty();
+    /// The name that the command line takes: `f32`, `f16`.
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::F16 if tensor_cores && caps.f16 => DType::F16,
-            _ => DType::F32,
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        }
+    }
+
+    /// A device as a model of this precision sees it: without its cooperative matrices where
+    /// operands must stay f32. What a recording may use is what its [`Caps`] say.
+    pub fn limit(self, caps: &Caps) -> Caps {
+        let cooperative = match self {
+            Self::F32 => Vec::new(),
+            Self::F16 => caps.cooperative.clone(),
+        };
+        Caps {
+            cooperative,
+            ..caps.clone()
+        }
+    }
+}
+
+impl Caps {
+    /// The element type of activations that feed products: f16 where cooperative matrices take
+    /// them, f32 elsewhere. Where it is f16, a product may round operands that lie as f32, too. A
+    /// software device computes such matrices element by element and gains nothing.
+    pub fn activations(&self) -> DType {
+        let matrices = self.f16 && !self.cooperative.is_empty();
+        match matrices && self.class != DeviceClass::Software {
+            true => DType::F16,
+            false => DType::F32,
         }
     }
 }
@@ -32,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn f16_is_for_tensor_cores() {
+    fn f16_is_for_cooperative_matrices() {
         let gpu = Caps {
             class: DeviceClass::Discrete,
             f16: true,
@@ -43,17 +67,10 @@ mod tests {
             class: DeviceClass::Software,
             ..gpu.clone()
         };
-        let plain = Caps {
-            cooperative: vec![],
-            ..gpu.clone()
-        };
-        assert_eq!(Precision::F16.activations(&gpu), DType::F16);
-        for (precision, caps) in [
-            (Precision::F32, &gpu),
-            (Precision::F16, &software),
-            (Precision::F16, &plain),
-        ] {
-            assert_eq!(precision.activations(caps), DType::F32);
-        }
+        assert_eq!(Precision::F16.limit(&gpu), gpu);
+        assert_eq!(gpu.activations(), DType::F16);
+        assert_eq!(Precision::F32.limit(&gpu).activations(), DType::F32);
+        assert_eq!(software.activations(), DType::F32);
+        assert_eq!(Caps::least().activations(), DType::F32);
     }
 }

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
+use super::Caps;
 use super::recording::{
     Binding, Command, Dispatch, Kind, Pack, Recording, Tensor, TensorId, TensorInfo, Workgroups,
 };
-use super::{Caps, Precision};
 use crate::error::RecordError;
 use crate::shader::{Access, Variant};
 use crate::tensor::{DType, Shape};
@@ -14,29 +14,21 @@ use crate::tensor::{DType, Shape};
 #[derive(Debug)]
 pub struct Recorder<'a> {
     caps: &'a Caps,
-    precision: Precision,
     recording: Recording,
 }
 
 impl<'a> Recorder<'a> {
-    /// An empty recording for a device, all of whose products are of f32 operands.
+    /// An empty recording for a device.
     pub fn new(caps: &'a Caps) -> Self {
-        Self::with_precision(caps, Precision::F32)
-    }
-
-    /// An empty recording for a device, of a model that allows that precision.
-    pub fn with_precision(caps: &'a Caps, precision: Precision) -> Self {
         Self {
             caps,
-            precision,
             recording: Recording::default(),
         }
     }
 
-    /// The element type of activations that feed products here. Where it is f16, products may
-    /// round operands that lie as f32, too.
+    /// The element type of activations that feed products: [`Caps::activations`].
     pub fn activations(&self) -> DType {
-        self.precision.activations(self.caps)
+        self.caps.activations()
     }
 
     /// The device's capabilities.

@@ -4,7 +4,9 @@ use super::engine::Engine;
 use super::request::Settings;
 use crate::error::Error;
 use crate::models::config::SchedulerName;
+use crate::record::Precision;
 use crate::sampling::Scheduler;
+use crate::tensor::DType;
 
 impl Settings {
     /// Keys and values that `kinora show` reads back: everything that makes the clip again.
@@ -34,6 +36,15 @@ impl Settings {
             ("height", self.height.to_string()),
             ("frames", self.frames.to_string()),
             ("fps", self.fps.to_string()),
+            (
+                "precision",
+                match engine.gpu.caps().activations() {
+                    DType::F16 => Precision::F16,
+                    _ => Precision::F32,
+                }
+                .name()
+                .to_owned(),
+            ),
             ("model", engine.config.defaults.name.clone()),
             ("model_hash", engine.fingerprint()?),
             ("kinora", env!("CARGO_PKG_VERSION").to_owned()),

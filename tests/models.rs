@@ -243,7 +243,7 @@ fn forward(
     gpu: &Gpu,
     model: &Path,
     folder: &Path,
-    text_rows: usize,
+    text_length: usize,
     residency: Residency,
 ) -> Result<Vec<f32>, Failed> {
     let expected = Expected::open(folder)?;
@@ -254,9 +254,11 @@ fn forward(
     let shape = expected.0.shape_of("forward.sample_in").unwrap_or_default();
     let latents: [usize; 4] = shape[1..].try_into()?;
     let (timesteps, index) = distinct(&expected.values("forward.timestep")?);
+    let text = expected.values("forward.text")?;
     let shape = TransformerShape {
         latents,
-        text_rows,
+        text_length,
+        text_rows: TransformerShape::text_rows(text.len() / config.text_dim, text_length),
         timesteps: timesteps.len(),
     };
     let passes = TransformerPasses::record(gpu.caps(), &config, &checkpoint, shape)?;
@@ -267,7 +269,7 @@ fn forward(
     if timesteps.len() > 1 {
         transformer.set_token_timesteps(&mut stream, &index)?;
     }
-    let context = transformer.context(&mut stream, &expected.values("forward.text")?)?;
+    let context = transformer.context(&mut stream, &text)?;
     let projected = expected.values("forward.text_embed")?;
     expected.close(
         "forward.text_embed",
@@ -342,15 +344,18 @@ fn second_expert(gpu: &Gpu) -> Result<(), Failed> {
     let sample = expected.values("forward.sample_in")?;
     let latents: [usize; 4] =
         expected.0.shape_of("forward.sample_in").unwrap_or_default()[1..].try_into()?;
+    let text = expected.values("forward.text")?;
     let shape = TransformerShape {
         latents,
-        text_rows: 512,
+        text_length: 512,
+        // A row more than this prompt and its padding need, as beside a longer one.
+        text_rows: TransformerShape::text_rows(text.len() / config.text_dim, 512) + 1,
         timesteps: 1,
     };
     let passes = TransformerPasses::record(gpu.caps(), &config, &checkpoint, shape)?;
     let transformer = Transformer::new(gpu, passes, checkpoint, Residency::Resident)?;
     let mut stream = Stream::new(gpu, &Cancel::new());
-    let context = transformer.context(&mut stream, &expected.values("forward.text")?)?;
+    let context = transformer.context(&mut stream, &text)?;
     let (input, output) = (
         upload(gpu, &sample)?,
         upload(gpu, &vec![0.0; sample.len()])?,
@@ -369,6 +374,7 @@ fn small_bindings(gpu: &Gpu) -> Result<(), Failed> {
     let checkpoint = Arc::new(Checkpoint::open(&model, "transformer")?);
     let shape = TransformerShape {
         latents: [4, 8, 16, 24],
+        text_length: 16,
         text_rows: 16,
         timesteps: 1,
     };

@@ -36,6 +36,7 @@ pub fn trials() -> Vec<Trial> {
         let name = format!("attention/bias_table/{l}x{h}x{d}");
         trials.push(device_test(name, move |gpu| biased(gpu, [l, h, d])));
     }
+    trials.push(device_test("attention/bias_keys", counted));
     trials.push(device_test("attention/columns_of_one_tensor", columns));
     trials.push(device_test("attention/large_scores", large));
     trials.push(device_test("attention/small_bindings", small_bindings));
@@ -119,6 +120,49 @@ fn biased(gpu: &kinora::gpu::Gpu, [l, h, d]: [usize; 3]) -> Result<(), Failed> {
         f64::from(table[bucket[key + l - 1 - query] as usize * h + head])
     };
     let expected = twin::attention([&q, &k, &v], [l, l, h, d], 1.0, bias);
+    close("out", &found[0], &expected, SUMS)
+}
+
+/// A key that counts as 490 and one that counts as none, against all of them written out.
+fn counted(gpu: &kinora::gpu::Gpu) -> Result<(), Failed> {
+    let (lq, lk, h, d, times) = (11, 9, 2, 12, 490);
+    let [q, k, v] = [
+        values(1, lq * h * d),
+        values(2, lk * h * d),
+        values(3, lk * h * d),
+    ];
+    let mut bias = vec![0.0; lk];
+    bias[lk - 2] = (times as f32).ln();
+    bias[lk - 1] = -1e30;
+    let found = Run::new(gpu)
+        .input("q", Input::F32(&q))
+        .input("k", Input::F32(&k))
+        .input("v", Input::F32(&v))
+        .input("bias", Input::F32(&bias))
+        .record(|rec, _| {
+            let q = rec.input("q", [lq, h * d], DType::F32)?;
+            let k = rec.input("k", [lk, h * d], DType::F32)?;
+            let v = rec.input("v", [lk, h * d], DType::F32)?;
+            let bias = rec.input("bias", [lk], DType::F32)?;
+            let shape = AttentionShape {
+                heads: h,
+                head_size: d,
+                scale: 0.3,
+            };
+            let (q, k, v) = ((&q).into(), (&k).into(), (&v).into());
+            Ok(vec![attention(rec, q, k, v, shape, Bias::Keys(&bias))?])
+        })?;
+    let written_out = |x: &[f32]| {
+        let row = h * d;
+        let mut all = x[..(lk - 2) * row].to_vec();
+        for _ in 0..times {
+            all.extend_from_slice(&x[(lk - 2) * row..(lk - 1) * row]);
+        }
+        all
+    };
+    let (k, v) = (written_out(&k), written_out(&v));
+    let sizes = [lq, lk - 2 + times, h, d];
+    let expected = twin::attention([&q, &k, &v], sizes, f64::from(0.3f32), |_, _, _| 0.0);
     close("out", &found[0], &expected, SUMS)
 }
 

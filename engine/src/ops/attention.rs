@@ -59,6 +59,11 @@ pub enum Bias<'t> {
     /// Nothing.
     #[default]
     None,
+    /// `bias[key]`: log(n) makes a key count as n equal ones, -1e30 as none.
+    Keys(
+        /// `[Lk]` f32
+        &'t Tensor,
+    ),
     /// `table[bucket[key - query + L - 1], head]`: as many queries as keys.
     Table {
         /// [buckets, H] f32
@@ -72,6 +77,7 @@ impl Bias<'_> {
     fn module(&self) -> Option<&'static str> {
         match self {
             Self::None => None,
+            Self::Keys(_) => Some("keys"),
             Self::Table { .. } => Some("table"),
         }
     }
@@ -114,7 +120,7 @@ fn variant(caps: &Caps, tile_values: u32, bias: Option<&'static str>) -> Variant
 }
 
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
-    let biases = [None, Some("table")];
+    let biases = [None, Some("keys"), Some("table")];
     let tiles = TILE_VALUES
         .into_iter()
         .filter(|&tile| tile <= tile_values(caps, usize::MAX));
@@ -183,6 +189,17 @@ pub fn attention(
             name: "Lk",
             found: 0,
             expected: "at least one key",
+        });
+    }
+    if let Bias::Keys(bias) = bias
+        && (bias.shape.count() != keys || bias.dtype != DType::F32)
+    {
+        let expected = format!("f32 [{keys}]");
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "bias",
+            found: bias.shape,
+            expected,
         });
     }
     if let Bias::Table { table, bucket } = bias {
@@ -295,6 +312,7 @@ fn record(
                 .flops(flops_a_query * (count * some) as u64);
             let builder = match bias {
                 Bias::None => builder,
+                Bias::Keys(bias) => builder.read(8, bias),
                 Bias::Table { table, bucket } => builder.read(8, table).read(9, bucket),
             };
             builder.launch([count.div_ceil(lanes), some, slices])?;

@@ -32,6 +32,7 @@ const FILES: &[(&str, &str)] = files![
     "affine",
     "affine/modulation",
     "bias",
+    "bias/keys",
     "bias/table",
     "activation",
     "activation/silu",

@@ -168,9 +168,13 @@ impl Engine {
         events(Event::Started { stage, total: 1 });
         let checkpoint = Arc::new(self.folder.checkpoint(part)?);
         let [_, c, t, h, w] = shape;
+        let width = config.text_dim.max(1);
+        let longest = texts.iter().map(|text| text.len() / width).max();
+        let longest = longest.unwrap_or(0);
         let shape = TransformerShape {
             latents: [c, t, h, w],
-            text_rows: MAX_TOKENS,
+            text_length: MAX_TOKENS,
+            text_rows: TransformerShape::text_rows(longest, MAX_TOKENS),
             timesteps: 1,
         };
         let passes = TransformerPasses::record(self.gpu.caps(), config, &checkpoint, shape)?;

@@ -145,6 +145,7 @@ impl Sizes<'_> {
         };
         let source = source.at("attn2");
         let text = rec.input("text", [self.shape.text_rows, dim], DType::F32)?;
+        let counts = rec.input("text counts", [self.shape.text_rows], DType::F32)?;
         let q = self.normed(rec, &source, &x, ["to_q", "norm_q"])?;
         let k = self.normed(rec, &source, &text, ["to_k", "norm_k"])?;
         let [w, b] = linear(rec, &source.at("to_v"), dim, dim)?;
@@ -155,7 +156,7 @@ impl Sizes<'_> {
             (&k).into(),
             (&v).into(),
             self.heads(),
-            Bias::None,
+            Bias::Keys(&counts),
         )?;
         let [w, b] = linear(rec, &source.at("to_out.0"), dim, dim)?;
         Ok(matmul(

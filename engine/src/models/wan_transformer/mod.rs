@@ -33,10 +33,22 @@ const MODEL: &str = "WanTransformer3DModel";
 pub struct TransformerShape {
     /// Latents: channels, frames, rows, columns.
     pub latents: [usize; 4],
-    /// Rows of the text, padding included: 512 in every released model.
+    /// Rows of the text that the model sees, padding included: 512 in every released model.
+    pub text_length: usize,
+    /// Rows of it that are computed: the longest prompt's own, and where it is shorter than
+    /// `text_length` one more, which stands for all the padding. Its rows are equal, so their keys
+    /// and values are too, and one key counts as many in the softmax: see
+    /// [`TransformerShape::text_rows`].
     pub text_rows: usize,
     /// Distinct timesteps in one pass: 1 unless tokens have their own.
     pub timesteps: usize,
+}
+
+impl TransformerShape {
+    /// How many rows of the text to compute where the longest prompt has `longest` of its own.
+    pub fn text_rows(longest: usize, text_length: usize) -> usize {
+        (longest + 1).min(text_length)
+    }
 }
 
 /// A transformer's passes for one device and one size, as data.

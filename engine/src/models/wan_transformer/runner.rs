@@ -1,9 +1,10 @@
 //! The transformer on a device: weights, buffers, bound passes.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::TransformerPasses;
+use super::{TransformerPasses, TransformerShape};
 use crate::error::{Error, ModelError};
 use crate::gpu::{Bound, Buffer, Gpu, Plan, Stream, WeightBuffers};
 use crate::ops::embed::timestep_sinusoids;
@@ -32,12 +33,14 @@ pub enum Residency {
 #[derive(Debug)]
 pub struct Context {
     text: Buffer,
+    /// The logarithm of how many rows of the text each row stands for.
+    counts: Buffer,
     /// The blocks bound to it, where their weights stay.
     blocks: Vec<Bound>,
 }
 
 impl Context {
-    /// The projected text [L, dim] f32.
+    /// The projected text [L, dim] f32: the prompt's rows, then one for all the padding.
     pub fn text(&self) -> &Buffer {
         &self.text
     }
@@ -54,6 +57,22 @@ pub struct Transformer {
     residency: Residency,
     /// What outlives a pass, by the names in the recordings.
     kept: BTreeMap<&'static str, Buffer>,
+}
+
+/// The logarithm of how many of the text's `length` rows each of `rows` stands for: a prompt's
+/// `own` rows for themselves, the next for all the padding, what is left for none.
+fn counts(own: usize, rows: usize, length: usize) -> Vec<f32> {
+    let count = |row: usize| match row.cmp(&own) {
+        Ordering::Less => 1,
+        Ordering::Equal => length - own,
+        Ordering::Greater => 0,
+    };
+    let log = |count: usize| match count {
+        // Below every score, and finite: shaders may assume that infinities do not occur.
+        0 => -1e30,
+        n => (n as f64).ln() as f32,
+    };
+    (0..rows).map(|row| log(count(row))).collect()
 }
 
 /// Names and bytes of the buffers that a transformer keeps.
@@ -133,14 +152,24 @@ impl Transformer {
         self.weights.bytes() + self.plan.intermediate_bytes() + kept
     }
 
-    /// Projects a prompt's embeddings [n, text_dim], padding them with zeros to the text's rows.
+    /// Projects a prompt's embeddings [n, text_dim] and a row of zeros, which stands for the
+    /// padding.
     ///
     /// # Errors
     /// More rows than there may be, no room on the device, or cancelled.
     pub fn context(&self, stream: &mut Stream, embeds: &[f32]) -> Result<Context, Error> {
-        let (rows, width) = (self.passes.shape.text_rows, self.passes.text_dim);
-        if !embeds.len().is_multiple_of(width) || embeds.len() > rows * width {
-            let expected = format!("at most {rows} rows of {width}");
+        let TransformerShape {
+            text_rows: rows,
+            text_length: length,
+            ..
+        } = self.passes.shape;
+        let width = self.passes.text_dim;
+        let own = embeds.len().checked_div(width).unwrap_or(0);
+        if !embeds.len().is_multiple_of(width) || TransformerShape::text_rows(own, length) > rows {
+            let expected = match rows < length {
+                true => format!("at most {} rows of {width}", rows - 1),
+                false => format!("at most {rows} rows of {width}"),
+            };
             let found = embeds.len();
             return Err(ModelError::Length {
                 what: "embeddings of the prompt",
@@ -151,8 +180,8 @@ impl Transformer {
         }
         let mut padded = embeds.to_vec();
         padded.resize(rows * width, 0.0);
-        let input = self.gpu.buffer("embeds", (padded.len() * 4) as u64)?;
-        self.gpu.write(&input, 0, bytemuck::cast_slice(&padded))?;
+        let input = self.upload("embeds", &padded)?;
+        let counts = self.upload("text counts", &counts(own, rows, length))?;
         let recording = &self.passes.text;
         let bytes = recording
             .find("text")
@@ -163,12 +192,23 @@ impl Transformer {
         stream.finish()?;
         let mut blocks = Vec::new();
         if self.residency == Residency::Resident {
+            let given = [("text", &text), ("text counts", &counts)];
             for (block, &kind) in self.passes.signatures.of.iter().enumerate() {
                 let rename = |name: &str| self.passes.signatures.rename(kind, block, name);
-                blocks.push(self.bind(BLOCKS + kind, &[("text", &text)], &rename)?);
+                blocks.push(self.bind(BLOCKS + kind, &given, &rename)?);
             }
         }
-        Ok(Context { text, blocks })
+        Ok(Context {
+            text,
+            counts,
+            blocks,
+        })
+    }
+
+    fn upload(&self, name: &str, values: &[f32]) -> Result<Buffer, Error> {
+        let buffer = self.gpu.buffer(name, (values.len() * 4) as u64)?;
+        self.gpu.write(&buffer, 0, bytemuck::cast_slice(values))?;
+        Ok(buffer)
     }
 
     /// Says which of a pass's distinct timesteps each token has; all have the first at the start.
@@ -274,6 +314,7 @@ impl Transformer {
             BLOCKS + kind,
             &|info: &TensorInfo| match info.name.as_str() {
                 "text" => Some(context.text.clone()),
+                "text counts" => Some(context.counts.clone()),
                 name => self
                     .kept
                     .get(name)
@@ -319,5 +360,19 @@ impl Transformer {
                 .or_else(|| self.kept.get(info.name.as_str()).cloned())
                 .or_else(|| self.weights.get(&rename(&info.name)))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counts;
+
+    #[test]
+    fn one_row_counts_for_all_the_padding() {
+        let log = |n: f64| n.ln() as f32;
+        assert_eq!(counts(2, 4, 512), [0.0, 0.0, log(510.0), -1e30]);
+        assert_eq!(counts(0, 1, 7), [log(7.0)]);
+        assert_eq!(counts(3, 3, 3), [0.0; 3]);
+        assert_eq!(counts(2, 3, 3), [0.0; 3]);
     }
 }

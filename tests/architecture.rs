@@ -17,6 +17,12 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "bench",
+        &[
+            "models", "gpu", "weights", "ops", "record", "tensor", "error",
+        ],
+    ),
+    (
         "models",
         &[
             "nn", "ops", "weights", "sampling", "gpu", "record", "tensor", "error",

@@ -7,6 +7,8 @@ mod reference;
 
 #[path = "kernels/attention.rs"]
 mod attention;
+#[path = "kernels/ceiling.rs"]
+mod ceiling;
 #[path = "kernels/channel_norm.rs"]
 mod channel_norm;
 #[path = "kernels/conv3d.rs"]
@@ -27,6 +29,7 @@ mod solver;
 fn main() {
     let mut trials = Vec::new();
     trials.extend(attention::trials());
+    trials.extend(ceiling::trials());
     trials.extend(channel_norm::trials());
     trials.extend(conv3d::trials());
     trials.extend(embed::trials());

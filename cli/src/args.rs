@@ -8,7 +8,7 @@ use kinora::models::config::SchedulerName;
 use kinora::text_to_video::{Aspect, Request, Size};
 
 use crate::error::CliError;
-use crate::{completions, decode, generate, info, shaders, show};
+use crate::{bench, completions, decode, generate, info, shaders, show};
 
 /// Text to video on any GPU: Wan models on Vulkan, Metal and DX12.
 #[derive(Debug, Parser)]
@@ -39,6 +39,7 @@ enum Command {
     Decode(DecodeArgs),
     Show(ShowArgs),
     Info(InfoArgs),
+    Bench(BenchArgs),
     Shaders(ShadersArgs),
     Completions(CompletionsArgs),
 }
@@ -51,6 +52,7 @@ impl Cli {
             Command::Decode(args) => decode::run(&args, self.quiet),
             Command::Show(args) => show::run(&args),
             Command::Info(args) => info::run(&args),
+            Command::Bench(args) => bench::run(&args, self.quiet),
             Command::Shaders(args) => shaders::run(&args),
             Command::Completions(args) => completions::run(args.shell),
         }
@@ -151,6 +153,31 @@ pub(crate) struct ShowArgs {
 pub(crate) struct InfoArgs {
     #[command(flatten)]
     pub model: ModelArgs,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+/// Measure the kernels on a device, beside what it can do at most
+///
+/// Rates are beside their share of the device's ceilings, measured in the same run: the best of
+/// loops that only multiply and add for arithmetic, a copy for memory. What would take long on the
+/// device is left out unless it is named.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kinora bench                                     about a minute; paste the table into an issue
+  kinora bench matmul attention/f16/wan1.3b_480p   a group, and one bench
+  kinora bench --json matmul > before.jsonl        an object a line
+  kinora bench --list                              the names; touches no device")]
+pub(crate) struct BenchArgs {
+    /// Benches by name or beginning of a name, up to a '/' or '_' [default: all]
+    #[arg(value_name = "NAME", value_hint = ValueHint::Other)]
+    pub names: Vec<String>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// Print the names and measure nothing
+    #[arg(long, conflicts_with = "json")]
+    pub list: bool,
     #[command(flatten)]
     pub device: DeviceArgs,
 }

@@ -76,6 +76,15 @@ pub(crate) enum CliError {
         /// The clip.
         path: PathBuf,
     },
+    /// A bench that is not there.
+    #[error("no bench is called {name}; 'kinora bench --list' names them")]
+    UnknownBench {
+        /// As asked.
+        name: String,
+    },
+    /// Ctrl-C while measuring.
+    #[error("interrupted")]
+    BenchInterrupted,
     /// A kernel that is not there.
     #[error("no kernel is called {name}; there are {known}")]
     UnknownKernel {
@@ -148,7 +157,9 @@ impl CliError {
     /// Whether a person or the system asked the run to stop.
     pub(crate) fn is_interruption(&self) -> bool {
         match self {
-            Self::Interrupted { .. } | Self::Engine(Error::Gpu(GpuError::Cancelled)) => true,
+            Self::Interrupted { .. }
+            | Self::BenchInterrupted
+            | Self::Engine(Error::Gpu(GpuError::Cancelled)) => true,
             Self::Kept { source, .. } => source.is_interruption(),
             _ => false,
         }

@@ -1,6 +1,7 @@
 //! `kinora`: a prompt becomes an MP4. Arguments, progress and files; the arithmetic is the engine's.
 
 mod args;
+mod bench;
 mod clip;
 mod completions;
 mod decode;

@@ -1,5 +1,6 @@
 //! Kinora: a text prompt becomes a video on any vendor's GPU.
 
+pub mod bench;
 pub mod error;
 pub mod gpu;
 pub mod media;

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its own twins")]
 
 pub mod attention;
+pub mod ceiling;
 pub mod channel_norm;
 pub mod conv3d;
 pub mod frames;

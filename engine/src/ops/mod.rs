@@ -3,6 +3,7 @@
 //! [`Caps`]: crate::record::Caps
 
 pub mod attention;
+pub mod ceiling;
 pub mod channel_norm;
 pub mod columns;
 pub mod conv3d;
@@ -27,6 +28,7 @@ use crate::shader::Variant;
 pub fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = Vec::new();
     all.extend(attention::variants(caps));
+    all.extend(ceiling::variants(caps));
     all.extend(channel_norm::variants(caps));
     all.extend(columns::variants(caps));
     all.extend(conv3d::variants(caps));
@@ -46,6 +48,8 @@ pub fn layouts() -> Vec<Layout> {
     let narrow = params::layout::<conv3d::Conv3dParams>();
     vec![
         params::layout::<attention::AttentionParams>(),
+        params::layout::<ceiling::CopyParams>(),
+        params::layout::<ceiling::FmaParams>(),
         params::layout::<channel_norm::ChannelNormParams>(),
         params::layout::<columns::ColumnsParams>(),
         params::layout::<conv3d::Conv3dParams>(),

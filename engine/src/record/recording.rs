@@ -235,6 +235,26 @@ impl Recording {
     pub fn flops(&self) -> u64 {
         self.commands.iter().map(Command::flops).sum()
     }
+
+    /// Bytes that the kernels read and write at least: what each binds, twice where it is updated
+    /// in place.
+    pub fn traffic(&self) -> u64 {
+        let bytes = |binding: &Binding| {
+            let bytes = match &binding.window {
+                Some(window) => window.end - window.start,
+                None => self.info(binding.tensor).bytes(),
+            };
+            match binding.access {
+                Access::Read | Access::Write => bytes,
+                Access::ReadWrite => 2 * bytes,
+            }
+        };
+        let dispatches = self.commands.iter().filter_map(|command| match command {
+            Command::Dispatch(dispatch) => Some(dispatch),
+            Command::Copy { .. } | Command::Clear(_) => None,
+        });
+        dispatches.flat_map(|d| &d.bindings).map(bytes).sum()
+    }
 }
 
 impl Command {

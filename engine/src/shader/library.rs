@@ -13,6 +13,8 @@ macro_rules! files {
 /// Every file of `shaders/`; a test compares this list with the folder.
 const FILES: &[(&str, &str)] = files![
     "attention",
+    "ceiling_copy",
+    "ceiling_fma",
     "channel_norm",
     "columns",
     "conv3d",

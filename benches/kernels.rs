@@ -39,7 +39,9 @@ fn mode() -> Mode {
 
 /// One bench; `gpu` is `None` where only names are wanted.
 fn add(criterion: &mut Criterion, gpu: Option<&Gpu>, case: &Case, problem: Problem) {
-    let mut group = criterion.benchmark_group("kernels");
+    // Together they are the name again.
+    let (group, function) = case.name.split_once('/').unwrap_or(("", &case.name));
+    let mut group = criterion.benchmark_group(group);
     if let Some(Ok(work)) = gpu.map(|gpu| problem.work(gpu.caps())) {
         group.throughput(match work {
             Work::Flops(count) => Throughput::Elements(count),
@@ -49,7 +51,7 @@ fn add(criterion: &mut Criterion, gpu: Option<&Gpu>, case: &Case, problem: Probl
     group.sampling_mode(SamplingMode::Flat).sample_size(10);
     // Made when the first iteration is due: a filter may leave the bench out.
     let prepared: OnceCell<Option<Prepared>> = OnceCell::new();
-    group.bench_function(&case.name, |bencher| {
+    group.bench_function(function, |bencher| {
         bencher.iter_custom(|runs| {
             let make = || gpu.map(|gpu| Prepared::new(gpu, problem)).transpose();
             let fail = |error: kinora::Error| {

@@ -204,7 +204,8 @@ impl Problem {
             } => Precision::F32,
             _ => Precision::F16,
         };
-        let mut rec = Recorder::with_precision(caps, precision);
+        let caps = precision.limit(caps);
+        let mut rec = Recorder::new(&caps);
         self.record_into(&mut rec)?;
         Ok(rec.finish())
     }

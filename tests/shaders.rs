@@ -6,52 +6,32 @@
     reason = "a test fails by panicking"
 )]
 
+#![allow(unreachable_pub, reason = "the modules of a test program are its own")]
+
+#[path = "harness/devices.rs"]
+mod devices;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use kinora::ops;
-use kinora::record::{Caps, DeviceClass};
 use kinora::shader::{Library, Slot, Variant};
 use naga::ShaderStage;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
-/// Every variant that any device may be given, without repeats.
-fn every_variant() -> Vec<Variant> {
-    let classes = [
-        DeviceClass::Discrete,
-        DeviceClass::Integrated,
-        DeviceClass::Apple,
-        DeviceClass::Software,
-        DeviceClass::Other,
-    ];
-    let mut seen = BTreeSet::new();
-    let mut all = Vec::new();
-    for class in classes {
-        for f16 in [false, true] {
-            for variant in ops::variants(&Caps {
-                class,
-                f16,
-                ..Caps::least()
-            }) {
-                if seen.insert(format!("{variant:?}")) {
-                    all.push(variant);
-                }
-            }
-        }
-    }
-    all
-}
-
 fn translate(library: &Library, variant: &Variant) -> Result<(), String> {
     let linked = library.link(variant).map_err(|e| e.to_string())?;
     let module = linked.parse(variant).map_err(|e| e.to_string())?;
+    let cooperative = variant.coop_edge().is_some();
     // The core language alone, in which f16 may be unpacked into f32: every device must take these.
-    let info = Validator::new(
-        ValidationFlags::all(),
-        Capabilities::SHADER_FLOAT16_IN_FLOAT32,
-    )
-    .validate(&module)
-    .map_err(|e| e.emit_to_string(&linked.text))?;
+    let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    if cooperative {
+        capabilities |= Capabilities::SHADER_FLOAT16
+            | Capabilities::SUBGROUP
+            | Capabilities::COOPERATIVE_MATRIX;
+    }
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .map_err(|e| e.emit_to_string(&linked.text))?;
     let constants = variant
         .overrides()
         .iter()
@@ -63,15 +43,26 @@ fn translate(library: &Library, variant: &Variant) -> Result<(), String> {
         &constants.collect(),
     )
     .map_err(|e| e.to_string())?;
-    let spirv = naga::back::spv::write_vec(&module, &info, &Default::default(), None);
+    let options = naga::back::spv::Options {
+        lang_version: if cooperative { (1, 6) } else { (1, 0) },
+        ..Default::default()
+    };
+    let spirv = naga::back::spv::write_vec(&module, &info, &options, None);
     if spirv.map_err(|e| format!("SPIR-V: {e}"))?.is_empty() {
         return Err("SPIR-V: nothing".into());
     }
-    let options = naga::back::msl::Options::default();
+    let options = naga::back::msl::Options {
+        lang_version: if cooperative { (2, 3) } else { (1, 0) },
+        ..Default::default()
+    };
     let msl = naga::back::msl::write_string(&module, &info, &options, &Default::default());
     let (text, names) = msl.map_err(|e| format!("MSL: {e}"))?;
     if text.is_empty() || names.entry_point_names.iter().any(Result::is_err) {
         return Err(format!("MSL: {:?}", names.entry_point_names));
+    }
+    if cooperative {
+        // naga has no cooperative matrices in HLSL, and wgpu offers none on DX12.
+        return Ok(());
     }
     let options = naga::back::hlsl::Options::default();
     let mut text = String::new();
@@ -88,7 +79,7 @@ fn translate(library: &Library, variant: &Variant) -> Result<(), String> {
 #[test]
 fn every_variant_translates_to_spirv_msl_and_hlsl() {
     let library = Library::default();
-    let variants = every_variant();
+    let variants = devices::every_variant();
     let failed: Vec<String> = variants
         .iter()
         .filter_map(|v| translate(&library, v).err().map(|e| format!("{v:?}: {e}")))
@@ -108,7 +99,7 @@ fn every_variant_translates_to_spirv_msl_and_hlsl() {
 fn every_kernel_and_module_is_used_by_a_variant() {
     let library = Library::default();
     let mut used: BTreeSet<String> = BTreeSet::new();
-    for variant in every_variant() {
+    for variant in devices::every_variant() {
         used.extend(library.link(&variant).expect("links").modules);
     }
     // A slot's default stands for editors where every variant chooses.

@@ -16,6 +16,11 @@ pub const SUMS: Tolerance = Tolerance {
     nmse: 1e-11,
     max: 2e-5,
 };
+/// Results stored as f16: 11 bits.
+pub const HALVES: Tolerance = Tolerance {
+    nmse: 1e-6,
+    max: 1e-3,
+};
 /// Elementwise arithmetic with exp, tanh or a square root in it.
 pub const ELEMENTWISE: Tolerance = Tolerance {
     nmse: 1e-11,

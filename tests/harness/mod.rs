@@ -10,6 +10,7 @@
 
 pub mod compare;
 pub mod data;
+pub mod guise;
 
 use std::sync::OnceLock;
 
@@ -77,15 +78,29 @@ pub fn run(tests: Vec<Trial>) -> ! {
 pub enum Input<'d> {
     /// f32 values.
     F32(&'d [f32]),
+    /// Values rounded to f16.
+    F16(&'d [f32]),
     /// u32 values.
     U32(&'d [u32]),
 }
 
-impl Input<'_> {
-    fn bytes(&self) -> &[u8] {
+impl<'d> Input<'d> {
+    /// Values as an activation of that type.
+    pub fn of(values: &'d [f32], dtype: DType) -> Self {
+        match dtype {
+            DType::F16 => Self::F16(values),
+            _ => Self::F32(values),
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
         match self {
-            Self::F32(values) => bytemuck::cast_slice(values),
-            Self::U32(values) => bytemuck::cast_slice(values),
+            Self::F32(values) => bytemuck::cast_slice(values).to_vec(),
+            Self::F16(values) => values
+                .iter()
+                .flat_map(|&v| half::f16::from_f32(v).to_le_bytes())
+                .collect(),
+            Self::U32(values) => bytemuck::cast_slice(values).to_vec(),
         }
     }
 }
@@ -123,12 +138,12 @@ impl<'g> Run<'g> {
 
     /// Bytes for the input or state of that name.
     pub fn input(mut self, name: &str, values: Input<'_>) -> Self {
-        self.inputs.push((name.to_owned(), values.bytes().to_vec()));
+        self.inputs.push((name.to_owned(), values.bytes()));
         self
     }
 
-    /// Records, runs and reads back the tensors that the closure returns, as f32 (or as the bits
-    /// of u32).
+    /// Records, runs and reads back the tensors that the closure returns, as f32 (of u32 the
+    /// bits).
     pub fn record(
         self,
         record: impl FnOnce(&mut Recorder<'_>, &Source<'_>) -> Result<Vec<Tensor>, kinora::Error>,
@@ -150,7 +165,7 @@ impl<'g> Run<'g> {
             let name = format!("test output {i}");
             let output = recorder.output(&name, tensor.shape, tensor.dtype)?;
             recorder.copy((tensor, 0), (&output, 0), tensor.bytes());
-            outputs.push((name, tensor.bytes()));
+            outputs.push((name, tensor.bytes(), tensor.dtype));
         }
         let recording = recorder.finish();
         let mut weights = WeightBuffers::new();
@@ -179,17 +194,21 @@ impl<'g> Run<'g> {
         stream.run(&bound)?;
         stream.finish()?;
         let mut results = Vec::new();
-        for (name, bytes) in outputs {
+        for (name, bytes, dtype) in outputs {
             let Some(buffer) = find(&name) else { continue };
             let bytes = self.gpu.read(&buffer, 0..bytes)?;
-            results.push(
-                bytes
-                    .as_chunks()
-                    .0
-                    .iter()
-                    .map(|&b| f32::from_le_bytes(b))
-                    .collect(),
-            );
+            results.push(match dtype {
+                DType::F16 => {
+                    let halves = bytes.as_chunks().0.iter();
+                    halves
+                        .map(|&b| half::f16::from_le_bytes(b).to_f32())
+                        .collect()
+                }
+                _ => {
+                    let words = bytes.as_chunks().0.iter();
+                    words.map(|&b| f32::from_le_bytes(b)).collect()
+                }
+            });
         }
         Ok(results)
     }

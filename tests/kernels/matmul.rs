@@ -1,17 +1,21 @@
-//! Linear layers at awkward sizes, with every weight format and epilogue.
+//! Linear layers at awkward sizes, with every weight format and epilogue, by every kernel.
 
+use kinora::gpu::Gpu;
 use kinora::ops::matmul::{Epilogue, matmul};
-use kinora::record::Pack;
+use kinora::record::{Caps, Pack};
 use kinora::tensor::DType;
 use libtest_mimic::{Failed, Trial};
 
-use crate::harness::compare::{SUMS, close};
+use crate::harness::compare::{HALVES, SUMS, close};
 use crate::harness::data::{rounded, values};
-use crate::harness::{Input, Run, device_test};
+use crate::harness::guise::{Guise, guise_test};
+use crate::harness::{Input, Run};
 use crate::reference::matmul as twin;
 
-/// (M, N, K): 1, around the tiles of 8 and 16 rows and of 8 or 64 columns, primes, more than one tile.
-const SIZES: [(usize, usize, usize); 11] = [
+/// (M, N, K): 1, around the tiles of 8, 16, 64 and 128 rows and of 8, 64 and 128 columns, around
+/// steps of 16 and 32 along K, primes, more than one tile. Some results are stored four at a time,
+/// some cannot be.
+const SIZES: [(usize, usize, usize); 16] = [
     (1, 1, 4),
     (1, 63, 20),
     (7, 64, 8),
@@ -23,50 +27,173 @@ const SIZES: [(usize, usize, usize); 11] = [
     (13, 3, 44),
     (31, 37, 132),
     (130, 100, 64),
+    (16, 4, 4),
+    (63, 60, 12),
+    (64, 64, 32),
+    (65, 68, 68),
+    (257, 132, 148),
 ];
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    for (m, n, k) in SIZES {
-        for dtype in [DType::F32, DType::F16, DType::BF16] {
-            let name = format!("matmul/{dtype}/{m}x{n}x{k}");
-            trials.push(device_test(name, move |gpu| {
-                let x = values(1, m * k);
-                let w = rounded(&values(2, n * k), dtype);
-                let found = Run::new(gpu)
-                    .weights(&[("w", &[n, k], dtype, &w)])
-                    .input("x", Input::F32(&x))
-                    .record(|rec, source| {
-                        let x = rec.input("x", [m, k], DType::F32)?;
-                        let w = source.weight(rec, "w", [n, k], Pack::Matrix)?;
-                        Ok(vec![matmul(rec, &x, &w, Epilogue::None, None)?])
-                    })?;
-                close("y", &found[0], &twin::matmul(&x, &w, m, n, k), SUMS)
+    for guise in Guise::ALL {
+        for (m, n, k) in SIZES {
+            for weight in [DType::F32, DType::F16, DType::BF16] {
+                let case = Case {
+                    size: [m, n, k],
+                    weight,
+                    ..Case::default()
+                };
+                let name = format!("matmul/{weight}/{m}x{n}x{k}");
+                trials.push(guise_test(guise, &name, move |gpu, caps| {
+                    case.run(gpu, caps)
+                }));
+            }
+        }
+        for epilogue in [
+            "bias",
+            "bias_gelu",
+            "bias_silu",
+            "bias_residual",
+            "gate_residual",
+            "residual",
+            "gelu_mul",
+        ] {
+            let case = Case {
+                epilogue,
+                ..Case::default()
+            };
+            let name = format!("matmul/epilogue/{epilogue}");
+            trials.push(guise_test(guise, &name, move |gpu, caps| {
+                case.run(gpu, caps)
             }));
         }
-    }
-    for name in [
-        "bias",
-        "bias_gelu",
-        "bias_silu",
-        "bias_residual",
-        "gate_residual",
-        "residual",
-        "gelu_mul",
-    ] {
-        trials.push(device_test(format!("matmul/epilogue/{name}"), move |gpu| {
-            epilogue(gpu, name)
+        trials.push(guise_test(guise, "matmul/x in f16", |gpu, caps| {
+            let case = Case {
+                input: DType::F16,
+                ..Case::default()
+            };
+            case.run(gpu, caps)
         }));
+        trials.push(guise_test(guise, "matmul/small_bindings", small_bindings));
+        trials.push(guise_test(guise, "matmul/wide_range", wide_range));
     }
-    trials.push(device_test("matmul/small_bindings", small_bindings));
+    trials.push(guise_test(Guise::Coop, "matmul/y in f16", |gpu, caps| {
+        let case = Case {
+            input: DType::F16,
+            result: DType::F16,
+            epilogue: "bias_gelu",
+            ..Case::default()
+        };
+        case.run(gpu, caps)
+    }));
     trials
 }
 
+/// One product, with data of its own.
+#[derive(Clone, Copy)]
+struct Case {
+    /// M, N, K.
+    size: [usize; 3],
+    input: DType,
+    weight: DType,
+    result: DType,
+    epilogue: &'static str,
+}
+
+impl Default for Case {
+    fn default() -> Self {
+        Self {
+            size: [19, 24, 16],
+            input: DType::F32,
+            weight: DType::F32,
+            result: DType::F32,
+            epilogue: "none",
+        }
+    }
+}
+
+impl Case {
+    fn run(&self, gpu: &Gpu, caps: &Caps) -> Result<(), Failed> {
+        let [m, n, k] = self.size;
+        let distinct = 3;
+        let x = rounded(&values(1, m * k), self.input);
+        let w = rounded(&values(2, n * k), self.weight);
+        let bias = rounded(&values(5, n), DType::F16);
+        let other = values(6, m * n);
+        let gate = values(7, distinct * n);
+        let index: Vec<u32> = (0..m as u32).map(|i| (i * 5) % distinct as u32).collect();
+        let mut kernel = "";
+        let found = Run::new(gpu)
+            .weights(&[
+                ("w", &[n, k], self.weight, &w),
+                ("bias", &[n], DType::F16, &bias),
+            ])
+            .input("x", Input::of(&x, self.input))
+            .input("other", Input::F32(&other))
+            .input("gate", Input::F32(&gate))
+            .input("index", Input::U32(&index))
+            .record_for(caps, |rec, source| {
+                let x = rec.input("x", [m, k], self.input)?;
+                let w = source.weight(rec, "w", [n, k], Pack::Matrix)?;
+                let bias = source.vector(rec, "bias", [n])?;
+                let residual = rec.input("other", [m, n], DType::F32)?;
+                let gate = rec.input("gate", [distinct, n], DType::F32)?;
+                let index = rec.input("index", [m], DType::U32)?;
+                let epilogue = match self.epilogue {
+                    "bias" => Epilogue::Bias(&bias),
+                    "bias_gelu" => Epilogue::BiasGelu(&bias),
+                    "bias_silu" => Epilogue::BiasSilu(&bias),
+                    "bias_residual" => Epilogue::BiasResidual(&bias, &residual),
+                    "residual" => Epilogue::Residual(&residual),
+                    "gelu_mul" => Epilogue::GeluMul(&residual),
+                    "gate_residual" => Epilogue::GateResidual {
+                        bias: &bias,
+                        residual: &residual,
+                        gate: &gate,
+                        index: &index,
+                    },
+                    _ => Epilogue::None,
+                };
+                let y = rec.intermediate("y", [m, n], self.result);
+                let y = matmul(rec, &x, &w, epilogue, Some(&y))?;
+                kernel = rec.last_kernel();
+                Ok(vec![y])
+            })?;
+        // Both sides see the operands as the kernel does.
+        let seen = |values: &[f32]| match kernel {
+            "matmul_coop" => rounded(values, DType::F16),
+            _ => values.to_vec(),
+        };
+        let mut expected = twin::matmul(&seen(&x), &seen(&w), m, n, k);
+        for (at, value) in expected.iter_mut().enumerate() {
+            let (row, col) = (at / n, at % n);
+            let biased = *value + f64::from(bias[col]);
+            let other = f64::from(other[at]);
+            *value = match self.epilogue {
+                "bias" => biased,
+                "bias_gelu" => twin::gelu_tanh(biased),
+                "bias_silu" => twin::silu(biased),
+                "bias_residual" => other + biased,
+                "residual" => other + *value,
+                "gelu_mul" => twin::gelu_tanh(*value) * other,
+                "gate_residual" => other + f64::from(gate[index[row] as usize * n + col]) * biased,
+                _ => *value,
+            };
+        }
+        let tolerance = match self.result {
+            DType::F16 => HALVES,
+            _ => SUMS,
+        };
+        close(kernel, &found[0], &expected, tolerance)
+    }
+}
+
 /// On a device that can bind 64 of 130 rows of x and 64 of 203 of the weight: the same bits.
-fn small_bindings(gpu: &kinora::gpu::Gpu) -> Result<(), Failed> {
+fn small_bindings(gpu: &Gpu, caps: &Caps) -> Result<(), Failed> {
     let (m, n, k) = (130, 203, 300);
     let (x, w, bias) = (values(8, m * k), values(9, n * k), values(10, n));
-    let run = |caps: &kinora::record::Caps| {
+    let run = |caps: &Caps| {
         let run = Run::new(gpu)
             .weights(&[
                 ("w", &[n, k], DType::F32, &w),
@@ -82,18 +209,22 @@ fn small_bindings(gpu: &kinora::gpu::Gpu) -> Result<(), Failed> {
             Ok(vec![matmul(rec, &x, &w, Epilogue::Bias(&bias), Some(&y))?])
         })
     };
-    let found = run(&kinora::record::Caps {
+    let found = run(&Caps {
         max_binding_bytes: 80_000,
-        ..gpu.caps().clone()
+        ..caps.clone()
     })?;
-    if found != run(gpu.caps())? {
+    if found != run(caps)? {
         return Err("the result changes with the device's limits".into());
     }
     let narrow: Vec<f32> = found[0]
         .chunks(204)
         .flat_map(|row| row[..n].to_vec())
         .collect();
-    let mut expected = twin::matmul(&x, &w, m, n, k);
+    let half = |values: &[f32]| match caps.activations() {
+        DType::F16 => rounded(values, DType::F16),
+        _ => values.to_vec(),
+    };
+    let mut expected = twin::matmul(&half(&x), &half(&w), m, n, k);
     expected
         .iter_mut()
         .enumerate()
@@ -107,62 +238,31 @@ fn small_bindings(gpu: &kinora::gpu::Gpu) -> Result<(), Failed> {
     }
 }
 
-fn epilogue(gpu: &kinora::gpu::Gpu, name: &'static str) -> Result<(), Failed> {
-    let (m, n, k, distinct) = (19, 21, 16, 3);
-    let x = values(3, m * k);
-    let w = values(4, n * k);
-    let bias = values(5, n);
-    let other = values(6, m * n);
-    let gate = values(7, distinct * n);
-    let index: Vec<u32> = (0..m as u32).map(|i| (i * 5) % distinct as u32).collect();
+/// Weights that f16 cannot hold, in bf16: rows around 1e30, 1e6, 1 and 1e-8, each judged by itself.
+fn wide_range(gpu: &Gpu, caps: &Caps) -> Result<(), Failed> {
+    let (m, n, k) = (20, 8, 40);
+    let sizes = [1e30, 1e-8, 1e6, 1.0, 1e-30, 3e4, 1e-5, 7e4];
+    let x = rounded(&values(11, m * k), DType::F16);
+    let scaled: Vec<f32> = values(12, n * k)
+        .iter()
+        .enumerate()
+        .map(|(at, v)| v * sizes[at / k])
+        .collect();
+    let w = rounded(&scaled, DType::BF16);
     let found = Run::new(gpu)
-        .weights(&[
-            ("w", &[n, k], DType::F32, &w),
-            ("bias", &[n], DType::F16, &bias),
-        ])
+        .weights(&[("w", &[n, k], DType::BF16, &w)])
         .input("x", Input::F32(&x))
-        .input("other", Input::F32(&other))
-        .input("gate", Input::F32(&gate))
-        .input("index", Input::U32(&index))
-        .record(|rec, source| {
+        .record_for(caps, |rec, source| {
             let x = rec.input("x", [m, k], DType::F32)?;
             let w = source.weight(rec, "w", [n, k], Pack::Matrix)?;
-            let bias = source.vector(rec, "bias", [n])?;
-            let residual = rec.input("other", [m, n], DType::F32)?;
-            let gate = rec.input("gate", [distinct, n], DType::F32)?;
-            let index = rec.input("index", [m], DType::U32)?;
-            let epilogue = match name {
-                "bias" => Epilogue::Bias(&bias),
-                "bias_gelu" => Epilogue::BiasGelu(&bias),
-                "bias_silu" => Epilogue::BiasSilu(&bias),
-                "bias_residual" => Epilogue::BiasResidual(&bias, &residual),
-                "residual" => Epilogue::Residual(&residual),
-                "gelu_mul" => Epilogue::GeluMul(&residual),
-                _ => Epilogue::GateResidual {
-                    bias: &bias,
-                    residual: &residual,
-                    gate: &gate,
-                    index: &index,
-                },
-            };
-            Ok(vec![matmul(rec, &x, &w, epilogue, None)?])
+            Ok(vec![matmul(rec, &x, &w, Epilogue::None, None)?])
         })?;
-    let bias = rounded(&bias, DType::F16);
-    let mut expected = twin::matmul(&x, &w, m, n, k);
-    for (at, value) in expected.iter_mut().enumerate() {
-        let (row, col) = (at / n, at % n);
-        let biased = *value + f64::from(bias[col]);
-        let other = f64::from(other[at]);
-        let gate = f64::from(gate[index[row] as usize * n + col]);
-        *value = match name {
-            "bias" => biased,
-            "bias_gelu" => twin::gelu_tanh(biased),
-            "bias_silu" => twin::silu(biased),
-            "bias_residual" => other + biased,
-            "residual" => other + *value,
-            "gelu_mul" => twin::gelu_tanh(*value) * other,
-            _ => other + gate * biased,
-        };
+    // Eight bits of fraction fit f16: nothing is rounded.
+    let expected = twin::matmul(&x, &w, m, n, k);
+    for (col, size) in sizes.iter().enumerate() {
+        let of_row: Vec<f32> = found[0].iter().skip(col).step_by(n).copied().collect();
+        let twin: Vec<f64> = expected.iter().skip(col).step_by(n).copied().collect();
+        close(&format!("weights around {size:e}"), &of_row, &twin, SUMS)?;
     }
-    close(name, &found[0], &expected, SUMS)
+    Ok(())
 }

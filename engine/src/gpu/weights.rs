@@ -46,6 +46,10 @@ impl WeightBuffers {
                 Pack::Vector => gpu.write(&buffer, 0, bytemuck::cast_slice(&view.to_f32()))?,
                 Pack::Matrix | Pack::Conv => {
                     upload_matrix(gpu, &buffer, info, pack, view.bytes)?;
+                    if let Some(place) = info.scales() {
+                        let scales = row_scales(info, view.bytes);
+                        gpu.write(&buffer, place.start, bytemuck::cast_slice(&scales))?;
+                    }
                 }
             }
             self.buffers.insert(name, buffer);
@@ -125,4 +129,80 @@ fn upload_groups<const SIZE: usize>(
         gpu.write(buffer, offset, piece.as_flattened())?;
     }
     Ok(())
+}
+
+/// The power of two for each row that makes its largest element one between 2^14 and 2^15.
+fn row_scales(info: &TensorInfo, bytes: &[u8]) -> Vec<f32> {
+    let rows = info.shape.first().copied().unwrap_or(1).max(1);
+    // Magnitudes of floats order as their bits do: the largest exponent of a row's finite elements.
+    let exponent = |row: &[u8]| match info.dtype {
+        DType::BF16 => {
+            let words = row.as_chunks().0.iter().map(|&b| u16::from_le_bytes(b));
+            words.map(|w| w >> 7 & 0xff).filter(|&e| e < 0xff).max()
+        }
+        _ => {
+            let words = row.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b));
+            let exponents = words.map(|w| (w >> 23 & 0xff) as u16);
+            exponents.filter(|&e| e < 0xff).max()
+        }
+    };
+    let scale = |row| {
+        // Biased by 127, as the exponent is; its inverse is no subnormal number, either.
+        let scale = u32::from(exponent(row).unwrap_or(127)).saturating_sub(14);
+        f32::from_bits(scale.max(1) << 23)
+    };
+    bytes
+        .chunks(bytes.len().div_ceil(rows).max(1))
+        .map(scale)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Kind;
+
+    #[test]
+    fn the_largest_of_a_row_is_scaled_to_what_f16_holds() {
+        let rows = [
+            [1e30, 1e-8],
+            [-1e6, 3.0],
+            [1e-30, 0.0],
+            [0.0, 0.0],
+            [65536.0, 1.0],
+        ];
+        let info = TensorInfo {
+            name: "w".into(),
+            shape: [rows.len(), 2].into(),
+            dtype: DType::F32,
+            kind: Kind::Weight(Pack::Matrix),
+        };
+        let bytes: Vec<u8> = rows
+            .concat()
+            .iter()
+            .flat_map(|v: &f32| v.to_le_bytes())
+            .collect();
+        let halves: Vec<u8> = rows
+            .concat()
+            .iter()
+            .flat_map(|&v| half::bf16::from_f32(v).to_le_bytes())
+            .collect();
+        let scales = row_scales(&info, &bytes);
+        assert_eq!(scales.len(), rows.len());
+        for (row, scale) in rows.iter().zip(&scales) {
+            assert_eq!(scale.log2().fract(), 0.0, "{scale} is a power of two");
+            let largest = row[0].abs().max(row[1].abs()) / scale;
+            let expected = if row[0] == 0.0 {
+                0.0..=0.0
+            } else {
+                16384.0..=32768.0
+            };
+            assert!(expected.contains(&largest), "{row:?} / {scale}");
+        }
+        let info = TensorInfo {
+            dtype: DType::BF16,
+            ..info
+        };
+        assert_eq!(row_scales(&info, &halves), scales);
+    }
 }

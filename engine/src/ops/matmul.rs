@@ -2,6 +2,8 @@
 
 pub use super::epilogue::Epilogue;
 use super::params::params;
+use super::product::{Operands, ProductParams, bind_weight};
+use super::tiles::{self, Kernel, Problem};
 use crate::error::RecordError;
 use crate::record::{Caps, DeviceClass, Recorder, Tensor};
 use crate::shader::{Slot, Variant};
@@ -18,6 +20,8 @@ params! {
         out_cols: u32,
     }
 }
+
+const OP: &str = "matmul";
 
 /// The module of the `weight` slot for an element type, `None` for the slot's own file.
 pub(super) fn weight_module(dtype: DType) -> Option<&'static str> {
@@ -92,13 +96,13 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 /// |---|---|---|
 /// | x | [.., K], padded with zeros to a multiple of 4 columns | f32, f16 |
 /// | w | [N, K] | f32, f16, bf16 |
-/// | y | [.., N]; `into` may be wider, its further columns become 0 | f32 |
+/// | y | [.., N]; `into` may be wider, its further columns become 0 | f32; `into` may be f16 where [`Recorder::activations`] is and its columns are a multiple of 4 |
 ///
 /// Rows, and rows of the weight, are split over dispatches where a window would exceed the device's
 /// binding limit or one dispatch would run too long; the order of each sum over K stays the same.
 ///
 /// # Errors
-/// Shapes that do not match.
+/// Shapes or element types that do not match.
 pub fn matmul(
     rec: &mut Recorder<'_>,
     x: &Tensor,
@@ -106,19 +110,105 @@ pub fn matmul(
     epilogue: Epilogue<'_>,
     into: Option<&Tensor>,
 ) -> Result<Tensor, RecordError> {
-    const OP: &str = "matmul";
     let [n, k] = w.dims(OP, "w")?;
     let rows = x.shape.rows();
     // The weight is padded on the device, x by whoever wrote it.
     let depth = k.next_multiple_of(4);
+    check(x, w, [n, k])?;
+    let y = match into {
+        Some(y) if y.shape.rows() == rows && y.shape.last_dim() >= n => *y,
+        Some(y) => {
+            let expected = format!("[{rows}, {n}] or wider");
+            return Err(wrong("y", y, expected));
+        }
+        None => rec.intermediate(OP, [rows, n], DType::F32),
+    };
+    let out_cols = y.shape.last_dim();
+    epilogue.check_padded(OP, rows, n, out_cols)?;
+    let kernel = tiles::kernel(
+        rec.caps(),
+        &Problem {
+            rows,
+            cols: out_cols,
+            by_fours: out_cols.is_multiple_of(4),
+            half: rec.may_round(w),
+            result: y.dtype,
+        },
+    );
+    let caps = rec.caps();
+    let (variant, tile) = match kernel {
+        Kernel::Tiled(tile) => {
+            let operands = Operands {
+                rows: None,
+                input: x.dtype,
+                weight: w.dtype,
+                epilogue: epilogue.module(),
+                output: y.dtype,
+            };
+            (operands.variant(tile), [tile.rows(), tile.cols()])
+        }
+        Kernel::Plain if y.dtype == DType::F32 => {
+            let high = tile_rows(caps, rows);
+            let weight = weight_module(w.dtype);
+            let variant = variant(caps, high, x.dtype, weight, epilogue.module());
+            (variant, [high, lanes(caps)].map(|edge| edge as usize))
+        }
+        Kernel::Plain => return Err(wrong("y", &y, "f32 on this device".into())),
+    };
+    let widest = (depth * x.dtype.size()).max(out_cols * 4);
+    let chunk = rows_per_dispatch(caps, rows, widest.div_ceil(4), 2 * (n * k) as u64);
+    let wide = cols_per_dispatch(caps, n, depth * w.dtype.size());
+    let scales = rec.scales(w);
+    for first in (0..rows).step_by(chunk) {
+        let count = chunk.min(rows - first);
+        let window = |row: usize| (first * row) as u64..((first + count) * row) as u64;
+        for col in (0..n).step_by(wide) {
+            let end = if col + wide >= n {
+                out_cols
+            } else {
+                col + wide
+            };
+            let some = wide.min(n - col);
+            let params = MatmulParams {
+                rows: count as u32,
+                cols: n as u32,
+                col_base: col as u32,
+                col_end: end as u32,
+                depth4: (depth / 4) as u32,
+                out_cols: out_cols as u32,
+            };
+            let builder = rec
+                .dispatch(OP, variant.clone())
+                .read_window(1, x, window(depth * x.dtype.size()))
+                .write_window(2, &y, window(out_cols * y.dtype.size()))
+                .flops(2 * (count * some * k) as u64);
+            let builder = bind_weight(builder, kernel, w, scales.clone(), col..col + some, depth);
+            let builder = match kernel {
+                Kernel::Plain => builder.params(&params),
+                Kernel::Tiled(_) => builder.params(&ProductParams::from(params)),
+            };
+            let groups = (end - col).div_ceil(tile[1]) * count.div_ceil(tile[0]);
+            epilogue.bind(builder, first, count).launch_folded(groups)?;
+        }
+    }
+    Ok(y)
+}
+
+fn wrong(name: &'static str, tensor: &Tensor, expected: String) -> RecordError {
+    RecordError::Shape {
+        op: OP,
+        name,
+        found: tensor.shape,
+        expected,
+    }
+}
+
+/// x must match w [N, K].
+fn check(x: &Tensor, w: &Tensor, [_, k]: [usize; 2]) -> Result<(), RecordError> {
+    let depth = k.next_multiple_of(4);
     if x.shape.last_dim() != depth || !matches!(x.dtype, DType::F32 | DType::F16) {
         let expected = format!("f32 or f16 [.., {depth}] to match w {}", w.shape);
-        return Err(RecordError::Shape {
-            op: OP,
-            name: "x",
-            found: x.shape,
-            expected,
-        });
+        return Err(wrong("x", x, expected));
     }
     if k == 0 {
         return Err(RecordError::Size {
@@ -128,67 +218,7 @@ pub fn matmul(
             expected: "at least 1",
         });
     }
-    let y = match into {
-        Some(y) if y.shape.rows() == rows && y.shape.last_dim() >= n => *y,
-        Some(y) => {
-            let expected = format!("[{rows}, {n}] or wider");
-            return Err(RecordError::Shape {
-                op: OP,
-                name: "y",
-                found: y.shape,
-                expected,
-            });
-        }
-        None => rec.intermediate(OP, [rows, n], DType::F32),
-    };
-    let out_cols = y.shape.last_dim();
-    epilogue.check_padded(OP, rows, n, out_cols)?;
-    let tile = tile_rows(rec.caps(), rows);
-    let chunk = rows_per_dispatch(rec.caps(), rows, depth.max(out_cols), 2 * (n * k) as u64);
-    let lanes = lanes(rec.caps());
-    let variant = variant(
-        rec.caps(),
-        tile,
-        x.dtype,
-        weight_module(w.dtype),
-        epilogue.module(),
-    );
-    let wide = cols_per_dispatch(rec.caps(), n, depth * w.dtype.size());
-    for first in (0..rows).step_by(chunk) {
-        let count = chunk.min(rows - first);
-        let window = |row: usize| (first * row) as u64..((first + count) * row) as u64;
-        for col in (0..n).step_by(wide) {
-            let last = col + wide >= n;
-            let end = if last { out_cols } else { col + wide };
-            let some = wide.min(n - col);
-            let builder = rec
-                .dispatch(OP, variant.clone())
-                .read_window(1, x, window(depth * x.dtype.size()))
-                .write_window(2, &y, window(out_cols * 4))
-                .params(&MatmulParams {
-                    rows: count as u32,
-                    cols: n as u32,
-                    col_base: col as u32,
-                    col_end: end as u32,
-                    depth4: (depth / 4) as u32,
-                    out_cols: out_cols as u32,
-                })
-                .flops(2 * (count * some * k) as u64);
-            let bytes = |rows: usize| (rows.next_multiple_of(8) * depth * w.dtype.size()) as u64;
-            let builder = match wide >= n {
-                true => builder.read(8, w),
-                false => builder.read_window(8, w, bytes(col)..bytes(col + some)),
-            };
-            let (across, down) = (
-                (end - col).div_ceil(lanes as usize),
-                count.div_ceil(tile as usize),
-            );
-            epilogue
-                .bind(builder, first, count)
-                .launch_folded(across * down)?;
-        }
-    }
-    Ok(y)
+    Ok(())
 }
 
 /// How many rows of a weight one dispatch binds: all, or a multiple of 64 (so that windows start

@@ -15,8 +15,10 @@ pub mod matmul;
 pub mod norm;
 mod params;
 pub mod patch;
+mod product;
 pub mod rope;
 pub mod solver;
+pub mod tiles;
 mod window;
 
 pub use params::{Layout, Params};
@@ -38,6 +40,7 @@ pub fn variants(caps: &Caps) -> Vec<Variant> {
     all.extend(matmul::variants(caps));
     all.extend(norm::variants(caps));
     all.extend(patch::variants(caps));
+    all.extend(product::variants(caps));
     all.extend(rope::variants(caps));
     all.extend(solver::variants(caps));
     all
@@ -64,6 +67,7 @@ pub fn layouts() -> Vec<Layout> {
         params::layout::<norm::RmsNormParams>(),
         params::layout::<patch::PatchifyParams>(),
         params::layout::<patch::UnpatchifyParams>(),
+        params::layout::<product::ProductParams>(),
         params::layout::<rope::RopeParams>(),
         params::layout::<solver::SolverParams>(),
     ]

@@ -36,6 +36,20 @@ impl<'a> Recorder<'a> {
         self.caps
     }
 
+    /// The kernel of the last dispatch, `""` before the first.
+    pub fn last_kernel(&self) -> &'static str {
+        let kernel = |command: &Command| match command {
+            Command::Dispatch(dispatch) => Some(dispatch.variant.kernel()),
+            Command::Copy { .. } | Command::Clear(_) => None,
+        };
+        self.recording
+            .commands
+            .iter()
+            .rev()
+            .find_map(kernel)
+            .unwrap_or("")
+    }
+
     /// What was recorded.
     pub fn finish(self) -> Recording {
         self.recording
@@ -146,6 +160,18 @@ impl<'a> Recorder<'a> {
     /// A tensor placed by liveness.
     pub fn intermediate(&mut self, name: &str, shape: impl Into<Shape>, dtype: DType) -> Tensor {
         self.add(name, shape.into(), dtype, Kind::Intermediate)
+    }
+
+    /// Where in a weight's buffer the scales of its rows lie, see [`TensorInfo::scales`].
+    pub fn scales(&self, weight: &Tensor) -> Option<Range<u64>> {
+        self.recording.info(weight.id).scales()
+    }
+
+    /// Whether a product with a weight may round both operands to f16: the model allows it, and the
+    /// weight's format holds no more than f16 does, or brings scales.
+    pub fn may_round(&self, weight: &Tensor) -> bool {
+        let fits = !weight.dtype.exceeds_f16() || self.scales(weight).is_some();
+        fits && self.activations() == DType::F16
     }
 
     /// Starts a kernel's run.

@@ -127,8 +127,16 @@ pub struct TensorInfo {
 }
 
 impl TensorInfo {
-    /// Bytes on the device: padded to whole words, a matrix to groups of 8 rows and 4 columns.
+    /// Bytes on the device: the elements, and what lies behind them.
     pub fn bytes(&self) -> u64 {
+        match self.scales() {
+            Some(scales) => scales.end,
+            None => self.element_bytes(),
+        }
+    }
+
+    /// Bytes of the elements: padded to whole words, a matrix to groups of 8 rows and 4 columns.
+    pub fn element_bytes(&self) -> u64 {
         let elements = match self.kind {
             Kind::Weight(Pack::Matrix | Pack::Conv) => {
                 let n = self.shape.first().copied().unwrap_or(1) as u64;
@@ -143,6 +151,18 @@ impl TensorInfo {
             .saturating_mul(self.dtype.size() as u64)
             .next_multiple_of(4)
             .max(4)
+    }
+
+    /// Where the scales of a matrix's rows lie behind its elements: f32, one a row, in formats
+    /// that hold numbers which f16 cannot. `shaders/scale/rows.wgsl` says what for.
+    pub fn scales(&self) -> Option<Range<u64>> {
+        let matrix = matches!(self.kind, Kind::Weight(Pack::Matrix | Pack::Conv));
+        (matrix && self.dtype.exceeds_f16()).then(|| {
+            // A binding may start at a multiple of 256 bytes on every device.
+            let start = self.element_bytes().next_multiple_of(256);
+            let rows = self.shape.first().copied().unwrap_or(1) as u64;
+            start..start + 4 * rows
+        })
     }
 }
 

@@ -21,11 +21,17 @@ pub enum Slot {
     Input,
     /// How four results are stored: `Output4`, `pack_output4(vec4<f32>) -> Output4`.
     Output,
+    /// How a product reads its left operand, and where its results lie: `row_at`, `load_row4`.
+    Rows,
+    /// How f16 operands lie in workgroup memory: `stage`, `put_stage4`.
+    Stage,
+    /// What a weight's row is divided by before it is rounded: `weight_scale(row) -> f32`.
+    Scale,
 }
 
 impl Slot {
     /// All slots.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Weight,
         Self::Epilogue,
         Self::Activation,
@@ -33,6 +39,9 @@ impl Slot {
         Self::Affine,
         Self::Input,
         Self::Output,
+        Self::Rows,
+        Self::Stage,
+        Self::Scale,
     ];
 
     /// The module's name in `import package::NAME::{…}` and the folder of its alternatives.
@@ -45,6 +54,9 @@ impl Slot {
             Self::Affine => "affine",
             Self::Input => "input",
             Self::Output => "output",
+            Self::Rows => "rows",
+            Self::Stage => "stage",
+            Self::Scale => "scale",
         }
     }
 }

@@ -45,6 +45,12 @@ impl DType {
         matches!(self, Self::F32 | Self::F16 | Self::BF16)
     }
 
+    /// Whether it holds numbers too large or too small for f16.
+    #[must_use]
+    pub const fn exceeds_f16(self) -> bool {
+        matches!(self, Self::F32 | Self::BF16)
+    }
+
     /// The type that a safetensors header calls `name`, or `None` where Kinora has no use for it.
     #[must_use]
     pub fn from_safetensors(name: &str) -> Option<Self> {

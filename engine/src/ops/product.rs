@@ -1,0 +1,146 @@
+//! What the kernels on staged operands share: params, slots, the weight's bindings.
+
+use std::ops::Range;
+
+use super::epilogue::Epilogue;
+use super::matmul::{MatmulParams, weight_module};
+use super::params::params;
+use super::tiles::{Coop, Kernel, Tile};
+use crate::record::{Caps, DispatchBuilder, Tensor};
+use crate::shader::{Slot, Variant};
+use crate::tensor::DType;
+
+params! {
+    /// Params of `matmul_coop.wgsl` and `matmul_staged.wgsl`; from `row_base` on those of a
+    /// convolution.
+    ProductParams for "matmul_coop" {
+        rows: u32,
+        cols: u32,
+        col_base: u32,
+        col_end: u32,
+        depth4: u32,
+        out_cols: u32,
+        row_base: u32,
+        height: u32,
+        width: u32,
+        up: u32,
+        channels4: u32,
+        kt: u32,
+        kh: u32,
+        kw: u32,
+        folds: u32,
+        x_base: u32,
+        past_base: u32,
+        y_base: u32,
+    }
+}
+
+impl From<MatmulParams> for ProductParams {
+    /// A product with a matrix: nothing of a convolution.
+    fn from(of: MatmulParams) -> Self {
+        Self {
+            rows: of.rows,
+            cols: of.cols,
+            col_base: of.col_base,
+            col_end: of.col_end,
+            depth4: of.depth4,
+            out_cols: of.out_cols,
+            ..bytemuck::Zeroable::zeroed()
+        }
+    }
+}
+
+/// What fills the slots of a product's kernel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Operands {
+    /// The module of the `rows` slot, `None` for a matrix.
+    pub(super) rows: Option<&'static str>,
+    /// Element type of the left operand.
+    pub(super) input: DType,
+    /// Element type of the weight.
+    pub(super) weight: DType,
+    /// The module of the `epilogue` slot.
+    pub(super) epilogue: Option<&'static str>,
+    /// Element type of the result.
+    pub(super) output: DType,
+}
+
+impl Operands {
+    /// The variant of a kernel.
+    pub(super) fn variant(self, tile: Tile) -> Variant {
+        let mut variant = match tile {
+            Tile::Coop(coop) => Variant::new("matmul_coop")
+                .coop(coop.edge)
+                .tile("SIDE", coop.side)
+                .tile("LANES", coop.lanes)
+                .tile("STAGE4", coop.stage4()),
+        };
+        let scalar = matches!(tile, Tile::Coop(Coop { scalar: true, .. }));
+        let scaled = matches!(tile, Tile::Coop(_)) && self.weight.exceeds_f16();
+        for (slot, module) in [
+            (Slot::Rows, self.rows),
+            (Slot::Weight, weight_module(self.weight)),
+            (Slot::Epilogue, self.epilogue),
+            (Slot::Stage, scalar.then_some("scalar")),
+            (Slot::Scale, scaled.then_some("rows")),
+        ] {
+            if let Some(module) = module {
+                variant = variant.slot(slot, module);
+            }
+        }
+        variant.input(self.input).output(self.output)
+    }
+}
+
+/// Every variant for the tiles of a device.
+pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
+    let mut all = Vec::new();
+    for tile in Tile::all(caps) {
+        for rows in [None, Some("windows")] {
+            for weight in [DType::F32, DType::F16, DType::BF16] {
+                for epilogue in Epilogue::MODULES {
+                    // Nine buffers, and no convolution is gated.
+                    if rows.is_some() && epilogue == Some("gate_residual") {
+                        continue;
+                    }
+                    for (input, output) in [
+                        (DType::F32, DType::F32),
+                        (DType::F16, DType::F32),
+                        (DType::F16, DType::F16),
+                        (DType::F32, DType::F16),
+                    ] {
+                        let operands = Operands {
+                            rows,
+                            input,
+                            weight,
+                            epilogue,
+                            output,
+                        };
+                        all.push(operands.variant(tile));
+                    }
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Binds the rows `cols` of a weight, and their scales where the kernel wants them.
+pub(super) fn bind_weight<'r, 'a>(
+    builder: DispatchBuilder<'r, 'a>,
+    kernel: Kernel,
+    w: &Tensor,
+    scales: Option<Range<u64>>,
+    cols: Range<usize>,
+    depth: usize,
+) -> DispatchBuilder<'r, 'a> {
+    let bytes = |row: usize| (row.next_multiple_of(8) * depth * w.dtype.size()) as u64;
+    let builder = builder.read_window(8, w, bytes(cols.start)..bytes(cols.end));
+    match (kernel, scales) {
+        (Kernel::Tiled(Tile::Coop(_)), Some(place)) => {
+            let scale = |row: usize| place.start + 4 * row as u64;
+            builder.read_window(9, w, scale(cols.start)..scale(cols.end))
+        }
+        _ => builder,
+    }
+}

@@ -1,0 +1,266 @@
+//! Which kernel computes a product, and on which tile.
+//!
+//! Three files know how to multiply: the plain ones (`matmul.wgsl`, `conv3d.wgsl`) use neither
+//! workgroup memory nor barriers, `matmul_staged.wgsl` stages its operands as f32, and
+//! `matmul_coop.wgsl` as f16 for cooperative matrices. The choice looks at the whole problem,
+//! never at a part of it, and every tile of a kernel sums in the same order: what is split over
+//! dispatches, or tuned, keeps its bits.
+
+use crate::record::{Caps, DeviceClass};
+use crate::tensor::DType;
+
+/// A product, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Rows of the result.
+    pub rows: usize,
+    /// Columns of the result as it is stored.
+    pub cols: usize,
+    /// Whether the left operand is read, and the result written, four at a time: channels and
+    /// columns are multiples of four.
+    pub by_fours: bool,
+    /// Whether operands may be rounded to f16.
+    pub half: bool,
+    /// Element type of the result.
+    pub result: DType,
+}
+
+/// A kernel and its tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernel {
+    /// No workgroup memory: `matmul.wgsl`, `conv3d.wgsl` and its twin for any number of channels.
+    Plain,
+    /// Operands staged in workgroup memory.
+    Tiled(Tile),
+}
+
+/// A kernel on staged operands, and what a workgroup of it computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tile {
+    /// `matmul_coop.wgsl`.
+    Coop(Coop),
+}
+
+impl Tile {
+    /// Rows of results of a workgroup.
+    pub fn rows(self) -> usize {
+        match self {
+            Self::Coop(coop) => coop.tile() as usize,
+        }
+    }
+
+    /// Columns of results of a workgroup.
+    pub fn cols(self) -> usize {
+        self.rows()
+    }
+
+    /// Every tile that a device may be given.
+    pub fn all(caps: &Caps) -> Vec<Self> {
+        let mut all = Vec::new();
+        for rows in [16, 1 << 20] {
+            for half in [false, true] {
+                let problem = Problem {
+                    rows,
+                    cols: rows,
+                    by_fours: true,
+                    half,
+                    result: DType::F32,
+                };
+                if let Kernel::Tiled(tile) = kernel(caps, &problem)
+                    && !all.contains(&tile)
+                {
+                    all.push(tile);
+                }
+            }
+        }
+        all
+    }
+}
+
+/// The tile of `matmul_coop.wgsl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Coop {
+    /// Edge of the device's cooperative matrices.
+    pub edge: u32,
+    /// Subgroups along a side of the tile; each computes 4 x 4 matrices.
+    pub side: u32,
+    /// Invocations of a subgroup, at most.
+    pub lanes: u32,
+    /// Whether matrices are loaded from arrays of scalars.
+    pub scalar: bool,
+}
+
+impl Coop {
+    /// Rows and columns of results of a workgroup.
+    pub fn tile(self) -> u32 {
+        4 * self.edge * self.side
+    }
+
+    /// Invocations of a workgroup.
+    fn invocations(self) -> u32 {
+        self.side * self.side * self.lanes
+    }
+
+    /// Groups of four along K of one step: each invocation stages eight of either operand.
+    fn step4(self) -> u32 {
+        2 * self.side * self.lanes / self.edge
+    }
+
+    /// Groups of four f16 that a workgroup stages: rows of both operands, padded.
+    pub fn stage4(self) -> u32 {
+        2 * self.tile() * (self.step4() + 2)
+    }
+
+    /// Whether the workgroup is one that a device can run and the kernel was written for.
+    fn fits(self, caps: &Caps) -> bool {
+        let strip = self.side * self.edge * (self.tile() + 8);
+        let step = 4 * self.step4();
+        self.invocations() <= caps.max_invocations
+            && self.stage4() * 8 + strip * 4 <= caps.workgroup_memory
+            && step >= self.edge
+            && step.is_multiple_of(self.edge)
+            // Blocks of eight rows of a weight are staged whole.
+            && self.invocations().is_multiple_of(8 * self.step4())
+    }
+}
+
+/// The kernel for a product on a device: the first of these that it can run.
+///
+/// - Cooperative matrices where operands may be rounded, on anything that computes them in
+///   hardware, from 16 rows on: a matrix of 16 rows is as fast as one row of it.
+/// - No workgroup memory for one row or few, for results that cannot be stored four at a time,
+///   and on software devices, where a barrier costs 5 to 10 times what it saves.
+pub fn kernel(caps: &Caps, problem: &Problem) -> Kernel {
+    let many = problem.rows >= 16 || problem.result == DType::F16;
+    if !many || !problem.by_fours || caps.class == DeviceClass::Software {
+        return Kernel::Plain;
+    }
+    if problem.half
+        && let Some(coop) = coop(caps, problem)
+    {
+        return Kernel::Tiled(Tile::Coop(coop));
+    }
+    Kernel::Plain
+}
+
+/// The tile on cooperative matrices.
+///
+/// | class | tile | why |
+/// |---|---|---|
+/// | 16 x 16 (NVIDIA, AMD) | 128 x 128, 4 subgroups of 64 x 64 | two matrices multiplied for each one loaded; measured by others in WGSL on an RTX 3090: 55 to 61 of 81 TFLOP/s |
+/// | 16 x 16, few tiles | 64 x 64, 1 subgroup | a device has more than a hundred cores to fill |
+/// | 8 x 8 (Apple, lavapipe) | 64 x 64, 4 subgroups of 32 x 32 | not measured |
+fn coop(caps: &Caps, problem: &Problem) -> Option<Coop> {
+    if !caps.f16 {
+        return None;
+    }
+    let edge = *caps.cooperative.last()?;
+    let lanes = lanes(caps)?;
+    let with = |side| Coop {
+        edge,
+        side,
+        lanes,
+        scalar: caps.backend == "metal",
+    };
+    let large = with(2);
+    let tiles = |coop: Coop| {
+        let along = |count: usize| count.div_ceil(coop.tile() as usize);
+        along(problem.rows) * along(problem.cols)
+    };
+    let small = with(1);
+    let small_is_better = tiles(large) < FEW_TILES;
+    [(small, small_is_better), (large, true), (small, true)]
+        .into_iter()
+        .find(|(coop, wanted)| *wanted && coop.fits(caps))
+        .map(|(coop, _)| coop)
+}
+
+/// Fewer workgroups than this leave cores of a large device idle (an H200 has 132).
+const FEW_TILES: usize = 128;
+
+/// Invocations of a subgroup, at most. Metal names a range for all vendors; Apple's have 32.
+fn lanes(caps: &Caps) -> Option<u32> {
+    match caps.class {
+        DeviceClass::Apple => Some(32),
+        _ => caps.subgroups.map(|(_, most)| most),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(class: DeviceClass, edge: u32, subgroups: (u32, u32)) -> Caps {
+        Caps {
+            class,
+            f16: true,
+            cooperative: vec![edge],
+            subgroups: Some(subgroups),
+            workgroup_memory: 48 << 10,
+            ..Caps::least()
+        }
+    }
+
+    #[test]
+    fn the_choice_is_this_table() {
+        let nvidia = device(DeviceClass::Discrete, 16, (32, 32));
+        let amd = Caps {
+            workgroup_memory: 64 << 10,
+            ..device(DeviceClass::Discrete, 16, (32, 64))
+        };
+        let apple = Caps {
+            backend: "metal".into(),
+            workgroup_memory: 32 << 10,
+            ..device(DeviceClass::Apple, 8, (4, 64))
+        };
+        let lavapipe = device(DeviceClass::Software, 8, (8, 8));
+        let narrow = Caps {
+            workgroup_memory: 32 << 10,
+            ..nvidia.clone()
+        };
+        let no_subgroups = Caps {
+            subgroups: None,
+            ..nvidia.clone()
+        };
+        let coop = |edge, side, lanes, scalar| {
+            Kernel::Tiled(Tile::Coop(Coop {
+                edge,
+                side,
+                lanes,
+                scalar,
+            }))
+        };
+        let half = Problem {
+            rows: 32_760,
+            cols: 1536,
+            by_fours: true,
+            half: true,
+            result: DType::F32,
+        };
+        let few = Problem { rows: 512, ..half };
+        let one = Problem { rows: 1, ..half };
+        let stored_half = Problem {
+            result: DType::F16,
+            ..one
+        };
+        let odd = Problem {
+            by_fours: false,
+            ..half
+        };
+        for (caps, problem, expected) in [
+            (&nvidia, half, coop(16, 2, 32, false)),
+            (&nvidia, few, coop(16, 1, 32, false)),
+            (&nvidia, one, Kernel::Plain),
+            (&nvidia, stored_half, coop(16, 1, 32, false)),
+            (&nvidia, odd, Kernel::Plain),
+            (&narrow, half, coop(16, 1, 32, false)),
+            (&amd, half, coop(16, 2, 64, false)),
+            (&apple, half, coop(8, 2, 32, true)),
+            (&apple, few, coop(8, 2, 32, true)),
+            (&lavapipe, half, Kernel::Plain),
+            (&no_subgroups, half, Kernel::Plain),
+        ] {
+            assert_eq!(kernel(caps, &problem), expected, "{caps:?} {problem:?}");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+// rows: how a product reads its left operand, and where its results lie. This one: a matrix [M, K],
+// results [M, out_cols].
+//
+//   row_at(row) -> Row             what is known of a row before its columns are walked
+//   depth_at(col4) -> Depth        what is known of columns 4 col4 .. 4 col4 + 3 in every row
+//   load_row4(row, depth)          the elements [row, 4 col4 ..]
+//   result4_at(row, col4)          where y holds [row, 4 col4 ..], in groups of four
+
+import package::common::product::{params};
+import package::input::{Input4, unpack_input4};
+
+@group(0) @binding(1) var<storage, read> x: array<Input4>; // [M, K/4]
+
+alias Row = u32;
+alias Depth = u32;
+
+fn row_at(row: u32) -> Row {
+    return row * params.depth4;
+}
+
+fn depth_at(col4: u32) -> Depth {
+    return col4;
+}
+
+fn load_row4(row: Row, depth: Depth) -> vec4<f32> {
+    return unpack_input4(x[row + depth]);
+}
+
+fn result4_at(row: u32, col4: u32) -> u32 {
+    return row * (params.out_cols / 4u) + col4;
+}

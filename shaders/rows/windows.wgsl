@@ -1,0 +1,73 @@
+// rows: the windows of a convolution that is causal in time and padded with zeros in space: row =
+// pixel (t, i, j) of y, column = (dt, di, dj, c). Nothing is copied: each element is found in x, or
+// in the frames before it, when it is read.
+//
+//   x [T, H, W, C]      past [kt-1, H, W, C]: the frames before x      y [F T, H << up, W << up, N / F]
+//
+//   [row, (dt, di, dj, c)] = frame(t + dt - kt + 1)[(i + di - kh/2) >> up, (j + dj - kw/2) >> up, c]
+//
+// `up` = 1 reads a picture as if every pixel were four: nearest upsampling without its buffer.
+// `folds` = F > 1 stores channel group f of frame t as frame F t + f. C and N / F are multiples of 4.
+
+import package::common::product::{params};
+import package::input::{Input4, unpack_input4};
+
+@group(0) @binding(1) var<storage, read> x: array<Input4>; // [T, H, W, C/4]
+@group(0) @binding(3) var<storage, read> past: array<Input4>; // [kt-1, H, W, C/4]
+
+struct Row {
+    frame: u32,
+    line: u32, // of y, moved up by what the kernel sees above it
+    pixel: u32, // of y, moved left likewise
+}
+
+struct Depth {
+    frame: u32, // dt
+    line: u32, // di
+    pixel: u32, // dj
+    channel4: u32,
+}
+
+fn row_at(row: u32) -> Row {
+    let place = row + params.row_base;
+    let line = place / params.width;
+    // Beyond the upper and left edges these wrap around to large numbers.
+    return Row(
+        line / params.height,
+        line % params.height - params.kh / 2u,
+        place % params.width - params.kw / 2u,
+    );
+}
+
+fn depth_at(col4: u32) -> Depth {
+    let tap = col4 / params.channels4;
+    let line = tap / params.kw;
+    return Depth(line / params.kh, line % params.kh, tap % params.kw, col4 % params.channels4);
+}
+
+fn load_row4(row: Row, depth: Depth) -> vec4<f32> {
+    let line = row.line + depth.line;
+    let pixel = row.pixel + depth.pixel;
+    if line >= params.height || pixel >= params.width {
+        return vec4<f32>(0.0);
+    }
+    let lines = params.height >> params.up;
+    let pixels = params.width >> params.up;
+    let place = (line >> params.up) * pixels + (pixel >> params.up);
+    // The frame's number with the past before it.
+    let frame = row.frame + depth.frame;
+    if frame + 1u < params.kt {
+        let at = (frame * lines * pixels + place) * params.channels4 + depth.channel4;
+        return unpack_input4(past[at - params.past_base]);
+    }
+    let at = ((frame + 1u - params.kt) * lines * pixels + place) * params.channels4 + depth.channel4;
+    return unpack_input4(x[at - params.x_base]);
+}
+
+fn result4_at(row: u32, col4: u32) -> u32 {
+    let place = row + params.row_base;
+    let plane = params.height * params.width;
+    let features4 = params.cols / params.folds / 4u;
+    let frame = place / plane * params.folds + col4 / features4;
+    return (frame * plane + place % plane) * features4 + col4 % features4 - params.y_base;
+}

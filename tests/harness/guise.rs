@@ -1,0 +1,71 @@
+//! The device at hand in the guise of another: kernels for devices that are not there.
+
+use kinora::gpu::Gpu;
+use kinora::record::{Caps, DeviceClass, Precision};
+use kinora::tensor::DType;
+use libtest_mimic::{Failed, Trial};
+
+use super::{device_test, gpu};
+
+/// What the choice of kernels is made to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guise {
+    /// The device as it is.
+    Found,
+    /// A GPU without cooperative matrices.
+    Staged,
+    /// A GPU with the cooperative matrices that the device has.
+    Coop,
+    /// That, as a GPU of Apple's: operands staged as scalars, subgroups of 32 planned for.
+    Apple,
+}
+
+impl Guise {
+    pub const ALL: [Self; 4] = [Self::Found, Self::Staged, Self::Coop, Self::Apple];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::Staged => "staged",
+            Self::Coop => "coop",
+            Self::Apple => "apple",
+        }
+    }
+
+    /// What a device is made to look like; `None` where it cannot.
+    pub fn caps(self, found: &Caps) -> Option<Caps> {
+        let gpu = Caps {
+            class: match found.class {
+                DeviceClass::Software | DeviceClass::Other => DeviceClass::Discrete,
+                hardware => hardware,
+            },
+            ..found.clone()
+        };
+        match self {
+            Self::Found => Some(found.clone()),
+            Self::Staged => Some(Precision::F32.limit(&gpu)),
+            Self::Coop => (gpu.activations() == DType::F16).then_some(gpu),
+            Self::Apple => (gpu.cooperative == [8] && gpu.f16).then(|| Caps {
+                class: DeviceClass::Apple,
+                backend: "metal".into(),
+                ..gpu
+            }),
+        }
+    }
+}
+
+/// A test that runs in a guise; ignored on a device that cannot take it.
+pub fn guise_test(
+    guise: Guise,
+    name: &str,
+    test: impl FnOnce(&'static Gpu, &Caps) -> Result<(), Failed> + Send + 'static,
+) -> Trial {
+    let name = format!("{name}/{}", guise.name());
+    let Some(gpu) = gpu() else {
+        return device_test(name, |_| Ok(()));
+    };
+    let Some(caps) = guise.caps(gpu.caps()) else {
+        return Trial::test(name, || Ok(())).with_ignored_flag(true);
+    };
+    Trial::test(name, move || test(gpu, &caps))
+}

@@ -8,7 +8,7 @@
 //
 //   workgroup: LANES; grid: rows folded over x and y
 
-import package::common::row_sum::{row_sum, LANES};
+import package::common::rows::{row_sum, LANES};
 import package::affine::{affine, affine_cols4};
 import package::output::{Output4, pack_output4};
 

@@ -1,5 +1,5 @@
-//! Attention at awkward sizes: queries around the workgroup, keys around the group of eight, heads
-//! around the slices of a kernel, with and without a bias.
+//! Attention at awkward sizes: queries around the workgroup, keys around the group, heads of one
+//! kernel and heads too wide for it, with and without a bias.
 
 use kinora::ops::attention::{AttentionShape, Bias, Heads, attention};
 use kinora::tensor::DType;
@@ -21,7 +21,7 @@ const SIZES: [(usize, usize, usize, usize); 12] = [
     (64, 64, 2, 32),
     (65, 31, 1, 128),
     (67, 101, 3, 44),
-    (5, 33, 1, 132),
+    (5, 33, 1, 136),
     (19, 23, 1, 384),
     (10, 15, 1, 1024),
 ];
@@ -32,14 +32,19 @@ pub fn trials() -> Vec<Trial> {
         let name = format!("attention/{lq}x{lk}x{h}x{d}");
         trials.push(device_test(name, move |gpu| plain(gpu, [lq, lk, h, d])));
     }
-    for (l, h, d) in [(1, 1, 8), (9, 3, 12), (37, 2, 64)] {
+    for (l, h, d) in [(1, 1, 8), (9, 3, 12), (37, 2, 64), (21, 1, 136)] {
         let name = format!("attention/bias_table/{l}x{h}x{d}");
         trials.push(device_test(name, move |gpu| biased(gpu, [l, h, d])));
     }
     trials.push(device_test("attention/bias_keys", counted));
     trials.push(device_test("attention/columns_of_one_tensor", columns));
     trials.push(device_test("attention/large_scores", large));
-    trials.push(device_test("attention/small_bindings", small_bindings));
+    trials.push(device_test("attention/small_bindings", |gpu| {
+        small_bindings(gpu, [70, 97, 3, 16], 13_000)
+    }));
+    trials.push(device_test("attention/wide/small_bindings", |gpu| {
+        small_bindings(gpu, [200, 97, 1, 136], 60_000)
+    }));
     trials
 }
 
@@ -245,9 +250,12 @@ fn large(gpu: &kinora::gpu::Gpu) -> Result<(), Failed> {
     close("out", &found[0], &expected, tolerance)
 }
 
-/// On a device that can bind two of three heads of the keys, and 64 of 70 queries: the same bits.
-fn small_bindings(gpu: &kinora::gpu::Gpu) -> Result<(), Failed> {
-    let (lq, lk, h, d) = (70, 97, 3, 16);
+/// On a device that can bind some heads of the keys, or some of the queries: the same bits.
+fn small_bindings(
+    gpu: &kinora::gpu::Gpu,
+    [lq, lk, h, d]: [usize; 4],
+    limit: u64,
+) -> Result<(), Failed> {
     let [q, k, v] = [
         values(1, lq * h * d),
         values(2, lk * h * d),
@@ -278,7 +286,7 @@ fn small_bindings(gpu: &kinora::gpu::Gpu) -> Result<(), Failed> {
         })
     };
     let small = kinora::record::Caps {
-        max_binding_bytes: 13_000,
+        max_binding_bytes: limit,
         ..gpu.caps().clone()
     };
     if run(&small)? != run(gpu.caps())? {

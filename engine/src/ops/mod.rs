@@ -53,6 +53,8 @@ pub fn layouts() -> Vec<Layout> {
         params::layout::<attention::AttentionParams>(),
         params::layout::<ceiling::CopyParams>(),
         params::layout::<ceiling::FmaParams>(),
+        params::layout::<attention::PackWeightParams>(),
+        params::layout::<attention::SoftmaxParams>(),
         params::layout::<channel_norm::ChannelNormParams>(),
         params::layout::<columns::ColumnsParams>(),
         params::layout::<conv3d::Conv3dParams>(),

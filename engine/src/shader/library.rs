@@ -25,11 +25,13 @@ const FILES: &[(&str, &str)] = files![
     "matmul",
     "matmul_coop",
     "modulation",
+    "pack_weight",
     "patchify",
     "rgb8",
     "rms_norm",
     "rope",
     "silu",
+    "softmax",
     "solver",
     "unpatchify",
     "affine",
@@ -65,7 +67,7 @@ const FILES: &[(&str, &str)] = files![
     "common/bands",
     "common/gelu",
     "common/product",
-    "common/row_sum",
+    "common/rows",
     "common/silu",
 ];
 

@@ -5,7 +5,6 @@
     clippy::panic,
     reason = "a test fails by panicking"
 )]
-
 #![allow(unreachable_pub, reason = "the modules of a test program are its own")]
 
 #[path = "harness/devices.rs"]

@@ -1,0 +1,107 @@
+"""What a clip can show: the attributes of a scene, what goes with what, and how a scene is drawn by lot.
+
+`Scene` holds what a caption can say and a seed for everything it cannot. Attributes are independent but for
+what cannot be: no boat sails through a meadow. A tenth of all (subject, place, camera) combinations never
+occurs in training (`held_back`), so that following a prompt can be told from remembering a clip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+FPS = 16
+SIZES = {"landscape": (256, 144), "portrait": (144, 256), "square": (192, 192)}
+FRAMES = (17, 33, 49, 65, 81)
+
+COLORS = {
+    "red": (0.86, 0.15, 0.13), "orange": (0.97, 0.52, 0.10), "yellow": (0.98, 0.82, 0.16), "green": (0.16, 0.58, 0.27),
+    "blue": (0.13, 0.34, 0.82), "purple": (0.50, 0.23, 0.68), "pink": (0.97, 0.52, 0.68), "white": (0.96, 0.95, 0.92),
+    "black": (0.11, 0.11, 0.14),
+}
+WATER = ("beach", "harbour", "open sea")
+LAND = ("city street", "intersection", "desert", "forest", "mountains", "meadow", "snowfield")
+PLACES = ("beach", "harbour", "open sea", "city street", "intersection", "desert", "forest", "mountains", "meadow", "snowfield")
+TIMES = ("dawn", "overcast morning", "midday", "golden hour", "dusk", "midnight")
+WEATHERS = ("clear", "fog", "rain", "snow")
+CAMERAS = ("static", "pan left", "pan right", "dolly in", "dolly out", "crane up", "rack focus")
+ANGLES = ("eye level", "low angle", "aerial")
+SIZE_NAMES = ("small", "medium", "large")
+SPEEDS = ("slow", "normal", "fast")
+
+SIDEWAYS = ("left", "right", "still")
+ALL_LAND = ("beach", *LAND)
+# subject: where it may be, what it may do
+SUBJECTS = {
+    "car": (("beach", "harbour", *LAND), (*SIDEWAYS, "turn")),
+    "bus": (("harbour", *LAND), SIDEWAYS),
+    "train": (("harbour", "desert", "forest", "mountains", "meadow", "snowfield", "city street"), SIDEWAYS),
+    "sailboat": (WATER, (*SIDEWAYS, "turn")),
+    "ship": (WATER, SIDEWAYS),
+    "balloon": (PLACES, ("left", "right", "up", "down", "still")),
+    "airplane": (PLACES, ("left", "right", "up", "down")),
+    "seagull": (PLACES, ("left", "right", "up", "down", "still")),
+    "butterfly": (("beach", "city street", "forest", "mountains", "meadow", "desert"), ("left", "right", "up", "down", "still")),
+    "kite": (PLACES, ("left", "right", "up", "down", "still")),
+    "ball": (ALL_LAND, ("left", "right", "up", "down", "bounce", "in", "still")),
+    "person": (("harbour", *ALL_LAND), (*SIDEWAYS, "wave")),
+    "dog": (("harbour", *ALL_LAND), SIDEWAYS),
+    "lighthouse": (("beach", "harbour", "open sea", "mountains"), ("still", "turn")),
+    "windmill": (("beach", "desert", "mountains", "meadow", "snowfield"), ("still", "turn")),
+    "chairs": (("beach", "harbour", "meadow", "mountains", "snowfield", "forest"), ("still",)),
+}
+MOVES = ("left", "right", "up", "down", "bounce", "in", "turn", "wave", "still")
+FLYING = ("balloon", "airplane", "seagull", "butterfly", "kite")
+MOVELESS = ("lighthouse", "windmill", "chairs")
+
+# What a reader names, and what a caption can state.
+ATTRIBUTES = {
+    "subject": tuple(SUBJECTS), "color": tuple(COLORS), "move": MOVES, "place": PLACES, "time": TIMES,
+    "weather": WEATHERS, "camera": CAMERAS, "angle": ANGLES, "size": SIZE_NAMES, "speed": SPEEDS,
+    "second": ("none", "seagull"), "grade": ("flat", "cinematic"), "focus": ("deep", "shallow"),
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    subject: str
+    color: str
+    move: str
+    place: str
+    time: str
+    weather: str = "clear"
+    camera: str = "static"
+    angle: str = "eye level"
+    size: str = "medium"
+    speed: str = "normal"
+    second: str = "none"
+    grade: str = "flat"
+    focus: str = "deep"
+    seed: int = 0
+
+
+def held_back(scene: Scene) -> bool:
+    """Whether training never sees this subject in this place under this camera: one combination of ten."""
+    of = lambda name: ATTRIBUTES[name].index(getattr(scene, name))
+    return (3 * of("subject") + 7 * of("place") + of("camera") + of("place") // 5) % 10 == 0
+
+
+def sample(rng: np.random.Generator, held: bool = False) -> Scene:
+    """Draws a scene that is held back, or one that is not."""
+    while True:
+        pick = lambda options, p=None: str(options[rng.choice(len(options), p=p)])
+        subject = pick(tuple(SUBJECTS))
+        places, moves = SUBJECTS[subject]
+        weight = np.array([0.5 if m == "still" and len(moves) > 2 else 1.0 for m in moves])
+        second = "none" if subject in ("seagull", "kite", "airplane") or rng.random() > 0.2 else "seagull"
+        scene = Scene(
+            subject=subject, color=pick(tuple(COLORS)), move=pick(moves, weight / weight.sum()), place=pick(places), time=pick(TIMES),
+            weather=pick(WEATHERS, (0.46, 0.18, 0.18, 0.18)), camera=pick(CAMERAS, (0.34, *[0.11] * 6)), angle=pick(ANGLES, (0.6, 0.2, 0.2)),
+            size=pick(SIZE_NAMES, (0.2, 0.6, 0.2)), speed=pick(SPEEDS, (0.2, 0.6, 0.2)), second=second,
+            grade=pick(("flat", "cinematic"), (0.7, 0.3)), focus=pick(("deep", "shallow"), (0.85, 0.15)), seed=int(rng.integers(2**31)),
+        )
+        if scene.camera == "rack focus" and scene.focus == "shallow" or scene.move == "still" and scene.speed != "normal":
+            continue
+        if held_back(scene) == held:
+            return scene

@@ -1,6 +1,8 @@
-"""Writes the trained starter as a diffusers folder, counts what a default clip costs, and samples from it.
+"""Writes a trained run as a diffusers folder, counts what a default clip costs, plots the losses, and samples.
 
-    python export.py write --run DIR --vae DIR --to weights
+    python export.py write --preset gpu --run run --to weights
+    python export.py cost                                        # FLOP of the default clip, for every preset
+    python export.py plot --run run --to losses.png
     python export.py sample --model weights --sheet sheet.png [--prompt "…"] [--seed N]
 
 All tensors are f16. Of the autoencoder only what decoding needs is written: `post_quant_conv` and the
@@ -19,15 +21,20 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-import train
-import train_vae
-import world
+from optim import load
+from presets import PRESETS, Preset
+from text import TEXT_LENGTH
+from train import PROMPTS, load_transformer
+from train_vae import load_vae
+from world.scene import FPS
 
-DEFAULTS = dict(
-    name="Kinora starter 0", width=world.WIDTH, height=world.HEIGHT, frames=world.FRAMES, fps=world.FPS,
-    steps=12, guidance=2.0, shift=train.SHIFT,
-)
-LIMIT = 16_000_000
+LIMIT = 28_000_000  # bytes
+
+
+def defaults(preset: Preset, distilled: bool) -> dict:
+    width, height = next(iter(preset.sizes.values()))
+    return dict(name="Kinora starter", width=width, height=height, frames=max(preset.frames), fps=FPS, steps=preset.steps,
+                guidance=1.0 if distilled else preset.guidance, shift=preset.shift)
 
 
 def write_json(path, value):
@@ -43,39 +50,37 @@ def half(state):
 
 
 def write(args):
-    to = Path(args.to)
+    from diffusers import UniPCMultistepScheduler
+    from transformers import UMT5EncoderModel
+
+    preset, run, to = PRESETS[args.preset], Path(args.run), Path(args.to)
     shutil.rmtree(to, ignore_errors=True)
     for part in ("tokenizer", "text_encoder", "transformer", "vae", "scheduler"):
         (to / part).mkdir(parents=True)
-    run = Path(args.run)
-
-    from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3DModel
-    from transformers import UMT5EncoderModel
 
     shutil.copy(run / "tokenizer.json", to / "tokenizer" / "tokenizer.json")
     write_json(to / "tokenizer" / "tokenizer_config.json", dict(
-        tokenizer_class="PreTrainedTokenizerFast", model_max_length=train.TEXT_LENGTH, pad_token="<pad>", eos_token="</s>",
+        tokenizer_class="PreTrainedTokenizerFast", model_max_length=TEXT_LENGTH, pad_token="<pad>", eos_token="</s>",
         unk_token="<unk>", clean_up_tokenization_spaces=False))
 
     UMT5EncoderModel.from_pretrained(run / "text_encoder").half().save_pretrained(to / "text_encoder")
     config = json.loads((to / "text_encoder" / "config.json").read_text())
     # transformers 5 keeps only what this says, the released UMT5 has it too.
-    write_json(to / "text_encoder" / "config.json", config | {"feed_forward_proj": train.TEXT["feed_forward_proj"]})
+    write_json(to / "text_encoder" / "config.json", config | {"feed_forward_proj": preset.text()["feed_forward_proj"]})
 
-    m, saved = train.load_transformer(run)
+    m = load_transformer(preset, run)
     m.save_config(to / "transformer")
     save_file(half(m.state_dict()), to / "transformer" / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
 
-    latents = torch.load(run / "latents.pt", weights_only=False)
-    config = dict(train_vae.CONFIG)
-    config["latents_mean"] = [round(float(v), 6) for v in latents["mean"]]
-    config["latents_std"] = [round(float(v), 6) for v in latents["std"]]
-    vae, _ = train_vae.load_vae(args.vae)
+    stats, config = load(run / "stats.pt"), preset.vae()
+    config["latents_mean"] = [round(float(v), 6) for v in stats["mean"]]
+    config["latents_std"] = [round(float(v), 6) for v in stats["std"]]
+    vae, _ = load_vae(preset, run)
     write_json(to / "vae" / "config.json", {"_class_name": "AutoencoderKLWan", "_diffusers_version": "0.42.1", **config})
     save_file(half(vae.state_dict()), to / "vae" / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
 
     UniPCMultistepScheduler(
-        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=DEFAULTS["shift"], num_train_timesteps=1000,
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=preset.shift, num_train_timesteps=1000,
     ).save_pretrained(to / "scheduler")
     write_json(to / "model_index.json", {
         "_class_name": "WanPipeline", "_diffusers_version": "0.42.1", "boundary_ratio": None, "expand_timesteps": False,
@@ -83,38 +88,40 @@ def write(args):
         "tokenizer": ["transformers", "PreTrainedTokenizerFast"], "transformer": ["diffusers", "WanTransformer3DModel"],
         "transformer_2": [None, None], "vae": ["diffusers", "AutoencoderKLWan"],
     })
-    write_json(to / "kinora.json", DEFAULTS)
+    d = defaults(preset, (run / "student.pt").exists())
+    write_json(to / "kinora.json", d)
     total = 0
     for f in sorted(to.rglob("*")):
         if f.is_file():
+            f.chmod(0o644)
             total += f.stat().st_size
             print(f"{f.stat().st_size:>10,}  {f.relative_to(to)}")
-    print(f"{total:>10,}  in all; transformer step {saved['step']}, {saved['spent']:.0f} s")
+    print(f"{total:>10,}  in all")
     if total > LIMIT:
         raise SystemExit(f"{total} bytes are more than {LIMIT}")
-    cost(config)
+    cost(preset, d)
 
 
 # ---- cost ---------------------------------------------------------------------------------------
 
 
-def cost(config, d=DEFAULTS):
-    """Counts the multiply-adds of one default clip, in GFLOP (two a multiply-add)."""
-    c, text = train.TRANSFORMER, train.TEXT
-    dim, f, length = c["num_attention_heads"] * c["attention_head_dim"], c["ffn_dim"], train.TEXT_LENGTH
-    t, h, w = (d["frames"] - 1) // 4 + 1, d["height"] // train_vae.BLOCK, d["width"] // train_vae.BLOCK
-    n = t * (h // 2) * (w // 2)
+def cost(preset: Preset, d: dict):
+    """Counts what one default clip costs, in FLOP (two a multiply-add), products and convolutions alone."""
+    c, text = preset.transformer(), preset.text()
+    dim, f, length = preset.dim, c["ffn_dim"], TEXT_LENGTH
+    t, h, w = (d["frames"] - 1) // 4 + 1, d["height"] // 16, d["width"] // 16
+    n = t * (h // preset.patch) * (w // preset.patch)
     layer = 2 * n * (6 * dim * dim + 2 * dim * f) + 4 * n * n * dim + 2 * length * 2 * dim * dim + 4 * n * length * dim
-    ends = 2 * 2 * n * dim * 4 * c["in_channels"] + 2 * length * dim * (text["d_model"] + dim)
+    ends = 2 * 2 * n * dim * preset.patch**2 * c["in_channels"] + 2 * length * dim * (text["d_model"] + dim)
     step = c["num_layers"] * layer + ends
     inner = text["num_heads"] * text["d_kv"]
     encoder = text["num_layers"] * (2 * length * text["d_model"] * (4 * inner + 3 * text["d_ff"]) + 4 * length**2 * inner)
 
-    b, mult = config["base_dim"], config["dim_mult"]
-    dims = [b * m for m in [mult[-1], *reversed(mult)]]
+    config = preset.vae()
+    dims = [preset.base_dim * m for m in [config["dim_mult"][-1], *reversed(config["dim_mult"])]]
     conv = lambda i, o, taps: 2 * i * o * taps
     frames, pixels = t, h * w
-    decoder = frames * pixels * (conv(config["z_dim"], dims[0], 27) + 4 * conv(dims[0], dims[0], 27) + 8 * dims[0] ** 2 + 4 * pixels * dims[0])
+    decoder = frames * pixels * (conv(preset.z_dim, dims[0], 27) + 4 * conv(dims[0], dims[0], 27) + 8 * dims[0] ** 2 + 4 * pixels * dims[0])
     ups = list(reversed(config["temperal_downsample"]))
     for i, (a, o) in enumerate(zip(dims[:-1], dims[1:])):
         blocks = config["num_res_blocks"]
@@ -126,10 +133,36 @@ def cost(config, d=DEFAULTS):
             pixels *= 4
             decoder += frames * pixels * conv(o, o, 9)
     decoder += frames * pixels * conv(dims[-1], config["out_channels"], 27)
-    passes = d["steps"] * (2 if d["guidance"] != 1 else 1)
-    total = 2 * encoder + passes * step + decoder
-    print(f"cost of {d['width']}x{d['height']}x{d['frames']}: text 2 x {encoder / 1e9:.2f}, transformer {passes} x {step / 1e9:.2f}, "
-          f"decoder {decoder / 1e9:.2f}, in all {total / 1e9:.0f} GFLOP; {n} tokens")
+    guided = 2 if d["guidance"] != 1 else 1
+    total = guided * encoder + d["steps"] * guided * step + decoder
+    print(f"{preset.name}: a clip of {d['width']}x{d['height']}x{d['frames']} costs {total / 1e9:.0f} GFLOP: text {guided} x {encoder / 1e9:.2f}, "
+          f"transformer {d['steps'] * guided} x {step / 1e9:.1f} ({n} tokens), decoder {decoder / 1e9:.0f}")
+
+
+# ---- losses -------------------------------------------------------------------------------------
+
+
+def plot(args):
+    """The run's log as one picture: each stage's figures over its steps."""
+    from PIL import Image, ImageDraw
+
+    notes = [json.loads(line) for line in (Path(args.run) / "log.jsonl").read_text().splitlines()]
+    curves = [("vae", "train", "autoencoder: dB of crops"), ("text", "loss", "text encoder: cross-entropy"), ("flow", "flow", "transformer: flow matching"), ("distill", "flow", "guidance: distance to the teacher")]
+    curves = [(s, k, title) for s, k, title in curves if sum(n["stage"] == s for n in notes) > 1]
+    w, h, edge = 300, 190, 34
+    image = Image.new("RGB", (w * max(1, len(curves)), h), "white")
+    draw = ImageDraw.Draw(image)
+    for i, (stage, key, title) in enumerate(curves):
+        points = [(n["step"], n[key]) for n in notes if n["stage"] == stage]
+        x0, x1, y0, y1 = points[0][0], points[-1][0], min(p[1] for p in points), max(p[1] for p in points)
+        at = lambda p: (i * w + edge + (w - 2 * edge) * (p[0] - x0) / max(1, x1 - x0), h - edge - (h - 2 * edge) * (p[1] - y0) / max(1e-9, y1 - y0))
+        draw.rectangle((i * w + edge, edge, (i + 1) * w - edge, h - edge), outline=(210, 210, 210))
+        draw.line([at(p) for p in points], fill=(30, 90, 200), width=2)
+        draw.text((i * w + edge, 12), title, fill="black")
+        draw.text((i * w + edge + 3, edge + 2), f"{y1:.3g}", fill=(90, 90, 90))
+        draw.text((i * w + edge + 3, h - edge - 13), f"{y0:.3g}", fill=(90, 90, 90))
+        draw.text((i * w + edge, h - edge + 5), f"{x0:.0f} to {x1:.0f} steps", fill=(90, 90, 90))
+    image.save(args.to)
 
 
 # ---- sampling through diffusers -----------------------------------------------------------------
@@ -137,7 +170,9 @@ def cost(config, d=DEFAULTS):
 
 def pipeline(folder):
     from diffusers import AutoencoderKLWan, WanPipeline
+    from diffusers.utils import logging
 
+    logging.set_verbosity_error()  # it lists every weight of the encoder that is not there
     # Only this way of loading accepts that the encoder is missing.
     vae = AutoencoderKLWan.from_pretrained(Path(folder) / "vae", low_cpu_mem_usage=False, torch_dtype=torch.float32)
     return WanPipeline.from_pretrained(folder, vae=vae, torch_dtype=torch.float32)
@@ -147,7 +182,7 @@ def run_pipeline(pipe, prompt, seed, d):
     pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config, flow_shift=d["shift"])
     return pipe(
         prompt, negative_prompt="", width=d["width"], height=d["height"], num_frames=d["frames"], num_inference_steps=d["steps"],
-        guidance_scale=d["guidance"], generator=torch.Generator().manual_seed(seed), max_sequence_length=train.TEXT_LENGTH,
+        guidance_scale=d["guidance"], generator=torch.Generator().manual_seed(seed), max_sequence_length=TEXT_LENGTH,
         output_type="np").frames[0]
 
 
@@ -161,7 +196,7 @@ def sample(args):
     pipe = pipeline(args.model)
     pipe.set_progress_bar_config(disable=True)
     rows = []
-    for prompt in args.prompt or train.PROMPTS:
+    for prompt in args.prompt or PROMPTS:
         start = time.time()
         clip = run_pipeline(pipe, prompt, args.seed, d)
         print(f"{time.time() - start:.1f} s  {clip.shape}  {prompt}", flush=True)
@@ -173,12 +208,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     sub = parser.add_subparsers(required=True)
     p = sub.add_parser("write")
-    p.set_defaults(run_command=write)
-    p.add_argument("--run", required=True)
-    p.add_argument("--vae", required=True)
+    p.set_defaults(call=write)
+    p.add_argument("--preset", choices=PRESETS, default="gpu")
+    p.add_argument("--run", default="run")
     p.add_argument("--to", default="weights")
+    p = sub.add_parser("cost")
+    p.set_defaults(call=lambda args: [cost(preset, defaults(preset, preset.distilled)) for preset in PRESETS.values()])
+    p = sub.add_parser("plot")
+    p.set_defaults(call=plot)
+    p.add_argument("--run", default="run")
+    p.add_argument("--to", default="losses.png")
     p = sub.add_parser("sample")
-    p.set_defaults(run_command=sample)
+    p.set_defaults(call=sample)
     p.add_argument("--model", default="weights")
     p.add_argument("--prompt", action="append")
     p.add_argument("--sheet", required=True)
@@ -188,7 +229,7 @@ def main():
     p.add_argument("--shift", type=float)
     p.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
-    args.run_command(args)
+    args.call(args)
 
 
 if __name__ == "__main__":

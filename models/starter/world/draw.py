@@ -35,6 +35,7 @@ class Picture:
     shapes: np.ndarray
     groups: np.ndarray
     grade: np.ndarray
+    track: np.ndarray  # [F, 3]: where the subject is on the screen, and how large
 
 
 def coverage(kind, p, r, x, y, width):
@@ -120,6 +121,7 @@ def boxes(picture: Picture, px: float) -> np.ndarray:
     sx = (d[..., None] * x - b[..., None] * y) / det[..., None]
     sy = (a[..., None] * y - c[..., None] * x) / det[..., None]
     edge = EDGE * px + g[:, of, 8] + s[:, 20] / np.sqrt(np.abs(det))
+    edge = edge * np.where(s[:, 0] == POLYGON, 4.0, 1.0)  # beyond a pointed corner the greatest of four distances falls short
     out = np.stack([sx.min(-1) - edge - np.abs(ripple), sy.min(-1) - edge, sx.max(-1) + edge + np.abs(ripple), sy.max(-1) + edge], -1)
     out[..., 1] = np.maximum(out[..., 1], g[:, of, 10])
     out[..., 3] = np.minimum(out[..., 3], g[:, of, 11])

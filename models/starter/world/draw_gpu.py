@@ -116,9 +116,9 @@ def draw_kernel(
     red, green, blue = red + haze * (1.0 - red), green + haze * (0.93 - green), blue + haze * (0.84 - blue)
     at = out + (frame.to(tl.int64) * H * W + (iy[:, None] * W + ix[None, :])) * 3
     mask = (iy[:, None] < H) & (ix[None, :] < W)
-    tl.store(at, tl.minimum(tl.maximum(red * 255 + 0.5, 0.0), 255.0).to(tl.uint8), mask=mask)
-    tl.store(at + 1, tl.minimum(tl.maximum(green * 255 + 0.5, 0.0), 255.0).to(tl.uint8), mask=mask)
-    tl.store(at + 2, tl.minimum(tl.maximum(blue * 255 + 0.5, 0.0), 255.0).to(tl.uint8), mask=mask)
+    tl.store(at, tl.minimum(tl.maximum(red * 255 + 0.5, 0.0), 255.0).to(tl.int32).to(tl.uint8), mask=mask)
+    tl.store(at + 1, tl.minimum(tl.maximum(green * 255 + 0.5, 0.0), 255.0).to(tl.int32).to(tl.uint8), mask=mask)
+    tl.store(at + 2, tl.minimum(tl.maximum(blue * 255 + 0.5, 0.0), 255.0).to(tl.int32).to(tl.uint8), mask=mask)
 
 
 def tables(pictures: list[draw.Picture], px: float):

@@ -71,7 +71,7 @@ def water(stage: Stage, bottom, reflected=()):
     near = (0.05, 0.30, 0.46) if stage.scene.place != "beach" else (0.08, 0.48, 0.58)
     stage.place(Part().box(-WIDE, H, WIDE, 3, far, to=near, rows=(H, H + 0.5)), 0.5, haze=0.72)
     for parts, depth, at in reflected:
-        stage.place(parts, depth, at, mirror=H + 0.012, alpha=0.42, ripple=0.012, top=H - 0.3)
+        stage.place(parts, depth, at, mirror=H + 0.012, alpha=0.42, ripple=0.007, top=H - 0.3)
     if stage.sun and stage.scene.weather == "clear":
         x, _, r, c = stage.sun
         glitter = Part(affine(0, 0.010 * np.sin(2 * t))).drops((0.16, 0.034), (0.055, 0), 0.0065, c, top=H + 0.01, bottom=bottom, glow=True)
@@ -183,7 +183,7 @@ def asphalt(stage, y, mirrored, depth=0.7):
     stage.place(Part().box(-WIDE, y - 0.055, WIDE, y, (0.60, 0.58, 0.57)).box(-WIDE, y, WIDE, 3, c, to=mix(c, (0, 0, 0.02), 0.35), rows=(y, y + 0.4)), 1)
     if stage.wet or stage.lamps:
         for parts in mirrored:
-            stage.place(parts, depth, mirror=y - 0.01, alpha=0.55 if stage.wet else 0.16, ripple=0.014, top=y)
+            stage.place(parts, depth, mirror=y - 0.01, alpha=0.55 if stage.wet else 0.16, ripple=0.007, top=y)
 
 
 def skyline(stage, H, y):

@@ -87,8 +87,8 @@ def held_back(scene: Scene) -> bool:
     return (3 * of("subject") + 7 * of("place") + of("camera") + of("place") // 5) % 10 == 0
 
 
-def sample(rng: np.random.Generator, held: bool = False) -> Scene:
-    """Draws a scene that is held back, or one that is not."""
+def sample(rng: np.random.Generator, held: bool = False, only: dict[str, tuple[str, ...]] | None = None) -> Scene:
+    """Draws a scene that is held back, or one that is not; `only` names the values of a smaller world."""
     while True:
         pick = lambda options, p=None: str(options[rng.choice(len(options), p=p)])
         subject = pick(tuple(SUBJECTS))
@@ -103,5 +103,5 @@ def sample(rng: np.random.Generator, held: bool = False) -> Scene:
         )
         if scene.camera == "rack focus" and scene.focus == "shallow" or scene.move == "still" and scene.speed != "normal":
             continue
-        if held_back(scene) == held:
+        if held_back(scene) == held and all(getattr(scene, k) in v for k, v in (only or {}).items()):
             return scene

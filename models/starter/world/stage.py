@@ -192,4 +192,4 @@ class Stage:
         grade = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0) if s.grade == "flat" else (1.03, 0.42, -0.10, 0.20, 0.85, 0.045)
         return draw.Picture(
             np.asarray(self.shapes, np.float32).reshape(-1, draw.SHAPE), np.stack(self.groups, 1).astype(np.float32),
-            np.asarray([*grade, 0, 0], np.float32))
+            np.asarray([*grade, 0, 0], np.float32), self.track.astype(np.float32))

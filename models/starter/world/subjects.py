@@ -299,6 +299,8 @@ def draw_subject(stage: Stage):
     flip = 1.0 if s.subject == "ball" else face
     at = affine(x, y, stage.size * flip / np.sqrt(squash), stage.size * squash)
     afloat = s.subject in ("sailboat", "ship") or (s.subject == "lighthouse" and s.place in ("open sea", "harbour"))
+    middle = compose(stage.layer(1), affine(x, y - (0.0 if s.subject in FLYING else 0.20 * stage.size)))
+    stage.track = np.concatenate([middle[:, :, 2], 0.22 * stage.size * middle[:, :1, 0]], 1)
     floor = (y.mean() + 0.05 if afloat else stage.ground) + (0.03 if s.subject in FLYING else 0.0)
     wide = {"car": 0.31, "bus": 0.34, "train": 0.38, "person": 0.11, "ball": 0.12, "chairs": 0.34, "seagull": 0.15, "kite": 0.10, "butterfly": 0.10,
             "balloon": 0.16, "airplane": 0.28, "dog": 0.20, "windmill": 0.17}.get(s.subject, 0.24) * stage.size
@@ -309,7 +311,7 @@ def draw_subject(stage: Stage):
         shade = Part(affine(x + slant, floor + 0.008, 1 - 0.35 * high, 1)).ellipse(0, 0, wide + abs(slant) * 0.6, 0.028 * stage.size, (0.04, 0.04, 0.09), soft=0.03)
         stage.place(shade, 1, alpha=(0.55 if s.weather == "clear" and not stage.night else 0.38) * (1 - 0.5 * high))
     if (stage.wet and not afloat) or water:
-        show(stage, parts, at, mirror=floor - (0.012 if afloat else 0.0), alpha=0.38 if stage.wet else 0.30, ripple=0.010)
+        show(stage, parts, at, mirror=floor - (0.012 if afloat else 0.0), alpha=0.38 if stage.wet else 0.30, ripple=0.007)
     show(stage, parts, at)
     if afloat:
         foam = Part(affine(x, y + 0.05 * stage.size)).ellipse(0, 0, wide * 1.05, 0.012, (0.92, 0.97, 0.98), soft=0.012)

@@ -1,0 +1,99 @@
+"""Clips for training: scenes by lot, drawn on the GPU where there is one, reproducible from their number.
+
+Clip i of a split is the same on every machine. Tables of shapes are made by worker processes, pixels by the
+device; clips come in groups of one shape and length.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+import world
+from presets import Preset
+
+GROUP = 16  # clips a job
+
+
+@dataclass
+class Group:
+    """Clips of one shape and length: uint8 [B, F, H, W, 3], their scenes, and where their subjects are [B, F, 3]."""
+
+    shape: str
+    clips: torch.Tensor
+    scenes: list[world.Scene]
+    tracks: np.ndarray
+
+
+def plan(preset: Preset, split: str, count: int, frames=None, shape=None):
+    """Jobs that draw `count` clips; the splits train, test and held are disjoint, the last with combinations held back."""
+    rng = np.random.default_rng([sum(map(ord, split)), 1])
+    for first in range(0, count, GROUP):
+        length = frames or int(rng.choice(preset.frames, p=np.array(preset.frames) / sum(preset.frames)))
+        yield preset, split, first, min(GROUP, count - first), shape or str(rng.choice(list(preset.sizes))), length
+
+
+def scene_of(preset: Preset, split: str, i: int) -> world.Scene:
+    return world.sample(np.random.default_rng([sum(map(ord, split)), 2, i]), held=split == "held", only=preset.only)
+
+
+def build(job):
+    preset, split, first, count, shape, frames = job
+    return prepare(preset, [scene_of(preset, split, i) for i in range(first, first + count)], shape, frames)
+
+
+def prepare(preset, scenes, shape, frames):
+    """What needs no device: for a GPU the tables of shapes, else the pixels."""
+    width, height = preset.sizes[shape]
+    pictures = [world.picture(s, width, height, frames) for s in scenes]
+    tracks = np.stack([p.track for p in pictures])
+    if torch.cuda.is_available():
+        from world import draw_gpu
+
+        return preset.sizes[shape], shape, scenes, draw_gpu.tables(pictures, 1.0 / min(width, height)), tracks
+    return preset.sizes[shape], shape, scenes, torch.stack([world.draw.render(p, width, height) for p in pictures]), tracks
+
+
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def groups(jobs, device: torch.device, workers: int | None = None):
+    """Draws jobs in order; workers are at most a few groups ahead of who asks for them."""
+    workers = (os.cpu_count() or 1) if workers is None and device.type == "cuda" else workers or 0
+    if not workers:
+        results = map(build, jobs)
+        yield from (finish(r, device) for r in results)
+        return
+    with multiprocessing.get_context("spawn").Pool(workers, one_thread) as pool:
+        ahead = deque()
+        for job in jobs:
+            ahead.append(pool.apply_async(build, (job,)))
+            if len(ahead) > 3 * workers:
+                yield finish(ahead.popleft().get(), device)
+        while ahead:
+            yield finish(ahead.popleft().get(), device)
+
+
+def finish(result, device):
+    size, shape, scenes, drawing, tracks = result
+    if isinstance(drawing, tuple):
+        from world import draw_gpu
+
+        drawing = draw_gpu.launch(drawing, *size, device)
+    return Group(shape, drawing.to(device), scenes, tracks)
+
+
+def draw(preset: Preset, scenes: list[world.Scene], shape: str, frames: int, device: torch.device) -> Group:
+    """These scenes, drawn at once."""
+    return finish(prepare(preset, scenes, shape, frames), device)
+
+
+def to_float(clips: torch.Tensor) -> torch.Tensor:
+    """uint8 [B, F, H, W, 3] to [B, 3, F, H, W] in [-1, 1]."""
+    return clips.permute(0, 4, 1, 2, 3).float().div(127.5).sub(1.0)

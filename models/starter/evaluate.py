@@ -1,0 +1,243 @@
+"""Measures whether clips show what their prompts say, with a reader that has only ever seen renders.
+
+    python evaluate.py reader --preset gpu --run run --minutes 2.5    # trains the reader; kept in run/reader.pt
+    python evaluate.py report --preset gpu --run run [--prompts 200]  # prints the card's table, writes a contact sheet
+    python evaluate.py report --model weights                         # the same for an exported model, through diffusers
+
+The reader is a small network over space and time with one attention pool an attribute. Prompts come from the
+split `held`, whose combinations of subject, place and camera no training has seen. An attribute counts where the
+prompt states it; the figure is the share of what the reader reaches on renders of the same scenes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import data
+import world
+from optim import Clock, load, note, rate, save, set_rates
+from presets import PRESETS, Preset
+from train import generate, load_text, load_transformer, the_device
+from train_vae import autocast, load_vae
+from world.captions import GUIDES, caption
+
+NAMED = ("subject", "color", "move", "place", "time", "weather", "camera")
+LIMITS = dict(subject=0.95, place=0.95, time=0.90, weather=0.90, move=0.90, camera=0.85)  # color: none is set
+WHOLE, SHORT = 16, 4  # frames the reader sees of a clip, and of an eighth of it
+
+
+class Reader(nn.Module):
+    """Frames [B, 3, T, H, W] in [-1, 1] to scores of each attribute's values."""
+
+    def __init__(self, widths=(32, 64, 128, 192)):
+        super().__init__()
+        self.stem = nn.Conv3d(3, widths[0], (1, 5, 5), (1, 2, 2), (0, 2, 2))
+        self.stages = nn.ModuleList()
+        for a, b in zip((widths[0], *widths), widths):
+            self.stages.append(nn.ModuleList([
+                nn.Conv3d(a, b, (1, 3, 3), (1, 2, 2), (0, 1, 1)), nn.GroupNorm(8, b), nn.Conv3d(b, b, (3, 1, 1), 1, (1, 0, 0)), nn.GroupNorm(8, b),
+                nn.Conv3d(b, b, (1, 3, 3), 1, (0, 1, 1))]))
+        dim = widths[-1]
+        self.place = nn.Parameter(torch.zeros(1, dim, 1, 8, 8))
+        self.when = nn.Parameter(torch.zeros(1, dim, 8, 1, 1))
+        self.query = nn.Parameter(torch.randn(len(NAMED), dim) / dim**0.5)
+        self.heads = nn.ModuleList([nn.Sequential(nn.LayerNorm(2 * dim), nn.Linear(2 * dim, len(world.ATTRIBUTES[k]))) for k in NAMED])
+
+    def forward(self, x):
+        x = self.stem(x)
+        for down, n1, time, n2, space in self.stages:
+            x = n1(down(F.silu(x)))
+            x = x + time(F.silu(x))
+            x = x + space(F.silu(n2(x)))
+        x = x + F.interpolate(self.place[:, :, 0], x.shape[3:], mode="bilinear")[:, :, None]
+        x = x + F.interpolate(self.when[..., 0, 0], x.shape[2], mode="linear")[..., None, None]
+        x = F.silu(x).flatten(2).mT
+        pooled = (x @ self.query.T).float().softmax(1).mT.to(x.dtype) @ x
+        mean = x.mean(1)
+        return [head(torch.cat([pooled[:, i], mean], 1)).float() for i, head in enumerate(self.heads)]
+
+
+def frames_of(clips, count, first=0.0, last=1.0):
+    """`count` frames of [B, 3, F, H, W] from this part of the clip, evenly spaced."""
+    n = clips.shape[2]
+    return clips[:, :, torch.linspace(first * (n - 1), last * (n - 1), count).round().long()]
+
+
+def answers(scenes, device):
+    return torch.tensor([[world.ATTRIBUTES[k].index(getattr(s, k)) for k in NAMED] for s in scenes], device=device)
+
+
+def train_reader(args):
+    preset, run, device = PRESETS[args.preset], Path(args.run), the_device()
+    torch.manual_seed(0)
+    reader = Reader().to(device)
+    if saved := load(run / "reader.pt", device):
+        reader.load_state_dict(saved["reader"])
+    opt = torch.optim.AdamW(reader.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.02)
+    clock, step, mean = Clock(args.minutes, None), 0, None
+    rng = np.random.default_rng(0)
+    while not clock.over():
+        for g in data.groups(data.plan(preset, "reader", 1_000_000 if device.type == "cuda" else preset.clips), device):
+            clips, y = data.to_float(g.clips), answers(g.scenes, device)
+            at = float(rng.uniform(0, 7 / 8))
+            set_rates([opt], rate(clock.share(), step))
+            with autocast(device):
+                whole, short = reader(frames_of(clips, WHOLE)), reader(frames_of(clips, SHORT, at, at + 1 / 8))
+            # An eighth of a clip shows what is there, not how it moves.
+            still = [i for i, k in enumerate(NAMED) if k not in ("move", "camera")]
+            loss = sum(F.cross_entropy(s, y[:, i]) for i, s in enumerate(whole)) + 0.5 * sum(F.cross_entropy(short[i], y[:, i]) for i in still)
+            opt.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(reader.parameters(), 1.0)
+            opt.step()
+            step += 1
+            if step % 10 == 0 or mean is None:
+                right = torch.stack([(s.argmax(1) == y[:, i]).float().mean() for i, s in enumerate(whole)]).cpu()
+                mean = right if mean is None else 0.9 * mean + 0.1 * right
+            if step % 200 == 0:
+                print(f"step {step} {clock.spent:.0f} s", {k: round(float(v), 3) for k, v in zip(NAMED, mean)}, flush=True)
+            clock.tick()
+            if clock.over():
+                break
+    save(dict(reader=reader.state_dict()), run / "reader.pt")
+    right = read_renders(preset, reader, device, "test", args.unseen)
+    note(run, "reader", step=step, **right)
+    print("unseen renders:", {k: f"{v:.1%}" for k, v in right.items()})
+
+
+def load_reader(run, device):
+    reader = Reader().to(device)
+    reader.load_state_dict(load(run / "reader.pt", device)["reader"])
+    return reader.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def read(reader, clips, device):
+    """The values named for clips [B, 3, F, H, W]: [B, attributes], and the subject in each eighth [B, 8]."""
+    with autocast(device):
+        whole = torch.stack([s.argmax(1) for s in reader(frames_of(clips, WHOLE))], 1)
+        parts = torch.stack([reader(frames_of(clips, SHORT, i / 8, (i + 1) / 8))[0].argmax(1) for i in range(8)], 1)
+    return whole, parts
+
+
+def read_renders(preset, reader, device, split, count):
+    right = []
+    for g in data.groups(data.plan(preset, split, count), device, 0 if device.type == "cpu" else None):
+        right.append(read(reader, data.to_float(g.clips), device)[0] == answers(g.scenes, device))
+    return dict(zip(NAMED, torch.cat(right).float().mean(0).tolist()))
+
+
+def steadiness(clip, block=8, reach=4):
+    """Of [3, F, H, W]: what block matching from each frame to the next leaves over, and how much the frames differ at all."""
+    a, b = clip[:, :-1].movedim(1, 0), clip[:, 1:].movedim(1, 0)
+    padded = F.pad(a, (reach,) * 4, mode="replicate")
+    h, w = a.shape[2:]
+    best = None
+    for dy in range(2 * reach + 1):
+        for dx in range(2 * reach + 1):
+            d = F.avg_pool2d((padded[:, :, dy : dy + h, dx : dx + w] - b).abs().mean(1, keepdim=True), block)
+            best = d if best is None else torch.minimum(best, d)
+    return float(best.mean()), float((a - b).abs().mean())
+
+
+# ---- the report ---------------------------------------------------------------------------------
+
+
+def prompts_of(preset: Preset, count: int):
+    """Scenes that are held back, a detailed caption of each, and what it states."""
+    rng = np.random.default_rng(11)
+    scenes = [data.scene_of(preset, "held", i) for i in range(count)]
+    return scenes, *zip(*[caption(s, rng, 0.8) for s in scenes])
+
+
+def maker(args, preset, run, device):
+    """A function from prompts to clips [B, 3, F, H, W] in [-1, 1]."""
+    if args.model:
+        from export import pipeline, run_pipeline
+
+        d, pipe = json.loads((Path(args.model) / "kinora.json").read_text()), pipeline(args.model)
+        pipe.set_progress_bar_config(disable=True)
+        return lambda texts: torch.stack([torch.from_numpy(run_pipeline(pipe, t, args.seed, d)).permute(3, 0, 1, 2) * 2 - 1 for t in texts]).to(device)
+    parts = (load_transformer(preset, run, device), *load_text(run, device), load_vae(preset, run, device)[0])
+    return lambda texts: generate(preset, run, list(texts), device, args.seed, parts=parts)
+
+
+def report(args):
+    preset, run, device = PRESETS[args.preset], Path(args.run), the_device()
+    reader, make = load_reader(run, device), maker(args, preset, run, device)
+    scenes, texts, said = prompts_of(preset, args.prompts)
+    shape, frames = next(iter(preset.sizes)), max(preset.frames)
+    width, height = preset.sizes[shape]
+    stated = torch.tensor([[s[k] is not None for k in NAMED] for s in said], device=device)
+    hits, real_hits, same, steady, real_steady = [], [], [], [], []
+    for i in range(0, len(scenes), args.batch):
+        part = slice(i, i + args.batch)
+        y = answers(scenes[part], device)
+        clips = make(texts[part])
+        real = data.to_float(data.draw(preset, scenes[part], shape, frames, device).clips)
+        named, eighths = read(reader, clips, device)
+        hits.append(named == y)
+        real_hits.append(read(reader, real, device)[0] == y)
+        same.append((eighths == eighths[:, :1]).all(1))
+        steady += [steadiness(c) for c in clips]
+        real_steady += [steadiness(c) for c in real]
+    hits, real_hits = torch.cat(hits), torch.cat(real_hits)
+    unseen = read_renders(preset, reader, device, "test", args.unseen)
+    lines = [f"{len(scenes)} held-back prompts, {width}x{height}x{frames}, seed {args.seed}", "",
+             "| | reader on unseen renders | on renders of the prompts | on generated clips | share | asked |", "|---|---|---|---|---|---|"]
+    for i, k in enumerate(NAMED):
+        n = max(1, int(stated[:, i].sum()))
+        got, best = float((hits[:, i] & stated[:, i]).sum() / n), float((real_hits[:, i] & stated[:, i]).sum() / n)
+        share, asked = f"{got / best:.1%}" if best else "", f"{LIMITS[k]:.0%}" if k in LIMITS else ""
+        lines.append(f"| {k} | {unseen[k]:.1%} | {best:.1%} | {got:.1%} | {share} | {asked} |")
+    (flicker, motion), (real_flicker, real_motion) = np.mean(steady, 0), np.mean(real_steady, 0)
+    lines += ["", "| | generated : real | asked |", "|---|---|---|", f"| flicker (left over by block matching) | {flicker / real_flicker:.2f} | at most 1.3 |",
+              f"| motion (difference of neighbouring frames) | {motion / real_motion:.2f} | 0.7 to 1.3 |",
+              f"| the same subject in every eighth | {float(torch.cat(same).float().mean()):.1%} of clips | 95 % |"]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    (run / "report.md").write_text(text)
+    sheet(make, [*[t for t, _ in GUIDES], "a car", *texts[:21]][: args.sheet], run / "sheet.png", args.batch)
+
+
+def sheet(make, texts, path, batch):
+    from PIL import Image
+
+    rows = []
+    for i in range(0, len(texts), batch):
+        for clip in make(texts[i : i + batch]):
+            rows.append(torch.cat([clip[:, t] for t in np.linspace(0, clip.shape[1] - 1, 6).astype(int)], dim=2))
+    Image.fromarray(torch.cat(rows, 1).clamp(-1, 1).add(1).mul(127.5).permute(1, 2, 0).byte().cpu().numpy()).save(path)
+    path.with_suffix(".txt").write_text("\n".join(texts) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    sub = parser.add_subparsers(required=True)
+    p, q = sub.add_parser("reader"), sub.add_parser("report")
+    p.set_defaults(call=train_reader)
+    p.add_argument("--minutes", type=float, default=2.5)
+    q.set_defaults(call=report)
+    q.add_argument("--model", help="an exported folder instead of the run's checkpoints")
+    q.add_argument("--prompts", type=int, default=200)
+    q.add_argument("--batch", type=int, default=8)
+    q.add_argument("--sheet", type=int, default=24, help="clips on the contact sheet")
+    q.add_argument("--seed", type=int, default=7)
+    for r in (p, q):
+        r.add_argument("--preset", choices=PRESETS, default="gpu")
+        r.add_argument("--run", default="run")
+        r.add_argument("--unseen", type=int, default=800, help="renders to test the reader on")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    args.call(args)
+
+
+if __name__ == "__main__":
+    main()

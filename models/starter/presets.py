@@ -1,0 +1,74 @@
+"""The three settings of the recipe: `gpu` is the model to ship, `cpu` what two cores can learn, `smoke` a test.
+
+`gpu` is sized from three limits. 28 MB of f16 are 14 million parameters. 2.5 TFLOP for 81 frames of 256×144
+are, after the decoder's 0.31, 2.19 for the transformer; at 3,024 tokens a pass of width 320 and six layers
+costs 0.14, so guidance has to be part of the weights (it would double each pass) and 12 steps remain.
+And one GPU has half an hour: 16×16×4 pixels a token make few tokens, and latents drawn once are used often.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from world.scene import SUBJECTS, TIMES
+
+
+@dataclass(frozen=True)
+class Preset:
+    name: str
+    sizes: dict[str, tuple[int, int]]  # width and height of each shape; all have equally many latents
+    frames: tuple[int, ...]
+    z_dim: int
+    base_dim: int  # of the decoder
+    encoder: int  # width of the encoder, which is not shipped
+    heads: int
+    head_dim: int
+    layers: int
+    patch: int  # latents a token in each direction
+    text_dim: int
+    steps: int  # of sampling
+    clips: int  # kept for training
+    vae_batch: tuple[int, int, int]  # clips, frames and side of the crops
+    batch_tokens: int  # tokens a step of the transformer
+    shift: float = 3.0
+    guidance: float = 3.0  # of the teacher
+    distilled: bool = True  # whether guidance is trained into the weights
+    only: dict[str, tuple[str, ...]] = field(default_factory=dict)  # a smaller world
+
+    @property
+    def dim(self):
+        return self.heads * self.head_dim
+
+    def vae(self) -> dict:
+        return dict(
+            base_dim=self.base_dim, z_dim=self.z_dim, dim_mult=[1, 1, 2, 2], num_res_blocks=1, attn_scales=[], temperal_downsample=[False, True, True],
+            dropout=0.0, is_residual=True, patch_size=2, in_channels=12, out_channels=12, scale_factor_temporal=4, scale_factor_spatial=16,
+            latents_mean=[0.0] * self.z_dim, latents_std=[1.0] * self.z_dim)
+
+    def transformer(self) -> dict:
+        return dict(
+            patch_size=(1, self.patch, self.patch), num_attention_heads=self.heads, attention_head_dim=self.head_dim, in_channels=self.z_dim,
+            out_channels=self.z_dim, text_dim=self.text_dim, freq_dim=256, ffn_dim=4 * self.dim, num_layers=self.layers, cross_attn_norm=True,
+            qk_norm="rms_norm_across_heads", eps=1e-6, rope_max_seq_len=1024)
+
+    def text(self) -> dict:
+        return dict(
+            d_model=self.text_dim, d_kv=32, d_ff=2 * self.text_dim, num_layers=2, num_heads=self.text_dim // 32, dropout_rate=0.0,
+            relative_attention_num_buckets=32, relative_attention_max_distance=128, feed_forward_proj="gated-gelu", pad_token_id=0, eos_token_id=1,
+            decoder_start_token_id=0)
+
+
+WHOLE = {"landscape": (256, 144), "portrait": (144, 256), "square": (192, 192)}
+SMALL_WORLD = dict(
+    subject=("car", "sailboat", "balloon", "seagull", "ball", "lighthouse", "kite", "chairs"), move=("left", "right", "up", "down", "bounce", "turn", "still"),
+    place=("beach", "harbour", "city street", "desert", "mountains", "meadow"), time=("dawn", "midday", "golden hour", "midnight"), weather=("clear",),
+    camera=("static",), angle=("eye level",), size=("medium",), speed=("normal",), second=("none",), grade=("flat",), focus=("deep",))
+
+PRESETS = {p.name: p for p in (
+    Preset("gpu", WHOLE, (17, 33, 49, 81), z_dim=24, base_dim=32, encoder=256, heads=5, head_dim=64, layers=6, patch=1, text_dim=192, steps=12,
+           clips=100_000, vae_batch=(32, 17, 128), batch_tokens=64 * 3024),
+    Preset("cpu", {"landscape": (160, 96)}, (33,), z_dim=20, base_dim=16, encoder=192, heads=6, head_dim=32, layers=4, patch=2, text_dim=128, steps=12,
+           clips=2500, vae_batch=(3, 9, 64), batch_tokens=16 * 135, guidance=2.0, distilled=False, only=SMALL_WORLD),
+    Preset("smoke", {"landscape": (64, 32), "portrait": (32, 64)}, (5, 9), z_dim=8, base_dim=16, encoder=32, heads=2, head_dim=16, layers=2, patch=1, text_dim=64,
+           steps=2, clips=12, vae_batch=(2, 5, 32), batch_tokens=2 * 24, only=dict(subject=tuple(SUBJECTS)[:4], time=TIMES[:3])),
+)}

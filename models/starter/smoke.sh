@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# The whole recipe at its smallest, on a CPU in about two minutes: does every stage run and resume, does the export load?
+#
+#   PYTHON=python models/starter/smoke.sh [FOLDER]
+set -euo pipefail
+
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
+run=${1:-$(mktemp -d)}
+python=${PYTHON:-python}
+export OMP_NUM_THREADS=1 TQDM_DISABLE=1
+with() { "$python" "$@" --preset smoke --run "$run"; }
+
+"$python" train.py check --preset gpu
+"$python" train_vae.py check --preset gpu --run "$run/none"
+for piece in 1 2; do with train_vae.py train --minutes 0.3 --piece 0.15 --every 50; done
+with train.py text --minutes 0.2
+with train.py latents
+for piece in 1 2; do with train.py flow --minutes 0.2 --piece 0.1 --every 50; done
+with train.py distill --minutes 0.1 --every 50
+with evaluate.py reader --minutes 0.2 --unseen 16
+with evaluate.py report --prompts 4 --batch 2 --sheet 4 --unseen 16
+with export.py write --to "$run/weights"
+"$python" export.py plot --run "$run" --to "$run/losses.png"
+"$python" export.py sample --model "$run/weights" --sheet "$run/sample.png" --prompt "a red car" --threads 1
+echo "All of it is in $run"

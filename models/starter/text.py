@@ -1,0 +1,116 @@
+"""The starter's tokenizer and text encoder, and the task that teaches the encoder to read.
+
+The encoder (a two-layer UMT5) learns by naming what a caption states, and is then fixed: the transformer
+gets features that tell subjects, colours and directions apart from its first step on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import nn
+from transformers import UMT5Config, UMT5EncoderModel
+
+import world
+from optim import Clock, note, rate
+from presets import Preset
+from world.captions import GUIDES, caption
+
+TEXT_LENGTH = 512  # what inference pads to
+TRAIN_LENGTH = 95  # the longest caption in training, in tokens
+ATTRIBUTES = {k: [*v, None] for k, v in world.ATTRIBUTES.items()}  # None: the caption is silent
+
+
+def train_tokenizer(preset: Preset, path: Path):
+    rng = np.random.default_rng(1)
+    corpus = [caption(world.sample(rng, only=preset.only), rng)[0] for _ in range(2000 if preset.only else 30_000)] + [text for text, _ in GUIDES]
+    tok = Tokenizer(models.Unigram())
+    tok.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), normalizers.Replace(Regex(" {2,}"), " ")])
+    tok.pre_tokenizer = pre_tokenizers.Metaspace()
+    tok.decoder = decoders.Metaspace()
+    alphabet = [chr(c) for c in range(33, 127) if not chr(c).isupper()]
+    tok.train_from_iterator(corpus, trainers.UnigramTrainer(
+        vocab_size=1500, special_tokens=["<pad>", "</s>", "<s>", "<unk>"], unk_token="<unk>", initial_alphabet=alphabet, show_progress=False))
+    tok.post_processor = processors.TemplateProcessing(single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)])
+    tok.save(str(path))
+
+
+def tokens(tok, texts, length=None):
+    """Ids [B, L] padded to the longest or to `length`, and the number of real tokens [B]."""
+    most = length or TEXT_LENGTH
+    ids = [[*e.ids[: most - 1], e.ids[-1]] if len(e.ids) > most else e.ids for e in tok.encode_batch(texts)]
+    lengths = torch.tensor([len(i) for i in ids])
+    out = torch.zeros(len(ids), length or int(lengths.max()), dtype=torch.long)
+    for row, i in zip(out, ids):
+        row[: len(i)] = torch.tensor(i)
+    return out, lengths
+
+
+def embed(encoder, tok, texts, length=None):
+    """Features [B, L, dim], zero beyond each text's own length, and the lengths [B]."""
+    device = next(encoder.parameters()).device
+    ids, lengths = (v.to(device) for v in tokens(tok, list(texts), length))
+    mask = torch.arange(ids.shape[1], device=device) < lengths[:, None]
+    return encoder(ids, attention_mask=mask.long()).last_hidden_state * mask[..., None], lengths
+
+
+class Naming(nn.Module):
+    """One attention pool and one classifier an attribute."""
+
+    def __init__(self, dim):
+        super().__init__()
+        self.query = nn.Parameter(torch.randn(len(ATTRIBUTES), dim) / dim**0.5)
+        self.heads = nn.ModuleList([nn.Linear(dim, len(v)) for v in ATTRIBUTES.values()])
+
+    def forward(self, h, lengths):
+        score = (h @ self.query.T).masked_fill((torch.arange(h.shape[1], device=h.device) >= lengths[:, None])[..., None], -1e9)
+        pooled = score.softmax(1).transpose(1, 2) @ h
+        return [head(pooled[:, i]) for i, head in enumerate(self.heads)]
+
+
+def targets(said):
+    return torch.tensor([[v.index(s.get(k)) for k, v in ATTRIBUTES.items()] for s in said])
+
+
+def train_text(preset: Preset, run: Path, minutes: float, device):
+    torch.manual_seed(0)
+    (run / "text_encoder").mkdir(parents=True, exist_ok=True)
+    train_tokenizer(preset, run / "tokenizer.json")
+    tok = Tokenizer.from_file(str(run / "tokenizer.json"))
+    encoder = UMT5EncoderModel(UMT5Config(vocab_size=tok.get_vocab_size(), **preset.text())).to(device)
+    naming = Naming(preset.text_dim).to(device)
+    params = [*encoder.parameters(), *naming.parameters()]
+    opt = torch.optim.AdamW(params, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
+    rng = np.random.default_rng(5)
+    # Scenes are kept, captions are not: every one is worded anew.
+    scenes = [world.sample(rng, only=preset.only) for _ in range(600 if preset.only else 20_000)]
+    clock, step, mean = Clock(minutes, None), 0, 0.0
+    while not clock.over():
+        opt.param_groups[0]["lr"] = 2e-3 * rate(clock.share(), step, 50)
+        texts, said = zip(*[caption(scenes[i], rng) for i in rng.integers(len(scenes), size=96)])
+        texts, said = [*texts, ""], [*said, {}]
+        logits = naming(*embed(encoder, tok, texts))
+        y = targets(said).to(device)
+        loss = sum(F.cross_entropy(l, y[:, i]) for i, l in enumerate(logits))
+        opt.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(params, 1.0)
+        opt.step()
+        step += 1
+        if step % 20 == 0 or step == 1:
+            right = torch.stack([(l.argmax(-1) == y[:, i]).float().mean() for i, l in enumerate(logits)]).cpu()
+            mean = right if step == 1 else 0.8 * mean + 0.2 * right
+        if step % 200 == 0:
+            note(run, "text", step=step, spent=clock.spent, loss=loss, **{f"right {k}": v for k, v in zip(ATTRIBUTES, mean)})
+            print(f"step {step} {clock.spent:.0f} s  loss {loss.item():.3f}  right", {k: round(float(v), 3) for k, v in zip(ATTRIBUTES, mean)}, flush=True)
+        clock.tick()
+    encoder.save_pretrained(run / "text_encoder")
+
+
+def load_text(run: Path, device="cpu"):
+    tok = Tokenizer.from_file(str(run / "tokenizer.json"))
+    return tok, UMT5EncoderModel.from_pretrained(run / "text_encoder").to(device).eval().requires_grad_(False)

@@ -6,10 +6,18 @@
     reason = "a test fails by panicking"
 )]
 
+use std::path::Path;
+use std::sync::Arc;
+
 use kinora::gpu::{Buffer, Cancel, Gpu, GpuOptions, Plan, Stream};
+use kinora::models::config::TransformerConfig;
+use kinora::models::wan_transformer::{
+    Residency, Transformer, TransformerPasses, TransformerShape,
+};
 use kinora::ops::matmul::{Epilogue, matmul};
 use kinora::record::{Command, Dispatch, Pack, Recorder, Recording};
 use kinora::tensor::DType;
+use kinora::weights::Checkpoint;
 
 fn noop() -> Gpu {
     let options = GpuOptions {
@@ -140,4 +148,45 @@ fn a_cancelled_stream_stops_at_its_next_submit() {
         stream.submit().expect_err("cancelled").to_string(),
         "cancelled"
     );
+}
+
+#[test]
+fn a_step_makes_no_buffers_and_no_bind_groups() {
+    let gpu = noop();
+    let folder =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/wan21/model/transformer");
+    let config = std::fs::read(folder.join("config.json")).expect("a configuration");
+    let config = TransformerConfig::parse("config.json", &config).expect("a configuration");
+    let checkpoint = Arc::new(Checkpoint::open(&folder, "transformer").expect("weights"));
+    let shape = TransformerShape {
+        latents: [config.in_channels, 2, 4, 4],
+        text_rows: 5,
+        text_length: 512,
+        timesteps: 1,
+    };
+    let passes =
+        TransformerPasses::record(gpu.caps(), &config, &checkpoint, shape).expect("recorded");
+    let transformer =
+        Transformer::new(&gpu, passes, checkpoint, Residency::Resident).expect("a transformer");
+    let mut stream = Stream::new(&gpu, &Cancel::new());
+    let embeds = vec![0.5; 3 * config.text_dim];
+    let context = transformer
+        .context(&mut stream, &embeds)
+        .expect("a context");
+    let bytes = (shape.latents.iter().product::<usize>() * 4) as u64;
+    let [latents, cond, uncond] =
+        ["latents", "cond", "uncond"].map(|name| gpu.buffer(name, bytes).expect(name));
+    let mut step = |t: f32| {
+        for velocity in [&cond, &uncond] {
+            transformer
+                .forward(&mut stream, &[t], &latents, &context, velocity)
+                .expect("a pass");
+            stream.finish().expect("finishes");
+        }
+    };
+    step(1000.0);
+    let made = gpu.made();
+    step(900.0);
+    step(800.0);
+    assert_eq!(gpu.made(), made);
 }

@@ -12,20 +12,43 @@ pub struct MemoryUse {
     pub peak: u64,
 }
 
+/// What the engine made on the device since it was opened, whether it is still there or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// Buffers.
+    pub buffers: u64,
+    /// Bind groups.
+    pub bind_groups: u64,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Counter {
     current: AtomicU64,
     peak: AtomicU64,
+    buffers: AtomicU64,
+    bind_groups: AtomicU64,
 }
 
 impl Counter {
     pub(super) fn add(&self, bytes: u64) {
+        self.buffers.fetch_add(1, Ordering::Relaxed);
         let now = self.current.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.peak.fetch_max(now, Ordering::Relaxed);
     }
 
     fn remove(&self, bytes: u64) {
         self.current.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_bind_group(&self) {
+        self.bind_groups.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn made(&self) -> Made {
+        Made {
+            buffers: self.buffers.load(Ordering::Relaxed),
+            bind_groups: self.bind_groups.load(Ordering::Relaxed),
+        }
     }
 
     pub(super) fn get(&self) -> MemoryUse {
@@ -78,6 +101,11 @@ impl Buffer {
     /// Bytes.
     pub fn size(&self) -> u64 {
         self.inner.bytes
+    }
+
+    /// Whether both are the same memory.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     pub(super) fn raw(&self) -> &wgpu::Buffer {

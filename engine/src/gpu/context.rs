@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::buffer::{Buffer, Counter, MemoryUse};
+use super::buffer::{Buffer, Counter, Made, MemoryUse};
 use super::pipelines::Pipelines;
 use super::profile::{Profile, ProfileRow};
 use crate::error::GpuError;
@@ -310,8 +310,10 @@ impl Gpu {
     /// What to ask of an adapter when the host application opens the device.
     pub fn requirements(adapter: &wgpu::Adapter) -> Requirements {
         let has = adapter.features();
-        let mut wanted =
-            wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        let mut wanted = wgpu::Features::SHADER_F16
+            | wgpu::Features::SUBGROUP
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::PIPELINE_CACHE;
         // The kernels on cooperative matrices stage their operands as f16.
         let cooperative = has.contains(COOPERATIVE | wgpu::Features::SHADER_F16)
             && !cooperative_edges(adapter).is_empty();
@@ -337,7 +339,8 @@ impl Gpu {
 
     /// An engine on the device that the host application already owns. Its capabilities are the
     /// device's, not the adapter's. The engine sets the device's error callbacks. Of the options,
-    /// those that choose a device mean nothing here.
+    /// those that choose a device mean nothing here. Compiled kernels are kept on disk (see
+    /// `KINORA_CACHE` in the README) where the device was opened with the feature for it.
     ///
     /// # Errors
     /// A device opened with less than the engine needs; see [`Gpu::requirements`].
@@ -372,7 +375,7 @@ impl Gpu {
                 keep(&lost, false, format!("the device was lost: {message}"));
             }
         });
-        let pipelines = Pipelines::new(options.bounds_checks);
+        let pipelines = Pipelines::new(adapter, &device, options.bounds_checks);
         let counter = Arc::new(Counter::default());
         // A guess until the first submit was measured.
         let rate = AtomicU64::new(f64::to_bits(match caps.class {
@@ -402,6 +405,15 @@ impl Gpu {
     /// Bytes the engine's buffers hold on the device.
     pub fn memory(&self) -> MemoryUse {
         self.inner.counter.get()
+    }
+
+    /// How many buffers and bind groups the engine made so far: none during a planned run.
+    pub fn made(&self) -> Made {
+        self.inner.counter.made()
+    }
+
+    pub(super) fn count_bind_group(&self) {
+        self.inner.counter.add_bind_group();
     }
 
     /// Starts counting the peak anew.

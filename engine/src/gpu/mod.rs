@@ -2,6 +2,7 @@
 
 mod buffer;
 mod context;
+mod pipeline_cache;
 mod pipelines;
 mod plan;
 mod profile;
@@ -9,7 +10,7 @@ mod stream;
 mod timestamps;
 mod weights;
 
-pub use buffer::{Buffer, MemoryUse};
+pub use buffer::{Buffer, Made, MemoryUse};
 pub use context::{DeviceInfo, Gpu, GpuOptions, Requirements, devices};
 pub use plan::{Bound, Plan};
 pub use profile::ProfileRow;

@@ -1,9 +1,11 @@
 //! Pipelines by variant, made once a device.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Gpu;
+use super::pipeline_cache::PipelineCache;
 use crate::error::{Error, GpuError};
 use crate::shader::{BindingKind, Library, Variant};
 
@@ -17,31 +19,89 @@ pub(super) struct Pipeline {
     pub(super) label: String,
 }
 
+/// Compiled kernels. Several threads may compile at once; what is made stays.
 #[derive(Debug)]
 pub(super) struct Pipelines {
     library: Library,
     bounds_checks: bool,
     made: Mutex<HashMap<Variant, Arc<Pipeline>>>,
+    cache: Option<PipelineCache>,
 }
 
 impl Pipelines {
-    pub(super) fn new(bounds_checks: bool) -> Self {
+    pub(super) fn new(adapter: &wgpu::Adapter, device: &wgpu::Device, bounds_checks: bool) -> Self {
+        // Kernels with checks are for tests, which leave nothing behind.
+        let cache = match bounds_checks {
+            true => None,
+            false => PipelineCache::open(device, &adapter.get_info()),
+        };
         Self {
             library: Library::default(),
             bounds_checks,
             made: Mutex::default(),
+            cache,
         }
+    }
+
+    fn made(&self) -> MutexGuard<'_, HashMap<Variant, Arc<Pipeline>>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The pipeline of a variant.
     pub(super) fn get(&self, gpu: &Gpu, variant: &Variant) -> Result<Arc<Pipeline>, Error> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pipeline) = made.get(variant) {
+        if let Some(pipeline) = self.made().get(variant) {
             return Ok(pipeline.clone());
         }
+        // Not under the lock: a driver may compile for seconds.
         let pipeline = Arc::new(self.make(gpu, variant)?);
-        made.insert(variant.clone(), pipeline.clone());
-        Ok(pipeline)
+        Ok(self
+            .made()
+            .entry(variant.clone())
+            .or_insert(pipeline)
+            .clone())
+    }
+
+    /// Compiles the variants that are not there yet, as many at a time as the host has cores, and
+    /// keeps them on disk where the driver can.
+    pub(super) fn prepare(&self, gpu: &Gpu, variants: &[&Variant]) -> Result<(), Error> {
+        let missing: Vec<&Variant> = {
+            let made = self.made();
+            let mut seen = HashSet::new();
+            let all = variants.iter().copied();
+            all.filter(|v| !made.contains_key(*v) && seen.insert(*v))
+                .collect()
+        };
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let next = AtomicUsize::new(0);
+        let compile = || -> Result<(), Error> {
+            while let Some(variant) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.get(gpu, variant)?;
+            }
+            Ok(())
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..cores.min(missing.len()))
+                .map(|_| scope.spawn(compile))
+                .collect();
+            let mut result = compile();
+            for other in others {
+                let joined = other.join().unwrap_or_else(|_| {
+                    Err(Error::from(GpuError::Failed {
+                        during: "compiling kernels".into(),
+                        reason: "the driver panicked".into(),
+                    }))
+                });
+                result = result.and(joined);
+            }
+            result
+        })?;
+        if let Some(cache) = &self.cache {
+            cache.keep();
+        }
+        Ok(())
     }
 
     fn make(&self, gpu: &Gpu, variant: &Variant) -> Result<Pipeline, Error> {
@@ -49,6 +109,9 @@ impl Pipelines {
         let linked = self.library.link(variant)?;
         let interface = linked.interface(variant)?;
         let label = format!("{variant:?}");
+        // Of this thread alone, so that an error is the kernel's that caused it.
+        use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
+        let scopes = [OutOfMemory, Validation, Internal].map(|kind| device.push_error_scope(kind));
         let entries: Vec<wgpu::BindGroupLayoutEntry> = interface
             .bindings
             .iter()
@@ -111,10 +174,19 @@ impl Pipelines {
                 constants: &constants,
                 zero_initialize_workgroup_memory: false,
             },
-            cache: None,
+            cache: self.cache.as_ref().map(PipelineCache::raw),
         });
-        gpu.check(&format!("compiling {label}"))
-            .map_err(|e: GpuError| Error::from(e))?;
+        for scope in scopes.into_iter().rev() {
+            if let Some(error) = pollster::block_on(scope.pop()) {
+                return Err(Error::from(GpuError::Failed {
+                    during: format!("compiling {label}"),
+                    reason: error.to_string(),
+                }));
+            }
+        }
+        if let Some(cache) = &self.cache {
+            cache.grown();
+        }
         Ok(Pipeline {
             raw,
             layout,

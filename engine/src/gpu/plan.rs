@@ -7,7 +7,7 @@ use super::pipelines::Pipeline;
 use super::{Buffer, Gpu};
 use crate::error::{Error, GpuError};
 use crate::record::{Command, Kind, Recording, TensorId, TensorInfo, place};
-use crate::shader::{Access, BindingKind};
+use crate::shader::{Access, BindingKind, Variant};
 
 /// Uniform bindings start at multiples of this on every device.
 const PARAMS_ALIGNMENT: u64 = 256;
@@ -105,6 +105,14 @@ impl Plan {
     /// # Errors
     /// Kernels that do not link, bindings or params that do not fit their kernel, no memory.
     pub fn new(gpu: &Gpu, recordings: &[&Recording]) -> Result<Self, Error> {
+        let dispatches = recordings.iter().flat_map(|recording| &recording.commands);
+        let variants: Vec<&Variant> = dispatches
+            .filter_map(|command| match command {
+                Command::Dispatch(dispatch) => Some(&dispatch.variant),
+                Command::Copy { .. } | Command::Clear(_) => None,
+            })
+            .collect();
+        gpu.pipelines().prepare(gpu, &variants)?;
         let mut sizes: Vec<u64> = Vec::new();
         let mut passes = Vec::new();
         for recording in recordings {
@@ -216,6 +224,7 @@ impl Plan {
                             layout: &pipeline.layout,
                             entries: &entries,
                         });
+                    self.gpu.count_bind_group();
                     BoundStep::Dispatch(BoundDispatch {
                         pipeline: pipeline.clone(),
                         group,

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{TransformerPasses, TransformerShape};
 use crate::error::{Error, ModelError};
@@ -57,7 +57,21 @@ pub struct Transformer {
     residency: Residency,
     /// What outlives a pass, by the names in the recordings.
     kept: BTreeMap<&'static str, Buffer>,
+    /// The passes around the blocks, bound to the caller's buffers.
+    ends: Mutex<Vec<End>>,
 }
+
+/// A pass around the blocks, bound to a buffer of the caller's.
+#[derive(Debug)]
+struct End {
+    pass: usize,
+    buffer: Buffer,
+    bound: Arc<Bound>,
+}
+
+/// How many of them are remembered: a run has its latents, and a velocity with and without the
+/// prompt.
+const ENDS: usize = 4;
 
 /// The logarithm of how many of the text's `length` rows each of `rows` stands for: a prompt's
 /// `own` rows for themselves, the next for all the padding, what is left for none.
@@ -138,6 +152,7 @@ impl Transformer {
             weights,
             residency,
             kept: buffers,
+            ends: Mutex::default(),
         })
     }
 
@@ -293,8 +308,7 @@ impl Transformer {
         }
         let sinusoids = timestep_sinusoids(timesteps, self.passes.freq_dim);
         self.write(stream, "sinusoids", bytemuck::cast_slice(&sinusoids))?;
-        stream.run(&self.bind(PROLOGUE, &[("latents", latents)], &str::to_owned)?)?;
-        Ok(())
+        Ok(stream.run(&*self.end_bound(PROLOGUE, "latents", latents)?)?)
     }
 
     fn block(&self, stream: &mut Stream, context: &Context, block: usize) -> Result<(), Error> {
@@ -330,8 +344,27 @@ impl Transformer {
     /// The part of [`Transformer::forward`] after the blocks.
     fn end(&self, stream: &mut Stream, velocity: &Buffer) -> Result<(), Error> {
         let epilogue = BLOCKS + self.passes.blocks.len();
-        stream.run(&self.bind(epilogue, &[("velocity", velocity)], &str::to_owned)?)?;
-        Ok(())
+        Ok(stream.run(&*self.end_bound(epilogue, "velocity", velocity)?)?)
+    }
+
+    /// A pass around the blocks with one buffer of the caller's: bound once, since a run brings
+    /// the same few at every step.
+    fn end_bound(&self, pass: usize, name: &str, buffer: &Buffer) -> Result<Arc<Bound>, Error> {
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |end: &&End| end.pass == pass && end.buffer.is(buffer);
+        if let Some(end) = ends.iter().find(known) {
+            return Ok(end.bound.clone());
+        }
+        let bound = Arc::new(self.bind(pass, &[(name, buffer)], &str::to_owned)?);
+        if ends.len() == ENDS {
+            ends.remove(0);
+        }
+        ends.push(End {
+            pass,
+            buffer: buffer.clone(),
+            bound: bound.clone(),
+        });
+        Ok(bound)
     }
 
     /// Writes to a kept buffer. What was encoded before still sees the old values.

@@ -1,0 +1,143 @@
+//! Compiled kernels on disk, where the driver hands them out.
+//!
+//! One file a device and driver, in the platform's cache folder. A file that is damaged, or that
+//! another device or driver wrote, is as good as none: kernels are compiled as if it were not
+//! there. `KINORA_CACHE` names another folder, or is `off`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sha2::{Digest, Sha256};
+
+/// The folder of what is kept between runs and can be lost at any time: that of `KINORA_CACHE`,
+/// else `kinora` in the platform's cache folder. `None` where `KINORA_CACHE` is `off` or the
+/// platform names none.
+fn folder() -> Option<PathBuf> {
+    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(folder) = named("KINORA_CACHE") {
+        return (folder != "off").then(|| folder.into());
+    }
+    let home = || named("HOME").map(PathBuf::from);
+    let folder = if cfg!(target_os = "windows") {
+        named("LOCALAPPDATA").map(PathBuf::from)
+    } else if cfg!(target_os = "macos") {
+        home().map(|home| home.join("Library/Caches"))
+    } else {
+        let xdg = named("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .filter(|folder| folder.is_absolute());
+        xdg.or_else(|| home().map(|home| home.join(".cache")))
+    };
+    folder.map(|folder| folder.join("kinora"))
+}
+
+/// A driver's cache and the file it is kept in.
+#[derive(Debug)]
+pub(super) struct PipelineCache {
+    raw: wgpu::PipelineCache,
+    file: PathBuf,
+    changed: AtomicBool,
+}
+
+impl PipelineCache {
+    /// The cache of a device that was opened with the feature for it.
+    pub(super) fn open(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Option<Self> {
+        if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
+            return None;
+        }
+        let file = folder()?.join(name(info));
+        let kept = std::fs::read(&file).ok();
+        let data = kept.as_deref().and_then(unseal);
+        #[expect(
+            unsafe_code,
+            reason = "a driver may believe what a cache holds; it gets only what it wrote"
+        )]
+        // SAFETY: the bytes are those that `get_data` gave for this device and driver, as their
+        // hash shows. With `fallback` wgpu begins anew where its own header does not match.
+        let raw = unsafe {
+            device.create_pipeline_cache(&wgpu::PipelineCacheDescriptor {
+                label: Some("kinora"),
+                data,
+                fallback: true,
+            })
+        };
+        Some(Self {
+            raw,
+            file,
+            changed: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn raw(&self) -> &wgpu::PipelineCache {
+        &self.raw
+    }
+
+    /// A pipeline was made that the file may lack.
+    pub(super) fn grown(&self) {
+        self.changed.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes the file anew where something was added, whole or not at all. What cannot be written
+    /// is compiled again next time.
+    pub(super) fn keep(&self) {
+        if self.changed.swap(false, Ordering::Relaxed)
+            && let Some(data) = self.raw.get_data()
+        {
+            let _ = write(&self.file, &data);
+        }
+    }
+}
+
+/// A name of its own for each device and driver version.
+fn name(info: &wgpu::AdapterInfo) -> String {
+    let parts = [&info.name, &info.driver, &info.driver_info];
+    let mut hash = Sha256::new();
+    hash.update([info.vendor.to_le_bytes(), info.device.to_le_bytes()].concat());
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let digest = hash.finalize();
+    let hex: String = digest.iter().take(8).map(|b| format!("{b:02x}")).collect();
+    format!("pipelines-{hex}.bin")
+}
+
+/// The data of a file: all but the hash at its head, if that is the data's.
+fn unseal(file: &[u8]) -> Option<&[u8]> {
+    let (hash, data) = file.split_first_chunk::<32>()?;
+    let good = hash[..] == Sha256::digest(data)[..];
+    good.then_some(data)
+}
+
+fn write(path: &Path, data: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(&Sha256::digest(data))?;
+    file.write_all(data)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_file_is_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/pipelines.bin");
+        write(&path, b"compiled").unwrap();
+        write(&path, b"compiled again").unwrap();
+        let kept = std::fs::read(&path).unwrap();
+        assert_eq!(unseal(&kept), Some(&b"compiled again"[..]));
+        let mut damaged = kept.clone();
+        damaged[40] ^= 1;
+        assert_eq!(unseal(&damaged), None);
+        assert_eq!(unseal(&kept[..kept.len() - 1]), None);
+        assert_eq!(unseal(&[]), None);
+        let all: Vec<_> = std::fs::read_dir(path.parent().unwrap()).unwrap().collect();
+        assert_eq!(all.len(), 1, "nothing is left behind");
+    }
+}

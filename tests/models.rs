@@ -46,6 +46,7 @@ fn main() {
         ));
     }
     trials.push(device_test("forward/a14b/second expert", second_expert));
+    trials.push(device_test("forward/planned memory", planned_memory));
     for (part, rows) in [
         ("head128_bf16", 11),
         ("head40_f16", 77),
@@ -331,6 +332,49 @@ fn streamed(gpu: &Gpu, kind: &str) -> Result<(), Failed> {
         Ok(())
     } else {
         Err("the streamed pass differs from the resident one".into())
+    }
+}
+
+/// The device memory of both residencies, to the byte.
+fn planned_memory(gpu: &Gpu) -> Result<(), Failed> {
+    let model = fixtures().join("parts/no_cross_norm/transformer");
+    let config =
+        TransformerConfig::parse("config.json", &std::fs::read(model.join("config.json"))?)?;
+    let shape = TransformerShape {
+        latents: [4, 3, 8, 8],
+        text_length: 16,
+        text_rows: 6,
+        timesteps: 1,
+    };
+    let mut peaks = Vec::new();
+    for residency in [Residency::Resident, Residency::Streamed] {
+        let checkpoint = Arc::new(Checkpoint::open(&model, "transformer")?);
+        let passes = TransformerPasses::record(gpu.caps(), &config, &checkpoint, shape)?;
+        let (weights, working) = passes.memory(residency, 2);
+        let sample = harness::data::values(1, 4 * 3 * 8 * 8);
+        let (input, output) = (upload(gpu, &sample)?, upload(gpu, &sample)?);
+        let before = gpu.memory().current;
+        gpu.reset_peak();
+        let transformer = Transformer::new(gpu, passes, checkpoint, residency)?;
+        let mut stream = Stream::new(gpu, &Cancel::new());
+        let text = harness::data::values(2, 5 * config.text_dim);
+        let contexts = [
+            transformer.context(&mut stream, &text)?,
+            transformer.context(&mut stream, &text[..config.text_dim])?,
+        ];
+        for context in &contexts {
+            transformer.forward(&mut stream, &[500.0], &input, context, &output)?;
+            stream.finish()?;
+        }
+        let (peak, said) = (gpu.memory().peak - before, weights + working);
+        if peak != said {
+            return Err(format!("{residency:?}: {peak} bytes, planned were {said}").into());
+        }
+        peaks.push(peak);
+    }
+    match peaks[1] < peaks[0] {
+        true => Ok(()),
+        false => Err(format!("streaming saves nothing: {peaks:?}").into()),
     }
 }
 

@@ -50,17 +50,22 @@ fn main() {
     if let Some(more) = std::env::var_os("KINORA_FIXTURES") {
         all.extend(fixtures(Path::new(&more)));
     }
-    let trials = all.into_iter().map(|path| {
+    let trials = all.into_iter().flat_map(|path| {
         let name = path
             .file_name()
             .map(|n| n.to_string_lossy().into_owned())
             .unwrap_or_default();
-        device_test(format!("pipeline/{name}"), move |gpu| pipeline(gpu, &path))
+        let again = path.clone();
+        [
+            device_test(format!("pipeline/{name}"), move |gpu| pipeline(gpu, &path)),
+            device_test(format!("memory/{name}"), move |gpu| memory(gpu, &again)),
+        ]
     });
     harness::run(trials.collect::<Vec<Trial>>());
 }
 
-fn pipeline(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
+/// The fixture's request, and the model it is for.
+fn open(gpu: &Gpu, path: &Path) -> Result<(Engine, Request), Failed> {
     let case: Value = serde_json::from_slice(&std::fs::read(path.join("case.json"))?)?;
     let number = |key: &str| case[key].as_u64();
     let text = |key: &str| case[key].as_str().map(str::to_owned);
@@ -79,6 +84,41 @@ fn pipeline(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
         ..Request::default()
     };
     let engine = Engine::new(gpu.clone(), ModelFolder::open(path.join("model"))?)?;
+    Ok((engine, request))
+}
+
+/// The plan says to the byte what a run takes, and what does not fit is refused with what would.
+fn memory(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
+    let (engine, request) = open(gpu, path)?;
+    let settings = engine.settings(&request)?;
+    let plan = engine.memory_plan(&settings)?;
+    let before = gpu.memory().current;
+    gpu.reset_peak();
+    let made = engine.sample(&settings, &Cancel::new(), &mut |_| {})?;
+    let sampled = gpu.memory().peak - before;
+    gpu.reset_peak();
+    engine.decode(&made, None, &Cancel::new(), &mut |_| {}, &mut |_, _| Ok(()))?;
+    let found = [sampled, gpu.memory().peak - before];
+    let planned = |names: &[&str]| {
+        let parts = plan.parts.iter().filter(|part| names.contains(&part.part));
+        parts.map(|part| part.bytes()).max().unwrap_or(0)
+    };
+    let said = [
+        planned(&["text_encoder", "transformer", "transformer_2"]),
+        planned(&["vae"]),
+    ];
+    if found != said {
+        return Err(format!("peaks of {found:?} bytes, planned were {said:?}").into());
+    }
+    let tight = engine.with_memory(10_000);
+    match tight.memory_plan(&settings) {
+        Err(error) if error.to_string().contains("--memory") => Ok(()),
+        other => Err(format!("10 kB were planned as {other:?}").into()),
+    }
+}
+
+fn pipeline(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
+    let (engine, request) = open(gpu, path)?;
     let settings = engine.settings(&request)?;
     let mut unread = Vec::new();
     let mut listen = |event: Event| {

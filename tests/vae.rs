@@ -279,19 +279,15 @@ fn memory(gpu: &Gpu, name: &str) -> Result<(), Failed> {
         gpu.reset_peak();
         let decoder = model.decoder(gpu, latents.1, &options)?;
         let made = gpu.memory().current - before;
-        let memory = decoder.layout().memory;
-        let said = memory.weights + memory.states + memory.transfers + memory.intermediates;
-        if made < said || made > memory.total() {
-            return Err(format!("{made} bytes, said to be {said} and a little").into());
+        let said = decoder.layout().memory.total();
+        if made != said {
+            return Err(format!("{made} bytes, said to be {said}").into());
         }
         all_frames(&decoder, &latents.0)?;
         let peak = gpu.memory().peak - before;
-        if peak > memory.total() {
-            return Err(format!(
-                "a peak of {peak} bytes, said to be {} at most",
-                memory.total()
-            )
-            .into());
+        let said = decoder.layout().peak_bytes();
+        if peak != said {
+            return Err(format!("a peak of {peak} bytes, said to be {said}").into());
         }
         println!(
             "  {} frames: {peak} bytes of device memory at most",
@@ -310,13 +306,13 @@ fn limit(gpu: &Gpu) -> Result<(), Failed> {
     let latents = model.made_up(2, 40, 2);
     let options = DecodeOptions::default();
     let whole = model.decoder(gpu, latents.1, &options)?;
-    let enough = whole.layout().memory.total();
+    let enough = whole.layout().peak_bytes();
     let options = DecodeOptions {
         max_bytes: Some(enough - 1_000_000),
         ..options
     };
     let banded = model.decoder(gpu, latents.1, &options)?;
-    if banded.layout().band.is_none() || banded.layout().memory.total() >= enough {
+    if banded.layout().band.is_none() || banded.layout().peak_bytes() >= enough {
         return Err(format!("{:?} within {enough} bytes", banded.layout()).into());
     }
     match all_frames(&whole, &latents.0)? == all_frames(&banded, &latents.0)? {
@@ -486,7 +482,7 @@ fn released() -> Result<(), Failed> {
         }
         for gib in limits {
             let banded = layout(Some(gib))?;
-            if banded.band.is_none() || banded.memory.total() > gib << 30 {
+            if banded.band.is_none() || banded.peak_bytes() > gib << 30 {
                 return Err(format!("{latents:?} within {gib} GiB: {banded:?}").into());
             }
         }

@@ -8,7 +8,7 @@ use kinora::models::config::SchedulerName;
 use kinora::text_to_video::{Aspect, Request, Size};
 
 use crate::error::CliError;
-use crate::{bench, completions, decode, generate, info, shaders, show};
+use crate::{bench, completions, decode, generate, info, plan, shaders, show};
 
 /// Text to video on any GPU: Wan models on Vulkan, Metal and DX12.
 #[derive(Debug, Parser)]
@@ -37,6 +37,7 @@ pub(crate) struct Cli {
 enum Command {
     Generate(Box<GenerateArgs>),
     Decode(DecodeArgs),
+    Plan(PlanArgs),
     Show(ShowArgs),
     Info(InfoArgs),
     Bench(BenchArgs),
@@ -50,6 +51,7 @@ impl Cli {
         match self.command {
             Command::Generate(args) => generate::run(&args, self.quiet),
             Command::Decode(args) => decode::run(&args, self.quiet),
+            Command::Plan(args) => plan::run(&args),
             Command::Show(args) => show::run(&args),
             Command::Info(args) => info::run(&args),
             Command::Bench(args) => bench::run(&args, self.quiet),
@@ -130,6 +132,28 @@ pub(crate) struct DecodeArgs {
     /// Print where the time goes, kernel by kernel; slows the run
     #[arg(long, help_heading = "Device")]
     pub profile: bool,
+}
+
+/// Print the device memory that a run would take, without running it
+///
+/// Reads the heads of the weights' files, and none of the weights.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kinora plan --like wan2.1-1.3b --frames 81
+  kinora plan --model ~/Wan2.2-TI2V-5B-Diffusers --memory 8GB --json")]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// A released model that is not at hand: wan2.1-1.3b, wan2.1-14b, wan2.2-a14b, wan2.2-5b
+    #[arg(long, value_name = "NAME", conflicts_with = "model")]
+    pub like: Option<String>,
+    #[command(flatten)]
+    pub picture: PictureArgs,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Print one JSON object: peak_bytes, budget_bytes and a row a part
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Print what made a clip
@@ -222,6 +246,31 @@ pub(crate) struct DeviceArgs {
     /// in it, or f32 everywhere, the reference's arithmetic
     #[arg(long, value_enum, default_value = "f16", help_heading = "Device")]
     pub precision: PrecisionChoice,
+    /// Device memory that may be used, 8GB say [default: four fifths of what the device has]
+    #[arg(long, value_name = "BYTES", help_heading = "Device", value_parser = bytes)]
+    pub memory: Option<u64>,
+}
+
+/// Bytes as people write them: 8GB, 512MB, 7.5GiB, 1000000.
+fn bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: f64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "kib" => 1024.0,
+        "mib" => 1_048_576.0,
+        "gib" => 1_073_741_824.0,
+        _ => 0.0,
+    };
+    let number: f64 = digits.trim_end().parse().unwrap_or(-1.0);
+    let bytes = number * unit;
+    if bytes >= 1.0 && bytes < 1e18 {
+        Ok(bytes as u64)
+    } else {
+        Err("expected a size such as 8GB, 7.5GiB or 600MB".into())
+    }
 }
 
 /// What the operands of products may be rounded to.
@@ -368,7 +417,7 @@ impl FromStr for SlotChoice {
 }
 
 impl PictureArgs {
-    fn size(&self) -> Size {
+    pub(crate) fn size(&self) -> Size {
         let aspect = self.aspect.map(|name| match name {
             AspectName::Landscape => Aspect::Landscape,
             AspectName::Portrait => Aspect::Portrait,
@@ -413,6 +462,23 @@ impl GenerateArgs {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, expected) in [
+            ("8GB", Some(8_000_000_000)),
+            ("7.5GiB", Some(8_053_063_680)),
+            ("600 mb", Some(600_000_000)),
+            ("4096", Some(4096)),
+            ("8TB", None),
+            ("-1GB", None),
+            ("0", None),
+            ("GB", None),
+            ("1e30GB", None),
+        ] {
+            assert_eq!(super::bytes(text).ok(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -42,6 +42,10 @@ pub(crate) fn run(args: &GenerateArgs, quiet: bool) -> Result<(), CliError> {
     for note in &notes {
         progress.say(format_args!("note: {note}"));
     }
+    if let Some((settings, _)) = runs.first() {
+        // For all of them: they differ in their seeds alone.
+        progress.say(format_args!("{}", engine.memory_plan(settings)?));
+    }
     for (settings, target) in runs {
         let settings = Settings {
             notes: Vec::new(),

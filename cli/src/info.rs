@@ -37,7 +37,7 @@ pub(crate) fn run(args: &InfoArgs) -> Result<(), CliError> {
 }
 
 /// The number of the device that a run takes.
-fn chosen(all: &[DeviceInfo], wanted: Option<&str>) -> Result<Option<usize>, CliError> {
+pub(crate) fn chosen(all: &[DeviceInfo], wanted: Option<&str>) -> Result<Option<usize>, CliError> {
     let Some(wanted) = wanted else {
         return Ok(all
             .iter()

@@ -11,6 +11,7 @@ mod info;
 mod interrupt;
 mod model;
 mod output;
+mod plan;
 mod profile;
 mod progress;
 mod shaders;

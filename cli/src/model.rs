@@ -43,10 +43,7 @@ pub(crate) fn open(
 ) -> Result<Engine, CliError> {
     let options = GpuOptions {
         device: args.device.clone(),
-        precision: match args.precision {
-            PrecisionChoice::F16 => Precision::F16,
-            PrecisionChoice::F32 => Precision::F32,
-        },
+        precision: precision(args),
         ..GpuOptions::default()
     };
     let gpu = Gpu::open(&options)?;
@@ -55,5 +52,17 @@ pub(crate) fn open(
         "device: {}, {}, {}",
         caps.name, caps.driver, caps.backend
     ));
-    Ok(Engine::new(gpu, folder)?)
+    let engine = Engine::new(gpu, folder)?;
+    Ok(match args.memory {
+        Some(bytes) => engine.with_memory(bytes),
+        None => engine,
+    })
+}
+
+/// What operands may be rounded to.
+pub(crate) fn precision(args: &DeviceArgs) -> Precision {
+    match args.precision {
+        PrecisionChoice::F16 => Precision::F16,
+        PrecisionChoice::F32 => Precision::F32,
+    }
 }

@@ -57,6 +57,7 @@ fn help_names_every_option() -> Verdict {
                 "--frames-dir",
                 "--device",
                 "--precision",
+                "--memory",
                 "--quiet",
                 "Examples:",
             ],

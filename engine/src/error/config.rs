@@ -15,6 +15,14 @@ pub enum ConfigError {
         /// The path.
         folder: String,
     },
+    /// A released model that has no such short name.
+    #[error("there is no released model {found}; known: {known}")]
+    NoSuchModel {
+        /// The name.
+        found: String,
+        /// Those there are.
+        known: String,
+    },
     /// A file that the model's folder lacks.
     #[error(
         "{file} does not exist; a model is a folder in the diffusers layout, with model_index.json, tokenizer, text_encoder, transformer, vae and scheduler in it{hint}"

@@ -28,6 +28,23 @@ pub enum RequestError {
         /// Tokens that the model reads.
         tokens: usize,
     },
+    /// A part that does not fit, however it is cut.
+    #[error(
+        "the {part} needs {} of device memory, and there may be {} used: {}",
+        megabytes(*needed),
+        megabytes(*budget),
+        advice(*needed, *instead)
+    )]
+    Memory {
+        /// The part of the model.
+        part: &'static str,
+        /// Bytes that it needs at the least.
+        needed: u64,
+        /// Bytes that may be used.
+        budget: u64,
+        /// Frames of the same size that fit.
+        instead: Option<usize>,
+    },
     /// Latents of another model.
     #[error(
         "{file}: latents have shape {found:?}, expected [1, {channels}, T, h, w] for this model"
@@ -40,4 +57,16 @@ pub enum RequestError {
         /// The model's channels.
         channels: usize,
     },
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{} MB", bytes.div_ceil(1_000_000))
+}
+
+fn advice(needed: u64, frames: Option<usize>) -> String {
+    let memory = format!("allow it with --memory {}MB", needed.div_ceil(1_000_000));
+    match frames {
+        Some(frames) => format!("{memory}, or make {frames} frames with --frames {frames}"),
+        None => format!("{memory}, or make a smaller picture"),
+    }
 }

@@ -67,6 +67,9 @@ struct Inner {
     rate: AtomicU64,
 }
 
+/// Bytes that results are read back through, at most.
+pub const READ_PIECE: u64 = 32 << 20;
+
 #[derive(Clone, Debug)]
 struct Failure {
     out_of_memory: bool,
@@ -158,6 +161,7 @@ fn caps_of(adapter: &wgpu::Adapter, features: wgpu::Features, limits: &wgpu::Lim
         } else {
             limits.max_buffer_size
         },
+        memory: heap_bytes(adapter),
         max_storage_buffers: if noop {
             least.max_storage_buffers
         } else {
@@ -193,6 +197,30 @@ fn cooperative_edges(adapter: &wgpu::Adapter) -> Vec<u32> {
     edges.sort_unstable();
     edges.dedup();
     edges
+}
+
+/// Bytes of the largest heap on the device. wgpu does not tell; Vulkan does.
+#[cfg(not(target_vendor = "apple"))]
+fn heap_bytes(adapter: &wgpu::Adapter) -> Option<u64> {
+    #[expect(
+        unsafe_code,
+        reason = "the heaps are in nothing but the adapter's own interface, which is reached without locks and not kept"
+    )]
+    // SAFETY: the physical device is only asked for its properties, while the adapter lives.
+    let properties = unsafe {
+        let adapter = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
+        let instance = adapter.shared_instance().raw_instance();
+        instance.get_physical_device_memory_properties(adapter.raw_physical_device())
+    };
+    let heaps = properties.memory_heaps_as_slice().iter();
+    // VK_MEMORY_HEAP_DEVICE_LOCAL_BIT
+    let local = heaps.filter(|heap| heap.flags.as_raw() & 1 == 1);
+    local.map(|heap| heap.size).max()
+}
+
+#[cfg(target_vendor = "apple")]
+fn heap_bytes(_: &wgpu::Adapter) -> Option<u64> {
+    None
 }
 
 const COOPERATIVE: wgpu::Features = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
@@ -583,16 +611,15 @@ impl Gpu {
     /// The device failed.
     pub fn read(&self, buffer: &Buffer, range: std::ops::Range<u64>) -> Result<Vec<u8>, GpuError> {
         use wgpu::BufferUsages as Usage;
-        const PIECE: u64 = 32 << 20;
         let mut out = Vec::with_capacity((range.end - range.start) as usize);
-        let longest = (range.end - range.start).min(PIECE);
+        let longest = (range.end - range.start).min(READ_PIECE);
         if longest == 0 {
             return Ok(out);
         }
         let staging = self.buffer_for("read back", longest, Usage::MAP_READ | Usage::COPY_DST)?;
         let mut at = range.start;
         while at < range.end {
-            let bytes = (range.end - at).min(PIECE);
+            let bytes = (range.end - at).min(READ_PIECE);
             let padded = bytes.next_multiple_of(4);
             let mut encoder = self
                 .inner

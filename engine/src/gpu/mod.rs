@@ -11,7 +11,7 @@ mod timestamps;
 mod weights;
 
 pub use buffer::{Buffer, Made, MemoryUse};
-pub use context::{DeviceInfo, Gpu, GpuOptions, Requirements, devices};
+pub use context::{DeviceInfo, Gpu, GpuOptions, READ_PIECE, Requirements, devices};
 pub use plan::{Bound, Plan};
 pub use profile::ProfileRow;
 pub use stream::{Cancel, Stream};

@@ -6,11 +6,8 @@ use std::sync::Arc;
 use super::pipelines::Pipeline;
 use super::{Buffer, Gpu};
 use crate::error::{Error, GpuError};
-use crate::record::{Command, Kind, Recording, TensorId, TensorInfo, place};
+use crate::record::{Command, Kind, PARAMS_ALIGNMENT, Recording, TensorId, TensorInfo, place};
 use crate::shader::{Access, BindingKind, Variant};
-
-/// Uniform bindings start at multiples of this on every device.
-const PARAMS_ALIGNMENT: u64 = 256;
 
 /// One or more recordings that run one after the other and share the buffers of their
 /// intermediates: the prologue, block and epilogue of a transformer, say.

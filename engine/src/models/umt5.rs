@@ -12,7 +12,7 @@ use crate::gpu::{Buffer, Cancel, Gpu, Plan, Stream, WeightBuffers};
 use crate::nn::{Linear, RmsNorm, Source};
 use crate::ops::attention::{AttentionShape, Bias, attention};
 use crate::ops::matmul::{Epilogue, matmul};
-use crate::record::{Caps, Precision, Recorder, Recording, Tensor, TensorInfo};
+use crate::record::{Caps, Footprint, Precision, Recorder, Recording, Tensor, TensorInfo};
 use crate::tensor::DType;
 use crate::weights::Checkpoint;
 
@@ -26,6 +26,12 @@ const EMBEDDING: [&str; 2] = ["shared.weight", "encoder.embed_tokens.weight"];
 #[derive(Debug)]
 pub struct TextEncoder<'m> {
     gpu: &'m Gpu,
+    layers: Layers<'m>,
+}
+
+/// The text encoder's layers as data: what it records and what that takes, without a device.
+#[derive(Debug)]
+pub struct Layers<'m> {
     caps: Caps,
     config: &'m TextEncoderConfig,
     checkpoint: &'m Checkpoint,
@@ -40,13 +46,13 @@ struct Prompt {
     values: usize,
 }
 
-impl<'m> TextEncoder<'m> {
-    /// Checks the checkpoint against the configuration; uploads nothing yet.
+impl<'m> Layers<'m> {
+    /// Checks the checkpoint against the configuration.
     ///
     /// # Errors
     /// Sizes that the kernels cannot take; tensors that are missing, of another shape or unknown.
     pub fn new(
-        gpu: &'m Gpu,
+        caps: &Caps,
         config: &'m TextEncoderConfig,
         checkpoint: &'m Checkpoint,
     ) -> Result<Self, Error> {
@@ -64,9 +70,8 @@ impl<'m> TextEncoder<'m> {
         }
         let signatures = Signatures::new(checkpoint, "encoder.block", config.num_layers);
         let this = Self {
-            gpu,
             // Its feed-forward overflows f16 in the released weights.
-            caps: Precision::F32.limit(gpu.caps()),
+            caps: Precision::F32.limit(caps),
             config,
             checkpoint,
             signatures,
@@ -93,103 +98,31 @@ impl<'m> TextEncoder<'m> {
         Ok(this)
     }
 
-    /// Encodes token ids, without padding: for each prompt of n ids its [n, d_model] embeddings
-    /// after the final norm.
-    ///
-    /// Padding is not computed: real tokens do not attend to it. `each_layer` is told how many
-    /// layers are done.
+    /// Bytes of device memory for prompts of so many tokens, encoded together: (weights of the
+    /// largest layer, everything else).
     ///
     /// # Errors
-    /// An empty prompt or an id beyond the embedding, no room on the device, or cancelled.
-    pub fn encode(
-        &self,
-        prompts: &[&[u32]],
-        cancel: &Cancel,
-        each_layer: &mut dyn FnMut(usize),
-    ) -> Result<Vec<Vec<f32>>, Error> {
-        let ready = prompts
-            .iter()
-            .map(|ids| self.prepare(ids))
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut stream = Stream::new(self.gpu, cancel);
-        let end = self.signatures.first.len();
-        let steps = (0..self.config.num_layers)
-            .map(|layer| (self.signatures.of[layer], layer))
-            .chain([(end, 0)]);
-        for (done, (pass, layer)) in steps.enumerate() {
-            let rename = |name: &str| match pass {
-                pass if pass == end => name.to_owned(),
-                kind => self.signatures.rename(kind, layer, name),
-            };
-            let mut weights = WeightBuffers::new();
-            for prompt in &ready {
-                weights.load(self.gpu, self.checkpoint, &prompt.recordings[pass], &rename)?;
-                let find = |info: &TensorInfo| {
-                    let own = prompt.buffers.get(info.name.as_str()).cloned();
-                    own.or_else(|| weights.get(&rename(&info.name)))
-                };
-                stream.run(&prompt.plan.bind(pass, &find)?)?;
-            }
-            // The weights leave the device here, so the device must be done with them.
-            stream.finish()?;
-            each_layer((done + 1).min(self.config.num_layers));
+    /// Sizes that do not fit the device's bindings.
+    pub fn memory(&self, lengths: &[usize]) -> Result<(u64, u64), Error> {
+        let (mut weights, mut beside) = (0, 0);
+        for &length in lengths {
+            let recordings = self.record(length)?;
+            let largest = recordings.iter().map(|r| Footprint::of([r]).weights).max();
+            weights = largest.unwrap_or(0).max(weights);
+            let all = Footprint::of(&recordings);
+            beside += all.total() - all.weights;
         }
-        ready.iter().map(|prompt| self.read(prompt)).collect()
+        Ok((weights, beside))
     }
 
-    fn read(&self, prompt: &Prompt) -> Result<Vec<f32>, Error> {
-        let Some(buffer) = prompt.buffers.get("embeds") else {
-            return Ok(Vec::new());
-        };
-        let bytes = self.gpu.read(buffer, 0..(prompt.values * 4) as u64)?;
-        Ok(bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&b| f32::from_le_bytes(b))
-            .collect())
-    }
-
-    fn prepare(&self, ids: &[u32]) -> Result<Prompt, Error> {
-        let (gpu, config) = (self.gpu, self.config);
-        let length = ids.len();
-        if length == 0 {
-            return Err(ModelError::NoTokens.into());
-        }
-        let table = EMBEDDING
-            .into_iter()
-            .find(|name| self.checkpoint.contains(name));
-        let table = table.unwrap_or(EMBEDDING[0]);
-        let shape = [config.vocab_size, config.d_model];
-        let embedded = self.checkpoint.gather_rows(table, shape, ids)?;
-        let buckets = config.relative_attention_num_buckets;
-        let farthest = config.relative_attention_max_distance;
-        let bucket = relative_buckets(length, buckets, farthest);
-
-        let mut recordings = Vec::new();
-        for &layer in &self.signatures.first {
-            recordings.push(self.record_layer(layer, length)?);
-        }
+    /// A recording for each kind of layer, then the final norm's.
+    fn record(&self, length: usize) -> Result<Vec<Recording>, Error> {
+        let kinds = self.signatures.first.iter();
+        let mut recordings = kinds
+            .map(|&layer| self.record_layer(layer, length))
+            .collect::<Result<Vec<_>, Error>>()?;
         recordings.push(self.record_end(length)?);
-        let plan = Plan::new(gpu, &recordings.iter().collect::<Vec<_>>())?;
-
-        let values = length * config.d_model;
-        let upload = |name: &'static str, bytes: &[u8]| -> Result<_, Error> {
-            let buffer = gpu.buffer(name, bytes.len() as u64)?;
-            gpu.write(&buffer, 0, bytes)?;
-            Ok((name, buffer))
-        };
-        let buffers = BTreeMap::from([
-            upload("hidden", bytemuck::cast_slice(&embedded))?,
-            upload("buckets", bytemuck::cast_slice(&bucket))?,
-            ("embeds", gpu.buffer("embeds", (values * 4) as u64)?),
-        ]);
-        Ok(Prompt {
-            plan,
-            recordings,
-            buffers,
-            values,
-        })
+        Ok(recordings)
     }
 
     /// A layer on the state `hidden` [L, d_model].
@@ -304,6 +237,121 @@ impl<'m> TextEncoder<'m> {
         let embeds = rec.output("embeds", [length, d], DType::F32)?;
         rec.copy((&normed, 0), (&embeds, 0), embeds.bytes());
         Ok(rec.finish())
+    }
+}
+
+impl<'m> TextEncoder<'m> {
+    /// Checks the checkpoint against the configuration; uploads nothing yet.
+    ///
+    /// # Errors
+    /// As [`Layers::new`].
+    pub fn new(
+        gpu: &'m Gpu,
+        config: &'m TextEncoderConfig,
+        checkpoint: &'m Checkpoint,
+    ) -> Result<Self, Error> {
+        let layers = Layers::new(gpu.caps(), config, checkpoint)?;
+        Ok(Self { gpu, layers })
+    }
+
+    /// Encodes token ids, without padding: for each prompt of n ids its [n, d_model] embeddings
+    /// after the final norm.
+    ///
+    /// Padding is not computed: real tokens do not attend to it. `each_layer` is told how many
+    /// layers are done.
+    ///
+    /// # Errors
+    /// An empty prompt or an id beyond the embedding, no room on the device, or cancelled.
+    pub fn encode(
+        &self,
+        prompts: &[&[u32]],
+        cancel: &Cancel,
+        each_layer: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Vec<f32>>, Error> {
+        let ready = prompts
+            .iter()
+            .map(|ids| self.prepare(ids))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut stream = Stream::new(self.gpu, cancel);
+        let end = self.layers.signatures.first.len();
+        let steps = (0..self.layers.config.num_layers)
+            .map(|layer| (self.layers.signatures.of[layer], layer))
+            .chain([(end, 0)]);
+        for (done, (pass, layer)) in steps.enumerate() {
+            let rename = |name: &str| match pass {
+                pass if pass == end => name.to_owned(),
+                kind => self.layers.signatures.rename(kind, layer, name),
+            };
+            let mut weights = WeightBuffers::new();
+            for prompt in &ready {
+                weights.load(
+                    self.gpu,
+                    self.layers.checkpoint,
+                    &prompt.recordings[pass],
+                    &rename,
+                )?;
+                let find = |info: &TensorInfo| {
+                    let own = prompt.buffers.get(info.name.as_str()).cloned();
+                    own.or_else(|| weights.get(&rename(&info.name)))
+                };
+                stream.run(&prompt.plan.bind(pass, &find)?)?;
+            }
+            // The weights leave the device here, so the device must be done with them.
+            stream.finish()?;
+            each_layer((done + 1).min(self.layers.config.num_layers));
+        }
+        ready.iter().map(|prompt| self.read(prompt)).collect()
+    }
+
+    fn read(&self, prompt: &Prompt) -> Result<Vec<f32>, Error> {
+        let Some(buffer) = prompt.buffers.get("embeds") else {
+            return Ok(Vec::new());
+        };
+        let bytes = self.gpu.read(buffer, 0..(prompt.values * 4) as u64)?;
+        Ok(bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&b| f32::from_le_bytes(b))
+            .collect())
+    }
+
+    fn prepare(&self, ids: &[u32]) -> Result<Prompt, Error> {
+        let (gpu, config) = (self.gpu, self.layers.config);
+        let length = ids.len();
+        if length == 0 {
+            return Err(ModelError::NoTokens.into());
+        }
+        let table = EMBEDDING
+            .into_iter()
+            .find(|name| self.layers.checkpoint.contains(name));
+        let table = table.unwrap_or(EMBEDDING[0]);
+        let shape = [config.vocab_size, config.d_model];
+        let embedded = self.layers.checkpoint.gather_rows(table, shape, ids)?;
+        let buckets = config.relative_attention_num_buckets;
+        let farthest = config.relative_attention_max_distance;
+        let bucket = relative_buckets(length, buckets, farthest);
+
+        let recordings = self.layers.record(length)?;
+        let plan = Plan::new(gpu, &recordings.iter().collect::<Vec<_>>())?;
+
+        let values = length * config.d_model;
+        let upload = |name: &'static str, bytes: &[u8]| -> Result<_, Error> {
+            let buffer = gpu.buffer(name, bytes.len() as u64)?;
+            gpu.write(&buffer, 0, bytes)?;
+            Ok((name, buffer))
+        };
+        let buffers = BTreeMap::from([
+            upload("hidden", bytemuck::cast_slice(&embedded))?,
+            upload("buckets", bytemuck::cast_slice(&bucket))?,
+            ("embeds", gpu.buffer("embeds", (values * 4) as u64)?),
+        ]);
+        Ok(Prompt {
+            plan,
+            recordings,
+            buffers,
+            values,
+        })
     }
 }
 

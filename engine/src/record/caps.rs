@@ -30,6 +30,8 @@ pub struct Caps {
     pub max_binding_bytes: u64,
     /// Bytes of one buffer, at most.
     pub max_buffer_bytes: u64,
+    /// Bytes of the device's own memory, where it tells.
+    pub memory: Option<u64>,
     /// Storage buffers of one kernel, at most.
     pub max_storage_buffers: u32,
     /// Workgroups in one dimension of a dispatch, at most.
@@ -58,6 +60,7 @@ impl Caps {
             class: DeviceClass::Other,
             max_binding_bytes: 128 << 20,
             max_buffer_bytes: 256 << 20,
+            memory: None,
             max_storage_buffers: 8,
             max_workgroups: 65_535,
             max_invocations: 256,

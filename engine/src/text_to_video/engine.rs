@@ -93,6 +93,8 @@ pub struct Engine {
     pub(super) gpu: Gpu,
     pub(super) folder: ModelFolder,
     pub(super) config: ModelConfig,
+    /// Bytes of device memory that a run may take.
+    pub(super) memory: Option<u64>,
     tokenizer: OnceLock<Tokenizer>,
 }
 
@@ -112,12 +114,24 @@ impl Engine {
     /// A configuration file that is missing, corrupt, or asks for what the engine lacks.
     pub fn new(gpu: Gpu, folder: ModelFolder) -> Result<Self, Error> {
         let config = folder.config()?;
+        let memory = gpu.caps().memory.map(|bytes| bytes / 5 * 4);
         Ok(Self {
             gpu,
             folder,
             config,
+            memory,
             tokenizer: OnceLock::new(),
         })
+    }
+
+    /// The same engine, whose runs take at most so many bytes of device memory; otherwise four
+    /// fifths of what the device says it has.
+    #[must_use]
+    pub fn with_memory(self, bytes: u64) -> Self {
+        Self {
+            memory: Some(bytes),
+            ..self
+        }
     }
 
     /// The device.
@@ -255,7 +269,10 @@ impl Engine {
             total: 1,
         });
         let checkpoint = self.folder.checkpoint("vae")?;
-        let options = DecodeOptions::default();
+        let options = DecodeOptions {
+            max_bytes: self.memory,
+            ..DecodeOptions::default()
+        };
         let decoder = VaeDecoder::new(&self.gpu, vae, &checkpoint, [channels, t, h, w], &options)?;
         events(Event::Finished { stage: load });
 

@@ -18,9 +18,11 @@
 //! ```
 
 mod engine;
+mod memory;
 mod metadata;
 mod request;
 mod sample;
 
 pub use engine::{Clip, Engine, Event, FrameSink, Stage};
+pub use memory::{MemoryPlan, PartPlan, Planned};
 pub use request::{Aspect, Note, Request, Settings, Size};

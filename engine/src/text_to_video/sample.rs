@@ -7,15 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::engine::{Engine, Event, Stage};
-use super::request::{MAX_TOKENS, Settings};
+use super::memory::{MemoryPlan, Planned};
+use super::request::Settings;
 use crate::error::Error;
 use crate::gpu::{Bound, Buffer, Cancel, Plan, Stream};
 use crate::models::umt5::TextEncoder;
-use crate::models::wan_transformer::{
-    Context, Residency, Transformer, TransformerPasses, TransformerShape,
-};
+use crate::models::wan_transformer::{Context, Transformer, TransformerPasses};
 use crate::ops::solver::{SolverTensors, solver_step};
-use crate::record::Recorder;
+use crate::record::{Caps, Recorder, Recording};
 use crate::sampling::{Expert, Guidance, Schedule, StepPlan, plan_steps, randn};
 use crate::tensor::DType;
 use crate::weights::Latents;
@@ -49,8 +48,11 @@ impl Engine {
         events: &mut dyn FnMut(Event),
     ) -> Result<Latents, Error> {
         let steps = self.schedule(settings)?;
-        let guided = steps.iter().any(|step| step.guidance.is_some());
-        let texts = self.encode(settings, guided, cancel, events)?;
+        let ids = self.prompts(settings, &steps)?;
+        let prompts: Vec<usize> = ids.iter().map(Vec::len).collect();
+        let run = self.planned(settings, &prompts);
+        let plan = MemoryPlan::new(run, self.memory)?;
+        let texts = self.encode(&ids, cancel, events)?;
 
         let shape = settings.latent_shape(&self.config);
         let noise = randn(u64::from(settings.seed), shape.iter().product())?;
@@ -69,7 +71,7 @@ impl Engine {
                 other => {
                     // The first expert's weights go before the second's come.
                     drop(other);
-                    self.load(step.expert, shape, &texts, cancel, events)?
+                    self.load(step.expert, run, &plan, &texts, cancel, events)?
                 }
             };
             if done == 0 {
@@ -116,24 +118,46 @@ impl Engine {
         })
     }
 
-    /// [n, d] for the n tokens of the prompt, and of the negative prompt in a guided run.
+    /// What a run takes on the device, within the engine's budget.
+    ///
+    /// # Errors
+    /// As [`MemoryPlan::new`].
+    pub fn memory_plan(&self, settings: &Settings) -> Result<MemoryPlan, Error> {
+        let ids = self.prompts(settings, &self.schedule(settings)?)?;
+        let prompts: Vec<usize> = ids.iter().map(Vec::len).collect();
+        MemoryPlan::new(self.planned(settings, &prompts), self.memory)
+    }
+
+    fn planned<'a>(&'a self, settings: &'a Settings, prompts: &'a [usize]) -> Planned<'a> {
+        Planned {
+            caps: self.gpu.caps(),
+            folder: &self.folder,
+            config: &self.config,
+            settings,
+            prompts,
+        }
+    }
+
+    /// The ids of the prompt and, where a step is guided, of the negative prompt.
+    fn prompts(&self, settings: &Settings, steps: &[StepPlan]) -> Result<Vec<Vec<u32>>, Error> {
+        let guided = steps.iter().any(|step| step.guidance.is_some());
+        let negative = guided.then_some(&settings.negative_prompt);
+        [Some(&settings.prompt), negative]
+            .into_iter()
+            .flatten()
+            .map(|prompt| Ok(self.tokens(prompt)?.1.ids))
+            .collect()
+    }
+
+    /// [n, d] for the n tokens of each prompt.
     fn encode(
         &self,
-        settings: &Settings,
-        guided: bool,
+        ids: &[Vec<u32>],
         cancel: &Cancel,
         events: &mut dyn FnMut(Event),
     ) -> Result<Vec<Vec<f32>>, Error> {
         let checkpoint = self.folder.checkpoint("text_encoder")?;
         let encoder = TextEncoder::new(&self.gpu, &self.config.text_encoder, &checkpoint)?;
-        let prompts = [
-            Some(&settings.prompt),
-            guided.then_some(&settings.negative_prompt),
-        ];
-        let mut ids = Vec::new();
-        for prompt in prompts.into_iter().flatten() {
-            ids.push(self.tokens(prompt)?.1.ids);
-        }
         let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
         let total = self.config.text_encoder.num_layers;
         events(Event::Started {
@@ -155,7 +179,8 @@ impl Engine {
     fn load(
         &self,
         expert: Expert,
-        shape: [usize; 5],
+        run: Planned<'_>,
+        plan: &MemoryPlan,
         texts: &[Vec<f32>],
         cancel: &Cancel,
         events: &mut dyn FnMut(Event),
@@ -167,18 +192,9 @@ impl Engine {
         let stage = Stage::Load(part);
         events(Event::Started { stage, total: 1 });
         let checkpoint = Arc::new(self.folder.checkpoint(part)?);
-        let [_, c, t, h, w] = shape;
-        let width = config.text_dim.max(1);
-        let longest = texts.iter().map(|text| text.len() / width).max();
-        let longest = longest.unwrap_or(0);
-        let shape = TransformerShape {
-            latents: [c, t, h, w],
-            text_length: MAX_TOKENS,
-            text_rows: TransformerShape::text_rows(longest, MAX_TOKENS),
-            timesteps: 1,
-        };
+        let shape = run.transformer_shape();
         let passes = TransformerPasses::record(self.gpu.caps(), config, &checkpoint, shape)?;
-        let transformer = Transformer::new(&self.gpu, passes, checkpoint, Residency::Resident)?;
+        let transformer = Transformer::new(&self.gpu, passes, checkpoint, plan.residency(part))?;
         let mut stream = Stream::new(&self.gpu, cancel);
         let mut context = |text: Option<&Vec<f32>>| {
             text.map(|text| transformer.context(&mut stream, text))
@@ -215,22 +231,27 @@ struct Solver {
     _plan: Plan,
 }
 
+/// The solver's step over so many values, all of whose tensors live from step to step.
+pub(super) fn solver_recording(caps: &Caps, count: usize) -> Result<Recording, Error> {
+    let mut rec = Recorder::new(caps);
+    let mut state = |name| rec.state(name, [count], DType::F32);
+    let tensors = SolverTensors {
+        x: state("x")?,
+        last: state("last")?,
+        m0: state("m0")?,
+        m1: state("m1")?,
+    };
+    let (v_cond, v_uncond) = (state("v_cond")?, state("v_uncond")?);
+    let weights = rec.input("weights", [12], DType::F32)?;
+    solver_step(&mut rec, &weights, &v_cond, &v_uncond, &tensors)?;
+    Ok(rec.finish())
+}
+
 impl Solver {
     fn new(engine: &Engine, noise: &[f32]) -> Result<Self, Error> {
         let gpu = &engine.gpu;
-        let mut rec = Recorder::new(gpu.caps());
         let count = noise.len();
-        let mut state = |name| rec.state(name, [count], DType::F32);
-        let tensors = SolverTensors {
-            x: state("x")?,
-            last: state("last")?,
-            m0: state("m0")?,
-            m1: state("m1")?,
-        };
-        let (v_cond, v_uncond) = (state("v_cond")?, state("v_uncond")?);
-        let weights = rec.input("weights", [12], DType::F32)?;
-        solver_step(&mut rec, &weights, &v_cond, &v_uncond, &tensors)?;
-        let recording = rec.finish();
+        let recording = solver_recording(gpu.caps(), count)?;
         let plan = Plan::new(gpu, &[&recording])?;
         let mut buffers = BTreeMap::new();
         for (_, info) in recording.iter() {

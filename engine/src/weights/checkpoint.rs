@@ -41,6 +41,8 @@ pub struct Checkpoint {
     shards: Vec<Shard>,
     tensors: Vec<Tensor>,
     by_name: HashMap<String, usize>,
+    /// Holds whatever is asked for, in this type and without a byte.
+    imagined: Option<DType>,
 }
 
 /// One file of a checkpoint.
@@ -92,6 +94,16 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
+    /// A checkpoint that holds whatever is asked for, as elements of `dtype`, and not a byte of it:
+    /// for planning a model that is not at hand.
+    #[must_use]
+    pub fn imagined(part: &str, dtype: DType) -> Self {
+        Self {
+            imagined: Some(dtype),
+            ..Self::empty(part, "imagined")
+        }
+    }
+
     /// The model part's name, as given.
     #[must_use]
     pub fn part(&self) -> &str {
@@ -109,7 +121,19 @@ impl Checkpoint {
     /// # Errors
     /// [`WeightsError::NoTensor`] with the nearest names, [`WeightsError::Shape`], or
     /// [`WeightsError::Unsupported`] for anything but F32, F16 and BF16.
-    pub fn get(&self, name: &str, expected: &[usize]) -> Result<TensorView<'_>, WeightsError> {
+    pub fn get<'a>(
+        &'a self,
+        name: &'a str,
+        expected: &'a [usize],
+    ) -> Result<TensorView<'a>, WeightsError> {
+        if let Some(dtype) = self.imagined {
+            return Ok(TensorView {
+                name,
+                dtype,
+                shape: expected,
+                bytes: &[],
+            });
+        }
         let tensor = self.tensor(name)?;
         tensor.read.store(true, Ordering::Relaxed);
         let entry = &tensor.entry;
@@ -171,7 +195,7 @@ impl Checkpoint {
     /// Whether there is a tensor `name`.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.by_name.contains_key(name)
+        self.imagined.is_some() || self.by_name.contains_key(name)
     }
 
     /// The shape of the tensor `name`, if there is one. Does not count as reading it.
@@ -292,6 +316,7 @@ impl Checkpoint {
             shards: Vec::new(),
             tensors: Vec::new(),
             by_name: HashMap::new(),
+            imagined: None,
         }
     }
 

@@ -6,7 +6,9 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::ModelConfig;
+use super::released::{self, Released};
 use crate::error::{ConfigError, WeightsError};
+use crate::tensor::DType;
 use crate::weights::{Checkpoint, Storage};
 
 /// No `config.json` is longer than this: 16 MiB.
@@ -48,6 +50,8 @@ enum Files {
     Disk(PathBuf),
     /// (path inside the folder with `/`, contents)
     Embedded(&'static [(&'static str, &'static [u8])]),
+    /// A released model that is not at hand: its configuration, and weights without a byte.
+    Released(&'static Released),
 }
 
 impl ModelFolder {
@@ -88,6 +92,18 @@ impl ModelFolder {
         }
     }
 
+    /// A released model by its short name, `wan2.1-1.3b` say, without its weights: for planning.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoSuchModel`] with the names there are.
+    pub fn like(name: &str) -> Result<Self, ConfigError> {
+        let model = released::by_short_name(name)?;
+        Ok(Self {
+            name: name.to_owned(),
+            files: Files::Released(model),
+        })
+    }
+
     /// The folder's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -122,6 +138,9 @@ impl ModelFolder {
                 })?;
                 Checkpoint::from_bytes(&self.shown(path), Storage::Static(bytes), part)
             }
+            // The autoencoders are released in f32, all else in bf16.
+            Files::Released(_) if part == "vae" => Ok(Checkpoint::imagined(part, DType::F32)),
+            Files::Released(_) => Ok(Checkpoint::imagined(part, DType::BF16)),
         }
     }
 
@@ -155,6 +174,7 @@ impl ModelFolder {
         match &self.files {
             Files::Disk(folder) => folder.join(path).is_file(),
             Files::Embedded(files) => files.iter().any(|(embedded, _)| *embedded == path),
+            Files::Released(model) => model.json(path).is_some(),
         }
     }
 
@@ -162,7 +182,7 @@ impl ModelFolder {
     fn shown(&self, path: &str) -> String {
         match &self.files {
             Files::Disk(folder) => folder.join(path).display().to_string(),
-            Files::Embedded(_) => format!("{}/{path}", self.name),
+            Files::Embedded(_) | Files::Released(_) => format!("{}/{path}", self.name),
         }
     }
 
@@ -193,6 +213,10 @@ impl ModelFolder {
                 return file
                     .map(|(_, bytes)| Cow::Borrowed(*bytes))
                     .ok_or_else(|| self.missing(path));
+            }
+            Files::Released(model) => {
+                let json = model.json(path).ok_or_else(|| self.missing(path))?;
+                return Ok(Cow::Owned(json.to_string().into_bytes()));
             }
         };
         let failed = |source: std::io::Error| match source.kind() {

@@ -1,13 +1,20 @@
 //! The released models, recognised by their configurations, and what their authors run them with.
 
+use serde_json::{Value, json};
+
 use super::{Defaults, PipelineConfig, TextEncoderConfig, TransformerConfig, VaeConfig};
+use crate::error::ConfigError;
 
 /// The negative prompt of the release (`sample_neg_prompt` in Wan's own configuration).
 const NEGATIVE_PROMPT: &str = "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，JPEG压缩残留，丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，杂乱的背景，三条腿，背景人很多，倒着走";
 
 /// What tells one released model from another, and its defaults. All of them read UMT5-XXL.
-struct Released {
+#[derive(Debug)]
+pub(super) struct Released {
     name: &'static str,
+    short: &'static str,
+    /// Width inside the feed-forward.
+    ffn: usize,
     heads: usize,
     layers: usize,
     latent_channels: usize,
@@ -25,6 +32,8 @@ struct Released {
 const RELEASED: [Released; 4] = [
     Released {
         name: "Wan2.1-T2V-1.3B",
+        short: "wan2.1-1.3b",
+        ffn: 8960,
         heads: 12,
         layers: 30,
         latent_channels: 16,
@@ -40,6 +49,8 @@ const RELEASED: [Released; 4] = [
     },
     Released {
         name: "Wan2.1-T2V-14B",
+        short: "wan2.1-14b",
+        ffn: 13_824,
         heads: 40,
         layers: 40,
         latent_channels: 16,
@@ -55,6 +66,8 @@ const RELEASED: [Released; 4] = [
     },
     Released {
         name: "Wan2.2-T2V-A14B",
+        short: "wan2.2-a14b",
+        ffn: 13_824,
         heads: 40,
         layers: 40,
         latent_channels: 16,
@@ -70,6 +83,8 @@ const RELEASED: [Released; 4] = [
     },
     Released {
         name: "Wan2.2-TI2V-5B",
+        short: "wan2.2-5b",
+        ffn: 14_336,
         heads: 24,
         layers: 30,
         latent_channels: 48,
@@ -84,6 +99,83 @@ const RELEASED: [Released; 4] = [
         guidance_2: None,
     },
 ];
+
+/// The model of that short name.
+pub(super) fn by_short_name(name: &str) -> Result<&'static Released, ConfigError> {
+    let found = RELEASED.iter().find(|model| model.short == name);
+    found.ok_or_else(|| ConfigError::NoSuchModel {
+        found: name.to_owned(),
+        known: RELEASED
+            .iter()
+            .map(|model| model.short)
+            .collect::<Vec<_>>()
+            .join(", "),
+    })
+}
+
+impl Released {
+    /// A configuration file of its diffusers layout, as far as it differs from the classes' own
+    /// defaults; the latents' statistics are not among what is known here.
+    pub(super) fn json(&self, path: &str) -> Option<Value> {
+        let wan22 = self.expand_timesteps;
+        Some(match path {
+            "model_index.json" => json!({
+                "_class_name": "WanPipeline",
+                "boundary_ratio": (self.experts == 2).then_some(0.875),
+                "expand_timesteps": self.expand_timesteps,
+                "scheduler": ["diffusers", "UniPCMultistepScheduler"],
+                "text_encoder": ["transformers", "UMT5EncoderModel"],
+                "transformer": ["diffusers", "WanTransformer3DModel"],
+                "transformer_2": (self.experts == 2)
+                    .then_some(["diffusers", "WanTransformer3DModel"]),
+                "vae": ["diffusers", "AutoencoderKLWan"],
+            }),
+            "scheduler/scheduler_config.json" => json!({
+                "_class_name": "UniPCMultistepScheduler",
+                "flow_shift": self.shift,
+                "prediction_type": "flow_prediction",
+                "use_flow_sigmas": true,
+            }),
+            "text_encoder/config.json" => json!({
+                "model_type": "umt5",
+                "d_ff": 10_240,
+                "d_kv": 64,
+                "d_model": 4096,
+                "num_heads": 64,
+                "num_layers": 24,
+                "vocab_size": 256_384,
+            }),
+            "transformer/config.json" => self.transformer(),
+            "transformer_2/config.json" if self.experts == 2 => self.transformer(),
+            "vae/config.json" if wan22 => json!({
+                "_class_name": "AutoencoderKLWan",
+                "base_dim": 160,
+                "decoder_base_dim": 256,
+                "in_channels": 12,
+                "is_residual": true,
+                "latents_mean": vec![0.0; self.latent_channels],
+                "latents_std": vec![1.0; self.latent_channels],
+                "out_channels": 12,
+                "patch_size": 2,
+                "scale_factor_spatial": 16,
+                "z_dim": self.latent_channels,
+            }),
+            "vae/config.json" => json!({ "_class_name": "AutoencoderKLWan" }),
+            _ => return None,
+        })
+    }
+
+    fn transformer(&self) -> Value {
+        json!({
+            "_class_name": "WanTransformer3DModel",
+            "ffn_dim": self.ffn,
+            "in_channels": self.latent_channels,
+            "num_attention_heads": self.heads,
+            "num_layers": self.layers,
+            "out_channels": self.latent_channels,
+        })
+    }
+}
 
 /// The defaults of the released model that these configurations are of, if it is one.
 pub(super) fn recognise(

@@ -21,7 +21,7 @@ use super::config::TransformerConfig;
 use super::signature::Signatures;
 use crate::error::{Error, ModelError};
 use crate::ops::rope::RopeGrid;
-use crate::record::{Caps, Recording, place};
+use crate::record::{Caps, Footprint, Recording, buffer_bytes};
 use crate::weights::Checkpoint;
 
 pub use runner::{Context, Residency, Transformer};
@@ -134,43 +134,38 @@ impl TransformerPasses {
         self.prologue.flops() + blocks + self.epilogue.flops()
     }
 
-    /// Bytes of the blocks' weights on the device, one after the other.
-    pub fn block_bytes(&self) -> Vec<u64> {
-        let weights =
-            |recording: &Recording| recording.weights().map(|(_, info, _)| info.bytes()).sum();
-        let of_kind: Vec<u64> = self.blocks.iter().map(weights).collect();
-        self.signatures
-            .of
+    /// Bytes of device memory that the transformer takes with so many prompts, the latents and
+    /// velocities of its caller left out: (weights, everything else).
+    pub fn memory(&self, residency: Residency, contexts: usize) -> (u64, u64) {
+        let ends = Footprint::of([&self.text, &self.prologue, &self.epilogue]);
+        let of_kind: Vec<u64> = self
+            .blocks
             .iter()
-            .map(|&kind| of_kind[kind])
-            .collect()
-    }
-
-    /// Bytes of all other weights on the device.
-    pub fn other_weight_bytes(&self) -> u64 {
-        let ends = [&self.text, &self.prologue, &self.epilogue];
-        ends.into_iter()
-            .flat_map(Recording::weights)
-            .map(|(_, info, _)| info.bytes())
-            .sum()
-    }
-
-    /// Bytes of everything that is computed and kept on the device during a pass, without weights.
-    pub fn working_bytes(&self) -> u64 {
-        // A plan's recordings share their buffers: the largest of each, the second largest, ….
-        let mut shared: Vec<u64> = Vec::new();
-        for recording in self.recordings() {
-            let mut sizes = place(recording).buffers;
-            sizes.sort_unstable_by_key(|&bytes| std::cmp::Reverse(bytes));
-            for (at, bytes) in sizes.into_iter().enumerate() {
-                match shared.get_mut(at) {
-                    Some(most) => *most = bytes.max(*most),
-                    None => shared.push(bytes),
-                }
-            }
-        }
-        let kept = runner::kept(self).into_iter().map(|(_, bytes)| bytes);
-        shared.into_iter().chain(kept).sum()
+            .map(|block| Footprint::of([block]).weights)
+            .collect();
+        let blocks = self.signatures.of.iter().map(|&kind| of_kind[kind]);
+        let blocks: u64 = match residency {
+            Residency::Resident => blocks.sum(),
+            Residency::Streamed => blocks.max().unwrap_or(0),
+        };
+        let kept: u64 = runner::kept(self).into_iter().map(|(_, bytes)| bytes).sum();
+        let tensor = |name: &str| {
+            let found = self.recordings().into_iter().find_map(|recording| {
+                let id = recording.find(name)?;
+                Some(recording.info(id).bytes())
+            });
+            buffer_bytes(found.unwrap_or(0))
+        };
+        let prompts = contexts as u64 * (tensor("text") + tensor("text counts"));
+        // While prompts are projected their embeddings are there, one's at a time, and no block
+        // that is streamed.
+        let projected = match residency {
+            _ if contexts == 0 => 0,
+            Residency::Resident => tensor("embeds"),
+            Residency::Streamed => tensor("embeds").saturating_sub(blocks),
+        };
+        let working = Footprint::of(self.recordings()).working();
+        (ends.weights + blocks, working + kept + prompts + projected)
     }
 
     /// Tokens of a pass.

@@ -8,7 +8,7 @@ use super::{TransformerPasses, TransformerShape};
 use crate::error::{Error, ModelError};
 use crate::gpu::{Bound, Buffer, Gpu, Plan, Stream, WeightBuffers};
 use crate::ops::embed::timestep_sinusoids;
-use crate::record::TensorInfo;
+use crate::record::{TensorInfo, buffer_bytes};
 use crate::weights::Checkpoint;
 
 /// Base of the rotary embedding's wavelengths.
@@ -107,7 +107,7 @@ pub(super) fn kept(passes: &TransformerPasses) -> Vec<(&'static str, u64)> {
     };
     KEPT.into_iter()
         .chain(["rope"])
-        .map(|name| (name, bytes(name)))
+        .map(|name| (name, buffer_bytes(bytes(name))))
         .collect()
 }
 
@@ -159,12 +159,6 @@ impl Transformer {
     /// The passes it runs.
     pub fn passes(&self) -> &TransformerPasses {
         &self.passes
-    }
-
-    /// Bytes on the device: weights, working memory and what is kept.
-    pub fn device_bytes(&self) -> u64 {
-        let kept: u64 = self.kept.values().map(Buffer::size).sum();
-        self.weights.bytes() + self.plan.intermediate_bytes() + kept
     }
 
     /// Projects a prompt's embeddings [n, text_dim] and a row of zeros, which stands for the

@@ -127,7 +127,7 @@ impl VaeDecoder {
                 Err(error @ Error::Gpu(GpuError::OutOfMemory { .. })) => {
                     // What was made of it is freed when the device is done with it.
                     gpu.wait()?;
-                    options.max_bytes = Some(layout.memory.total() / 4 * 3);
+                    options.max_bytes = Some(layout.peak_bytes() / 4 * 3);
                     refused = Some(error);
                 }
                 made => return made,

@@ -1,11 +1,11 @@
 //! How a video is cut into chunks of frames and bands of lines so that its decode fits.
 
-use super::memory::DecodeMemory;
 use super::network::halo;
 use super::passes::{Extent, Passes};
 use crate::error::{Error, RecordError, VaeError};
+use crate::gpu::READ_PIECE;
 use crate::models::config::VaeConfig;
-use crate::record::Caps;
+use crate::record::{Caps, Footprint, Kind};
 use crate::weights::Checkpoint;
 
 /// Whether the decoder works in bands of lines.
@@ -40,8 +40,17 @@ pub struct DecodeLayout {
     pub band: Option<usize>,
     /// Latent lines that the second half of the network sees at a time: a band and its halo.
     pub lines: usize,
-    /// Device memory.
-    pub memory: DecodeMemory,
+    /// Device memory, without what reading results back takes.
+    pub memory: Footprint,
+    /// Bytes that results are read back through.
+    pub read_back: u64,
+}
+
+impl DecodeLayout {
+    /// Bytes of device memory that the decode takes.
+    pub fn peak_bytes(&self) -> u64 {
+        self.memory.total() + self.read_back
+    }
 }
 
 /// Pixels of a chunk's frames at which more frames at a time stop paying.
@@ -121,13 +130,18 @@ pub(super) fn choose(
             }
             Err(error) => return Err(error),
         };
-        let memory = DecodeMemory::of(passes.all());
+        let memory = Footprint::of(passes.all());
+        let outputs = passes.all().flat_map(|recording| recording.iter());
+        let outputs = outputs.filter(|(_, info)| info.kind == Kind::Output);
+        let longest = outputs.map(|(_, info)| info.bytes()).max().unwrap_or(0);
+        let read_back = longest.min(READ_PIECE);
+        let total = memory.total() + read_back;
         let available = options.max_bytes.unwrap_or(u64::MAX);
         let side = config.scale_factor_spatial;
         let size = (width * side, height * side);
-        if memory.total() > available || memory.largest_buffer > caps.max_buffer_bytes {
-            let (needed, available) = match memory.total() > available {
-                true => (memory.total(), available),
+        if total > available || memory.largest_buffer > caps.max_buffer_bytes {
+            let (needed, available) = match total > available {
+                true => (total, available),
                 false => (memory.largest_buffer, caps.max_buffer_bytes),
             };
             refused = Some(
@@ -149,6 +163,7 @@ pub(super) fn choose(
                 band,
                 lines,
                 memory,
+                read_back,
             },
             passes,
         ));

@@ -17,12 +17,10 @@
 mod decoder;
 mod layers;
 mod layout;
-mod memory;
 mod network;
 mod passes;
 mod scratch;
 
 pub use decoder::{VaeDecoder, decode_layout};
 pub use layout::{Bands, DecodeLayout, DecodeOptions};
-pub use memory::DecodeMemory;
 pub use network::{Features, Network, halo};

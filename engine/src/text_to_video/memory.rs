@@ -1,0 +1,294 @@
+//! What a run takes on the device, part by part, before anything is loaded.
+
+use std::fmt;
+
+use super::request::{MAX_TOKENS, Settings};
+use super::sample::solver_recording;
+use crate::error::{Error, RequestError, VaeError};
+use crate::models::config::{ModelConfig, ModelFolder};
+use crate::models::umt5::Layers;
+use crate::models::wan_transformer::{Residency, TransformerPasses, TransformerShape};
+use crate::models::wan_vae::{DecodeOptions, decode_layout};
+use crate::record::{Caps, Footprint};
+
+/// A part of a model and what it takes while its turn lasts; no two are on the device together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartPlan {
+    /// `text_encoder`, `transformer`, `transformer_2` or `vae`.
+    pub part: &'static str,
+    /// Whether its weights stay for its whole turn or pass through the device piece by piece.
+    pub residency: Residency,
+    /// Bytes of weights on the device at a time.
+    pub weights: u64,
+    /// Bytes of everything else.
+    pub working: u64,
+    /// How its activations are cut, where they are.
+    pub pieces: Option<String>,
+}
+
+impl PartPlan {
+    /// Bytes of device memory.
+    pub fn bytes(&self) -> u64 {
+        self.weights + self.working
+    }
+}
+
+/// What a run takes on the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryPlan {
+    /// Bytes that it may take; `None` where nobody said and the device does not tell.
+    pub budget: Option<u64>,
+    /// The parts, in the order of their turns.
+    pub parts: Vec<PartPlan>,
+}
+
+/// What a plan is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct Planned<'a> {
+    /// The device.
+    pub caps: &'a Caps,
+    /// The model's files; of the weights only names, shapes and types are read.
+    pub folder: &'a ModelFolder,
+    /// Its configuration.
+    pub config: &'a ModelConfig,
+    /// The run.
+    pub settings: &'a Settings,
+    /// Tokens of the prompt and, in a guided run, of the negative prompt.
+    pub prompts: &'a [usize],
+}
+
+impl Planned<'_> {
+    /// The longest prompts there may be.
+    pub const LONGEST: [usize; 2] = [MAX_TOKENS; 2];
+
+    /// The sizes of a transformer's passes.
+    pub(super) fn transformer_shape(&self) -> TransformerShape {
+        let [_, c, t, h, w] = self.settings.latent_shape(self.config);
+        let longest = self.prompts.iter().copied().max().unwrap_or(0);
+        TransformerShape {
+            latents: [c, t, h, w],
+            text_length: MAX_TOKENS,
+            text_rows: TransformerShape::text_rows(longest, MAX_TOKENS),
+            timesteps: 1,
+        }
+    }
+}
+
+impl MemoryPlan {
+    /// Decides for each part what stays on the device, what is streamed and how activations are
+    /// cut: as much on the device as the budget allows, since what stays is not uploaded again.
+    ///
+    /// # Errors
+    /// A part that does not fit the budget however it is cut, with what would; weights that are
+    /// missing or of another shape.
+    pub fn new(run: Planned<'_>, budget: Option<u64>) -> Result<Self, Error> {
+        let mut plan = Self {
+            budget,
+            parts: Vec::new(),
+        };
+        match plan.fill(run) {
+            Err(Error::Request(RequestError::Memory {
+                part,
+                needed,
+                budget,
+                ..
+            })) => Err(RequestError::Memory {
+                part,
+                needed,
+                budget,
+                instead: shorter(run, budget),
+            }
+            .into()),
+            Err(error) => Err(error),
+            Ok(()) => Ok(plan),
+        }
+    }
+
+    fn fill(&mut self, run: Planned<'_>) -> Result<(), Error> {
+        let text = run.folder.checkpoint("text_encoder")?;
+        let layers = Layers::new(run.caps, &run.config.text_encoder, &text)?;
+        let (weights, working) = layers.memory(run.prompts)?;
+        let pieces = format!(
+            "{} layers, one at a time",
+            run.config.text_encoder.num_layers
+        );
+        self.add(PartPlan {
+            part: "text_encoder",
+            residency: Residency::Streamed,
+            weights,
+            working,
+            pieces: Some(pieces),
+        })?;
+        self.add(self.transformer(run, "transformer")?)?;
+        if run.config.transformer_2.is_some() {
+            self.add(self.transformer(run, "transformer_2")?)?;
+        }
+        self.add(self.decoder(run)?)
+    }
+
+    fn transformer(&self, run: Planned<'_>, part: &'static str) -> Result<PartPlan, Error> {
+        let config = match (part, &run.config.transformer_2) {
+            ("transformer_2", Some(second)) => second,
+            _ => &run.config.transformer,
+        };
+        let checkpoint = run.folder.checkpoint(part)?;
+        let shape = run.transformer_shape();
+        let passes = TransformerPasses::record(run.caps, config, &checkpoint, shape)?;
+        let values = run.settings.latent_shape(run.config).iter().product();
+        let solver = Footprint::of([&solver_recording(run.caps, values)?]).total();
+        let with = |residency| {
+            let (weights, working) = passes.memory(residency, run.prompts.len());
+            PartPlan {
+                part,
+                residency,
+                weights,
+                working: working + solver,
+                pieces: match residency {
+                    Residency::Resident => None,
+                    Residency::Streamed => {
+                        Some(format!("{} blocks, one at a time", config.num_layers))
+                    }
+                },
+            }
+        };
+        let resident = with(Residency::Resident);
+        match self.allows(&resident) {
+            true => Ok(resident),
+            false => Ok(with(Residency::Streamed)),
+        }
+    }
+
+    fn decoder(&self, run: Planned<'_>) -> Result<PartPlan, Error> {
+        let checkpoint = run.folder.checkpoint("vae")?;
+        let [_, c, t, h, w] = run.settings.latent_shape(run.config);
+        let options = DecodeOptions {
+            max_bytes: self.budget,
+            ..DecodeOptions::default()
+        };
+        let vae = &run.config.vae;
+        let layout = match decode_layout(run.caps, vae, &checkpoint, [c, t, h, w], &options) {
+            Err(Error::Vae(VaeError::DoesNotFit {
+                needed, available, ..
+            })) if self.budget == Some(available) => {
+                return Err(too_large("vae", needed, available));
+            }
+            layout => layout?,
+        };
+        let side = vae.scale_factor_spatial;
+        Ok(PartPlan {
+            part: "vae",
+            residency: Residency::Resident,
+            weights: layout.memory.weights,
+            working: layout.peak_bytes() - layout.memory.weights,
+            pieces: layout
+                .band
+                .map(|lines| format!("bands of {} lines", lines * side)),
+        })
+    }
+
+    fn allows(&self, part: &PartPlan) -> bool {
+        self.budget.is_none_or(|budget| part.bytes() <= budget)
+    }
+
+    fn add(&mut self, part: PartPlan) -> Result<(), Error> {
+        match self.budget {
+            Some(budget) if part.bytes() > budget => {
+                Err(too_large(part.part, part.bytes(), budget))
+            }
+            _ => {
+                self.parts.push(part);
+                Ok(())
+            }
+        }
+    }
+
+    /// Bytes of device memory that the run takes at most.
+    pub fn peak_bytes(&self) -> u64 {
+        self.parts.iter().map(PartPlan::bytes).max().unwrap_or(0)
+    }
+
+    /// Where a part's weights stay.
+    pub fn residency(&self, part: &str) -> Residency {
+        let found = self.parts.iter().find(|planned| planned.part == part);
+        found.map_or(Residency::Resident, |planned| planned.residency)
+    }
+}
+
+fn too_large(part: &'static str, needed: u64, budget: u64) -> Error {
+    RequestError::Memory {
+        part,
+        needed,
+        budget,
+        instead: None,
+    }
+    .into()
+}
+
+/// The most frames of the same size that fit the budget.
+fn shorter(run: Planned<'_>, budget: u64) -> Option<usize> {
+    let temporal = run.config.vae.scale_factor_temporal.max(1);
+    let fits = |latent_frames: usize| {
+        let settings = Settings {
+            frames: (latent_frames - 1) * temporal + 1,
+            ..run.settings.clone()
+        };
+        let run = Planned {
+            settings: &settings,
+            ..run
+        };
+        let mut plan = MemoryPlan {
+            budget: Some(budget),
+            parts: Vec::new(),
+        };
+        plan.fill(run).is_ok()
+    };
+    // More frames never take less.
+    let (mut good, mut bad) = (0, (run.settings.frames - 1) / temporal + 1);
+    while good + 1 < bad {
+        let middle = good + (bad - good) / 2;
+        match fits(middle) {
+            true => good = middle,
+            false => bad = middle,
+        }
+    }
+    (good > 0).then(|| (good - 1) * temporal + 1)
+}
+
+/// A table of a few lines, for people.
+impl fmt::Display for MemoryPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:14} {:>10} {:>10} {:>10}",
+            "memory", "weights", "the rest", "together"
+        )?;
+        for part in &self.parts {
+            let sizes = [part.weights, part.working, part.bytes()].map(megabytes);
+            let how = match (part.residency, &part.pieces) {
+                (_, Some(pieces)) => pieces.as_str(),
+                (Residency::Resident, None) => "",
+                (Residency::Streamed, None) => "streamed",
+            };
+            let [weights, working, together] = sizes;
+            let row = format!(
+                "{:14} {weights:>10} {working:>10} {together:>10}  {how}",
+                part.part
+            );
+            writeln!(f, "{}", row.trim_end())?;
+        }
+        write!(f, "at most {}", megabytes(self.peak_bytes()))?;
+        match self.budget {
+            Some(budget) => write!(f, " of {}", megabytes(budget)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Bytes as people count them: 1 MB is 1,000,000.
+fn megabytes(bytes: u64) -> String {
+    match bytes {
+        0..10_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        10_000_000..10_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}

@@ -39,6 +39,12 @@ fn one_layer(gpu: &Gpu) -> Recording {
     rec.finish()
 }
 
+/// What a weight's buffer holds: padding and scales too.
+fn bytes_of(recording: &Recording, name: &str) -> u64 {
+    let id = recording.find(name).expect("a tensor of that name");
+    recording.info(id).bytes()
+}
+
 #[test]
 fn the_noop_device_has_the_least_limits() {
     let gpu = noop();
@@ -55,7 +61,9 @@ fn one_plan_runs_with_several_sets_of_weights() {
     let y = gpu.buffer("y", 5 * 3 * 4).expect("y");
     let mut stream = Stream::new(&gpu, &Cancel::new());
     for block in 0..3 {
-        let w = gpu.buffer(&format!("w{block}"), 8 * 8 * 4).expect("w");
+        let w = gpu
+            .buffer(&format!("w{block}"), bytes_of(&recording, "w"))
+            .expect("w");
         let pick = |name: &str| -> Option<Buffer> {
             match name {
                 "x" => Some(x.clone()),

@@ -199,8 +199,8 @@ pub(crate) struct BenchArgs {
     /// Print one JSON object a line
     #[arg(long)]
     pub json: bool,
-    /// Print the names and measure nothing
-    #[arg(long, conflicts_with = "json")]
+    /// Print the names and measure nothing; with --json, the operations and sizes too
+    #[arg(long)]
     pub list: bool,
     #[command(flatten)]
     pub device: DeviceArgs,

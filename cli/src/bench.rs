@@ -19,8 +19,11 @@ const LONG: f64 = 2.5;
 pub(crate) fn run(args: &BenchArgs, quiet: bool) -> Result<(), CliError> {
     let cases = select(&args.names).map_err(|name| CliError::UnknownBench { name })?;
     if args.list {
-        let names: String = cases.iter().map(|case| case.name.clone() + "\n").collect();
-        return output::print(names.as_bytes());
+        let lines: String = cases
+            .iter()
+            .map(|case| listed(case, args.json) + "\n")
+            .collect();
+        return output::print(lines.as_bytes());
     }
     let interrupt = Interrupt::listen()?;
     interrupt.may_cut_off(&CliError::BenchInterrupted);
@@ -58,6 +61,21 @@ pub(crate) fn run(args: &BenchArgs, quiet: bool) -> Result<(), CliError> {
         teller.say(&line);
     }
     Ok(())
+}
+
+/// A name, or with `--json` what is computed, too.
+fn listed(case: &Case, json: bool) -> String {
+    if !json {
+        return case.name.clone();
+    }
+    let (op, dtype, sizes) = case.problem.describe();
+    format!(
+        "{{\"name\": {}, \"op\": {}, \"dtype\": {}, \"sizes\": {}}}",
+        json!(case.name),
+        json!(op),
+        json!(dtype.name()),
+        json!(sizes)
+    )
 }
 
 fn interrupted(error: kinora::Error) -> CliError {

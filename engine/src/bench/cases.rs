@@ -1,6 +1,7 @@
 //! The list of benches.
 
 use super::problem::Problem;
+use super::step::Step;
 use crate::tensor::DType;
 
 /// A named bench.
@@ -98,6 +99,10 @@ pub fn cases() -> Vec<Case> {
     add(
         "solver/wan2.1_480p".into(),
         Problem::Solver(16 * 21 * 60 * 104),
+    );
+    add(
+        "step/wan2.1-1.3b_480p".into(),
+        Problem::Step(Step::WAN_1_3B_480P),
     );
     all
 }

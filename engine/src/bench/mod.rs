@@ -9,8 +9,10 @@ mod cases;
 mod measure;
 mod prepared;
 mod problem;
+mod step;
 
 pub use cases::{Case, cases, select};
 pub use measure::{Bench, Ceilings, Measured};
 pub use prepared::Prepared;
 pub use problem::{Problem, Work};
+pub use step::Step;

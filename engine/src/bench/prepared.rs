@@ -1,12 +1,13 @@
 //! A bench ready to run: compiled, its tensors filled.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
 use super::problem::Problem;
 use crate::error::Error;
 use crate::gpu::{Bound, Buffer, Cancel, Gpu, Plan, Stream};
-use crate::record::Kind;
+use crate::record::{Kind, Recording, TensorInfo};
 use crate::tensor::DType;
 
 /// Bytes of noise that are repeated where a tensor is larger.
@@ -17,7 +18,9 @@ const NOISE_BYTES: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct Prepared {
     gpu: Gpu,
-    bound: Bound,
+    bounds: Vec<Bound>,
+    /// Whether waiting between submits counts: a person waits for a whole pass.
+    waiting: bool,
 }
 
 impl Prepared {
@@ -26,36 +29,49 @@ impl Prepared {
     /// # Errors
     /// Sizes that the device cannot take, or no room for them.
     pub fn new(gpu: &Gpu, problem: Problem) -> Result<Self, Error> {
-        let recording = problem.record(gpu.caps())?;
-        let plan = Plan::new(gpu, &[&recording])?;
+        let (recordings, parts) = problem.recordings(gpu.caps())?;
+        let plan = Plan::new(gpu, &recordings.iter().collect::<Vec<_>>())?;
         let mut noise = Noise::new(gpu);
         let mut buffers = HashMap::new();
-        for (_, info) in recording
-            .iter()
-            .filter(|(_, info)| info.kind != Kind::Intermediate)
-        {
-            let buffer = gpu.buffer(&info.name, info.bytes())?;
-            noise.fill(&buffer, info.dtype)?;
-            buffers.insert(info.name.clone(), buffer);
+        let mut bounds = Vec::with_capacity(parts.len());
+        for (pass, block) in parts {
+            // Blocks share all but their weights.
+            let key = |info: &TensorInfo| match info.kind {
+                Kind::Weight(_) => (block, info.name.clone()),
+                _ => (None, info.name.clone()),
+            };
+            let tensors = recordings.get(pass).into_iter().flat_map(Recording::iter);
+            for (_, info) in tensors.filter(|(_, info)| info.kind != Kind::Intermediate) {
+                if let Entry::Vacant(place) = buffers.entry(key(info)) {
+                    let buffer = place.insert(gpu.buffer(&info.name, info.bytes())?);
+                    noise.fill(buffer, info.dtype)?;
+                }
+            }
+            bounds.push(plan.bind(pass, &|info| buffers.get(&key(info)).cloned())?);
         }
         noise.finish()?;
-        let bound = plan.bind(0, &|info| buffers.get(&info.name).cloned())?;
         Ok(Self {
             gpu: gpu.clone(),
-            bound,
+            bounds,
+            waiting: matches!(problem, Problem::Step(_)),
         })
     }
 
     /// Runs it that many times. The time is the device's own where it has a clock that kernels can
-    /// read, else the host's, submits and waiting included.
+    /// read, else the host's, submits and waiting included; the host's for a whole pass, too.
     ///
     /// # Errors
     /// Cancelled, or the device failed.
     pub fn time(&self, runs: u64, cancel: &Cancel) -> Result<Duration, Error> {
-        let mut stream = Stream::timed(&self.gpu, cancel);
+        let mut stream = match self.waiting {
+            true => Stream::new(&self.gpu, cancel),
+            false => Stream::timed(&self.gpu, cancel),
+        };
         let start = Instant::now();
         for _ in 0..runs {
-            stream.run(&self.bound)?;
+            for bound in &self.bounds {
+                stream.run(bound)?;
+            }
         }
         stream.finish()?;
         let elapsed = start.elapsed();

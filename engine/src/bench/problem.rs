@@ -1,5 +1,6 @@
 //! What a bench computes, and how much work that is.
 
+use super::step::{Part, Step};
 use crate::error::Error;
 use crate::ops::attention::{AttentionShape, Bias, attention};
 use crate::ops::ceiling::{copy, fma, fma_flops};
@@ -68,6 +69,8 @@ pub enum Problem {
     },
     /// Guidance and solver step over that many elements.
     Solver(usize),
+    /// A whole forward pass of a transformer.
+    Step(Step),
 }
 
 /// What the time of a bench is compared with.
@@ -147,12 +150,59 @@ impl Problem {
                 head_size,
             },
             Self::Solver(count) => Self::Solver(count.min(1000)),
+            Self::Step(_) => Self::Step(Step {
+                layers: 1,
+                latents: [16, 1, 4, 4],
+            }),
         }
     }
 
     /// The loops that show what a device can do at most.
     pub fn ceilings(_caps: &Caps) -> Vec<Self> {
         vec![Self::Copy, Self::Fma]
+    }
+
+    /// What is computed, in which element type and at which sizes, in the order of this type's
+    /// fields: for programs that measure the same elsewhere.
+    pub fn describe(self) -> (&'static str, DType, Vec<usize>) {
+        let (name, sizes) = match self {
+            Self::Copy => ("copy", vec![]),
+            Self::Fma => ("fma", vec![]),
+            Self::Matmul {
+                weight,
+                rows,
+                cols,
+                depth,
+            } => return ("matmul", weight, vec![rows, cols, depth]),
+            Self::Attention {
+                heads,
+                queries,
+                keys,
+                head_size,
+            } => {
+                let sizes = vec![heads, queries, keys, head_size];
+                return ("attention", DType::F16, sizes);
+            }
+            Self::Conv3d {
+                inputs,
+                outputs,
+                size: [t, h, w],
+            } => return ("conv3d", DType::F16, vec![inputs, outputs, t, h, w]),
+            Self::LayerNorm(sizes) => ("layer_norm", sizes.to_vec()),
+            Self::RmsNorm(sizes) => ("rms_norm", sizes.to_vec()),
+            Self::ChannelNorm(sizes) => ("channel_norm", sizes.to_vec()),
+            Self::Rope {
+                grid: [t, h, w],
+                heads,
+                head_size,
+            } => ("rope", vec![t, h, w, heads, head_size]),
+            Self::Solver(count) => ("solver", vec![count]),
+            Self::Step(Step {
+                layers,
+                latents: [c, t, h, w],
+            }) => return ("step", DType::BF16, vec![layers, c, t, h, w]),
+        };
+        (name, DType::F32, sizes)
     }
 
     /// Whether this is a ceiling: its size is the device's matter.
@@ -187,17 +237,30 @@ impl Problem {
 
     /// Operations where arithmetic takes the time, else the bytes that the recording touches.
     pub fn work(self, caps: &Caps) -> Result<Work, Error> {
-        Ok(match self.flops(caps) {
-            Some(flops) => Work::Flops(flops),
-            None => Work::Bytes(self.record(caps)?.traffic()),
+        Ok(match (self.flops(caps), self) {
+            (Some(flops), _) => Work::Flops(flops),
+            (None, Self::Step(step)) => Work::Flops(step.record(caps)?.flops()),
+            (None, _) => Work::Bytes(self.record(caps)?.traffic()),
         })
     }
 
-    /// Records one run.
+    /// The recordings of one plan, and the order in which a run takes them: by number, each with
+    /// the block whose weights it has.
     ///
     /// # Errors
     /// Sizes that the device cannot take.
-    pub fn record(self, caps: &Caps) -> Result<Recording, Error> {
+    pub(super) fn recordings(self, caps: &Caps) -> Result<(Vec<Recording>, Vec<Part>), Error> {
+        if let Self::Step(step) = self {
+            let passes = step.record(caps)?;
+            let recordings = passes.recordings();
+            let parts = step.parts(&recordings);
+            return Ok((recordings.into_iter().cloned().collect(), parts));
+        }
+        Ok((vec![self.record(caps)?], vec![(0, None)]))
+    }
+
+    /// Records a kernel's run.
+    fn record(self, caps: &Caps) -> Result<Recording, Error> {
         let precision = match self {
             Self::Matmul {
                 weight: DType::F32, ..
@@ -307,6 +370,8 @@ impl Problem {
                 let weights = rec.input("weights", [12], DType::F32)?;
                 solver_step(rec, &weights, &cond, &uncond, &tensors)?;
             }
+            // Of several recordings.
+            Self::Step(_) => {}
         }
         Ok(())
     }

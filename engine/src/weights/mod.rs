@@ -9,6 +9,7 @@
 //!
 //! Nothing here copies a file into memory: a checkpoint is its mapped pages and a table of names.
 
+mod blank;
 mod checkpoint;
 mod fingerprint;
 mod header;

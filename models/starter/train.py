@@ -2,7 +2,7 @@
 
     python train.py text --preset gpu --run run --minutes 1        # tokenizer, and UMT5 by naming what a caption says
     python train.py latents --preset gpu --run run                 # clips through the autoencoder, once
-    python train.py flow --preset gpu --run run --minutes 11.5     # flow matching
+    python train.py flow --preset gpu --run run --minutes 10     # flow matching
     python train.py distill --preset gpu --run run --minutes 2     # guidance into the weights
     python train.py sample --preset gpu --run run --sheet sheet.png --prompt "…"
     python train.py check --preset gpu                             # the forward pass against diffusers
@@ -269,7 +269,7 @@ def main():
         stage[name].add_argument("--run", default="run")
     stage["text"].add_argument("--minutes", type=float, default=1)
     stage["latents"].add_argument("--count", type=int)
-    for name, minutes, lr in (("flow", 11.5, 0.02), ("distill", 2, 0.004)):
+    for name, minutes, lr in (("flow", 10, 0.02), ("distill", 2, 0.004)):
         p = stage[name]
         p.add_argument("--minutes", type=float, default=minutes)
         p.add_argument("--piece", type=float)

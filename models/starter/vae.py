@@ -136,6 +136,8 @@ def upsample(up, x):
 def decode(vae, z, flat=False):
     """Latents [B, z, T, h, w] to frames [B, 3, 4T - 3, 16h, 16w] in [-1, 1], not clamped."""
     d = vae.decoder
+    if z.is_cuda:
+        z = z.contiguous(memory_format=torch.channels_last_3d)  # what its convolutions are fast in
     x = causal(d.conv_in, causal(vae.post_quant_conv, z))
     x = resnet(d.mid_block.resnets[0], x)
     x = d.mid_block.attentions[0](x)

@@ -31,10 +31,10 @@ def draw_kernel(
 ):
     frame = tl.program_id(0)  # of all clips
     clip = frame // F
-    ix = tl.program_id(1) * TX + tl.arange(0, TX)
-    iy = tl.program_id(2) * TY + tl.arange(0, TY)
-    sx = ((ix + 0.5 - W * 0.5) * px)[None, :] + tl.zeros([TY, TX], tl.float32)
-    sy = ((iy + 0.5 - H * 0.5) * px)[:, None] + tl.zeros([TY, TX], tl.float32)
+    column = tl.program_id(1) * TX + tl.arange(0, TX)
+    line = tl.program_id(2) * TY + tl.arange(0, TY)
+    sx = ((column + 0.5 - W * 0.5) * px)[None, :] + tl.zeros([TY, TX], tl.float32)
+    sy = ((line + 0.5 - H * 0.5) * px)[:, None] + tl.zeros([TY, TX], tl.float32)
     left, up = (tl.program_id(1) * TX - W * 0.5) * px, (tl.program_id(2) * TY - H * 0.5) * px
     right, down = left + TX * px, up + TY * px
     red, green, blue = tl.zeros([TY, TX], tl.float32), tl.zeros([TY, TX], tl.float32), tl.zeros([TY, TX], tl.float32)
@@ -114,8 +114,8 @@ def draw_kernel(
     edge = 1 - vignette * (sx * sx * 0.45 + sy * sy)
     red, green, blue = (red + 0.9 * shade) * edge, (green + 0.12 * shade) * edge, (blue - 0.8 * shade) * edge
     red, green, blue = red + haze * (1.0 - red), green + haze * (0.93 - green), blue + haze * (0.84 - blue)
-    at = out + (frame.to(tl.int64) * H * W + (iy[:, None] * W + ix[None, :])) * 3
-    mask = (iy[:, None] < H) & (ix[None, :] < W)
+    at = out + (frame.to(tl.int64) * H * W + (line[:, None] * W + column[None, :])) * 3
+    mask = (line[:, None] < H) & (column[None, :] < W)
     tl.store(at, tl.minimum(tl.maximum(red * 255 + 0.5, 0.0), 255.0).to(tl.int32).to(tl.uint8), mask=mask)
     tl.store(at + 1, tl.minimum(tl.maximum(green * 255 + 0.5, 0.0), 255.0).to(tl.int32).to(tl.uint8), mask=mask)
     tl.store(at + 2, tl.minimum(tl.maximum(blue * 255 + 0.5, 0.0), 255.0).to(tl.int32).to(tl.uint8), mask=mask)

@@ -15,7 +15,7 @@ use crate::reference::matmul as twin;
 /// (M, N, K): 1, around the tiles of 8, 16, 64 and 128 rows and of 8, 64 and 128 columns, around
 /// steps of 16 and 32 along K, primes, more than one tile. Some results are stored four at a time,
 /// some cannot be.
-const SIZES: [(usize, usize, usize); 16] = [
+const SIZES: [(usize, usize, usize); 17] = [
     (1, 1, 4),
     (1, 63, 20),
     (7, 64, 8),
@@ -32,6 +32,8 @@ const SIZES: [(usize, usize, usize); 16] = [
     (64, 64, 32),
     (65, 68, 68),
     (257, 132, 148),
+    // So many rows that GPUs take their largest tiles.
+    (16_300, 12, 20),
 ];
 
 pub fn trials() -> Vec<Trial> {

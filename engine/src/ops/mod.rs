@@ -49,6 +49,7 @@ pub fn variants(caps: &Caps) -> Vec<Variant> {
 /// The params of every kernel.
 pub fn layouts() -> Vec<Layout> {
     let narrow = params::layout::<conv3d::Conv3dParams>();
+    let product = params::layout::<product::ProductParams>();
     vec![
         params::layout::<attention::AttentionParams>(),
         params::layout::<ceiling::CopyParams>(),
@@ -69,7 +70,8 @@ pub fn layouts() -> Vec<Layout> {
         params::layout::<norm::RmsNormParams>(),
         params::layout::<patch::PatchifyParams>(),
         params::layout::<patch::UnpatchifyParams>(),
-        params::layout::<product::ProductParams>(),
+        product,
+        ("matmul_staged", product.1, product.2),
         params::layout::<rope::RopeParams>(),
         params::layout::<solver::SolverParams>(),
     ]

@@ -74,6 +74,7 @@ impl Operands {
                 .tile("SIDE", coop.side)
                 .tile("LANES", coop.lanes)
                 .tile("STAGE4", coop.stage4()),
+            Tile::Staged(staged) => Variant::new("matmul_staged").tile("SIDE", staged.side),
         };
         let scalar = matches!(tile, Tile::Coop(Coop { scalar: true, .. }));
         let scaled = matches!(tile, Tile::Coop(_)) && self.weight.exceeds_f16();

@@ -39,6 +39,15 @@ pub enum Kernel {
 pub enum Tile {
     /// `matmul_coop.wgsl`.
     Coop(Coop),
+    /// `matmul_staged.wgsl`.
+    Staged(Staged),
+}
+
+/// The tile of `matmul_staged.wgsl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Staged {
+    /// Invocations along a side of the tile, 8 or 16; each computes 8 x 8 results.
+    pub side: u32,
 }
 
 impl Tile {
@@ -46,6 +55,7 @@ impl Tile {
     pub fn rows(self) -> usize {
         match self {
             Self::Coop(coop) => coop.tile() as usize,
+            Self::Staged(staged) => 8 * staged.side as usize,
         }
     }
 
@@ -124,12 +134,12 @@ impl Coop {
     }
 }
 
-/// The kernel for a product on a device: the first of these that it can run.
+/// The kernel for a product on a device: the first of these that applies.
 ///
-/// - Cooperative matrices where operands may be rounded, on anything that computes them in
-///   hardware, from 16 rows on: a matrix of 16 rows is as fast as one row of it.
-/// - No workgroup memory for one row or few, for results that cannot be stored four at a time,
+/// - No workgroup memory for fewer than 16 rows, for results that cannot be stored four at a time,
 ///   and on software devices, where a barrier costs 5 to 10 times what it saves.
+/// - Cooperative matrices where operands may be rounded.
+/// - f32 operands staged in workgroup memory.
 pub fn kernel(caps: &Caps, problem: &Problem) -> Kernel {
     let many = problem.rows >= 16 || problem.result == DType::F16;
     if !many || !problem.by_fours || caps.class == DeviceClass::Software {
@@ -140,7 +150,27 @@ pub fn kernel(caps: &Caps, problem: &Problem) -> Kernel {
     {
         return Kernel::Tiled(Tile::Coop(coop));
     }
-    Kernel::Plain
+    Kernel::Tiled(Tile::Staged(staged(caps, problem)))
+}
+
+/// The tile of f32 operands.
+///
+/// | class | tile | why |
+/// |---|---|---|
+/// | discrete | 128 x 128, 256 invocations | every value staged is used 128 times; not measured |
+/// | few tiles; integrated, Apple and others | 64 x 64, 64 invocations | fills more cores, and less than 5 KiB of workgroup memory; not measured |
+fn staged(caps: &Caps, problem: &Problem) -> Staged {
+    let bytes = 4 * (130 + 144) * 16;
+    let large = caps.class == DeviceClass::Discrete && caps.workgroup_memory >= bytes;
+    let many = tiles(problem, 128) >= FEW_TILES;
+    Staged {
+        side: if large && many { 16 } else { 8 },
+    }
+}
+
+/// Tiles of that edge in a result.
+fn tiles(problem: &Problem, edge: usize) -> usize {
+    problem.rows.div_ceil(edge) * problem.cols.div_ceil(edge)
 }
 
 /// The tile on cooperative matrices.
@@ -163,12 +193,8 @@ fn coop(caps: &Caps, problem: &Problem) -> Option<Coop> {
         scalar: caps.backend == "metal",
     };
     let large = with(2);
-    let tiles = |coop: Coop| {
-        let along = |count: usize| count.div_ceil(coop.tile() as usize);
-        along(problem.rows) * along(problem.cols)
-    };
     let small = with(1);
-    let small_is_better = tiles(large) < FEW_TILES;
+    let small_is_better = tiles(problem, large.tile() as usize) < FEW_TILES;
     [(small, small_is_better), (large, true), (small, true)]
         .into_iter()
         .find(|(coop, wanted)| *wanted && coop.fits(caps))
@@ -230,6 +256,7 @@ mod tests {
                 scalar,
             }))
         };
+        let staged = |side| Kernel::Tiled(Tile::Staged(Staged { side }));
         let half = Problem {
             rows: 32_760,
             cols: 1536,
@@ -258,7 +285,33 @@ mod tests {
             (&apple, half, coop(8, 2, 32, true)),
             (&apple, few, coop(8, 2, 32, true)),
             (&lavapipe, half, Kernel::Plain),
-            (&no_subgroups, half, Kernel::Plain),
+            (&no_subgroups, half, staged(16)),
+            (&no_subgroups, few, staged(8)),
+            (
+                &nvidia,
+                Problem {
+                    half: false,
+                    ..half
+                },
+                staged(16),
+            ),
+            (
+                &apple,
+                Problem {
+                    half: false,
+                    ..half
+                },
+                staged(8),
+            ),
+            (
+                &lavapipe,
+                Problem {
+                    half: false,
+                    ..half
+                },
+                Kernel::Plain,
+            ),
+            (&Caps::least(), half, staged(8)),
         ] {
             assert_eq!(kernel(caps, &problem), expected, "{caps:?} {problem:?}");
         }

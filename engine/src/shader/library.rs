@@ -24,6 +24,7 @@ const FILES: &[(&str, &str)] = files![
     "layer_norm",
     "matmul",
     "matmul_coop",
+    "matmul_staged",
     "modulation",
     "pack_weight",
     "patchify",

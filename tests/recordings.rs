@@ -103,7 +103,7 @@ fn shapes_that_do_not_match_are_named() {
     let error = matmul(&mut rec, &x, &w, Epilogue::None, None).expect_err("refused");
     assert_eq!(
         error.to_string(),
-        "matmul: x is [10, 2048], expected f32 [.., 1536] to match w [5120, 1536]"
+        "matmul: x is [10, 2048], expected f32 or f16 [.., 1536] to match w [5120, 1536]"
     );
     let again = rec
         .input("x", [10, 4], DType::F32)

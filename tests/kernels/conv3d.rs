@@ -3,18 +3,19 @@
 use kinora::gpu::Gpu;
 use kinora::ops::conv3d::{Conv, conv3d};
 use kinora::ops::matmul::Epilogue;
-use kinora::record::{Caps, Command, Pack, Recorder};
+use kinora::record::{Caps, Command, Pack, Recorder, Tensor};
 use kinora::tensor::DType;
 use libtest_mimic::{Failed, Trial};
 
 use crate::harness::compare::{SUMS, close};
 use crate::harness::data::{rounded, values};
-use crate::harness::{Input, Run, device_test};
+use crate::harness::guise::{Guise, guise_test};
+use crate::harness::{Input, Run};
 use crate::reference::conv3d as twin;
 
 /// T, H, W, C, N and the kernel: widths around the tile of 8 pixels, channels that are and are no
 /// multiple of 4, outputs around a workgroup of 8 or 64, pictures smaller than the kernel.
-const SIZES: [([usize; 5], [usize; 3]); 12] = [
+const SIZES: [([usize; 5], [usize; 3]); 14] = [
     ([1, 1, 1, 12, 1], [1, 1, 1]),
     ([1, 1, 1, 4, 3], [3, 3, 3]),
     ([1, 5, 7, 8, 9], [1, 3, 3]),
@@ -27,10 +28,14 @@ const SIZES: [([usize; 5], [usize; 3]); 12] = [
     ([2, 2, 3, 5, 5], [1, 1, 1]),
     ([1, 3, 11, 7, 3], [1, 3, 3]),
     ([1, 3, 6, 4, 2], [5, 1, 3]),
+    ([3, 9, 17, 8, 68], [3, 3, 3]),
+    ([2, 11, 13, 20, 8], [3, 3, 1]),
 ];
 
+#[derive(Clone, Copy)]
 struct Case {
     conv: twin::Conv,
+    input: DType,
     dtype: DType,
     upsample: bool,
     folds: usize,
@@ -39,6 +44,30 @@ struct Case {
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
+    for guise in Guise::ALL {
+        for (name, case) in cases() {
+            // Only the way of operands into matrices differs there: one format shows it.
+            if guise == Guise::Apple && case.dtype != DType::BF16 {
+                continue;
+            }
+            let test = move |gpu, caps: &_| case.run(gpu, caps);
+            trials.push(guise_test(guise, &name, test));
+        }
+        for features in [6, 8] {
+            let name = format!("conv3d/windows/{features}");
+            let test = move |gpu, caps: &_| windows(gpu, caps, features);
+            trials.push(guise_test(guise, &name, test));
+        }
+    }
+    trials.push(Trial::test(
+        "conv3d/every window is within the limits",
+        limits,
+    ));
+    trials
+}
+
+fn cases() -> Vec<(String, Case)> {
+    let mut cases = Vec::new();
     for ([frames, height, width, channels, features], kernel) in SIZES {
         let conv = twin::Conv {
             frames,
@@ -55,12 +84,13 @@ pub fn trials() -> Vec<Trial> {
             );
             let case = Case {
                 conv,
+                input: DType::F32,
                 dtype,
                 upsample: false,
                 folds: 1,
                 epilogue: "none",
             };
-            trials.push(device_test(name, move |gpu| run(gpu, &case)));
+            cases.push((name, case));
         }
     }
     for channels in [8, 6] {
@@ -75,100 +105,106 @@ pub fn trials() -> Vec<Trial> {
                     height: 5,
                     width: 9,
                     channels,
-                    features: 12,
+                    features: 24,
                     kernel,
                 };
                 let name = format!("conv3d/C={channels}/up={upsample}/folds={folds}/{epilogue}");
                 let case = Case {
                     conv,
+                    input: DType::F32,
                     dtype: DType::F32,
                     upsample,
                     folds,
                     epilogue,
                 };
-                trials.push(device_test(name, move |gpu| run(gpu, &case)));
+                cases.push((name, case));
             }
         }
     }
-    trials.push(device_test("conv3d/windows", windows));
-    trials.push(Trial::test(
-        "conv3d/every window is within the limits",
-        limits,
-    ));
-    trials
+    cases
 }
 
-fn run(gpu: &Gpu, case: &Case) -> Result<(), Failed> {
-    let twin::Conv {
-        frames: t,
-        height: h,
-        width,
-        channels: c,
-        features: n,
-        kernel: [kt, kh, kw],
-    } = case.conv;
-    let x = values(1, t * h * width * c);
-    let past = values(2, (kt - 1) * h * width * c);
-    let w = rounded(&values(3, n * c * kt * kh * kw), case.dtype);
-    let bias = values(4, n);
-    let zoom = if case.upsample { 2 } else { 1 };
-    let pixels = zoom * h * zoom * width;
-    let residual = values(5, t * pixels * n);
-    let found = Run::new(gpu)
-        .weights(&[
-            ("w", &[n, c, kt, kh, kw], case.dtype, &w),
-            ("bias", &[n], DType::F32, &bias),
-        ])
-        .input("x", Input::F32(&x))
-        .input("past", Input::F32(&past))
-        .input("residual", Input::F32(&residual))
-        .record(|rec, source| {
-            let x = rec.input("x", [t, h, width, c], DType::F32)?;
-            let w = source.weight(rec, "w", [n, c, kt, kh, kw], Pack::Conv)?;
-            let bias = source.vector(rec, "bias", [n])?;
-            let residual = rec.input("residual", [t, zoom * h, zoom * width, n], DType::F32)?;
-            let past = match kt {
-                1 => None,
-                _ => Some(rec.state("past", [kt - 1, h, width, c], DType::F32)?),
-            };
-            let epilogue = match case.epilogue {
-                "bias" => Epilogue::Bias(&bias),
-                "bias_silu" => Epilogue::BiasSilu(&bias),
-                "bias_residual" => Epilogue::BiasResidual(&bias, &residual),
-                _ => Epilogue::None,
-            };
-            let conv = Conv {
-                weight: &w,
-                past: past.as_ref(),
-                upsample: case.upsample,
-                folds: case.folds,
-            };
-            Ok(vec![conv3d(rec, &x, &conv, epilogue)?])
-        })?;
-    let mut conv = case.conv;
-    let (mut x, mut past) = (x, past);
-    if case.upsample {
-        x = twin::upsample(&x, t, h, width, c);
-        past = twin::upsample(&past, kt - 1, h, width, c);
-        (conv.height, conv.width) = (2 * h, 2 * width);
-    }
-    let mut expected = twin::conv3d(&x, &past, &w, conv);
-    for (at, value) in expected.iter_mut().enumerate() {
-        let biased = *value + f64::from(bias[at % n]);
-        *value = match case.epilogue {
-            "bias" => biased,
-            "bias_silu" => crate::reference::matmul::silu(biased),
-            "bias_residual" => f64::from(residual[at]) + biased,
-            _ => *value,
+impl Case {
+    fn run(self, gpu: &Gpu, caps: &Caps) -> Result<(), Failed> {
+        let twin::Conv {
+            frames: t,
+            height: h,
+            width,
+            channels: c,
+            features: n,
+            kernel: [kt, kh, kw],
+        } = self.conv;
+        let x = rounded(&values(1, t * h * width * c), self.input);
+        let past = rounded(&values(2, (kt - 1) * h * width * c), self.input);
+        let w = rounded(&values(3, n * c * kt * kh * kw), self.dtype);
+        let bias = values(4, n);
+        let mut kernel = "";
+        let zoom = if self.upsample { 2 } else { 1 };
+        let pixels = zoom * h * zoom * width;
+        let residual = values(5, t * pixels * n);
+        let found = Run::new(gpu)
+            .weights(&[
+                ("w", &[n, c, kt, kh, kw], self.dtype, &w),
+                ("bias", &[n], DType::F32, &bias),
+            ])
+            .input("x", Input::of(&x, self.input))
+            .input("past", Input::of(&past, self.input))
+            .input("residual", Input::F32(&residual))
+            .record_for(caps, |rec, source| {
+                let x = rec.input("x", [t, h, width, c], self.input)?;
+                let w = source.weight(rec, "w", [n, c, kt, kh, kw], Pack::Conv)?;
+                let bias = source.vector(rec, "bias", [n])?;
+                let residual = rec.input("residual", [t, zoom * h, zoom * width, n], DType::F32)?;
+                let past = match kt {
+                    1 => None,
+                    _ => Some(rec.state("past", [kt - 1, h, width, c], self.input)?),
+                };
+                let epilogue = match self.epilogue {
+                    "bias" => Epilogue::Bias(&bias),
+                    "bias_silu" => Epilogue::BiasSilu(&bias),
+                    "bias_residual" => Epilogue::BiasResidual(&bias, &residual),
+                    _ => Epilogue::None,
+                };
+                let conv = Conv {
+                    weight: &w,
+                    past: past.as_ref(),
+                    upsample: self.upsample,
+                    folds: self.folds,
+                };
+                let y = conv3d(rec, &x, &conv, epilogue)?;
+                kernel = rec.last_kernel();
+                Ok(vec![y])
+            })?;
+        let mut conv = self.conv;
+        // Both sides see the operands as the kernel does.
+        let seen = |values: Vec<f32>| match kernel {
+            "matmul_coop" => rounded(&values, DType::F16),
+            _ => values,
         };
+        let (mut x, mut past, w) = (seen(x), seen(past), seen(w));
+        if self.upsample {
+            x = twin::upsample(&x, t, h, width, c);
+            past = twin::upsample(&past, kt - 1, h, width, c);
+            (conv.height, conv.width) = (2 * h, 2 * width);
+        }
+        let mut expected = twin::conv3d(&x, &past, &w, conv);
+        for (at, value) in expected.iter_mut().enumerate() {
+            let biased = *value + f64::from(bias[at % n]);
+            *value = match self.epilogue {
+                "bias" => biased,
+                "bias_silu" => crate::reference::matmul::silu(biased),
+                "bias_residual" => f64::from(residual[at]) + biased,
+                _ => *value,
+            };
+        }
+        let expected = twin::fold(&expected, t, pixels, self.folds, n / self.folds);
+        close(kernel, &found[0], &expected, SUMS)
     }
-    let expected = twin::fold(&expected, t, pixels, case.folds, n / case.folds);
-    close("y", &found[0], &expected, SUMS)
 }
 
 /// The recording of one convolution with history for a device of small bindings.
-fn windowed(rec: &mut Recorder<'_>, past: bool) -> Result<kinora::record::Tensor, kinora::Error> {
-    let (t, h, width, c, n) = (5, 6, 20, 8, 6);
+fn windowed(rec: &mut Recorder<'_>, past: bool, n: usize) -> Result<Tensor, kinora::Error> {
+    let (t, h, width, c) = (5, 6, 20, 8);
     let x = rec.input("x", [t, h, width, c], DType::F32)?;
     let w = rec.weight(
         "w",
@@ -192,8 +228,8 @@ fn windowed(rec: &mut Recorder<'_>, past: bool) -> Result<kinora::record::Tensor
 }
 
 /// Windows and whole tensors give the same bits.
-fn windows(gpu: &Gpu) -> Result<(), Failed> {
-    let (t, h, width, c, n) = (5, 6, 20, 8, 6);
+fn windows(gpu: &Gpu, found: &Caps, n: usize) -> Result<(), Failed> {
+    let (t, h, width, c) = (5, 6, 20, 8);
     let x = values(1, t * h * width * c);
     let past = values(2, 2 * h * width * c);
     let w = values(3, n * c * 27);
@@ -209,11 +245,13 @@ fn windows(gpu: &Gpu) -> Result<(), Failed> {
             .input("past", Input::F32(&past))
             .input("residual", Input::F32(&residual))
     };
-    let whole = run().record(|rec, _| Ok(vec![windowed(rec, true)?]))?;
+    let whole = run().record_for(found, |rec, _| Ok(vec![windowed(rec, true, n)?]))?;
     // Three frames of x are 11,520 bytes.
-    let mut caps = gpu.caps().clone();
-    caps.max_binding_bytes = 12_000;
-    let parts = run().record_for(&caps, |rec, _| Ok(vec![windowed(rec, true)?]))?;
+    let caps = Caps {
+        max_binding_bytes: 12_000,
+        ..found.clone()
+    };
+    let parts = run().record_for(&caps, |rec, _| Ok(vec![windowed(rec, true, n)?]))?;
     if whole != parts {
         return Err("windows change the result".into());
     }
@@ -222,18 +260,20 @@ fn windows(gpu: &Gpu) -> Result<(), Failed> {
 
 /// Every byte of the output is written once, by dispatches within a device's limits.
 fn limits() -> Result<(), Failed> {
-    for (past, bytes) in [
-        (true, 12_000),
-        (true, 16_000),
-        (false, 5_000),
-        (false, 3_000),
+    for (past, bytes, features) in [
+        (true, 12_000, 6),
+        (true, 16_000, 6),
+        (false, 5_000, 6),
+        (false, 3_000, 6),
+        (true, 12_000, 8),
+        (false, 5_000, 8),
     ] {
         let caps = Caps {
             max_binding_bytes: bytes,
             ..Caps::least()
         };
         let mut rec = Recorder::new(&caps);
-        let y = windowed(&mut rec, past)?;
+        let y = windowed(&mut rec, past, features)?;
         let recording = rec.finish();
         let dispatches = recording.commands.len();
         if dispatches < 2 {

@@ -41,6 +41,10 @@ pub fn trials() -> Vec<Trial> {
     for guise in Guise::ALL {
         for (m, n, k) in SIZES {
             for weight in [DType::F32, DType::F16, DType::BF16] {
+                // Only the way of operands into matrices differs there: one format shows it.
+                if guise == Guise::Apple && weight != DType::BF16 {
+                    continue;
+                }
                 let case = Case {
                     size: [m, n, k],
                     weight,

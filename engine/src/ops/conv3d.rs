@@ -1,7 +1,11 @@
 //! Convolutions of pictures and of videos, causal in time.
 
+use std::ops::Range;
+
+use super::conv3d_tiled;
 use super::matmul::{Epilogue, lanes, weight_module};
 use super::params::params;
+use super::tiles::{self, Kernel, Problem};
 use super::window::{Window, window};
 use crate::error::RecordError;
 use crate::record::{Caps, Recorder, Tensor};
@@ -30,14 +34,14 @@ params! {
     }
 }
 
-const OP: &str = "conv3d";
+pub(super) const OP: &str = "conv3d";
 
 /// What is convolved with what; the strides are 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv<'t> {
     /// [N, C, kt, kh, kw] or [N, C, kh, kw], packed as `Pack::Conv`; kh odd, kw 1 or 3.
     pub weight: &'t Tensor,
-    /// [kt - 1, H, W, C] f32: the frames before the first one; none where kt is 1.
+    /// [kt - 1, H, W, C] as x: the frames before the first one; none where kt is 1.
     pub past: Option<&'t Tensor>,
     /// Reads every pixel as four: nearest upsampling by 2 of height and width.
     pub upsample: bool,
@@ -67,19 +71,19 @@ impl<'t> Conv<'t> {
 
 /// Extents of one convolution.
 #[derive(Clone, Copy)]
-struct Geometry {
-    frames: usize,
+pub(super) struct Geometry {
+    pub(super) frames: usize,
     /// Of x.
-    lines: usize,
-    pixels: usize,
-    channels: usize,
+    pub(super) lines: usize,
+    pub(super) pixels: usize,
+    pub(super) channels: usize,
     /// Of y.
-    height: usize,
-    width: usize,
-    cols: usize,
-    kernel: [usize; 3],
-    folds: usize,
-    up: usize,
+    pub(super) height: usize,
+    pub(super) width: usize,
+    pub(super) cols: usize,
+    pub(super) kernel: [usize; 3],
+    pub(super) folds: usize,
+    pub(super) up: usize,
     /// Pixels of one tile.
     tile: usize,
 }
@@ -89,20 +93,20 @@ impl Geometry {
         self.width.div_ceil(self.tile)
     }
 
-    fn flops_a_pixel(&self) -> u64 {
+    pub(super) fn flops_a_pixel(&self) -> u64 {
         let [kt, kh, kw] = self.kernel;
         2 * (self.cols * self.channels * kt * kh * kw) as u64
     }
 }
 
 /// What a dispatch of some tiles binds.
-struct Windows {
-    x: Window,
+pub(super) struct Windows {
+    pub(super) x: Window,
     /// The windows of `past`, where the tiles look at it.
-    past: Option<Window>,
-    y: Window,
+    pub(super) past: Option<Window>,
+    pub(super) y: Window,
     /// Rows of the epilogue's tensors.
-    rows: std::ops::Range<usize>,
+    pub(super) rows: Range<usize>,
 }
 
 fn variant(
@@ -147,9 +151,9 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 ///
 /// | tensor | shape | dtype |
 /// |---|---|---|
-/// | x | [T, H, W, C] | f32 |
+/// | x | [T, H, W, C] | f32; f16 where [`Recorder::activations`] is, C and N / F multiples of 4 |
 /// | w | [N, C, (kt,) kh, kw] | f32, f16, bf16 |
-/// | past | [kt - 1, H, W, C] | f32 |
+/// | past | [kt - 1, H, W, C] | as x |
 /// | y | [F T, H, W, N / F], height and width doubled by `upsample` | f32 |
 ///
 /// The epilogue sees rows of N features, one a pixel, before channels are folded into frames.
@@ -170,6 +174,28 @@ pub fn conv3d(
     epilogue.check(OP, rows, g.cols)?;
     let shape = [g.frames * g.folds, g.height, g.width, g.cols / g.folds];
     let y = rec.intermediate(OP, shape, DType::F32);
+    let kernel = tiles::kernel(
+        rec.caps(),
+        &Problem {
+            rows,
+            cols: g.cols,
+            by_fours: g.channels.is_multiple_of(4) && (g.cols / g.folds).is_multiple_of(4),
+            half: rec.may_round(conv.weight),
+            result: y.dtype,
+        },
+    );
+    if let Kernel::Tiled(tile) = kernel {
+        conv3d_tiled::record(rec, tile, x, conv, &epilogue, &y, &g)?;
+        return Ok(y);
+    }
+    if x.dtype != DType::F32 {
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "x",
+            found: x.shape,
+            expected: "f32 for these channels on this device".into(),
+        });
+    }
     let caps = rec.caps();
     let [kt, kh, kw] = g.kernel.map(|k| k as u32);
     let kernel = (g.tile > 1).then_some([kt, kw]);
@@ -245,9 +271,9 @@ fn geometry(x: &Tensor, conv: &Conv<'_>) -> Result<Geometry, RecordError> {
             });
         }
     };
-    if weight_channels != channels || x.dtype != DType::F32 {
+    if weight_channels != channels || !matches!(x.dtype, DType::F32 | DType::F16) {
         let expected = format!(
-            "f32 [.., {weight_channels}] to match w {}",
+            "f32 or f16 [.., {weight_channels}] to match w {}",
             conv.weight.shape
         );
         return Err(RecordError::Shape {
@@ -273,11 +299,14 @@ fn geometry(x: &Tensor, conv: &Conv<'_>) -> Result<Geometry, RecordError> {
     }
     match conv.past {
         None if kernel[0] == 1 => {}
-        Some(past) if kernel[0] > 1 && *past.shape == [kernel[0] - 1, lines, pixels, channels] => {}
+        Some(past)
+            if kernel[0] > 1
+                && *past.shape == [kernel[0] - 1, lines, pixels, channels]
+                && past.dtype == x.dtype => {}
         past => {
             let expected = match kernel[0] {
                 1 => "none, since kt is 1".to_owned(),
-                kt => format!("[{}, {lines}, {pixels}, {channels}]", kt - 1),
+                kt => format!("{} [{}, {lines}, {pixels}, {channels}]", x.dtype, kt - 1),
             };
             let found = past.map_or([0].into(), |past| past.shape);
             return Err(RecordError::Shape {
@@ -321,10 +350,39 @@ impl Geometry {
         x: &Tensor,
         past: Option<&Tensor>,
         y: &Tensor,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
+    ) -> Windows {
+        let lines = [range.start, range.end - 1].map(|tile| tile / self.line_tiles());
+        self.windows_of_lines(caps, x, past, y, lines)
+    }
+
+    /// What the rows `range`, one a pixel of y, read and write.
+    pub(super) fn windows_of_rows(
+        &self,
+        caps: &Caps,
+        x: &Tensor,
+        past: Option<&Tensor>,
+        y: &Tensor,
+        range: Range<usize>,
+    ) -> Windows {
+        let lines = [range.start, range.end - 1].map(|row| row / self.width);
+        let windows = self.windows_of_lines(caps, x, past, y, lines);
+        Windows {
+            rows: range,
+            ..windows
+        }
+    }
+
+    /// What the lines of y from the first to the last read and write.
+    fn windows_of_lines(
+        &self,
+        caps: &Caps,
+        x: &Tensor,
+        past: Option<&Tensor>,
+        y: &Tensor,
+        lines: [usize; 2],
     ) -> Windows {
         let [kt, kh, _] = self.kernel;
-        let lines = [range.start, range.end - 1].map(|tile| tile / self.line_tiles());
         let [t0, t1] = lines.map(|line| line / self.height);
         let [top, bottom] = lines.map(|line| line % self.height);
         // Lines of x: of several frames, all of them.
@@ -356,7 +414,7 @@ impl Geometry {
 
 impl Windows {
     /// Bytes of the largest one.
-    fn largest(&self, epilogue: &Epilogue<'_>, cols: usize) -> u64 {
+    pub(super) fn largest(&self, epilogue: &Epilogue<'_>, cols: usize) -> u64 {
         let matrix = match epilogue {
             Epilogue::None | Epilogue::Bias(_) | Epilogue::BiasGelu(_) | Epilogue::BiasSilu(_) => 0,
             _ => (self.rows.len() * cols * 4) as u64,

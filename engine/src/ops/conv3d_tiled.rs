@@ -1,0 +1,106 @@
+//! Convolutions on the kernels that stage their operands: a product whose left operand is the
+//! windows that pixels see (`shaders/rows/windows.wgsl`).
+
+use super::conv3d::{Conv, Geometry, OP};
+use super::epilogue::Epilogue;
+use super::product::{Operands, ProductParams, bind_weight};
+use super::tiles::{Kernel, Tile};
+use crate::error::RecordError;
+use crate::record::{Caps, Recorder, Tensor};
+
+/// Dispatches start at multiples of this many rows: windows of the epilogue's tensors then start
+/// where the device lets a binding start.
+fn aligned_rows(caps: &Caps, cols: usize) -> usize {
+    let alignment = caps.binding_alignment.max(4);
+    let row = (cols * 4).trailing_zeros().min(alignment.trailing_zeros());
+    (alignment >> row) as usize
+}
+
+/// Records a convolution whose channels, and whose features a frame, are multiples of four.
+pub(super) fn record(
+    rec: &mut Recorder<'_>,
+    tile: Tile,
+    x: &Tensor,
+    conv: &Conv<'_>,
+    epilogue: &Epilogue<'_>,
+    y: &Tensor,
+    g: &Geometry,
+) -> Result<(), RecordError> {
+    let caps = rec.caps();
+    let operands = Operands {
+        rows: Some("windows"),
+        input: x.dtype,
+        weight: conv.weight.dtype,
+        epilogue: epilogue.module(),
+        output: y.dtype,
+    };
+    let variant = operands.variant(tile);
+    let scales = rec.scales(conv.weight);
+    let [kt, kh, kw] = g.kernel;
+    let depth = g.channels * kt * kh * kw;
+    let rows = g.frames * g.height * g.width;
+    let by_time = caps.dispatch_flops() / g.flops_a_pixel().max(1);
+    let frame = g.height * g.width;
+    let unit = aligned_rows(caps, g.cols);
+    let mut first = 0;
+    while first < rows {
+        let whole = |count: usize| match first + count < rows {
+            true => (count / unit * unit).max(unit),
+            false => rows - first,
+        };
+        let mut count = whole(by_time.clamp(1, 1 << 30) as usize);
+        let mut windows = g.windows_of_rows(caps, x, conv.past, y, first..first + count);
+        while count > unit && windows.largest(epilogue, g.cols) > caps.max_binding_bytes {
+            // Rows of two frames see all the lines of both.
+            let of_frame = frame - first % frame;
+            count = match of_frame < count && of_frame.is_multiple_of(unit) {
+                true => of_frame,
+                false => whole(count / 2),
+            };
+            windows = g.windows_of_rows(caps, x, conv.past, y, first..first + count);
+        }
+        let (past, past_window) = match (conv.past, &windows.past) {
+            (Some(past), Some(window)) => (past, window),
+            // Nothing is read of it; the binding must hold something.
+            _ => (x, &windows.x),
+        };
+        let builder = rec
+            .dispatch(OP, variant.clone())
+            .read_window(1, x, windows.x.bytes.clone())
+            .write_window(2, y, windows.y.bytes.clone())
+            .read_window(3, past, past_window.bytes.clone())
+            .params(&ProductParams {
+                rows: count as u32,
+                cols: g.cols as u32,
+                col_base: 0,
+                col_end: g.cols as u32,
+                depth4: (depth / 4) as u32,
+                out_cols: g.cols as u32,
+                row_base: first as u32,
+                height: g.height as u32,
+                width: g.width as u32,
+                up: g.up as u32,
+                channels4: (g.channels / 4) as u32,
+                kt: kt as u32,
+                kh: kh as u32,
+                kw: kw as u32,
+                folds: g.folds as u32,
+                x_base: windows.x.base / 4,
+                past_base: past_window.base / 4,
+                y_base: windows.y.base / 4,
+            })
+            .flops(g.flops_a_pixel() * count as u64);
+        let builder = bind_weight(
+            builder,
+            Kernel::Tiled(tile),
+            conv.weight,
+            scales.clone(),
+            0..g.cols,
+            depth,
+        );
+        let groups = g.cols.div_ceil(tile.cols()) * count.div_ceil(tile.rows());
+        epilogue.bind(builder, first, count).launch_folded(groups)?;
+        first += count;
+    }
+    Ok(())
+}

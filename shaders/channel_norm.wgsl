@@ -2,9 +2,11 @@
 //
 //   x [rows, C] f32      gain [C] f32      y [rows, C] f32      (WanRMS_norm: no epsilon, no bias)
 //
-// One invocation normalises one pixel, its channels summed from 0 upwards; no workgroup memory.
+// TEAM invocations normalise one pixel, neighbours taking neighbouring channels; their sums of
+// squares are added in their order. Alone (TEAM = 1) an invocation sums its pixel's channels from 0
+// upwards, without workgroup memory.
 //
-//   workgroup: LANES pixels; grid: pixels folded over x and y
+//   workgroup: LANES / TEAM pixels; grid: pixels folded over x and y
 
 import package::activation::{activate};
 
@@ -20,6 +22,9 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<f32>; // [rows, C]
 
 override LANES: u32 = 64u;
+override TEAM: u32 = 1u;
+
+var<workgroup> parts: array<f32, LANES>;
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -27,18 +32,27 @@ fn main(
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let row = (group.x + group.y * grid.x) * LANES + lane;
-    if row >= params.rows {
-        return;
-    }
-    let first = row * params.channels;
+    let pixel = (group.x + group.y * grid.x) * (LANES / TEAM) + lane / TEAM;
+    // A team beyond the last pixel computes it again and stores nothing: all reach the barrier.
+    let first = min(pixel, params.rows - 1u) * params.channels;
     var squares = 0.0;
-    for (var c = 0u; c < params.channels; c++) {
+    for (var c = lane % TEAM; c < params.channels; c += TEAM) {
         let value = x[first + c];
         squares += value * value;
     }
+    if TEAM > 1u {
+        parts[lane] = squares;
+        workgroupBarrier();
+        squares = 0.0;
+        for (var i = lane / TEAM * TEAM; i < lane / TEAM * TEAM + TEAM; i++) {
+            squares += parts[i];
+        }
+    }
+    if pixel >= params.rows {
+        return;
+    }
     let scale = params.scale / max(sqrt(squares), 1e-12);
-    for (var c = 0u; c < params.channels; c++) {
+    for (var c = lane % TEAM; c < params.channels; c += TEAM) {
         y[first + c] = activate(x[first + c] * scale * gain[c]);
     }
 }

@@ -2,14 +2,14 @@
 
 use kinora::ops::embed::{modulation, silu, timestep_sinusoids};
 use kinora::ops::patch::{patchify, unpatchify};
-use kinora::ops::rope::{RopeGrid, rope};
+use kinora::ops::rope::{RopeGrid, norm_rope};
 use kinora::tensor::DType;
 use libtest_mimic::{Failed, Trial};
 
 use crate::harness::compare::{ELEMENTWISE, Tolerance, close};
 use crate::harness::data::values;
 use crate::harness::{Input, Run, device_test};
-use crate::reference::{matmul, patch as patch_twin, rope as rope_twin};
+use crate::reference::{matmul, norm as norm_twin, patch as patch_twin, rope as rope_twin};
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
@@ -22,7 +22,7 @@ pub fn trials() -> Vec<Trial> {
         ([17, 3, 2], 2, 44),
     ] {
         let [t, h, w] = tokens;
-        let name = format!("rope/{t}x{h}x{w}/{heads}x{d}");
+        let name = format!("norm_rope/{t}x{h}x{w}/{heads}x{d}");
         trials.push(device_test(name, move |gpu| turned(gpu, tokens, heads, d)));
     }
     for (latents, patch) in [
@@ -56,26 +56,24 @@ fn turned(
     d: usize,
 ) -> Result<(), Failed> {
     let rows: usize = tokens.iter().product();
-    let x = values(1, rows * heads * d);
+    let (x, gain) = (values(1, rows * heads * d), values(2, heads * d));
     let grid = RopeGrid::wan(d, tokens);
     let table = grid.table(10_000.0);
     let found = Run::new(gpu)
         .input("x", Input::F32(&x))
+        .input("gain", Input::F32(&gain))
         .input("table", Input::F32(&table))
         .record(|rec, _| {
             let x = rec.input("x", [rows, heads * d], DType::F32)?;
+            let gain = rec.input("gain", [heads * d], DType::F32)?;
             let table = rec.input("table", [grid.positions(), d / 2, 2], DType::F32)?;
-            rope(rec, &x, &table, &grid)?;
-            Ok(vec![x])
+            Ok(vec![norm_rope(rec, &x, &gain, 1e-6, &table, &grid)?])
         })?;
     let side = 2 * (d / 6);
     let pairs = [(d - 2 * side) / 2, side / 2, side / 2];
-    close(
-        "x",
-        &found[0],
-        &rope_twin::rope(&x, tokens, heads, pairs, 10_000.0),
-        ELEMENTWISE,
-    )
+    let normed = norm_twin::rms_norm(&x, &gain, 1e-6);
+    let expected = rope_twin::rope(&normed, tokens, heads, pairs, 10_000.0);
+    close("y", &found[0], &expected, ELEMENTWISE)
 }
 
 fn patches(gpu: &kinora::gpu::Gpu, latents: [usize; 4], patch: [usize; 2]) -> Result<(), Failed> {

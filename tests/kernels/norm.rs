@@ -1,12 +1,15 @@
 //! Norms over rows of one group of four up to many per invocation.
 
+use kinora::gpu::Gpu;
 use kinora::ops::norm::{Affine, layer_norm, rms_norm};
+use kinora::record::Caps;
 use kinora::tensor::DType;
 use libtest_mimic::{Failed, Trial};
 
 use crate::harness::compare::{SUMS, close};
 use crate::harness::data::values;
-use crate::harness::{Input, Run, device_test};
+use crate::harness::guise::{Guise, guise_test};
+use crate::harness::{Input, Run};
 use crate::reference::norm as twin;
 
 const SIZES: [(usize, usize); 7] = [
@@ -21,18 +24,22 @@ const SIZES: [(usize, usize); 7] = [
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    for (rows, cols) in SIZES {
-        trials.push(device_test(
-            format!("layer_norm/{rows}x{cols}"),
-            move |gpu| layer(gpu, rows, cols),
-        ));
-        trials.push(device_test(
-            format!("layer_norm/modulation/{rows}x{cols}"),
-            move |gpu| modulated(gpu, rows, cols),
-        ));
-        trials.push(device_test(format!("rms_norm/{rows}x{cols}"), move |gpu| {
-            rms(gpu, rows, cols)
-        }));
+    // What cooperative matrices take is f16: another test's concern.
+    for guise in [Guise::Found, Guise::Staged] {
+        for (rows, cols) in SIZES {
+            let name = format!("layer_norm/{rows}x{cols}");
+            trials.push(guise_test(guise, &name, move |gpu, caps| {
+                layer(gpu, caps, rows, cols)
+            }));
+            let name = format!("layer_norm/modulation/{rows}x{cols}");
+            trials.push(guise_test(guise, &name, move |gpu, caps| {
+                modulated(gpu, caps, rows, cols)
+            }));
+            let name = format!("rms_norm/{rows}x{cols}");
+            trials.push(guise_test(guise, &name, move |gpu, caps| {
+                rms(gpu, caps, rows, cols)
+            }));
+        }
     }
     trials
 }
@@ -42,7 +49,7 @@ fn offset(seed: u64, count: usize) -> Vec<f32> {
     values(seed, count).iter().map(|v| v + 30.0).collect()
 }
 
-fn layer(gpu: &kinora::gpu::Gpu, rows: usize, cols: usize) -> Result<(), Failed> {
+fn layer(gpu: &Gpu, caps: &Caps, rows: usize, cols: usize) -> Result<(), Failed> {
     let (x, gain, shift) = (offset(1, rows * cols), values(2, cols), values(3, cols));
     let found = Run::new(gpu)
         .weights(&[
@@ -50,7 +57,7 @@ fn layer(gpu: &kinora::gpu::Gpu, rows: usize, cols: usize) -> Result<(), Failed>
             ("shift", &[cols], DType::F32, &shift),
         ])
         .input("x", Input::F32(&x))
-        .record(|rec, source| {
+        .record_for(caps, |rec, source| {
             let x = rec.input("x", [rows, cols], DType::F32)?;
             let gain = source.vector(rec, "gain", [cols])?;
             let shift = source.vector(rec, "shift", [cols])?;
@@ -67,7 +74,7 @@ fn layer(gpu: &kinora::gpu::Gpu, rows: usize, cols: usize) -> Result<(), Failed>
     close("y", &found[0], &expected, SUMS)
 }
 
-fn modulated(gpu: &kinora::gpu::Gpu, rows: usize, cols: usize) -> Result<(), Failed> {
+fn modulated(gpu: &Gpu, caps: &Caps, rows: usize, cols: usize) -> Result<(), Failed> {
     let distinct = 3;
     let x = offset(4, rows * cols);
     let (scale, shift) = (values(5, distinct * cols), values(6, distinct * cols));
@@ -79,7 +86,7 @@ fn modulated(gpu: &kinora::gpu::Gpu, rows: usize, cols: usize) -> Result<(), Fai
         .input("scale", Input::F32(&scale))
         .input("shift", Input::F32(&shift))
         .input("index", Input::U32(&index))
-        .record(|rec, _| {
+        .record_for(caps, |rec, _| {
             let x = rec.input("x", [rows, cols], DType::F32)?;
             let scale = rec.input("scale", [distinct, cols], DType::F32)?;
             let shift = rec.input("shift", [distinct, cols], DType::F32)?;
@@ -99,12 +106,12 @@ fn modulated(gpu: &kinora::gpu::Gpu, rows: usize, cols: usize) -> Result<(), Fai
     close("y", &found[0], &expected, SUMS)
 }
 
-fn rms(gpu: &kinora::gpu::Gpu, rows: usize, cols: usize) -> Result<(), Failed> {
+fn rms(gpu: &Gpu, caps: &Caps, rows: usize, cols: usize) -> Result<(), Failed> {
     let (x, gain) = (values(7, rows * cols), values(8, cols));
     let found = Run::new(gpu)
         .weights(&[("gain", &[cols], DType::F32, &gain)])
         .input("x", Input::F32(&x))
-        .record(|rec, source| {
+        .record_for(caps, |rec, source| {
             let x = rec.input("x", [rows, cols], DType::F32)?;
             let gain = source.vector(rec, "gain", [cols])?;
             Ok(vec![rms_norm(rec, &x, &gain, 1e-2)?])

@@ -1,15 +1,15 @@
-//! Twin of `rope.wgsl`, from the angles themselves.
+//! Twin of the rotary half of `norm_rope.wgsl`, from the angles themselves.
 
 /// Turns pair i of each head of x [t h w, heads, d] by its token's position along the pair's axis.
 pub fn rope(
-    x: &[f32],
+    x: &[f64],
     tokens: [usize; 3],
     heads: usize,
     pairs: [usize; 3],
     theta: f64,
 ) -> Vec<f64> {
     let d = 2 * (pairs[0] + pairs[1] + pairs[2]);
-    let mut y: Vec<f64> = x.iter().map(|&v| f64::from(v)).collect();
+    let mut y = x.to_vec();
     let mut row = 0;
     for t in 0..tokens[0] {
         for h in 0..tokens[1] {
@@ -20,7 +20,7 @@ pub fn rope(
                         for i in 0..n {
                             let angle =
                                 position as f64 / theta.powf(2.0 * i as f64 / (2 * n) as f64);
-                            let (a, b) = (f64::from(x[at]), f64::from(x[at + 1]));
+                            let (a, b) = (x[at], x[at + 1]);
                             y[at] = a * angle.cos() - b * angle.sin();
                             y[at + 1] = a * angle.sin() + b * angle.cos();
                             at += 2;

@@ -85,8 +85,8 @@ pub fn cases() -> Vec<Case> {
     add("rms_norm/wan1.3b_480p".into(), Problem::RmsNorm(tokens));
     let (grid, heads, head_size) = ([21, 30, 52], 12, 128);
     add(
-        "rope/wan1.3b_480p".into(),
-        Problem::Rope {
+        "norm_rope/wan1.3b_480p".into(),
+        Problem::NormRope {
             grid,
             heads,
             head_size,

@@ -8,7 +8,7 @@ use crate::ops::channel_norm::channel_norm;
 use crate::ops::conv3d::{Conv, conv3d};
 use crate::ops::matmul::{Epilogue, matmul};
 use crate::ops::norm::{Affine, layer_norm, rms_norm};
-use crate::ops::rope::{RopeGrid, rope};
+use crate::ops::rope::{RopeGrid, norm_rope};
 use crate::ops::solver::{SolverTensors, solver_step};
 use crate::record::{Caps, DeviceClass, Pack, Precision, Recorder, Recording};
 use crate::tensor::DType;
@@ -58,8 +58,8 @@ pub enum Problem {
     RmsNorm([usize; 2]),
     /// The autoencoder's norm with SiLU, of pixels and channels.
     ChannelNorm([usize; 2]),
-    /// Rotary embedding.
-    Rope {
+    /// An RMS norm over all heads and the rotary embedding.
+    NormRope {
         /// Tokens along t, y, x.
         grid: [usize; 3],
         /// H
@@ -140,11 +140,11 @@ impl Problem {
             Self::LayerNorm([rows, cols]) => Self::LayerNorm([rows.min(9), cols]),
             Self::RmsNorm([rows, cols]) => Self::RmsNorm([rows.min(9), cols]),
             Self::ChannelNorm([rows, channels]) => Self::ChannelNorm([rows.min(99), channels]),
-            Self::Rope {
+            Self::NormRope {
                 grid,
                 heads,
                 head_size,
-            } => Self::Rope {
+            } => Self::NormRope {
                 grid: grid.map(|tokens| tokens.min(3)),
                 heads,
                 head_size,
@@ -191,11 +191,11 @@ impl Problem {
             Self::LayerNorm(sizes) => ("layer_norm", sizes.to_vec()),
             Self::RmsNorm(sizes) => ("rms_norm", sizes.to_vec()),
             Self::ChannelNorm(sizes) => ("channel_norm", sizes.to_vec()),
-            Self::Rope {
+            Self::NormRope {
                 grid: [t, h, w],
                 heads,
                 head_size,
-            } => ("rope", vec![t, h, w, heads, head_size]),
+            } => ("norm_rope", vec![t, h, w, heads, head_size]),
             Self::Solver(count) => ("solver", vec![count]),
             Self::Step(Step {
                 layers,
@@ -346,7 +346,7 @@ impl Problem {
                 let gain = rec.input("gain", [channels], DType::F32)?;
                 channel_norm(rec, &x, &gain, true)?;
             }
-            Self::Rope {
+            Self::NormRope {
                 grid,
                 heads,
                 head_size,
@@ -356,7 +356,8 @@ impl Problem {
                 let x = rec.input("x", [rows, heads * head_size], DType::F32)?;
                 let shape = [grid.positions(), head_size / 2, 2];
                 let table = rec.input("table", shape, DType::F32)?;
-                rope(rec, &x, &table, &grid)?;
+                let gain = rec.input("gain", [heads * head_size], DType::F32)?;
+                norm_rope(rec, &x, &gain, 1e-6, &table, &grid)?;
             }
             Self::Solver(count) => {
                 let mut state = |name| rec.state(name, [count], DType::F32);

@@ -3,6 +3,7 @@
 use super::Source;
 use crate::error::{Error, RecordError};
 use crate::ops::norm::{Affine, layer_norm, rms_norm};
+use crate::ops::rope::{RopeGrid, norm_rope};
 use crate::record::{Recorder, Tensor};
 
 /// `torch.nn.LayerNorm` with weight and bias `[C]`.
@@ -79,5 +80,19 @@ impl RmsNorm {
     /// Shapes that do not match.
     pub fn forward(&self, rec: &mut Recorder<'_>, x: &Tensor) -> Result<Tensor, RecordError> {
         rms_norm(rec, x, &self.gain, self.eps)
+    }
+
+    /// The same, then the rotary embedding with the angles of `table`; see [`norm_rope`].
+    ///
+    /// # Errors
+    /// Shapes that do not match.
+    pub fn forward_turned(
+        &self,
+        rec: &mut Recorder<'_>,
+        x: &Tensor,
+        table: &Tensor,
+        grid: &RopeGrid,
+    ) -> Result<Tensor, RecordError> {
+        norm_rope(rec, x, &self.gain, self.eps, table, grid)
     }
 }

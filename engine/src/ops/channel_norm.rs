@@ -3,7 +3,7 @@
 use super::matmul::{lanes, rows_per_dispatch};
 use super::params::params;
 use crate::error::RecordError;
-use crate::record::{Caps, Recorder, Tensor};
+use crate::record::{Caps, DeviceClass, Recorder, Tensor};
 use crate::shader::{Slot, Variant};
 use crate::tensor::DType;
 
@@ -16,8 +16,19 @@ params! {
     }
 }
 
+/// Invocations that share a pixel: on GPUs so many that a pixel's channels are read as one piece; on
+/// software devices one, which needs no barrier.
+fn team(caps: &Caps) -> u32 {
+    match caps.class {
+        DeviceClass::Software => 1,
+        _ => 32,
+    }
+}
+
 fn variant(caps: &Caps, silu: bool) -> Variant {
-    let variant = Variant::new("channel_norm").set("LANES", lanes(caps));
+    let variant = Variant::new("channel_norm")
+        .set("LANES", lanes(caps))
+        .set("TEAM", team(caps));
     if silu {
         variant.slot(Slot::Activation, "silu")
     } else {
@@ -74,7 +85,7 @@ pub fn channel_norm(
                 scale: (channels as f32).sqrt(),
             })
             .flops(flops_a_row * count as u64)
-            .launch_folded(count.div_ceil(lanes(caps) as usize))?;
+            .launch_folded(count.div_ceil((lanes(caps) / team(caps)) as usize))?;
     }
     Ok(y)
 }

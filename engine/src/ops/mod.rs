@@ -49,10 +49,12 @@ pub fn variants(caps: &Caps) -> Vec<Variant> {
 
 /// The params of every kernel.
 pub fn layouts() -> Vec<Layout> {
+    let heads = params::layout::<attention::AttentionParams>();
     let narrow = params::layout::<conv3d::Conv3dParams>();
     let product = params::layout::<product::ProductParams>();
     vec![
-        params::layout::<attention::AttentionParams>(),
+        heads,
+        ("attention_coop", heads.1, heads.2),
         params::layout::<ceiling::CopyParams>(),
         params::layout::<ceiling::FmaParams>(),
         params::layout::<attention::PackWeightParams>(),
@@ -73,7 +75,7 @@ pub fn layouts() -> Vec<Layout> {
         params::layout::<patch::UnpatchifyParams>(),
         product,
         ("matmul_staged", product.1, product.2),
-        params::layout::<rope::RopeParams>(),
+        params::layout::<rope::NormRopeParams>(),
         params::layout::<solver::SolverParams>(),
     ]
 }

@@ -1,9 +1,9 @@
 //! Normalisations over the rows of a tensor.
 
-use super::matmul::{lanes, rows_per_dispatch};
+use super::matmul::rows_per_dispatch;
 use super::params::params;
 use crate::error::RecordError;
-use crate::record::{Caps, DispatchBuilder, Recorder, Tensor};
+use crate::record::{Caps, DeviceClass, DispatchBuilder, Recorder, Tensor};
 use crate::shader::{Slot, Variant};
 use crate::tensor::DType;
 
@@ -123,8 +123,17 @@ impl Affine<'_> {
     }
 }
 
+/// Invocations that share a row. On GPUs so many that a row of 1,536 columns is three loads of each,
+/// and a processor holds enough rows to hide them; a software device runs one vector register.
+pub(super) fn row_lanes(caps: &Caps) -> u32 {
+    match caps.class {
+        DeviceClass::Software => 8,
+        _ => 128,
+    }
+}
+
 fn layer_variant(caps: &Caps, output: DType, affine: Option<&'static str>) -> Variant {
-    let variant = Variant::new("layer_norm").set("LANES", lanes(caps));
+    let variant = Variant::new("layer_norm").set("LANES", row_lanes(caps));
     let variant = variant.output(output);
     match affine {
         Some(module) => variant.slot(Slot::Affine, module),
@@ -134,7 +143,7 @@ fn layer_variant(caps: &Caps, output: DType, affine: Option<&'static str>) -> Va
 
 fn rms_variant(caps: &Caps, output: DType) -> Variant {
     Variant::new("rms_norm")
-        .set("LANES", lanes(caps))
+        .set("LANES", row_lanes(caps))
         .output(output)
 }
 

@@ -1,6 +1,7 @@
-//! Rotary position embedding over a grid of tokens.
+//! Rotary position embedding over a grid of tokens, of what a norm gives.
 
-use super::matmul::{lanes, rows_per_dispatch};
+use super::matmul::rows_per_dispatch;
+use super::norm::row_lanes;
 use super::params::params;
 use crate::error::RecordError;
 use crate::record::{Caps, Recorder, Tensor};
@@ -8,10 +9,11 @@ use crate::shader::Variant;
 use crate::tensor::DType;
 
 params! {
-    /// Params of `rope.wgsl`.
-    RopeParams for "rope" {
-        count4: u32,
+    /// Params of `norm_rope.wgsl`.
+    NormRopeParams for "norm_rope" {
+        rows: u32,
         cols4: u32,
+        eps: f32,
         head4: u32,
         row_base: u32,
         grid_h: u32,
@@ -62,30 +64,43 @@ impl RopeGrid {
     }
 }
 
-fn variant(caps: &Caps) -> Variant {
-    Variant::new("rope").set("LANES", lanes(caps))
+fn variant(caps: &Caps, output: DType) -> Variant {
+    Variant::new("norm_rope")
+        .set("LANES", row_lanes(caps))
+        .output(output)
 }
 
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
-    vec![variant(caps)]
+    vec![variant(caps, DType::F32), variant(caps, DType::F16)]
 }
 
-/// Turns the pairs of columns (2 i, 2 i + 1) of each head by its token's position, in place.
+/// `gain x / sqrt(mean(x^2) + eps)` over each row, then the pairs of columns (2 i, 2 i + 1) of each
+/// head turned by the row's position.
 ///
 /// | tensor | shape | dtype |
 /// |---|---|---|
 /// | x | [T h w, H D] | f32, D a multiple of 4 |
+/// | gain | `[H D]` | f32 |
 /// | table | [P, D/2, 2] | f32, from [`RopeGrid::table`] |
+/// | result | [T h w, H D] | f32, f16 where what feeds products may be |
 ///
 /// # Errors
 /// Shapes that do not match.
-pub fn rope(
+pub fn norm_rope(
     rec: &mut Recorder<'_>,
     x: &Tensor,
+    gain: &Tensor,
+    eps: f32,
     table: &Tensor,
     grid: &RopeGrid,
-) -> Result<(), RecordError> {
-    const OP: &str = "rope";
+) -> Result<Tensor, RecordError> {
+    const OP: &str = "norm_rope";
+    let wrong = |name, tensor: &Tensor, expected: String| RecordError::Shape {
+        op: OP,
+        name,
+        found: tensor.shape,
+        expected,
+    };
     let [rows, cols] = [x.shape.rows(), x.shape.last_dim()];
     let head = 2 * grid.pairs.iter().sum::<usize>();
     if head == 0 || head % 4 != 0 {
@@ -99,38 +114,31 @@ pub fn rope(
     let [t, h, w] = grid.tokens;
     if rows != t * h * w || cols % head != 0 || x.dtype != DType::F32 {
         let expected = format!("f32 [{}, a multiple of {head}]", t * h * w);
-        return Err(RecordError::Shape {
-            op: OP,
-            name: "x",
-            found: x.shape,
-            expected,
-        });
+        return Err(wrong("x", x, expected));
+    }
+    if gain.shape.count() != cols {
+        return Err(wrong("gain", gain, format!("[{cols}]")));
     }
     if table.shape.count() < grid.positions() * head {
         let expected = format!("[{}, {}, 2]", grid.positions(), head / 2);
-        return Err(RecordError::Shape {
-            op: OP,
-            name: "table",
-            found: table.shape,
-            expected,
-        });
+        return Err(wrong("table", table, expected));
     }
-    let variant = variant(rec.caps());
-    let lanes = lanes(rec.caps()) as usize;
-    let chunk = rows_per_dispatch(rec.caps(), rows, cols, 3 * cols as u64);
+    let y = rec.intermediate(OP, [rows, cols], rec.caps().activations());
+    let variant = variant(rec.caps(), y.dtype);
+    let chunk = rows_per_dispatch(rec.caps(), rows, cols, 7 * cols as u64);
     for first in (0..rows).step_by(chunk) {
         let count = chunk.min(rows - first);
-        let count4 = count * cols / 4;
+        let window =
+            |size: usize| (first * cols * size) as u64..((first + count) * cols * size) as u64;
         rec.dispatch(OP, variant.clone())
-            .update_window(
-                1,
-                x,
-                (first * cols * 4) as u64..((first + count) * cols * 4) as u64,
-            )
-            .read(2, table)
-            .params(&RopeParams {
-                count4: count4 as u32,
+            .read_window(1, x, window(4))
+            .write_window(2, &y, window(y.dtype.size()))
+            .read(3, gain)
+            .read(4, table)
+            .params(&NormRopeParams {
+                rows: count as u32,
                 cols4: (cols / 4) as u32,
+                eps,
                 head4: (head / 4) as u32,
                 row_base: first as u32,
                 grid_h: h as u32,
@@ -138,8 +146,8 @@ pub fn rope(
                 pairs_t: grid.pairs[0] as u32,
                 pairs_th: (grid.pairs[0] + grid.pairs[1]) as u32,
             })
-            .flops(3 * (count * cols) as u64)
-            .launch_folded(count4.div_ceil(lanes))?;
+            .flops(7 * (count * cols) as u64)
+            .launch_folded(count)?;
     }
-    Ok(())
+    Ok(y)
 }

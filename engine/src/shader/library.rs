@@ -13,6 +13,7 @@ macro_rules! files {
 /// Every file of `shaders/`; a test compares this list with the folder.
 const FILES: &[(&str, &str)] = files![
     "attention",
+    "attention_coop",
     "ceiling_copy",
     "ceiling_fma",
     "channel_norm",
@@ -26,11 +27,11 @@ const FILES: &[(&str, &str)] = files![
     "matmul_coop",
     "matmul_staged",
     "modulation",
+    "norm_rope",
     "pack_weight",
     "patchify",
     "rgb8",
     "rms_norm",
-    "rope",
     "silu",
     "softmax",
     "solver",
@@ -67,6 +68,7 @@ const FILES: &[(&str, &str)] = files![
     "epilogue/residual",
     "common/bands",
     "common/gelu",
+    "common/heads",
     "common/product",
     "common/rows",
     "common/silu",

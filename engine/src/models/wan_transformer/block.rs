@@ -14,7 +14,6 @@ use crate::ops::attention::{AttentionShape, Bias, attention};
 use crate::ops::embed::modulation;
 use crate::ops::matmul::{Epilogue, matmul};
 use crate::ops::norm::{Affine, layer_norm};
-use crate::ops::rope::rope;
 use crate::record::{Caps, Recorder, Recording, Tensor};
 use crate::tensor::DType;
 use crate::weights::Checkpoint;
@@ -74,19 +73,37 @@ impl Sizes<'_> {
         }
     }
 
-    /// A projection to q or k: linear, then the RMS norm over all heads together.
+    /// A projection to q or k: linear, then the RMS norm over all heads together, and where `turn`
+    /// is given the rotary embedding with its angles.
     fn normed(
         &self,
         rec: &mut Recorder<'_>,
         source: &Source<'_>,
         x: &Tensor,
         [projection, norm]: [&str; 2],
+        turn: Option<&Tensor>,
     ) -> Result<Tensor, Error> {
         let dim = self.config.dim();
         let [w, b] = linear(rec, &source.at(projection), dim, dim)?;
         let y = matmul(rec, x, &w, Epilogue::Bias(&b), None)?;
         let norm = RmsNorm::new(rec, &source.at(norm), dim, self.eps())?;
-        Ok(norm.forward(rec, &y)?)
+        Ok(match turn {
+            Some(table) => norm.forward_turned(rec, &y, table, &self.grid)?,
+            None => norm.forward(rec, &y)?,
+        })
+    }
+
+    /// The projection to v, in the element type of q and k.
+    fn values(
+        &self,
+        rec: &mut Recorder<'_>,
+        source: &Source<'_>,
+        x: &Tensor,
+    ) -> Result<Tensor, Error> {
+        let dim = self.config.dim();
+        let [w, b] = linear(rec, &source.at("to_v"), dim, dim)?;
+        let v = rec.intermediate("to_v", [x.shape.rows(), dim], rec.caps().activations());
+        Ok(matmul(rec, x, &w, Epilogue::Bias(&b), Some(&v))?)
     }
 
     fn record_self_attention(
@@ -107,12 +124,9 @@ impl Sizes<'_> {
         let source = source.at("attn1");
         let positions = [self.grid.positions(), self.config.attention_head_dim / 2, 2];
         let table = rec.input("rope", positions, DType::F32)?;
-        let q = self.normed(rec, &source, &x, ["to_q", "norm_q"])?;
-        rope(rec, &q, &table, &self.grid)?;
-        let k = self.normed(rec, &source, &x, ["to_k", "norm_k"])?;
-        rope(rec, &k, &table, &self.grid)?;
-        let [w, b] = linear(rec, &source.at("to_v"), dim, dim)?;
-        let v = matmul(rec, &x, &w, Epilogue::Bias(&b), None)?;
+        let q = self.normed(rec, &source, &x, ["to_q", "norm_q"], Some(&table))?;
+        let k = self.normed(rec, &source, &x, ["to_k", "norm_k"], Some(&table))?;
+        let v = self.values(rec, &source, &x)?;
         let mixed = attention(
             rec,
             (&q).into(),
@@ -146,10 +160,9 @@ impl Sizes<'_> {
         let source = source.at("attn2");
         let text = rec.input("text", [self.shape.text_rows, dim], DType::F32)?;
         let counts = rec.input("text counts", [self.shape.text_rows], DType::F32)?;
-        let q = self.normed(rec, &source, &x, ["to_q", "norm_q"])?;
-        let k = self.normed(rec, &source, &text, ["to_k", "norm_k"])?;
-        let [w, b] = linear(rec, &source.at("to_v"), dim, dim)?;
-        let v = matmul(rec, &text, &w, Epilogue::Bias(&b), None)?;
+        let q = self.normed(rec, &source, &x, ["to_q", "norm_q"], None)?;
+        let k = self.normed(rec, &source, &text, ["to_k", "norm_k"], None)?;
+        let v = self.values(rec, &source, &text)?;
         let mixed = attention(
             rec,
             (&q).into(),

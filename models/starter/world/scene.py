@@ -89,19 +89,28 @@ def held_back(scene: Scene) -> bool:
 
 def sample(rng: np.random.Generator, held: bool = False, only: dict[str, tuple[str, ...]] | None = None) -> Scene:
     """Draws a scene that is held back, or one that is not; `only` names the values of a smaller world."""
+
+    def pick(name, options, weights=None):
+        options = [(o, w) for o, w in zip(options, weights or [1.0] * len(options)) if o in (only or {}).get(name, options)]
+        if not options:
+            return None
+        names, weights = zip(*options)
+        return str(names[rng.choice(len(names), p=np.array(weights) / sum(weights))])
+
     while True:
-        pick = lambda options, p=None: str(options[rng.choice(len(options), p=p)])
-        subject = pick(tuple(SUBJECTS))
+        subject = pick("subject", tuple(SUBJECTS))
         places, moves = SUBJECTS[subject]
-        weight = np.array([0.5 if m == "still" and len(moves) > 2 else 1.0 for m in moves])
-        second = "none" if subject in ("seagull", "kite", "airplane") or rng.random() > 0.2 else "seagull"
-        scene = Scene(
-            subject=subject, color=pick(tuple(COLORS)), move=pick(moves, weight / weight.sum()), place=pick(places), time=pick(TIMES),
-            weather=pick(WEATHERS, (0.46, 0.18, 0.18, 0.18)), camera=pick(CAMERAS, (0.34, *[0.11] * 6)), angle=pick(ANGLES, (0.6, 0.2, 0.2)),
-            size=pick(SIZE_NAMES, (0.2, 0.6, 0.2)), speed=pick(SPEEDS, (0.2, 0.6, 0.2)), second=second,
-            grade=pick(("flat", "cinematic"), (0.7, 0.3)), focus=pick(("deep", "shallow"), (0.85, 0.15)), seed=int(rng.integers(2**31)),
-        )
-        if scene.camera == "rack focus" and scene.focus == "shallow" or scene.move == "still" and scene.speed != "normal":
+        place = pick("place", places)
+        move = pick("move", moves, [0.5 if m == "still" and len(moves) > 2 else 1.0 for m in moves])
+        if place is None or move is None:
             continue
-        if held_back(scene) == held and all(getattr(scene, k) in v for k, v in (only or {}).items()):
+        lonely = subject in ("seagull", "kite", "airplane")
+        scene = Scene(
+            subject=subject, color=pick("color", tuple(COLORS)), move=move, place=place, time=pick("time", TIMES),
+            weather=pick("weather", WEATHERS, (0.46, 0.18, 0.18, 0.18)), camera=pick("camera", CAMERAS, (0.34, *[0.11] * 6)),
+            angle=pick("angle", ANGLES, (0.6, 0.2, 0.2)), size=pick("size", SIZE_NAMES, (0.2, 0.6, 0.2)),
+            speed="normal" if move == "still" else pick("speed", SPEEDS, (0.2, 0.6, 0.2)),
+            second=pick("second", ("none", "seagull"), (1.0, 0.0) if lonely else (0.8, 0.2)), grade=pick("grade", ("flat", "cinematic"), (0.7, 0.3)),
+            focus=pick("focus", ("deep", "shallow"), (0.85, 0.15)), seed=int(rng.integers(2**31)))
+        if not (scene.camera == "rack focus" and scene.focus == "shallow") and held_back(scene) == held:
             return scene

@@ -372,6 +372,13 @@ def grass(stage: Stage, c):
         stage.place(p, 1.5)
 
 
+def buoy(stage: Stage):
+    y = stage.half_y - 0.05
+    p = Part(compose(affine(-0.70 * stage.half_x, y + 0.012 * np.sin(1.7 * stage.t)), affine(angle=0.10 * np.sin(1.3 * stage.t))))
+    p.poly([(-0.085, 0.06), (-0.03, -0.20), (0.03, -0.20), (0.085, 0.06)], (0.88, 0.20, 0.14)).poly([(-0.062, -0.05), (-0.045, -0.13), (0.045, -0.13), (0.062, -0.05)], (0.96, 0.94, 0.90))
+    stage.place(p.ellipse(0, -0.225, 0.026, 0.026, LAMP, glow=stage.lamps), 1.5)
+
+
 PLACES = {
     "beach": beach, "harbour": harbour, "open sea": open_sea, "city street": city_street, "intersection": intersection,
     "desert": desert, "forest": forest, "mountains": mountains, "meadow": meadow, "snowfield": snowfield,
@@ -401,6 +408,8 @@ def front(stage: Stage):
             grass(stage, BLADES[s.place])
         elif s.place in ("city street", "intersection"):
             street_front(stage)
+        elif s.place == "open sea":
+            buoy(stage)
         else:
             x = -0.72 * stage.half_x
             stage.place(Part().capsule(x, stage.half_y + 0.2, x, stage.half_y - 0.30, 0.045, WOOD).ellipse(x, stage.half_y - 0.31, 0.055, 0.02, mix(WOOD, (1, 1, 1), 0.2)), 1.5)

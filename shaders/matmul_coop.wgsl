@@ -6,11 +6,11 @@
 // A subgroup computes 4 x 4 cooperative matrices, SPAN x SPAN results; a workgroup SIDE x SIDE
 // subgroups. It walks K in steps of 4 STEP4: while the operands of a step are multiplied out of
 // workgroup memory, those of the next are on their way into registers. Each invocation loads eight
-// groups of four of either operand, rounds them, and stages them when the step is done. The sum
+// groups of four of either operand, and rounds and stages them when the step is done. The sum
 // over K runs from 0 upwards in one chain of cooperative matrices, whatever the tile.
 //
-// What an invocation holds is named piece by piece, or is a matrix (four groups of four): an array
-// that a loop indexes lies in memory unless the driver unrolls the loop.
+// What an invocation holds is named piece by piece: an array that a loop indexes lies in memory
+// unless the driver unrolls the loop.
 //
 // Where subgroups are smaller than LANES there are more of them than work: the surplus computes
 // what another does and keeps it to itself.
@@ -21,9 +21,10 @@ import package::coop::{CoopA, CoopB, CoopC, COOP_EDGE};
 import package::tile::{SIDE, LANES};
 import package::common::bands::{banded};
 import package::common::product::{params};
-import package::rows::{Row, Depth, row_at, depth_at, load_row4, result4_at};
+import package::input::{Input4, unpack_input4};
+import package::rows::{Row, Depth, row_at, depth_at, fetch_row4, result4_at};
 import package::stage::{stage, put_stage4, STAGE_UNIT};
-import package::weight::{load_weight4, weight_depth4};
+import package::weight::{Weight4, fetch_weight4, unpack_weight4, weight_depth4};
 import package::scale::{weight_scale};
 import package::output::{Output4, pack_output4};
 import package::epilogue::{epilogue, epilogue_cols};
@@ -76,12 +77,27 @@ struct Share {
     right_at4: u32,
 }
 
-// Those groups of four, on their way from global memory into the stage.
+struct FourInputs {
+    a: Input4,
+    b: Input4,
+    c: Input4,
+    d: Input4,
+}
+
+struct FourWeights {
+    a: Weight4,
+    b: Weight4,
+    c: Weight4,
+    d: Weight4,
+}
+
+// Those groups of four as they lie in global memory, on their way from there: unpacked and rounded
+// only when they are staged, so that nothing waits for them.
 struct Held {
-    left0: mat4x4<f16>,
-    left1: mat4x4<f16>,
-    right0: mat4x4<f16>,
-    right1: mat4x4<f16>,
+    left0: FourInputs,
+    left1: FourInputs,
+    right0: FourWeights,
+    right1: FourWeights,
 }
 
 fn four_rows(first: u32) -> FourRows {
@@ -129,21 +145,21 @@ fn share_of(lane: u32, row0: u32, col0: u32) -> Share {
     return share;
 }
 
-fn load_left(rows: FourRows, depth: Depth) -> mat4x4<f16> {
-    return mat4x4<f16>(
-        vec4<f16>(load_row4(rows.a, depth)),
-        vec4<f16>(load_row4(rows.b, depth)),
-        vec4<f16>(load_row4(rows.c, depth)),
-        vec4<f16>(load_row4(rows.d, depth)),
+fn fetch_left(rows: FourRows, depth: Depth) -> FourInputs {
+    return FourInputs(
+        fetch_row4(rows.a, depth),
+        fetch_row4(rows.b, depth),
+        fetch_row4(rows.c, depth),
+        fetch_row4(rows.d, depth),
     );
 }
 
-fn load_right(cols: vec4<u32>, inverse: vec4<f32>, col4: u32) -> mat4x4<f16> {
-    return mat4x4<f16>(
-        vec4<f16>(load_weight4(cols.x, col4) * inverse.x),
-        vec4<f16>(load_weight4(cols.y, col4) * inverse.y),
-        vec4<f16>(load_weight4(cols.z, col4) * inverse.z),
-        vec4<f16>(load_weight4(cols.w, col4) * inverse.w),
+fn fetch_right(cols: vec4<u32>, col4: u32) -> FourWeights {
+    return FourWeights(
+        fetch_weight4(cols.x, col4),
+        fetch_weight4(cols.y, col4),
+        fetch_weight4(cols.z, col4),
+        fetch_weight4(cols.w, col4),
     );
 }
 
@@ -153,29 +169,40 @@ fn fetch(share: Share, step4: u32) -> Held {
     let left_col4 = step4 + share.left_col4;
     if left_col4 < params.depth4 {
         let depth = depth_at(left_col4);
-        held.left0 = load_left(share.rows0, depth);
-        held.left1 = load_left(share.rows1, depth);
+        held.left0 = fetch_left(share.rows0, depth);
+        held.left1 = fetch_left(share.rows1, depth);
     }
     let right_col4 = step4 + share.right_col4;
     if right_col4 < params.depth4 {
-        held.right0 = load_right(share.cols0, share.inverse0, right_col4);
-        held.right1 = load_right(share.cols1, share.inverse1, right_col4);
+        held.right0 = fetch_right(share.cols0, right_col4);
+        held.right1 = fetch_right(share.cols1, right_col4);
     }
     return held;
 }
 
-fn put_four(at4: u32, apart: u32, fours: mat4x4<f16>) {
-    put_stage4(at4, fours[0]);
-    put_stage4(at4 + apart * STRIDE4, fours[1]);
-    put_stage4(at4 + 2u * apart * STRIDE4, fours[2]);
-    put_stage4(at4 + 3u * apart * STRIDE4, fours[3]);
+fn put_left(at4: u32, held: FourInputs) {
+    put_stage4(at4, vec4<f16>(unpack_input4(held.a)));
+    put_stage4(at4 + LEFT_APART * STRIDE4, vec4<f16>(unpack_input4(held.b)));
+    put_stage4(at4 + 2u * LEFT_APART * STRIDE4, vec4<f16>(unpack_input4(held.c)));
+    put_stage4(at4 + 3u * LEFT_APART * STRIDE4, vec4<f16>(unpack_input4(held.d)));
+}
+
+fn put_right(at4: u32, held: FourWeights, inverse: vec4<f32>) {
+    let a = vec4<f16>(unpack_weight4(held.a) * inverse.x);
+    let b = vec4<f16>(unpack_weight4(held.b) * inverse.y);
+    let c = vec4<f16>(unpack_weight4(held.c) * inverse.z);
+    let d = vec4<f16>(unpack_weight4(held.d) * inverse.w);
+    put_stage4(at4, a);
+    put_stage4(at4 + RIGHT_APART * STRIDE4, b);
+    put_stage4(at4 + 2u * RIGHT_APART * STRIDE4, c);
+    put_stage4(at4 + 3u * RIGHT_APART * STRIDE4, d);
 }
 
 fn put(share: Share, held: Held) {
-    put_four(share.left_at4, LEFT_APART, held.left0);
-    put_four(share.left_at4 + 4u * LEFT_APART * STRIDE4, LEFT_APART, held.left1);
-    put_four(share.right_at4, RIGHT_APART, held.right0);
-    put_four(share.right_at4 + 4u * RIGHT_APART * STRIDE4, RIGHT_APART, held.right1);
+    put_left(share.left_at4, held.left0);
+    put_left(share.left_at4 + 4u * LEFT_APART * STRIDE4, held.left1);
+    put_right(share.right_at4, held.right0, share.inverse0);
+    put_right(share.right_at4 + 4u * RIGHT_APART * STRIDE4, held.right1, share.inverse1);
 }
 
 // A result, from its sum.

@@ -16,8 +16,9 @@
 import package::tile::{SIDE};
 import package::common::bands::{banded};
 import package::common::product::{params};
-import package::rows::{Row, row_at, depth_at, load_row4, result4_at};
-import package::weight::{load_weight4, weight_depth4};
+import package::input::{Input4, unpack_input4};
+import package::rows::{Row, row_at, depth_at, fetch_row4, result4_at};
+import package::weight::{Weight4, fetch_weight4, unpack_weight4, weight_depth4};
 import package::output::{Output4, pack_output4};
 import package::epilogue::{epilogue, epilogue_cols};
 
@@ -50,12 +51,13 @@ struct Share {
     right_at: u32,
 }
 
-// Those groups of four, on their way from global memory into the stage.
+// Those groups of four as they lie in global memory, on their way from there: unpacked only when
+// they are staged, so that nothing waits for them.
 struct Held {
-    left0: vec4<f32>,
-    left1: vec4<f32>,
-    right0: vec4<f32>,
-    right1: vec4<f32>,
+    left0: Input4,
+    left1: Input4,
+    right0: Weight4,
+    right1: Weight4,
 }
 
 // Neighbouring invocations take neighbouring groups of a row of `left`, and of w those that lie
@@ -84,22 +86,22 @@ fn fetch(share: Share, step4: u32) -> Held {
     let left_col4 = step4 + share.left_col4;
     if left_col4 < params.depth4 {
         let depth = depth_at(left_col4);
-        held.left0 = load_row4(share.row0, depth);
-        held.left1 = load_row4(share.row1, depth);
+        held.left0 = fetch_row4(share.row0, depth);
+        held.left1 = fetch_row4(share.row1, depth);
     }
     let right_col4 = step4 + share.right_col4;
     if right_col4 < params.depth4 {
-        held.right0 = load_weight4(share.col0, right_col4);
-        held.right1 = load_weight4(share.col1, right_col4);
+        held.right0 = fetch_weight4(share.col0, right_col4);
+        held.right1 = fetch_weight4(share.col1, right_col4);
     }
     return held;
 }
 
 fn put(share: Share, held: Held) {
-    stage[share.left_at] = held.left0;
-    stage[share.left_at + HALF] = held.left1;
-    stage[share.right_at] = held.right0;
-    stage[share.right_at + 4u * COLS_APART] = held.right1;
+    stage[share.left_at] = unpack_input4(held.left0);
+    stage[share.left_at + HALF] = unpack_input4(held.left1);
+    stage[share.right_at] = unpack_weight4(held.right0);
+    stage[share.right_at + 4u * COLS_APART] = unpack_weight4(held.right1);
 }
 
 // Four groups of the stage.

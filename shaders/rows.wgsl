@@ -3,11 +3,11 @@
 //
 //   row_at(row) -> Row             what is known of a row before its columns are walked
 //   depth_at(col4) -> Depth        what is known of columns 4 col4 .. 4 col4 + 3 in every row
-//   load_row4(row, depth)          the elements [row, 4 col4 ..]
+//   fetch_row4(row, depth)         the elements [row, 4 col4 ..] as they lie, to be unpacked
 //   result4_at(row, col4)          where y holds [row, 4 col4 ..], in groups of four
 
 import package::common::product::{params};
-import package::input::{Input4, unpack_input4};
+import package::input::{Input4};
 
 @group(0) @binding(1) var<storage, read> x: array<Input4>; // [M, K/4]
 
@@ -22,8 +22,8 @@ fn depth_at(col4: u32) -> Depth {
     return col4;
 }
 
-fn load_row4(row: Row, depth: Depth) -> vec4<f32> {
-    return unpack_input4(x[row + depth]);
+fn fetch_row4(row: Row, depth: Depth) -> Input4 {
+    return x[row + depth];
 }
 
 fn result4_at(row: u32, col4: u32) -> u32 {

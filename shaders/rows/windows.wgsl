@@ -10,7 +10,7 @@
 // `folds` = F > 1 stores channel group f of frame t as frame F t + f. C and N / F are multiples of 4.
 
 import package::common::product::{params};
-import package::input::{Input4, unpack_input4};
+import package::input::{Input4};
 
 @group(0) @binding(1) var<storage, read> x: array<Input4>; // [T, H, W, C/4]
 @group(0) @binding(3) var<storage, read> past: array<Input4>; // [kt-1, H, W, C/4]
@@ -45,11 +45,11 @@ fn depth_at(col4: u32) -> Depth {
     return Depth(line / params.kh, line % params.kh, tap % params.kw, col4 % params.channels4);
 }
 
-fn load_row4(row: Row, depth: Depth) -> vec4<f32> {
+fn fetch_row4(row: Row, depth: Depth) -> Input4 {
     let line = row.line + depth.line;
     let pixel = row.pixel + depth.pixel;
     if line >= params.height || pixel >= params.width {
-        return vec4<f32>(0.0);
+        return Input4();
     }
     let lines = params.height >> params.up;
     let pixels = params.width >> params.up;
@@ -58,10 +58,10 @@ fn load_row4(row: Row, depth: Depth) -> vec4<f32> {
     let frame = row.frame + depth.frame;
     if frame + 1u < params.kt {
         let at = (frame * lines * pixels + place) * params.channels4 + depth.channel4;
-        return unpack_input4(past[at - params.past_base]);
+        return past[at - params.past_base];
     }
     let at = ((frame + 1u - params.kt) * lines * pixels + place) * params.channels4 + depth.channel4;
-    return unpack_input4(x[at - params.x_base]);
+    return x[at - params.x_base];
 }
 
 fn result4_at(row: u32, col4: u32) -> u32 {

@@ -1,13 +1,22 @@
 // weight: four weights at a time, from bfloat16, exactly: a bfloat16 is the upper half of an f32.
 // Layout as in weight.wgsl.
 
-@group(0) @binding(8) var<storage, read> weight_data: array<vec2<u32>>; // [N/8, K/4, 8]
+alias Weight4 = vec2<u32>;
+
+@group(0) @binding(8) var<storage, read> weight_data: array<Weight4>; // [N/8, K/4, 8]
 
 var<private> weight_depth4: u32;
 
-fn load_weight4(row: u32, col: u32) -> vec4<f32> {
-    let packed = weight_data[((row >> 3u) * weight_depth4 + col) * 8u + (row & 7u)];
+fn fetch_weight4(row: u32, col: u32) -> Weight4 {
+    return weight_data[((row >> 3u) * weight_depth4 + col) * 8u + (row & 7u)];
+}
+
+fn unpack_weight4(fetched: Weight4) -> vec4<f32> {
     return bitcast<vec4<f32>>(vec4<u32>(
-        packed.x << 16u, packed.x & 0xffff0000u, packed.y << 16u, packed.y & 0xffff0000u,
+        fetched.x << 16u, fetched.x & 0xffff0000u, fetched.y << 16u, fetched.y & 0xffff0000u,
     ));
+}
+
+fn load_weight4(row: u32, col: u32) -> vec4<f32> {
+    return unpack_weight4(fetch_weight4(row, col));
 }

@@ -11,14 +11,15 @@
 // `folds` = F > 1 stores channel group f of frame t as frame F t + f: [T, .., F N'] becomes
 // [F T, .., N'], which is how upsampling in time takes frames out of channels.
 //
-// One invocation computes TILE_ROWS neighbouring pixels of one line for one output channel: no
-// workgroup memory, no barrier. The invocations of a workgroup stand side by side along N: their
-// weights are one contiguous piece, and the pixels are the same for all of them. The taps of a line
-// share what they load: TILE_ROWS + kw - 1 columns serve kw taps. The sum runs over (dt, di, c, dj).
+// One invocation computes TILE_ROWS neighbouring pixels of one line for TILE_COLS output channels:
+// no workgroup memory, no barrier. The invocations of a workgroup stand side by side along N, LANES
+// apart from one of their channels to the next: their weights are one contiguous piece, and the
+// pixels are the same for all of them. The sum runs over (dt, di, dj, c) in one chain.
 //
-//   workgroup: LANES channels x TILE_ROWS pixels; grid: (channels, tiles folded over y and z)
+//   workgroup: LANES * TILE_COLS channels x TILE_ROWS pixels
+//   grid: (channels, tiles folded over y and z)
 
-import package::tile::{TILE_ROWS, TILE_TAPS};
+import package::tile::{TILE_COLS, TILE_ROWS};
 import package::weight::{load_weight4, weight_depth4};
 import package::epilogue::{epilogue, epilogue_cols};
 
@@ -33,7 +34,7 @@ struct Params {
     cols: u32, // N
     kt: u32,
     kh: u32,
-    kw: u32, // TILE_TAPS
+    kw: u32,
     folds: u32, // F
     x_base: u32, // where in x, past and y the bound windows start, in floats
     past_base: u32,
@@ -48,9 +49,6 @@ struct Params {
 
 override LANES: u32 = 64u;
 override HAS_PAST: u32 = 1u; // 0 where kt is 1
-
-// Columns of x that the pixels of a tile see.
-const SEEN = TILE_ROWS + TILE_TAPS - 1u;
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -67,29 +65,23 @@ fn main(
     let line = tile / params.line_tiles;
     let top = line % params.height;
     let t = line / params.height;
-    let column = group.x * LANES + lane;
+    let column = group.x * LANES * TILE_COLS + lane;
     // A lane beyond the last channel computes it again and stores nothing: no divergent loop.
-    let col = min(column, params.cols - 1u);
+    var col: array<u32, TILE_COLS>;
+    for (var n = 0u; n < TILE_COLS; n++) {
+        col[n] = min(column + n * LANES, params.cols - 1u);
+    }
     epilogue_cols = params.cols;
     let depth4 = params.channels / 4u;
     weight_depth4 = params.kt * params.kh * params.kw * depth4;
     let line_pixels = params.width >> params.up;
     let frame_lines = params.height >> params.up;
 
-    // The columns that the taps of a line see.
-    var start: array<u32, SEEN>;
-    var inside: array<bool, SEEN>;
-    for (var s = 0u; s < SEEN; s++) {
-        // Beyond the left edge this wraps around to a large number.
-        let j = left + s - TILE_TAPS / 2u;
-        inside[s] = j < params.width;
-        start[s] = (min(j, params.width - 1u) >> params.up) * depth4;
-    }
-    let is_edge = TILE_TAPS > 1u && (left < TILE_TAPS / 2u || left + SEEN - TILE_TAPS / 2u > params.width);
-
-    var sum: array<f32, TILE_ROWS>;
+    var sum: array<array<f32, TILE_COLS>, TILE_ROWS>;
     for (var r = 0u; r < TILE_ROWS; r++) {
-        sum[r] = 0.0;
+        for (var n = 0u; n < TILE_COLS; n++) {
+            sum[r][n] = 0.0;
+        }
     }
     for (var dt = 0u; dt < params.kt; dt++) {
         // The frame's number with the past before it.
@@ -103,44 +95,58 @@ fn main(
                 continue;
             }
             let first = (first_line + (i >> params.up)) * line_pixels * depth4 - base;
-            let k = (dt * params.kh + di) * TILE_TAPS * depth4;
-            for (var c = 0u; c < depth4; c++) {
-                var seen: array<vec4<f32>, SEEN>;
+            for (var dj = 0u; dj < params.kw; dj++) {
+                let k = ((dt * params.kh + di) * params.kw + dj) * depth4;
+                var start: array<u32, TILE_ROWS>;
+                var inside: array<bool, TILE_ROWS>;
+                for (var r = 0u; r < TILE_ROWS; r++) {
+                    // Beyond the left edge this wraps around to a large number.
+                    let j = left + r + dj - params.kw / 2u;
+                    inside[r] = j < params.width;
+                    start[r] = first + (min(j, params.width - 1u) >> params.up) * depth4;
+                }
                 if is_past {
-                    for (var s = 0u; s < SEEN; s++) {
-                        seen[s] = past[first + start[s] + c];
+                for (var c = 0u; c < depth4; c++) {
+                    var w: array<vec4<f32>, TILE_COLS>;
+                    for (var n = 0u; n < TILE_COLS; n++) {
+                        w[n] = load_weight4(col[n], k + c);
                     }
-                } else {
-                    for (var s = 0u; s < SEEN; s++) {
-                        seen[s] = x[first + start[s] + c];
-                    }
-                }
-                if is_edge {
-                    for (var s = 0u; s < SEEN; s++) {
-                        seen[s] = select(vec4(0.0), seen[s], inside[s]);
-                    }
-                }
-                for (var dj = 0u; dj < TILE_TAPS; dj++) {
-                    let w = load_weight4(col, k + dj * depth4 + c);
                     for (var r = 0u; r < TILE_ROWS; r++) {
-                        sum[r] += dot(seen[r + dj], w);
+                        let four = select(vec4(0.0), past[start[r] + c], inside[r]);
+                        for (var n = 0u; n < TILE_COLS; n++) {
+                            sum[r][n] += dot(four, w[n]);
+                        }
                     }
+                }
+                } else {
+                for (var c = 0u; c < depth4; c++) {
+                    var w: array<vec4<f32>, TILE_COLS>;
+                    for (var n = 0u; n < TILE_COLS; n++) {
+                        w[n] = load_weight4(col[n], k + c);
+                    }
+                    for (var r = 0u; r < TILE_ROWS; r++) {
+                        let four = select(vec4(0.0), x[start[r] + c], inside[r]);
+                        for (var n = 0u; n < TILE_COLS; n++) {
+                            sum[r][n] += dot(four, w[n]);
+                        }
+                    }
+                }
                 }
             }
         }
     }
-    if column >= params.cols {
-        return;
-    }
     let features = params.cols / params.folds;
-    let fold = column / features;
-    for (var r = 0u; r < TILE_ROWS; r++) {
-        let j = left + r;
-        if j < params.width {
-            let row = (t * params.height + top) * params.width + j;
-            let out = ((t * params.folds + fold) * params.height + top) * params.width + j;
-            let value = epilogue(row - params.row_base, column, sum[r]);
-            y[out * features + column - fold * features - params.y_base] = value;
+    for (var n = 0u; n < TILE_COLS; n++) {
+        let to = column + n * LANES;
+        let fold = to / features;
+        for (var r = 0u; r < TILE_ROWS; r++) {
+            let j = left + r;
+            if to < params.cols && j < params.width {
+                let row = (t * params.height + top) * params.width + j;
+                let out = ((t * params.folds + fold) * params.height + top) * params.width + j;
+                let value = epilogue(row - params.row_base, to, sum[r][n]);
+                y[out * features + to - fold * features - params.y_base] = value;
+            }
         }
     }
 }

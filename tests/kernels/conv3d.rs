@@ -13,9 +13,9 @@ use crate::harness::guise::{Guise, guise_test};
 use crate::harness::{Input, Run};
 use crate::reference::conv3d as twin;
 
-/// T, H, W, C, N and the kernel: widths around the tile of 8 pixels, channels that are and are no
-/// multiple of 4, outputs around a workgroup of 8 or 64, pictures smaller than the kernel.
-const SIZES: [([usize; 5], [usize; 3]); 14] = [
+/// T, H, W, C, N and the kernel: widths around the tiles of 8 and 16 pixels, channels that are and
+/// are no multiple of 4, outputs around a workgroup of 8, 32 or 64, pictures smaller than the kernel.
+const SIZES: [([usize; 5], [usize; 3]); 16] = [
     ([1, 1, 1, 12, 1], [1, 1, 1]),
     ([1, 1, 1, 4, 3], [3, 3, 3]),
     ([1, 5, 7, 8, 9], [1, 3, 3]),
@@ -30,6 +30,8 @@ const SIZES: [([usize; 5], [usize; 3]); 14] = [
     ([1, 3, 6, 4, 2], [5, 1, 3]),
     ([3, 9, 17, 8, 68], [3, 3, 3]),
     ([2, 11, 13, 20, 8], [3, 3, 1]),
+    ([2, 3, 16, 8, 31], [3, 3, 3]),
+    ([1, 2, 33, 4, 33], [1, 3, 3]),
 ];
 
 #[derive(Clone, Copy)]

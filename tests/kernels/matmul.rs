@@ -12,10 +12,10 @@ use crate::harness::guise::{Guise, guise_test};
 use crate::harness::{Input, Run};
 use crate::reference::matmul as twin;
 
-/// (M, N, K): 1, around the tiles of 8, 16, 64 and 128 rows and of 8, 64 and 128 columns, around
-/// steps of 16 and 32 along K, primes, more than one tile. Some results are stored four at a time,
-/// some cannot be.
-const SIZES: [(usize, usize, usize); 17] = [
+/// (M, N, K): 1, around the tiles of 8, 16, 32, 64 and 128 rows and of 8, 32, 64 and 128 columns,
+/// around steps of 16 and 32 along K, primes, more than one tile. Some results are stored four at a
+/// time, some cannot be.
+const SIZES: [(usize, usize, usize); 19] = [
     (1, 1, 4),
     (1, 63, 20),
     (7, 64, 8),
@@ -34,6 +34,8 @@ const SIZES: [(usize, usize, usize); 17] = [
     (257, 132, 148),
     // So many rows that GPUs take their largest tiles.
     (16_300, 12, 20),
+    (33, 31, 8),
+    (129, 33, 12),
 ];
 
 pub fn trials() -> Vec<Trial> {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::conv3d_tiled;
 use super::matmul::{Epilogue, lanes, weight_module};
 use super::params::params;
+use super::plain::{self, Tile};
 use super::tiles::{self, Kernel, Problem};
 use super::window::{Window, window};
 use crate::error::RecordError;
@@ -39,7 +40,7 @@ pub(super) const OP: &str = "conv3d";
 /// What is convolved with what; the strides are 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv<'t> {
-    /// [N, C, kt, kh, kw] or [N, C, kh, kw], packed as `Pack::Conv`; kh odd, kw 1 or 3.
+    /// [N, C, kt, kh, kw] or [N, C, kh, kw], packed as `Pack::Conv`; kh and kw odd.
     pub weight: &'t Tensor,
     /// [kt - 1, H, W, C] as x: the frames before the first one; none where kt is 1.
     pub past: Option<&'t Tensor>,
@@ -84,13 +85,18 @@ pub(super) struct Geometry {
     pub(super) kernel: [usize; 3],
     pub(super) folds: usize,
     pub(super) up: usize,
-    /// Pixels of one tile.
-    tile: usize,
+    /// What one invocation computes; `None` for a pixel of one channel, in `conv3d_narrow.wgsl`.
+    tile: Option<Tile>,
 }
 
 impl Geometry {
+    /// Pixels of one tile.
+    fn tile_pixels(&self) -> usize {
+        self.tile.map_or(1, |tile| tile.rows as usize)
+    }
+
     fn line_tiles(&self) -> usize {
-        self.width.div_ceil(self.tile)
+        self.width.div_ceil(self.tile_pixels())
     }
 
     pub(super) fn flops_a_pixel(&self) -> u64 {
@@ -111,15 +117,15 @@ pub(super) struct Windows {
 
 fn variant(
     caps: &Caps,
-    kernel: Option<[u32; 2]>,
+    kernel: Option<(u32, Tile)>,
     weight: Option<&'static str>,
     epilogue: Option<&'static str>,
 ) -> Variant {
     let mut variant = match kernel {
         None => Variant::new("conv3d_narrow"),
-        Some([kt, kw]) => Variant::new("conv3d")
-            .tile("TILE_ROWS", TILE as u32)
-            .tile("TILE_TAPS", kw)
+        Some((kt, tile)) => Variant::new("conv3d")
+            .tile("TILE_ROWS", tile.rows)
+            .tile("TILE_COLS", tile.cols)
             .set("HAS_PAST", u32::from(kt > 1)),
     };
     if let Some(module) = weight {
@@ -131,12 +137,14 @@ fn variant(
     variant.set("LANES", lanes(caps))
 }
 
-/// Pixels of one invocation: 8 fill the registers of every device seen.
-const TILE: usize = 8;
-
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = Vec::new();
-    for kernel in [None, Some([1, 1]), Some([1, 3]), Some([3, 1]), Some([3, 3])] {
+    let mut kernels = vec![None];
+    for kt in [1, 3] {
+        let tiles = plain::all_for_conv(caps).into_iter();
+        kernels.extend(tiles.map(|tile| Some((kt, tile))));
+    }
+    for kernel in kernels {
         for weight in [None, Some("f16"), Some("bf16")] {
             for epilogue in Epilogue::MODULES {
                 all.push(variant(caps, kernel, weight, epilogue));
@@ -169,7 +177,7 @@ pub fn conv3d(
     conv: &Conv<'_>,
     epilogue: Epilogue<'_>,
 ) -> Result<Tensor, RecordError> {
-    let g = geometry(x, conv)?;
+    let g = geometry(rec.caps(), x, conv)?;
     let rows = g.frames * g.height * g.width;
     epilogue.check(OP, rows, g.cols)?;
     let shape = [g.frames * g.folds, g.height, g.width, g.cols / g.folds];
@@ -198,16 +206,16 @@ pub fn conv3d(
     }
     let caps = rec.caps();
     let [kt, kh, kw] = g.kernel.map(|k| k as u32);
-    let kernel = (g.tile > 1).then_some([kt, kw]);
+    let kernel = g.tile.map(|tile| (kt, tile));
     let variant = variant(
         caps,
         kernel,
         weight_module(conv.weight.dtype),
         epilogue.module(),
     );
-    let lanes = lanes(caps) as usize;
+    let across = (lanes(caps) * g.tile.map_or(1, |tile| tile.cols)) as usize;
     let tiles = g.frames * g.height * g.line_tiles();
-    let by_time = caps.dispatch_flops() / (g.flops_a_pixel() * g.tile as u64).max(1);
+    let by_time = caps.dispatch_flops() / (g.flops_a_pixel() * g.tile_pixels() as u64).max(1);
     let mut first = 0;
     while first < tiles {
         let mut count = (tiles - first).min(by_time.clamp(1, 1 << 30) as usize);
@@ -245,9 +253,9 @@ pub fn conv3d(
                 y_base: windows.y.base,
                 row_base: windows.rows.start as u32,
             })
-            .flops(g.flops_a_pixel() * (count * g.tile).min(rows) as u64);
+            .flops(g.flops_a_pixel() * (count * g.tile_pixels()).min(rows) as u64);
         let fold = count.min(32_768);
-        let grid = [g.cols.div_ceil(lanes), fold, count.div_ceil(fold)];
+        let grid = [g.cols.div_ceil(across), fold, count.div_ceil(fold)];
         epilogue
             .bind(builder, windows.rows.start, windows.rows.len())
             .launch(grid)?;
@@ -256,7 +264,7 @@ pub fn conv3d(
     Ok(y)
 }
 
-fn geometry(x: &Tensor, conv: &Conv<'_>) -> Result<Geometry, RecordError> {
+fn geometry(caps: &Caps, x: &Tensor, conv: &Conv<'_>) -> Result<Geometry, RecordError> {
     let [frames, lines, pixels, channels] = x.dims(OP, "x")?;
     let (cols, weight_channels, kernel) = match *conv.weight.shape.dims() {
         [n, c, kt, kh, kw] => (n, c, [kt, kh, kw]),
@@ -286,7 +294,7 @@ fn geometry(x: &Tensor, conv: &Conv<'_>) -> Result<Geometry, RecordError> {
     let [_, kh, kw] = kernel;
     for (name, found, good, expected) in [
         ("kh", kh, kh % 2 == 1, "odd"),
-        ("kw", kw, kw == 1 || kw == 3, "1 or 3"),
+        ("kw", kw, kw % 2 == 1, "odd"),
     ] {
         if !good {
             return Err(RecordError::Size {
@@ -338,7 +346,7 @@ fn geometry(x: &Tensor, conv: &Conv<'_>) -> Result<Geometry, RecordError> {
         kernel,
         folds: conv.folds,
         up,
-        tile: if channels % 4 == 0 { TILE } else { 1 },
+        tile: (channels % 4 == 0).then(|| plain::for_conv(caps, pixels << up, cols)),
     })
 }
 

@@ -2,6 +2,7 @@
 
 pub use super::epilogue::Epilogue;
 use super::params::params;
+use super::plain::{self, Tile};
 use super::product::{Operands, ProductParams, bind_weight};
 use super::tiles::{self, Kernel, Problem};
 use crate::error::RecordError;
@@ -41,26 +42,16 @@ pub(super) fn lanes(caps: &Caps) -> u32 {
     }
 }
 
-/// Rows of one invocation; one row needs one. 8 fill the registers of every GPU seen. A processor
-/// gathers each invocation's weights one by one: 16 rows share that (measured on lavapipe, 512 x
-/// 8960 x 1536: 10 GFLOP/s with 8 rows, 14 with 16).
-fn tile_rows(caps: &Caps, rows: usize) -> u32 {
-    match (rows, caps.class) {
-        (1, _) => 1,
-        (9.., DeviceClass::Software) => 16,
-        _ => 8,
-    }
-}
-
 fn variant(
     caps: &Caps,
-    rows: u32,
+    tile: Tile,
     input: DType,
     weight: Option<&'static str>,
     epilogue: Option<&'static str>,
 ) -> Variant {
     let mut variant = Variant::new("matmul")
-        .tile("TILE_ROWS", rows)
+        .tile("TILE_ROWS", tile.rows)
+        .tile("TILE_COLS", tile.cols)
         .set("LANES", lanes(caps))
         .input(input);
     if let Some(module) = weight {
@@ -74,15 +65,11 @@ fn variant(
 
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = Vec::new();
-    let mut tiles = [1, 2, usize::MAX]
-        .map(|rows| tile_rows(caps, rows))
-        .to_vec();
-    tiles.dedup();
-    for rows in tiles {
+    for tile in plain::all_for_matmul(caps) {
         for weight in [None, Some("f16"), Some("bf16")] {
             for epilogue in Epilogue::MODULES {
                 for input in [DType::F32, DType::F16] {
-                    all.push(variant(caps, rows, input, weight, epilogue));
+                    all.push(variant(caps, tile, input, weight, epilogue));
                 }
             }
         }
@@ -148,10 +135,11 @@ pub fn matmul(
             (operands.variant(tile), [tile.rows(), tile.cols()])
         }
         Kernel::Plain if y.dtype == DType::F32 => {
-            let high = tile_rows(caps, rows);
+            let tile = plain::for_matmul(caps, rows, w.dtype);
             let weight = weight_module(w.dtype);
-            let variant = variant(caps, high, x.dtype, weight, epilogue.module());
-            (variant, [high, lanes(caps)].map(|edge| edge as usize))
+            let variant = variant(caps, tile, x.dtype, weight, epilogue.module());
+            let edges = [tile.rows, tile.cols * lanes(caps)];
+            (variant, edges.map(|edge| edge as usize))
         }
         Kernel::Plain => return Err(wrong("y", &y, "f32 on this device".into())),
     };

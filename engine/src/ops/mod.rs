@@ -16,6 +16,7 @@ pub mod matmul;
 pub mod norm;
 mod params;
 pub mod patch;
+mod plain;
 mod product;
 pub mod rope;
 pub mod solver;

@@ -41,9 +41,17 @@ class Reader(nn.Module):
         self.stem = nn.Conv3d(3, widths[0], (1, 5, 5), (1, 2, 2), (0, 2, 2))
         self.stages = nn.ModuleList()
         for a, b in zip((widths[0], *widths), widths):
-            self.stages.append(nn.ModuleList([
-                nn.Conv3d(a, b, (1, 3, 3), (1, 2, 2), (0, 1, 1)), nn.GroupNorm(8, b), nn.Conv3d(b, b, (3, 1, 1), 1, (1, 0, 0)), nn.GroupNorm(8, b),
-                nn.Conv3d(b, b, (1, 3, 3), 1, (0, 1, 1))]))
+            self.stages.append(
+                nn.ModuleList(
+                    [
+                        nn.Conv3d(a, b, (1, 3, 3), (1, 2, 2), (0, 1, 1)),
+                        nn.GroupNorm(8, b),
+                        nn.Conv3d(b, b, (3, 1, 1), 1, (1, 0, 0)),
+                        nn.GroupNorm(8, b),
+                        nn.Conv3d(b, b, (1, 3, 3), 1, (0, 1, 1)),
+                    ]
+                )
+            )
         dim = widths[-1]
         self.place = nn.Parameter(torch.zeros(1, dim, 1, 8, 8))
         self.when = nn.Parameter(torch.zeros(1, dim, 8, 1, 1))
@@ -190,17 +198,26 @@ def report(args):
         real_steady += [steadiness(c) for c in real]
     hits, real_hits = torch.cat(hits), torch.cat(real_hits)
     unseen = read_renders(preset, reader, device, "test", args.unseen)
-    lines = [f"{len(scenes)} held-back prompts, {width}x{height}x{frames}, seed {args.seed}", "",
-             "| | reader on unseen renders | on renders of the prompts | on generated clips | share | asked |", "|---|---|---|---|---|---|"]
+    lines = [
+        f"{len(scenes)} held-back prompts, {width}x{height}x{frames}, seed {args.seed}",
+        "",
+        "| | reader on unseen renders | on renders of the prompts | on generated clips | share | asked |",
+        "|---|---|---|---|---|---|",
+    ]
     for i, k in enumerate(NAMED):
         n = max(1, int(stated[:, i].sum()))
         got, best = float((hits[:, i] & stated[:, i]).sum() / n), float((real_hits[:, i] & stated[:, i]).sum() / n)
         share, asked = f"{got / best:.1%}" if best else "", f"{LIMITS[k]:.0%}" if k in LIMITS else ""
         lines.append(f"| {k} | {unseen[k]:.1%} | {best:.1%} | {got:.1%} | {share} | {asked} |")
     (flicker, motion), (real_flicker, real_motion) = np.mean(steady, 0), np.mean(real_steady, 0)
-    lines += ["", "| | generated : real | asked |", "|---|---|---|", f"| flicker (left over by block matching) | {flicker / real_flicker:.2f} | at most 1.3 |",
-              f"| motion (difference of neighbouring frames) | {motion / real_motion:.2f} | 0.7 to 1.3 |",
-              f"| the same subject in every eighth | {float(torch.cat(same).float().mean()):.1%} of clips | 95 % |"]
+    lines += [
+        "",
+        "| | generated : real | asked |",
+        "|---|---|---|",
+        f"| flicker (left over by block matching) | {flicker / real_flicker:.2f} | at most 1.3 |",
+        f"| motion (difference of neighbouring frames) | {motion / real_motion:.2f} | 0.7 to 1.3 |",
+        f"| the same subject in every eighth | {float(torch.cat(same).float().mean()):.1%} of clips | 95 % |",
+    ]
     text = "\n".join(lines) + "\n"
     print(text)
     (run / "report.md").write_text(text)

@@ -33,8 +33,16 @@ LIMIT = 28_000_000  # bytes
 
 def defaults(preset: Preset, distilled: bool) -> dict:
     width, height = next(iter(preset.sizes.values()))
-    return dict(name="Kinora starter", width=width, height=height, frames=max(preset.frames), fps=FPS, steps=preset.steps,
-                guidance=1.0 if distilled else preset.guidance, shift=preset.shift)
+    return dict(
+        name="Kinora starter",
+        width=width,
+        height=height,
+        frames=max(preset.frames),
+        fps=FPS,
+        steps=preset.steps,
+        guidance=1.0 if distilled else preset.guidance,
+        shift=preset.shift,
+    )
 
 
 def write_json(path, value):
@@ -59,9 +67,17 @@ def write(args):
         (to / part).mkdir(parents=True)
 
     shutil.copy(run / "tokenizer.json", to / "tokenizer" / "tokenizer.json")
-    write_json(to / "tokenizer" / "tokenizer_config.json", dict(
-        tokenizer_class="PreTrainedTokenizerFast", model_max_length=TEXT_LENGTH, pad_token="<pad>", eos_token="</s>",
-        unk_token="<unk>", clean_up_tokenization_spaces=False))
+    write_json(
+        to / "tokenizer" / "tokenizer_config.json",
+        dict(
+            tokenizer_class="PreTrainedTokenizerFast",
+            model_max_length=TEXT_LENGTH,
+            pad_token="<pad>",
+            eos_token="</s>",
+            unk_token="<unk>",
+            clean_up_tokenization_spaces=False,
+        ),
+    )
 
     UMT5EncoderModel.from_pretrained(run / "text_encoder").half().save_pretrained(to / "text_encoder")
     config = json.loads((to / "text_encoder" / "config.json").read_text())
@@ -80,14 +96,26 @@ def write(args):
     save_file(half(vae.state_dict()), to / "vae" / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
 
     UniPCMultistepScheduler(
-        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=preset.shift, num_train_timesteps=1000,
+        prediction_type="flow_prediction",
+        use_flow_sigmas=True,
+        flow_shift=preset.shift,
+        num_train_timesteps=1000,
     ).save_pretrained(to / "scheduler")
-    write_json(to / "model_index.json", {
-        "_class_name": "WanPipeline", "_diffusers_version": "0.42.1", "boundary_ratio": None, "expand_timesteps": False,
-        "scheduler": ["diffusers", "UniPCMultistepScheduler"], "text_encoder": ["transformers", "UMT5EncoderModel"],
-        "tokenizer": ["transformers", "PreTrainedTokenizerFast"], "transformer": ["diffusers", "WanTransformer3DModel"],
-        "transformer_2": [None, None], "vae": ["diffusers", "AutoencoderKLWan"],
-    })
+    write_json(
+        to / "model_index.json",
+        {
+            "_class_name": "WanPipeline",
+            "_diffusers_version": "0.42.1",
+            "boundary_ratio": None,
+            "expand_timesteps": False,
+            "scheduler": ["diffusers", "UniPCMultistepScheduler"],
+            "text_encoder": ["transformers", "UMT5EncoderModel"],
+            "tokenizer": ["transformers", "PreTrainedTokenizerFast"],
+            "transformer": ["diffusers", "WanTransformer3DModel"],
+            "transformer_2": [None, None],
+            "vae": ["diffusers", "AutoencoderKLWan"],
+        },
+    )
     d = defaults(preset, (run / "student.pt").exists())
     write_json(to / "kinora.json", d)
     total = 0
@@ -135,8 +163,10 @@ def cost(preset: Preset, d: dict):
     decoder += frames * pixels * conv(dims[-1], config["out_channels"], 27)
     guided = 2 if d["guidance"] != 1 else 1
     total = guided * encoder + d["steps"] * guided * step + decoder
-    print(f"{preset.name}: a clip of {d['width']}x{d['height']}x{d['frames']} costs {total / 1e9:.0f} GFLOP: text {guided} x {encoder / 1e9:.2f}, "
-          f"transformer {d['steps'] * guided} x {step / 1e9:.1f} ({n} tokens), decoder {decoder / 1e9:.0f}")
+    print(
+        f"{preset.name}: a clip of {d['width']}x{d['height']}x{d['frames']} costs {total / 1e9:.0f} GFLOP: text {guided} x {encoder / 1e9:.2f}, "
+        f"transformer {d['steps'] * guided} x {step / 1e9:.1f} ({n} tokens), decoder {decoder / 1e9:.0f}"
+    )
 
 
 # ---- losses -------------------------------------------------------------------------------------
@@ -147,7 +177,12 @@ def plot(args):
     from PIL import Image, ImageDraw
 
     notes = [json.loads(line) for line in (Path(args.run) / "log.jsonl").read_text().splitlines()]
-    curves = [("vae", "train", "autoencoder: dB of crops"), ("text", "loss", "text encoder: cross-entropy"), ("flow", "flow", "transformer: flow matching"), ("distill", "flow", "guidance: distance to the teacher")]
+    curves = [
+        ("vae", "train", "autoencoder: dB of crops"),
+        ("text", "loss", "text encoder: cross-entropy"),
+        ("flow", "flow", "transformer: flow matching"),
+        ("distill", "flow", "guidance: distance to the teacher"),
+    ]
     curves = [(s, k, title) for s, k, title in curves if sum(n["stage"] == s for n in notes) > 1]
     w, h, edge = 300, 190, 34
     image = Image.new("RGB", (w * max(1, len(curves)), h), "white")
@@ -181,9 +216,17 @@ def pipeline(folder):
 def run_pipeline(pipe, prompt, seed, d):
     pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config, flow_shift=d["shift"])
     return pipe(
-        prompt, negative_prompt="", width=d["width"], height=d["height"], num_frames=d["frames"], num_inference_steps=d["steps"],
-        guidance_scale=d["guidance"], generator=torch.Generator().manual_seed(seed), max_sequence_length=TEXT_LENGTH,
-        output_type="np").frames[0]
+        prompt,
+        negative_prompt="",
+        width=d["width"],
+        height=d["height"],
+        num_frames=d["frames"],
+        num_inference_steps=d["steps"],
+        guidance_scale=d["guidance"],
+        generator=torch.Generator().manual_seed(seed),
+        max_sequence_length=TEXT_LENGTH,
+        output_type="np",
+    ).frames[0]
 
 
 def sample(args):

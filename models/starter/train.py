@@ -44,13 +44,20 @@ def cache_latents(args):
     vae, enc = load_vae(preset, run, device)
     del vae
     kept: dict = {}
-    source = data.groups(data.plan(preset, "train", args.count or preset.clips), device) if device.type == "cuda" or not (run / "clips.pkl").exists() else from_file(run)
+    source = (
+        data.groups(data.plan(preset, "train", args.count or preset.clips), device)
+        if device.type == "cuda" or not (run / "clips.pkl").exists()
+        else from_file(run)
+    )
     for g in source:
         with torch.no_grad(), autocast(device):
             z = enc(data.to_float(g.clips))
         frames = g.clips.shape[1]
         kept.setdefault((g.shape, frames), []).append((z.half(), g.scenes, g.tracks[:, [max(0, 4 * i - 2) for i in range((frames - 1) // 4 + 1)]]))
-    groups = {k: dict(z=torch.cat([z for z, _, _ in v]), scenes=[s for _, ss, _ in v for s in ss], tracks=torch.from_numpy(np.concatenate([t for _, _, t in v]))) for k, v in kept.items()}
+    groups = {
+        k: dict(z=torch.cat([z for z, _, _ in v]), scenes=[s for _, ss, _ in v for s in ss], tracks=torch.from_numpy(np.concatenate([t for _, _, t in v])))
+        for k, v in kept.items()
+    }
     if stats := load(run / "stats.pt"):
         mean, std = stats["mean"], stats["std"]  # a checkpoint's: new clips must not shift them
     else:
@@ -221,9 +228,16 @@ def generate(preset: Preset, run: Path, prompts, device, seed=0, frames=None, sh
 
 
 PROMPTS = [
-    *[text for text, _ in GUIDES], "a car", "a red kite glides to the right over a quiet harbour at dawn, static wide shot", "a blue sailboat sails to the right at golden hour",
-    "a green hot-air balloon rises in the mountains at midday", "a yellow car drives to the left in the desert", "a lighthouse turns its light in the harbour at midnight",
-    "an orange ball bounces on the beach at midday", "a person in a red coat waves in a meadow, dolly forward", "a black train rolls left through a snowfield, snow falling",
+    *[text for text, _ in GUIDES],
+    "a car",
+    "a red kite glides to the right over a quiet harbour at dawn, static wide shot",
+    "a blue sailboat sails to the right at golden hour",
+    "a green hot-air balloon rises in the mountains at midday",
+    "a yellow car drives to the left in the desert",
+    "a lighthouse turns its light in the harbour at midnight",
+    "an orange ball bounces on the beach at midday",
+    "a person in a red coat waves in a meadow, dolly forward",
+    "a black train rolls left through a snowfield, snow falling",
     "a pink butterfly flutters in the forest, camera pans right",
 ]
 
@@ -261,8 +275,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     sub = parser.add_subparsers(required=True)
     stage = {}
-    for name, call in (("text", lambda a: train_text(PRESETS[a.preset], Path(a.run), a.minutes, the_device())), ("latents", cache_latents), ("flow", train),
-                       ("distill", lambda a: train(a, True)), ("sample", sample_sheet), ("check", check)):
+    for name, call in (
+        ("text", lambda a: train_text(PRESETS[a.preset], Path(a.run), a.minutes, the_device())),
+        ("latents", cache_latents),
+        ("flow", train),
+        ("distill", lambda a: train(a, True)),
+        ("sample", sample_sheet),
+        ("check", check),
+    ):
         stage[name] = sub.add_parser(name)
         stage[name].set_defaults(call=call)
         stage[name].add_argument("--preset", choices=PRESETS, default="gpu")

@@ -4,6 +4,8 @@ from . import draw
 from .scene import ATTRIBUTES, FPS, FRAMES, SIZES, Scene, held_back, sample
 from .stage import Stage
 
+__all__ = ["ATTRIBUTES", "FPS", "FRAMES", "SIZES", "Scene", "held_back", "picture", "render", "sample"]
+
 
 def picture(scene: Scene, width: int, height: int, frames: int, fps: float = FPS) -> draw.Picture:
     """The scene as a table of shapes; `draw.render` makes pixels of it."""

@@ -13,29 +13,66 @@ import numpy as np
 from .scene import ATTRIBUTES, FLYING, Scene
 
 NOUNS = {
-    "car": ["car", "car", "sports car", "automobile", "sedan"], "bus": ["bus", "bus", "city bus", "coach"], "train": ["train", "steam train", "locomotive"],
-    "sailboat": ["sailboat", "boat", "sailing boat", "yacht"], "ship": ["ship", "steamer", "ferry", "steamship"],
-    "balloon": ["hot-air balloon", "hot air balloon", "balloon"], "airplane": ["airplane", "plane", "aeroplane", "jet"],
-    "seagull": ["seagull", "gull", "seagull", "bird"], "butterfly": ["butterfly"], "kite": ["kite", "kite", "paper kite"], "ball": ["ball", "ball", "beach ball"],
-    "person": ["person", "person", "man", "woman", "figure"], "dog": ["dog", "dog", "puppy"], "lighthouse": ["lighthouse", "lighthouse", "light tower"],
-    "windmill": ["windmill", "windmill", "mill"], "chairs": ["two beach chairs", "two beach chairs", "a pair of beach chairs", "two deck chairs", "two vacant beach chairs", "two chairs"],
+    "car": ["car", "car", "sports car", "automobile", "sedan"],
+    "bus": ["bus", "bus", "city bus", "coach"],
+    "train": ["train", "steam train", "locomotive"],
+    "sailboat": ["sailboat", "boat", "sailing boat", "yacht"],
+    "ship": ["ship", "steamer", "ferry", "steamship"],
+    "balloon": ["hot-air balloon", "hot air balloon", "balloon"],
+    "airplane": ["airplane", "plane", "aeroplane", "jet"],
+    "seagull": ["seagull", "gull", "seagull", "bird"],
+    "butterfly": ["butterfly"],
+    "kite": ["kite", "kite", "paper kite"],
+    "ball": ["ball", "ball", "beach ball"],
+    "person": ["person", "person", "man", "woman", "figure"],
+    "dog": ["dog", "dog", "puppy"],
+    "lighthouse": ["lighthouse", "lighthouse", "light tower"],
+    "windmill": ["windmill", "windmill", "mill"],
+    "chairs": ["two beach chairs", "two beach chairs", "a pair of beach chairs", "two deck chairs", "two vacant beach chairs", "two chairs"],
 }
-COLOR = {"red": ["red", "red", "crimson"], "orange": ["orange"], "yellow": ["yellow", "yellow", "golden yellow"], "green": ["green", "green", "emerald"],
-         "blue": ["blue", "blue", "navy"], "purple": ["purple", "purple", "violet"], "pink": ["pink"], "white": ["white"], "black": ["black", "black", "matte black"]}
+COLOR = {
+    "red": ["red", "red", "crimson"],
+    "orange": ["orange"],
+    "yellow": ["yellow", "yellow", "golden yellow"],
+    "green": ["green", "green", "emerald"],
+    "blue": ["blue", "blue", "navy"],
+    "purple": ["purple", "purple", "violet"],
+    "pink": ["pink"],
+    "white": ["white"],
+    "black": ["black", "black", "matte black"],
+}
 GO = {
-    "car": ["drives", "moves", "races", "rolls", "cruises"], "bus": ["drives", "moves", "rolls"], "train": ["rolls", "moves", "steams", "travels"],
-    "sailboat": ["sails", "glides", "moves", "drifts"], "ship": ["sails", "steams", "moves", "passes"], "balloon": ["drifts", "floats", "flies", "moves"],
-    "airplane": ["flies", "moves", "cruises"], "seagull": ["flies", "glides", "soars", "moves"], "butterfly": ["flutters", "flies", "moves"],
-    "kite": ["glides", "flies", "sails", "moves"], "ball": ["rolls", "moves"], "person": ["walks", "walks", "strolls", "moves"], "dog": ["runs", "trots", "walks", "moves"],
+    "car": ["drives", "moves", "races", "rolls", "cruises"],
+    "bus": ["drives", "moves", "rolls"],
+    "train": ["rolls", "moves", "steams", "travels"],
+    "sailboat": ["sails", "glides", "moves", "drifts"],
+    "ship": ["sails", "steams", "moves", "passes"],
+    "balloon": ["drifts", "floats", "flies", "moves"],
+    "airplane": ["flies", "moves", "cruises"],
+    "seagull": ["flies", "glides", "soars", "moves"],
+    "butterfly": ["flutters", "flies", "moves"],
+    "kite": ["glides", "flies", "sails", "moves"],
+    "ball": ["rolls", "moves"],
+    "person": ["walks", "walks", "strolls", "moves"],
+    "dog": ["runs", "trots", "walks", "moves"],
 }
-SIDE = {"left": ["to the left", "left", "from right to left", "leftwards", "towards the left"], "right": ["to the right", "right", "from left to right", "rightwards", "towards the right"]}
+SIDE = {
+    "left": ["to the left", "left", "from right to left", "leftwards", "towards the left"],
+    "right": ["to the right", "right", "from left to right", "rightwards", "towards the right"],
+}
 MOVES = {
-    "up": ["rises", "climbs", "goes up", "ascends", "moves up"], "down": ["falls", "descends", "sinks", "comes down", "moves down"],
-    "bounce": ["bounces", "bounces up and down", "hops up and down", "jumps up and down"], "in": ["rolls in", "rolls into the frame", "comes rolling in", "rolls into view"],
-    "wave": ["waves", "waves hello", "waves at the camera", "raises an arm and waves"], "turn": ["turns", "turns around", "makes a turn", "turns about"],
+    "up": ["rises", "climbs", "goes up", "ascends", "moves up"],
+    "down": ["falls", "descends", "sinks", "comes down", "moves down"],
+    "bounce": ["bounces", "bounces up and down", "hops up and down", "jumps up and down"],
+    "in": ["rolls in", "rolls into the frame", "comes rolling in", "rolls into view"],
+    "wave": ["waves", "waves hello", "waves at the camera", "raises an arm and waves"],
+    "turn": ["turns", "turns around", "makes a turn", "turns about"],
     "still": ["stands still", "waits", "rests", "does not move", "is still"],
 }
-TURNING = {"lighthouse": ["turns its light", "sends out a turning beam", "flashes a turning beam", "turns"], "windmill": ["turns", "turns in the wind", "spins", "turns its sails"]}
+TURNING = {
+    "lighthouse": ["turns its light", "sends out a turning beam", "flashes a turning beam", "turns"],
+    "windmill": ["turns", "turns in the wind", "spins", "turns its sails"],
+}
 HOVER = ["hovers", "hangs in the air", "stays in place", "is still"]
 SLOW, FAST = ["slowly", "in slow motion", "gently", "leisurely"], ["fast", "quickly", "at high speed", "rapidly"]
 WHERE = {
@@ -59,24 +96,43 @@ WHEN = {
     "midnight": ["at midnight", "at night", "in the middle of the night", "under the night sky"],
 }
 WEATHER = {
-    "clear": ["clear sky", "in clear weather", "a cloudless horizon"], "fog": ["in fog", "in the mist", "foggy", "misty", "fog in the air"],
-    "rain": ["in the rain", "rain falling", "rainy", "heavy rain", "in pouring rain"], "snow": ["in the snow", "snow falling", "snowfall", "in falling snow", "snowflakes in the air"],
+    "clear": ["clear sky", "in clear weather", "a cloudless horizon"],
+    "fog": ["in fog", "in the mist", "foggy", "misty", "fog in the air"],
+    "rain": ["in the rain", "rain falling", "rainy", "heavy rain", "in pouring rain"],
+    "snow": ["in the snow", "snow falling", "snowfall", "in falling snow", "snowflakes in the air"],
 }
 CAMERA = {
     "static": ["static shot", "static wide shot", "fixed camera", "locked-off camera", "the camera does not move"],
-    "pan left": ["the camera pans left", "pan left", "camera pan to the left", "panning left"], "pan right": ["the camera pans right", "pan right", "camera pan to the right", "panning right"],
+    "pan left": ["the camera pans left", "pan left", "camera pan to the left", "panning left"],
+    "pan right": ["the camera pans right", "pan right", "camera pan to the right", "panning right"],
     "dolly in": ["dolly forward", "the camera moves closer", "slow push in", "dolly in", "the camera dollies forward"],
     "dolly out": ["dolly back", "the camera pulls back", "slow pull out", "dolly out", "the camera dollies back"],
     "crane up": ["crane up", "crane shot upwards", "tilt up", "the camera rises", "the camera tilts up"],
     "rack focus": ["rack focus", "rack focus to the subject", "focus shifts from the foreground", "the focus pulls from near to far"],
 }
-ANGLE = {"eye level": ["at eye level", "wide shot", "from a wide shot"], "low angle": ["low angle", "from a low-angle shot", "filmed from street level", "from just above the ground"],
-         "aerial": ["aerial view", "from above", "bird's-eye view", "drone shot"]}
-GRADE = {"flat": ["flat colours", "flat colors", "travel poster style", "paper theatre"], "cinematic": ["cinematic color grading", "cinematic", "cinematic colour grading", "film look, subtle lens haze"]}
+ANGLE = {
+    "eye level": ["at eye level", "wide shot", "from a wide shot"],
+    "low angle": ["low angle", "from a low-angle shot", "filmed from street level", "from just above the ground"],
+    "aerial": ["aerial view", "from above", "bird's-eye view", "drone shot"],
+}
+GRADE = {
+    "flat": ["flat colours", "flat colors", "travel poster style", "paper theatre"],
+    "cinematic": ["cinematic color grading", "cinematic", "cinematic colour grading", "film look, subtle lens haze"],
+}
 FOCUS = {"deep": ["deep focus", "everything in focus"], "shallow": ["shallow depth of field", "blurred background", "bokeh"]}
-SECOND = ["a single seagull in the upper left of the frame", "a seagull crossing the sky", "a gull flies past in the distance", "a single seagull moving through the upper left of the frame"]
+SECOND = [
+    "a single seagull in the upper left of the frame",
+    "a seagull crossing the sky",
+    "a gull flies past in the distance",
+    "a single seagull moving through the upper left of the frame",
+]
 SIZE = {"small": ["small", "tiny", "little"], "medium": [""], "large": ["large", "big", "huge"]}
-TONES = {"golden hour": "warm amber and rose tones in the sky", "dawn": "soft pink tones in the sky", "midnight": "stars in the sky", "dusk": "purple tones in the sky"}
+TONES = {
+    "golden hour": "warm amber and rose tones in the sky",
+    "dawn": "soft pink tones in the sky",
+    "midnight": "stars in the sky",
+    "dusk": "purple tones in the sky",
+}
 NEON_WET = ["neon signs reflecting in the wet asphalt", "neon lights reflected in the wet street", "rain-soaked asphalt"]
 EXTRAS = ["beautiful", "high quality", "4k", "calm mood", "a short film", "smooth motion", "detailed", "vivid colours"]
 # Words of no meaning here, so that a prompt's unknown words do not throw the reader off.
@@ -191,10 +247,14 @@ def participle(verb):
 
 # Two prompts from people's own guides, and what they ask for.
 GUIDES = (
-    ("a matte black sports car moves through a rain-soaked Manhattan intersection at midnight, neon signs reflecting in the wet asphalt, filmed from a "
-     "low-angle static shot at street level, slight fog in the air, cinematic color grading",
-     Scene("car", "black", "right", "intersection", "midnight", "rain", "static", "low angle", grade="cinematic", seed=5)),
-    ("an empty beach at golden hour, two vacant beach chairs facing the ocean, waves rolling in at medium height, warm amber and rose tones in the sky, a single "
-     "seagull moving through the upper left of the frame, filmed from a wide static shot just above sand level, subtle lens haze, cinematic color grading",
-     Scene("chairs", "white", "still", "beach", "golden hour", "clear", "static", "eye level", second="seagull", grade="cinematic", seed=1)),
+    (
+        "a matte black sports car moves through a rain-soaked Manhattan intersection at midnight, neon signs reflecting in the wet asphalt, filmed from a "
+        "low-angle static shot at street level, slight fog in the air, cinematic color grading",
+        Scene("car", "black", "right", "intersection", "midnight", "rain", "static", "low angle", grade="cinematic", seed=5),
+    ),
+    (
+        "an empty beach at golden hour, two vacant beach chairs facing the ocean, waves rolling in at medium height, warm amber and rose tones in the sky, a single "
+        "seagull moving through the upper left of the frame, filmed from a wide static shot just above sand level, subtle lens haze, cinematic color grading",
+        Scene("chairs", "white", "still", "beach", "golden hour", "clear", "static", "eye level", second="seagull", grade="cinematic", seed=1),
+    ),
 )

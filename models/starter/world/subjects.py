@@ -64,7 +64,15 @@ def train(s, c, d, l, x):
         age = (s.t * 0.7 + i / 4) % 1
         p = Part(affine(0.205 - 0.42 * age * np.sign(s.moving + 0.01) * (s.moving > 0), -0.38 - 0.17 * age, 0.4 + 1.0 * age))
         puffs.append((p.ellipse(0, 0, 0.062, 0.055, (0.93, 0.93, 0.94), alpha=0.85, soft=0.015), 0.9 * (1 - age)))
-    return [*puffs, b, wheel(-0.27, -0.055, 0.055, x), wheel(-0.13, -0.055, 0.055, x), wheel(0.05, -0.045, 0.045, x), wheel(0.165, -0.045, 0.045, x), wheel(0.27, -0.045, 0.045, x)]
+    return [
+        *puffs,
+        b,
+        wheel(-0.27, -0.055, 0.055, x),
+        wheel(-0.13, -0.055, 0.055, x),
+        wheel(0.05, -0.045, 0.045, x),
+        wheel(0.165, -0.045, 0.045, x),
+        wheel(0.27, -0.045, 0.045, x),
+    ]
 
 
 def sailboat(s, c, d, l, x):
@@ -81,7 +89,9 @@ def ship(s, c, d, l, x):
     for i in range(4):
         b.ellipse(-0.13 + 0.075 * i, -0.15, 0.017, 0.017, LAMP if s.lamps else (0.25, 0.36, 0.48), glow=s.lamps)
     b.poly([(-0.09, -0.40), (-0.01, -0.40), (-0.005, -0.27), (-0.10, -0.27)], c).box(-0.092, -0.405, -0.008, -0.37, DARK)
-    b.poly([(-0.36, -0.11), (0.40, -0.125), (0.30, 0.05), (-0.29, 0.05)], c, to=d, rows=(-0.12, 0.05)).poly([(-0.36, -0.115), (0.405, -0.13), (0.385, -0.10), (-0.35, -0.09)], CREAM)
+    b.poly([(-0.36, -0.11), (0.40, -0.125), (0.30, 0.05), (-0.29, 0.05)], c, to=d, rows=(-0.12, 0.05)).poly(
+        [(-0.36, -0.115), (0.405, -0.13), (0.385, -0.10), (-0.35, -0.09)], CREAM
+    )
     puffs = []
     for i in range(3):
         age = (s.t * 0.5 + i / 3) % 1
@@ -109,7 +119,11 @@ def airplane(s, c, d, l, x):
     for i in range(5):
         b.ellipse(-0.10 + 0.062 * i, -0.016, 0.013, 0.015, LAMP if s.lamps else (0.22, 0.34, 0.48), glow=s.lamps)
     b.poly([(0.20, -0.045), (0.25, -0.03), (0.25, -0.008), (0.19, -0.012)], GLASS)
-    return [b.poly([(0.06, 0.025), (-0.14, 0.19), (-0.08, 0.19), (0.15, 0.025)], c, to=d, rows=(0.02, 0.19)).poly([(-0.24, 0.0), (-0.34, 0.07), (-0.29, 0.07), (-0.18, 0.0)], d)]
+    return [
+        b.poly([(0.06, 0.025), (-0.14, 0.19), (-0.08, 0.19), (0.15, 0.025)], c, to=d, rows=(0.02, 0.19)).poly(
+            [(-0.24, 0.0), (-0.34, 0.07), (-0.29, 0.07), (-0.18, 0.0)], d
+        )
+    ]
 
 
 def seagull(s, c, d, l, x):
@@ -130,7 +144,12 @@ def butterfly(s, c, d, l, x):
         w = Part(compose(affine(angle=0.25), affine(0, 0, side * beat, 1)))
         w.ellipse(0.115, -0.085, 0.118, 0.082, c, angle=-0.75).ellipse(0.09, 0.085, 0.085, 0.066, d, angle=0.7)
         wings.append(w.ellipse(0.13, -0.095, 0.052, 0.034, CREAM, angle=-0.75).ellipse(0.09, 0.085, 0.034, 0.026, l, angle=0.7))
-    b = Part(affine(angle=0.25)).capsule(0, -0.10, 0, 0.11, 0.017, DARK).capsule(0, -0.10, 0.05, -0.17, 0.006, DARK).capsule(0, -0.10, -0.05, -0.17, 0.006, DARK)
+    b = (
+        Part(affine(angle=0.25))
+        .capsule(0, -0.10, 0, 0.11, 0.017, DARK)
+        .capsule(0, -0.10, 0.05, -0.17, 0.006, DARK)
+        .capsule(0, -0.10, -0.05, -0.17, 0.006, DARK)
+    )
     return [*wings, b]
 
 
@@ -142,7 +161,9 @@ def kite(s, c, d, l, x):
     for i, p in enumerate(tail):
         sway = 0.05 * (i + 1) ** 0.7 * np.sin(2.6 * s.t - 0.9 * i)
         p.matrix = compose(affine(-0.07, 0.20), affine(sway - 0.028 * i, 0.032 + 0.062 * i, 1, 1, 0.7 * np.cos(2.6 * s.t - 0.9 * i) * 0.5))
-        p.capsule(0.0, -0.036, 0.0, 0.036, 0.006, WOOD).poly([(0, 0), (-0.045, -0.026), (-0.045, 0.026)], c if i % 2 else l).poly([(0, 0), (0.045, -0.026), (0.045, 0.026)], c if i % 2 else l)
+        p.capsule(0.0, -0.036, 0.0, 0.036, 0.006, WOOD).poly([(0, 0), (-0.045, -0.026), (-0.045, 0.026)], c if i % 2 else l).poly(
+            [(0, 0), (0.045, -0.026), (0.045, 0.026)], c if i % 2 else l
+        )
     return [*tail, b]
 
 
@@ -168,17 +189,33 @@ def person(s, c, d, l, x):
     arm = np.pi * 0.86 + 0.38 * np.sin(6.5 * s.t) if wave else -0.8 * step
     b = Part().capsule(0, -0.345, 0, -0.225, 0.060, c, rb=0.056).ellipse(0.006, -0.465, 0.052, 0.056, SKIN)
     b.ellipse(-0.006, -0.488, 0.056, 0.040, (0.23, 0.14, 0.10)).ellipse(0.036, -0.462, 0.008, 0.008, DARK)
-    return [far, limb(0, -0.355, 0.135, 0.021, d, 0.8 * step), near, b, limb(0.012, -0.36, 0.15 if wave else 0.135, 0.022, d if not wave else c, -arm if wave else arm)]
+    return [
+        far,
+        limb(0, -0.355, 0.135, 0.021, d, 0.8 * step),
+        near,
+        b,
+        limb(0.012, -0.36, 0.15 if wave else 0.135, 0.022, d if not wave else c, -arm if wave else arm),
+    ]
 
 
 def dog(s, c, d, l, x):
     step = 0.6 * np.sin(np.asarray(x) / 0.05) * (s.moving > 0)
-    legs = [limb(-0.13, -0.12, 0.105, 0.020, d, -step), limb(0.10, -0.12, 0.105, 0.020, d, step), limb(-0.10, -0.12, 0.105, 0.021, c, step), limb(0.13, -0.12, 0.105, 0.021, c, -step)]
+    legs = [
+        limb(-0.13, -0.12, 0.105, 0.020, d, -step),
+        limb(0.10, -0.12, 0.105, 0.020, d, step),
+        limb(-0.10, -0.12, 0.105, 0.021, c, step),
+        limb(0.13, -0.12, 0.105, 0.021, c, -step),
+    ]
     tail = Part(compose(affine(-0.16, -0.17), affine(angle=0.5 * np.sin(9 * s.t)))).capsule(0, 0, -0.085, -0.10, 0.021, c, rb=0.013)
     b = Part().capsule(-0.125, -0.155, 0.11, -0.165, 0.056, c, rb=0.063).capsule(0.12, -0.19, 0.18, -0.265, 0.046, c).ellipse(0.20, -0.285, 0.062, 0.053, c)
     b.capsule(0.235, -0.272, 0.285, -0.262, 0.030, c, rb=0.024).ellipse(0.307, -0.272, 0.016, 0.014, DARK if sum(c) > 0.6 else GREY)
     b.capsule(0.165, -0.315, 0.135, -0.245, 0.026, d, rb=0.018).ellipse(0.222, -0.298, 0.009, 0.009, DARK if sum(c) > 0.6 else CREAM)
-    return [*legs[:2], tail, *legs[2:], b.capsule(0.118, -0.215, 0.165, -0.205, 0.013, (0.85, 0.2, 0.2) if sum(abs(a - b) for a, b in zip(c, (0.86, 0.15, 0.13))) > 0.3 else CREAM)]
+    return [
+        *legs[:2],
+        tail,
+        *legs[2:],
+        b.capsule(0.118, -0.215, 0.165, -0.205, 0.013, (0.85, 0.2, 0.2) if sum(abs(a - b) for a, b in zip(c, (0.86, 0.15, 0.13))) > 0.3 else CREAM),
+    ]
 
 
 def lighthouse(s, c, d, l, x):
@@ -220,14 +257,31 @@ def chairs(s, c, d, l, x):
     for at, f in ((-0.19, 1), (0.19, 1)):
         p = Part(affine(at, 0, f, 1))
         p.capsule(-0.055, 0.0, 0.085, -0.135, 0.011, WOOD).capsule(0.085, 0.0, -0.09, -0.12, 0.011, WOOD).capsule(0.09, 0.0, 0.09, -0.13, 0.011, WOOD)
-        p.poly([(-0.155, -0.325), (-0.105, -0.34), (-0.02, -0.10), (-0.075, -0.09)], c).poly([(-0.075, -0.13), (0.115, -0.155), (0.115, -0.12), (-0.06, -0.085)], d)
+        p.poly([(-0.155, -0.325), (-0.105, -0.34), (-0.02, -0.10), (-0.075, -0.09)], c).poly(
+            [(-0.075, -0.13), (0.115, -0.155), (0.115, -0.12), (-0.06, -0.085)], d
+        )
         out.append(p.poly([(-0.122, -0.25), (-0.075, -0.262), (-0.055, -0.20), (-0.103, -0.19)], CREAM).capsule(-0.045, -0.20, 0.10, -0.205, 0.011, WOOD))
     return out
 
 
 PUPPETS = dict(
-    car=car, bus=bus, train=train, sailboat=sailboat, ship=ship, balloon=balloon, airplane=airplane, seagull=seagull, butterfly=butterfly,
-    kite=kite, ball=ball, person=person, dog=dog, lighthouse=lighthouse, windmill=windmill, chairs=chairs)
+    car=car,
+    bus=bus,
+    train=train,
+    sailboat=sailboat,
+    ship=ship,
+    balloon=balloon,
+    airplane=airplane,
+    seagull=seagull,
+    butterfly=butterfly,
+    kite=kite,
+    ball=ball,
+    person=person,
+    dog=dog,
+    lighthouse=lighthouse,
+    windmill=windmill,
+    chairs=chairs,
+)
 
 
 # ---- movement -----------------------------------------------------------------------------------
@@ -236,7 +290,7 @@ PUPPETS = dict(
 def bounce(time, period, height):
     """Height over the ground [F] of a ball that bounces for ever, and how much it is squashed."""
     k = (time / period) % 1
-    return height * 4 * k * (1 - k), 1 - 0.24 * np.exp(-((np.minimum(k, 1 - k)) / 0.05) ** 2)
+    return height * 4 * k * (1 - k), 1 - 0.24 * np.exp(-(((np.minimum(k, 1 - k)) / 0.05) ** 2))
 
 
 def path(stage: Stage):
@@ -265,7 +319,7 @@ def path(stage: Stage):
             y = stage.ground - 0.52 * (1 - fall * fall)
             k = np.clip((u - 0.45) / 0.3, 0, 1)
             y = y - 0.16 * 4 * k * (1 - k)
-            squash = 1 - 0.22 * np.exp(-((u - 0.45) / 0.03) ** 2)
+            squash = 1 - 0.22 * np.exp(-(((u - 0.45) / 0.03) ** 2))
     elif s.move == "bounce":
         h, squash = bounce(t, 0.85 / stage.pace**0.5, 0.34)
         y = y - h
@@ -302,13 +356,28 @@ def draw_subject(stage: Stage):
     middle = compose(stage.layer(1), affine(x, y - (0.0 if s.subject in FLYING else 0.20 * stage.size)))
     stage.track = np.concatenate([middle[:, :, 2], 0.22 * stage.size * middle[:, :1, 0]], 1)
     floor = (y.mean() + 0.05 if afloat else stage.ground) + (0.03 if s.subject in FLYING else 0.0)
-    wide = {"car": 0.31, "bus": 0.34, "train": 0.38, "person": 0.11, "ball": 0.12, "chairs": 0.34, "seagull": 0.15, "kite": 0.10, "butterfly": 0.10,
-            "balloon": 0.16, "airplane": 0.28, "dog": 0.20, "windmill": 0.17}.get(s.subject, 0.24) * stage.size
+    wide = {
+        "car": 0.31,
+        "bus": 0.34,
+        "train": 0.38,
+        "person": 0.11,
+        "ball": 0.12,
+        "chairs": 0.34,
+        "seagull": 0.15,
+        "kite": 0.10,
+        "butterfly": 0.10,
+        "balloon": 0.16,
+        "airplane": 0.28,
+        "dog": 0.20,
+        "windmill": 0.17,
+    }.get(s.subject, 0.24) * stage.size
     water = s.place in ("harbour", "open sea") and (afloat or s.subject in FLYING)
     if not afloat and not (s.place == "open sea" and s.subject in FLYING):
         high = np.clip((floor - y) / 0.6, 0, 1)
         slant = 0.16 * (s.time in ("golden hour", "dawn")) * (-1 if (stage.sun or (0,))[0] > 0 else 1) * stage.size
-        shade = Part(affine(x + slant, floor + 0.008, 1 - 0.35 * high, 1)).ellipse(0, 0, wide + abs(slant) * 0.6, 0.028 * stage.size, (0.04, 0.04, 0.09), soft=0.03)
+        shade = Part(affine(x + slant, floor + 0.008, 1 - 0.35 * high, 1)).ellipse(
+            0, 0, wide + abs(slant) * 0.6, 0.028 * stage.size, (0.04, 0.04, 0.09), soft=0.03
+        )
         stage.place(shade, 1, alpha=(0.55 if s.weather == "clear" and not stage.night else 0.38) * (1 - 0.5 * high))
     if (stage.wet and not afloat) or water:
         show(stage, parts, at, mirror=floor - (0.012 if afloat else 0.0), alpha=0.38 if stage.wet else 0.30, ripple=0.007)

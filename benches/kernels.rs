@@ -109,7 +109,11 @@ fn kernels(criterion: &mut Criterion) {
         );
     }
     let all = std::env::var_os("KINORA_BENCH_ALL").is_some();
-    for case in cases() {
+    let possible = |case: &Case| {
+        let caps = gpu.as_ref().map(Gpu::caps);
+        caps.is_none_or(|caps| case.problem.is_possible(caps))
+    };
+    for case in cases().into_iter().filter(possible) {
         let long = |bench: &Bench| bench.estimate(&case).is_ok_and(|seconds| seconds > LONG);
         if !all && measured.as_ref().is_some_and(long) {
             eprintln!("{}: left out, a run may take more than {LONG} s", case.name);

@@ -30,6 +30,9 @@ fn main() {
         trials.push(harness::device_test(
             format!("bench/{}", case.name),
             move |gpu| {
+                if !case.problem.is_possible(gpu.caps()) {
+                    return Ok(());
+                }
                 // Two names may be one small problem; each is cheap.
                 once(gpu, case.problem.small())
             },

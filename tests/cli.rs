@@ -8,6 +8,8 @@
 mod again;
 #[path = "cli/bad_input.rs"]
 mod bad_input;
+#[path = "cli/bench.rs"]
+mod bench;
 #[path = "cli/clips.rs"]
 mod clips;
 #[path = "cli/endings.rs"]
@@ -21,7 +23,11 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() {
     let mut tests = Vec::new();
-    for (name, test) in words::TESTS.iter().chain(bad_input::TESTS) {
+    for (name, test) in words::TESTS
+        .iter()
+        .chain(bad_input::TESTS)
+        .chain(bench::TESTS)
+    {
         tests.push(Trial::test(*name, || Ok(test()?)));
     }
     let device = program::has_device();
@@ -30,6 +36,7 @@ fn main() {
         .iter()
         .chain(again::TESTS)
         .chain(bad_input::DEVICE_TESTS)
+        .chain(bench::DEVICE_TESTS)
         .chain(endings::TESTS)
     {
         tests.push(Trial::test(*name, || Ok(test()?)).with_ignored_flag(!device && !required));

@@ -39,6 +39,10 @@ pub(crate) fn run(args: &BenchArgs, quiet: bool) -> Result<(), CliError> {
     }
     let mut long = 0;
     for case in &cases {
+        if !case.problem.is_possible(gpu.caps()) {
+            teller.say(&format!("{}: the device has no such thing", case.name));
+            continue;
+        }
         let asked = args.names.contains(&case.name);
         if !asked && bench.estimate(case).is_ok_and(|seconds| seconds > LONG) {
             long += 1;

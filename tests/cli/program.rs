@@ -43,14 +43,17 @@ pub(crate) fn tiny() -> Vec<String> {
 /// The command that starts the program, through the runner where there is one and `device` is asked.
 pub(crate) fn command(device: bool) -> Command {
     let program = env!("CARGO_BIN_EXE_kinora");
-    match std::env::var_os("KINORA_RUNNER") {
+    let mut command = match std::env::var_os("KINORA_RUNNER") {
         Some(runner) if device => {
             let mut command = Command::new(runner);
             command.arg(program);
             command
         }
         _ => Command::new(program),
-    }
+    };
+    // Tests leave nothing in the person's own folders.
+    command.env("KINORA_CACHE", "off");
+    command
 }
 
 /// Whether the program finds a device.

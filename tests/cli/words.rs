@@ -21,7 +21,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 fn help_names_every_option() -> Verdict {
     let place = Place::new()?;
-    let commands: [(&str, &[&str]); 6] = [
+    let commands: [(&str, &[&str]); 7] = [
         (
             "generate",
             &[
@@ -74,6 +74,10 @@ fn help_names_every_option() -> Verdict {
         ),
         ("show", &["FILE.mp4", "--command", "--json", "Example:"]),
         ("info", &["--model", "--device"]),
+        (
+            "bench",
+            &["[NAME]...", "--json", "--list", "--device", "Examples:"],
+        ),
         ("shaders", &["[NAME]", "--slot", "Example:"]),
         ("completions", &["bash", "zsh", "fish", "Example:"]),
     ];

@@ -1,11 +1,11 @@
 //! The loops that benches take for the device's ceilings compute what they say.
 
-use kinora::ops::ceiling::{copy, fma};
+use kinora::ops::ceiling::{coop, coop_edge, copy, fma};
 use kinora::tensor::DType;
 use libtest_mimic::Trial;
 
-use crate::harness::compare::{ELEMENTWISE, close};
-use crate::harness::data::values;
+use crate::harness::compare::{ELEMENTWISE, SUMS, close};
+use crate::harness::data::{rounded, values};
 use crate::harness::{Input, Run, device_test};
 use crate::reference::ceiling as twin;
 
@@ -41,6 +41,25 @@ pub fn trials() -> Vec<Trial> {
                 close("y", &found[0], &twin::fma(&x, rounds, line), ELEMENTWISE)
             }));
         }
+    }
+    for (groups, rounds) in [(1, 1), (3, 5)] {
+        let name = format!("ceiling_coop/groups={groups}/rounds={rounds}");
+        trials.push(device_test(name, move |gpu| {
+            let Some(edge) = coop_edge(gpu.caps()) else {
+                return Ok(());
+            };
+            let [x, w] = [3, 4].map(|seed| rounded(&values(seed, 4 * edge * edge), DType::F16));
+            let found = Run::new(gpu)
+                .input("x", Input::F16(&x))
+                .input("w", Input::F16(&w))
+                .record(|rec, _| {
+                    let x = rec.input("x", [4 * edge, edge], DType::F16)?;
+                    let w = rec.input("w", [4 * edge, edge], DType::F16)?;
+                    Ok(vec![coop(rec, &x, &w, groups, rounds)?])
+                })?;
+            let expected = twin::coop(&x, &w, edge, groups, rounds);
+            close("y", &found[0], &expected, SUMS)
+        }));
     }
     trials
 }

@@ -65,6 +65,7 @@ pub fn cases() -> Vec<Case> {
     let mut add = |name: String, problem| all.push(Case { name, problem });
     add("ceiling/copy".into(), Problem::Copy);
     add("ceiling/fma_f32".into(), Problem::Fma);
+    add("ceiling/coop".into(), Problem::Coop);
     for dtype in [DType::F32, DType::F16, DType::BF16] {
         let [rows, cols, depth] = [1024, 1536, 1536];
         let name = format!("matmul/{}/{rows}x{cols}x{depth}", lower(dtype));
@@ -144,7 +145,7 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), count);
         let found = |filter: &str| select(&[filter.to_owned()]).map(|cases| cases.len());
-        assert_eq!(found("ceiling"), Ok(2));
+        assert_eq!(found("ceiling"), Ok(3));
         assert_eq!(found("ceiling/copy"), Ok(1));
         assert_eq!(found("attention/f16/wan1.3b_480p"), Ok(2));
         assert_eq!(found("ceil"), Err("ceil".to_owned()));

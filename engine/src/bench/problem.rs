@@ -3,7 +3,7 @@
 use super::step::{Part, Step};
 use crate::error::Error;
 use crate::ops::attention::{AttentionShape, Bias, attention};
-use crate::ops::ceiling::{copy, fma, fma_flops};
+use crate::ops::ceiling::{coop, coop_edge, coop_flops, copy, fma, fma_flops};
 use crate::ops::channel_norm::channel_norm;
 use crate::ops::conv3d::{Conv, conv3d};
 use crate::ops::matmul::{Epilogue, matmul};
@@ -21,6 +21,9 @@ pub enum Problem {
     Copy,
     /// The ceiling of f32 arithmetic: multiply-adds in registers.
     Fma,
+    /// The ceiling of tensor cores: products of cooperative matrices in registers. Of devices that
+    /// have them.
+    Coop,
     /// A linear layer.
     Matmul {
         /// Element type of the weight.
@@ -113,7 +116,7 @@ impl Problem {
     #[must_use]
     pub fn small(self) -> Self {
         match self {
-            Self::Copy | Self::Fma => self,
+            Self::Copy | Self::Fma | Self::Coop => self,
             Self::Matmul {
                 weight,
                 rows,
@@ -158,8 +161,15 @@ impl Problem {
     }
 
     /// The loops that show what a device can do at most.
-    pub fn ceilings(_caps: &Caps) -> Vec<Self> {
-        vec![Self::Copy, Self::Fma]
+    pub fn ceilings(caps: &Caps) -> Vec<Self> {
+        let mut all = vec![Self::Copy, Self::Fma];
+        all.extend(coop_edge(caps).map(|_| Self::Coop));
+        all
+    }
+
+    /// Whether the device has what it takes.
+    pub fn is_possible(self, caps: &Caps) -> bool {
+        self != Self::Coop || coop_edge(caps).is_some()
     }
 
     /// What is computed, in which element type and at which sizes, in the order of this type's
@@ -168,6 +178,7 @@ impl Problem {
         let (name, sizes) = match self {
             Self::Copy => ("copy", vec![]),
             Self::Fma => ("fma", vec![]),
+            Self::Coop => ("coop", vec![]),
             Self::Matmul {
                 weight,
                 rows,
@@ -207,7 +218,7 @@ impl Problem {
 
     /// Whether this is a ceiling: its size is the device's matter.
     pub fn is_ceiling(self) -> bool {
-        matches!(self, Self::Copy | Self::Fma)
+        matches!(self, Self::Copy | Self::Fma | Self::Coop)
     }
 
     /// Floating-point operations where they are what takes the time.
@@ -216,6 +227,10 @@ impl Problem {
             Self::Fma => {
                 let (count, rounds) = fma_size(caps);
                 Some(fma_flops(count, rounds))
+            }
+            Self::Coop => {
+                let (edge, groups, rounds) = coop_size(caps)?;
+                Some(coop_flops(edge, groups, rounds))
             }
             Self::Matmul {
                 rows, cols, depth, ..
@@ -285,6 +300,13 @@ impl Problem {
                 let (count, rounds) = fma_size(rec.caps());
                 let x = rec.input("x", [count], DType::F32)?;
                 fma(rec, &x, rounds, [0.5, 0.25])?;
+            }
+            Self::Coop => {
+                // Without such matrices, sizes that the op refuses.
+                let (edge, groups, rounds) = coop_size(rec.caps()).unwrap_or((1, 1, 1));
+                let x = rec.input("x", [4 * edge, edge], DType::F16)?;
+                let w = rec.input("w", [4 * edge, edge], DType::F16)?;
+                coop(rec, &x, &w, groups, rounds)?;
             }
             Self::Matmul {
                 weight,
@@ -396,4 +418,16 @@ fn fma_size(caps: &Caps) -> (usize, u32) {
     };
     let rounds = caps.dispatch_flops() / fma_flops(count, 1);
     (count, rounds.clamp(16, 1 << 20) as u32)
+}
+
+/// Edge, groups and rounds of the products: as much as one dispatch may hold.
+fn coop_size(caps: &Caps) -> Option<(usize, usize, u32)> {
+    let edge = coop_edge(caps)?;
+    let (groups, flops) = match caps.class {
+        // Software computes them one number at a time.
+        DeviceClass::Software | DeviceClass::Other => (16, caps.dispatch_flops() / 16),
+        _ => (4096, caps.dispatch_flops()),
+    };
+    let rounds = flops / coop_flops(edge, groups, 1);
+    Some((edge, groups, rounds.clamp(16, 1 << 20) as u32))
 }

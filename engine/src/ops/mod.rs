@@ -56,6 +56,7 @@ pub fn layouts() -> Vec<Layout> {
     vec![
         heads,
         ("attention_coop", heads.1, heads.2),
+        params::layout::<ceiling::CoopParams>(),
         params::layout::<ceiling::CopyParams>(),
         params::layout::<ceiling::FmaParams>(),
         params::layout::<attention::PackWeightParams>(),

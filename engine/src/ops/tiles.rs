@@ -185,7 +185,7 @@ fn coop(caps: &Caps, problem: &Problem) -> Option<Coop> {
         return None;
     }
     let edge = *caps.cooperative.last()?;
-    let lanes = lanes(caps)?;
+    let lanes = subgroup_lanes(caps)?;
     let with = |side| Coop {
         edge,
         side,
@@ -205,7 +205,7 @@ fn coop(caps: &Caps, problem: &Problem) -> Option<Coop> {
 const FEW_TILES: usize = 128;
 
 /// Invocations of a subgroup, at most. Metal names a range for all vendors; Apple's have 32.
-fn lanes(caps: &Caps) -> Option<u32> {
+pub(super) fn subgroup_lanes(caps: &Caps) -> Option<u32> {
     match caps.class {
         DeviceClass::Apple => Some(32),
         _ => caps.subgroups.map(|(_, most)| most),

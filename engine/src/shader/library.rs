@@ -14,6 +14,7 @@ macro_rules! files {
 const FILES: &[(&str, &str)] = files![
     "attention",
     "attention_coop",
+    "ceiling_coop",
     "ceiling_copy",
     "ceiling_fma",
     "channel_norm",

@@ -65,7 +65,7 @@ SMALL_WORLD = dict(
     camera=("static",), angle=("eye level",), size=("medium",), speed=("normal",), second=("none",), grade=("flat",), focus=("deep",))
 
 PRESETS = {p.name: p for p in (
-    Preset("gpu", WHOLE, (17, 33, 49, 81), z_dim=24, base_dim=32, encoder=256, heads=5, head_dim=64, layers=6, patch=1, text_dim=192, steps=12,
+    Preset("gpu", WHOLE, (17, 33, 49, 81), z_dim=32, base_dim=32, encoder=256, heads=5, head_dim=64, layers=6, patch=1, text_dim=192, steps=12,
            clips=60_000, vae_batch=(32, 17, 128), batch_tokens=64 * 3024),
     Preset("cpu", {"landscape": (160, 96)}, (33,), z_dim=20, base_dim=16, encoder=192, heads=6, head_dim=32, layers=4, patch=2, text_dim=128, steps=12,
            clips=2500, vae_batch=(3, 9, 64), batch_tokens=16 * 135, guidance=2.0, distilled=False, only=SMALL_WORLD),

@@ -94,7 +94,8 @@ def new_decoder(preset: Preset) -> AutoencoderKLWan:
 
 
 def rms(norm, x):
-    return x * (torch.rsqrt(x.square().sum(1, keepdim=True) + 1e-12) * norm.scale) * norm.gamma
+    length = torch.rsqrt(x.square().sum(1, keepdim=True) + 1e-12) * norm.scale
+    return x * length.to(x.dtype) * norm.gamma.to(x.dtype)
 
 
 def causal(conv, x, flat=False):

@@ -115,6 +115,10 @@ ANGLE = {
     "low angle": ["low angle", "from a low-angle shot", "filmed from street level", "from just above the ground"],
     "aerial": ["aerial view", "from above", "bird's-eye view", "drone shot"],
 }
+STATIC = {
+    "eye level": ["filmed from a wide static shot", "filmed from a wide static shot just above sand level"],
+    "low angle": ["filmed from a low-angle static shot", "filmed from a low-angle static shot at street level"],
+}
 GRADE = {
     "flat": ["flat colours", "flat colors", "travel poster style", "paper theatre"],
     "cinematic": ["cinematic color grading", "cinematic", "cinematic colour grading", "film look, subtle lens haze"],
@@ -168,7 +172,7 @@ def caption(scene: Scene, rng: np.random.Generator, detail: float | None = None)
     plural = scene.subject == "chairs"
     verb = action(scene, pick)
     if not says("move", 0.9 if scene.move != "still" else 0.6):
-        verb = ""
+        verb = pick(GO[scene.subject]) if scene.move in SIDE and rng.random() < 0.6 else ""  # it goes, wherever
     elif plural:
         verb = pick(["stand still", "facing the ocean" if scene.place == "beach" else "stand in the open", "rest"])
     if verb and scene.speed != "normal" and says("speed", 0.85):
@@ -198,14 +202,19 @@ def caption(scene: Scene, rng: np.random.Generator, detail: float | None = None)
     if scene.place in ("city street", "intersection") and scene.time in ("dusk", "midnight") and scene.weather == "rain" and rng.random() < 0.5 * d:
         tail.append(pick(NEON_WET))
         said["weather"] = "rain"
+    if said["weather"] == "rain" and rng.random() < 0.10 * d:
+        tail.append("slight fog in the air")
     if scene.place == "beach" and rng.random() < 0.3 * d:
         tail.append(pick(["waves rolling in", "waves rolling in at medium height", "gentle waves"]))
     if rng.random() < 0.08:
         tail.append(" ".join(pick(FILLERS) for _ in range(int(rng.integers(1, 5)))))
     shot = []
-    if says("camera", 0.45 if scene.camera == "static" else 0.97):
+    if scene.camera == "static" and scene.angle in STATIC and rng.random() < 0.15 * d:
+        shot.append(pick(STATIC[scene.angle]))
+        said.update(camera=scene.camera, angle=scene.angle)
+    elif says("camera", 0.45 if scene.camera == "static" else 0.97):
         shot.append(pick(CAMERA[scene.camera]))
-    if says("angle", 0.25 if scene.angle == "eye level" else 0.95):
+    if said["angle"] is None and says("angle", 0.25 if scene.angle == "eye level" else 0.95):
         shot.append(pick(ANGLE[scene.angle]))
     if says("focus", 0.08 if scene.focus == "deep" else 0.95):
         shot.append(pick(FOCUS[scene.focus]))

@@ -106,31 +106,31 @@ fn main(
                     start[r] = first + (min(j, params.width - 1u) >> params.up) * depth4;
                 }
                 if is_past {
-                for (var c = 0u; c < depth4; c++) {
-                    var w: array<vec4<f32>, TILE_COLS>;
-                    for (var n = 0u; n < TILE_COLS; n++) {
-                        w[n] = load_weight4(col[n], k + c);
-                    }
-                    for (var r = 0u; r < TILE_ROWS; r++) {
-                        let four = select(vec4(0.0), past[start[r] + c], inside[r]);
+                    for (var c = 0u; c < depth4; c++) {
+                        var w: array<vec4<f32>, TILE_COLS>;
                         for (var n = 0u; n < TILE_COLS; n++) {
-                            sum[r][n] += dot(four, w[n]);
+                            w[n] = load_weight4(col[n], k + c);
+                        }
+                        for (var r = 0u; r < TILE_ROWS; r++) {
+                            let four = select(vec4(0.0), past[start[r] + c], inside[r]);
+                            for (var n = 0u; n < TILE_COLS; n++) {
+                                sum[r][n] += dot(four, w[n]);
+                            }
                         }
                     }
-                }
                 } else {
-                for (var c = 0u; c < depth4; c++) {
-                    var w: array<vec4<f32>, TILE_COLS>;
-                    for (var n = 0u; n < TILE_COLS; n++) {
-                        w[n] = load_weight4(col[n], k + c);
-                    }
-                    for (var r = 0u; r < TILE_ROWS; r++) {
-                        let four = select(vec4(0.0), x[start[r] + c], inside[r]);
+                    for (var c = 0u; c < depth4; c++) {
+                        var w: array<vec4<f32>, TILE_COLS>;
                         for (var n = 0u; n < TILE_COLS; n++) {
-                            sum[r][n] += dot(four, w[n]);
+                            w[n] = load_weight4(col[n], k + c);
+                        }
+                        for (var r = 0u; r < TILE_ROWS; r++) {
+                            let four = select(vec4(0.0), x[start[r] + c], inside[r]);
+                            for (var n = 0u; n < TILE_COLS; n++) {
+                                sum[r][n] += dot(four, w[n]);
+                            }
                         }
                     }
-                }
                 }
             }
         }

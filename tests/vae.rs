@@ -15,7 +15,7 @@ use kinora::error::{GpuError, VaeError};
 use kinora::gpu::{Cancel, Gpu};
 use kinora::models::config::VaeConfig;
 use kinora::models::wan_vae::{
-    Bands, DecodeOptions, Features, Network, VaeDecoder, decode_layout, halo,
+    Bands, DecodeOptions, Features, Network, VaeDecoder, decode_layout, halos,
 };
 use kinora::record::{Caps, DeviceClass};
 use kinora::tensor::DType;
@@ -192,7 +192,7 @@ fn layers(gpu: &Gpu, name: &str) -> Result<(), Failed> {
             )?;
             let mut network = Network::new(source, config, frame == 0);
             let seam: Features = network.head(rec, &latents, &statistics)?;
-            network.tail(rec, &seam)?;
+            network.tail(rec, &seam, None)?;
             for (layer, x) in network.layers() {
                 names.push(format!("vae.frame{frame}.{layer}"));
                 shapes.push(x.shape);
@@ -239,7 +239,7 @@ fn chunks(gpu: &Gpu, name: &str) -> Result<(), Failed> {
 
 fn bands(gpu: &Gpu, name: &str) -> Result<(), Failed> {
     let model = Model::open(name)?;
-    let latents = model.made_up(3, 2 * halo(&model.config) + 5, 1);
+    let latents = model.made_up(3, 2 * halos(&model.config)[0] + 5, 1);
     let options = DecodeOptions {
         bands: Bands::Off,
         ..DecodeOptions::default()

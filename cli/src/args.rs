@@ -99,6 +99,8 @@ pub(crate) struct GenerateArgs {
     pub video: VideoArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
+    #[command(flatten)]
+    pub memory: MemoryArgs,
     /// Print where the time goes, kernel by kernel; slows the run
     #[arg(long, help_heading = "Device")]
     pub profile: bool,
@@ -129,6 +131,8 @@ pub(crate) struct DecodeArgs {
     pub video: VideoArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
+    #[command(flatten)]
+    pub memory: MemoryArgs,
     /// Print where the time goes, kernel by kernel; slows the run
     #[arg(long, help_heading = "Device")]
     pub profile: bool,
@@ -151,6 +155,8 @@ pub(crate) struct PlanArgs {
     pub picture: PictureArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
+    #[command(flatten)]
+    pub memory: MemoryArgs,
     /// Print one JSON object: peak_bytes, budget_bytes and a row a part
     #[arg(long)]
     pub json: bool,
@@ -246,6 +252,11 @@ pub(crate) struct DeviceArgs {
     /// in it, or f32 everywhere, the reference's arithmetic
     #[arg(long, value_enum, default_value = "f16", help_heading = "Device")]
     pub precision: PrecisionChoice,
+}
+
+/// How much of the device.
+#[derive(Debug, Args)]
+pub(crate) struct MemoryArgs {
     /// Device memory that may be used, 8GB say [default: four fifths of what the device has]
     #[arg(long, value_name = "BYTES", help_heading = "Device", value_parser = bytes)]
     pub memory: Option<u64>,

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
 
     let interrupt = Interrupt::listen()?;
     let mut progress = Progress::new(quiet);
-    let engine = model::open(&args.device, folder, &progress)?;
+    let engine = model::open(&args.device, &args.memory, folder, &progress)?;
     if args.profile {
         progress.profile(engine.gpu());
     }

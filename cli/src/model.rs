@@ -5,7 +5,7 @@ use kinora::models::config::ModelFolder;
 use kinora::record::Precision;
 use kinora::text_to_video::Engine;
 
-use crate::args::{DeviceArgs, ModelArgs, PrecisionChoice};
+use crate::args::{DeviceArgs, MemoryArgs, ModelArgs, PrecisionChoice};
 use crate::error::CliError;
 use crate::progress::Progress;
 use crate::starter;
@@ -38,6 +38,7 @@ pub(crate) fn parts(folder: &ModelFolder) -> Result<Vec<&'static str>, CliError>
 /// An engine on the device asked for; says which.
 pub(crate) fn open(
     args: &DeviceArgs,
+    memory: &MemoryArgs,
     folder: ModelFolder,
     progress: &Progress,
 ) -> Result<Engine, CliError> {
@@ -53,7 +54,7 @@ pub(crate) fn open(
         caps.name, caps.driver, caps.backend
     ));
     let engine = Engine::new(gpu, folder)?;
-    Ok(match args.memory {
+    Ok(match memory.memory {
         Some(bytes) => engine.with_memory(bytes),
         None => engine,
     })

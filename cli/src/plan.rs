@@ -28,7 +28,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), CliError> {
     let settings = Settings::resolve(&request, &config)?;
     let (caps, device) = caps(args)?;
     let caps = model::precision(&args.device).limit(&caps);
-    let budget = args.device.memory;
+    let budget = args.memory.memory;
     let budget = budget.or_else(|| caps.memory.map(|bytes| bytes / 5 * 4));
     let guided = settings.guidance > 1.0 || settings.guidance_2.is_some_and(|scale| scale > 1.0);
     let prompts = &Planned::LONGEST[..1 + usize::from(guided)];

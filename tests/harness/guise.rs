@@ -1,11 +1,13 @@
 //! The device at hand in the guise of another: kernels for devices that are not there.
 
-use kinora::gpu::Gpu;
+use std::sync::OnceLock;
+
+use kinora::gpu::{Gpu, GpuOptions};
 use kinora::record::{Caps, DeviceClass, Precision};
 use kinora::tensor::DType;
 use libtest_mimic::{Failed, Trial};
 
-use super::{device_test, gpu};
+use super::{device_test, gpu, options};
 
 /// What the choice of kernels is made to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +54,24 @@ impl Guise {
             }),
         }
     }
+}
+
+/// The device, opened in a guise: whole models see it so. `None` where it cannot take it.
+pub fn gpu_as(guise: Guise) -> Option<&'static Gpu> {
+    static GPUS: [OnceLock<Option<Gpu>>; 4] = [const { OnceLock::new() }; 4];
+    let wanted = guise.caps(gpu()?.caps())?;
+    let open = || {
+        let options = GpuOptions {
+            class: Some(wanted.class),
+            precision: match guise {
+                Guise::Staged => Precision::F32,
+                Guise::Found | Guise::Coop | Guise::Apple => Precision::F16,
+            },
+            ..options()
+        };
+        Gpu::open(&options).ok()
+    };
+    GPUS[guise as usize].get_or_init(open).as_ref()
 }
 
 /// A test that runs in a guise; ignored on a device that cannot take it.

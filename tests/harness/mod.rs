@@ -21,30 +21,31 @@ use kinora::tensor::DType;
 use kinora::weights::Checkpoint;
 use libtest_mimic::{Arguments, Failed, Trial};
 
+/// How tests open a device: with every access of a kernel checked.
+pub fn options() -> GpuOptions {
+    GpuOptions {
+        device: std::env::var("KINORA_DEVICE").ok(),
+        bounds_checks: true,
+        ..GpuOptions::default()
+    }
+}
+
 /// The device that tests run on, opened once, with every access of a kernel checked.
 pub fn gpu() -> Option<&'static Gpu> {
     static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
-    let open = || {
-        let device = std::env::var("KINORA_DEVICE").ok();
-        let options = GpuOptions {
-            device,
-            bounds_checks: true,
-            ..GpuOptions::default()
-        };
-        match Gpu::open(&options) {
-            Ok(gpu) => {
-                eprintln!(
-                    "device: {} ({}, {})",
-                    gpu.caps().name,
-                    gpu.caps().driver,
-                    gpu.caps().backend
-                );
-                Some(gpu)
-            }
-            Err(error) => {
-                eprintln!("{error}");
-                None
-            }
+    let open = || match Gpu::open(&options()) {
+        Ok(gpu) => {
+            eprintln!(
+                "device: {} ({}, {})",
+                gpu.caps().name,
+                gpu.caps().driver,
+                gpu.caps().backend
+            );
+            Some(gpu)
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            None
         }
     };
     GPU.get_or_init(open).as_ref()

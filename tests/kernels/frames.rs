@@ -1,7 +1,7 @@
 //! Remembered frames and the shortcut that repeats them.
 
 use kinora::gpu::Gpu;
-use kinora::ops::frames::{dup_up, push_frames};
+use kinora::ops::frames::{crop_lines, dup_up, push_frames};
 use kinora::tensor::DType;
 use libtest_mimic::{Failed, Trial};
 
@@ -34,7 +34,33 @@ pub fn trials() -> Vec<Trial> {
             shortcut(gpu, shape, features, factor, start)
         }));
     }
+    for (shape, start, lines) in [
+        ([1, 1, 1, 1], 0, 1),
+        ([3, 7, 5, 3], 2, 4),
+        ([2, 9, 13, 8], 0, 8),
+        ([2, 9, 13, 8], 8, 1),
+    ] {
+        let name = format!("crop_lines/{shape:?}/{lines} from {start}");
+        trials.push(device_test(name, move |gpu| crop(gpu, shape, start, lines)));
+    }
     trials
+}
+
+fn crop(gpu: &Gpu, shape: [usize; 4], start: usize, lines: usize) -> Result<(), Failed> {
+    let x = values(1, shape.iter().product());
+    let starts = [7, start as u32];
+    let found = Run::new(gpu)
+        .input("x", Input::F32(&x))
+        .input("starts", Input::U32(&starts))
+        .record(|rec, _| {
+            let x = rec.input("x", shape, DType::F32)?;
+            let starts = rec.input("starts", [2], DType::U32)?;
+            Ok(vec![crop_lines(rec, &x, &starts, 1, lines)?])
+        })?;
+    match found[0] == twin::crop_lines(&x, shape, start, lines) {
+        true => Ok(()),
+        false => Err("other lines".into()),
+    }
 }
 
 fn push(gpu: &Gpu, remembered: usize, frames: usize) -> Result<(), Failed> {

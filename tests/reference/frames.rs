@@ -1,9 +1,21 @@
-//! Twins of `push_frames` and of `dup_up.wgsl`.
+//! Twins of `push_frames`, `crop_lines.wgsl` and `dup_up.wgsl`.
 
 /// The last `remembered` frames of `past` followed by `x`.
 pub fn push_frames(past: &[f32], x: &[f32], remembered: usize, frame: usize) -> Vec<f32> {
     let all = [past, x].concat();
     all[all.len() - remembered * frame..].to_vec()
+}
+
+/// The lines `start .. start + lines` of each frame of `x [t, h, w, c]`.
+pub fn crop_lines(x: &[f32], [t, h, w, c]: [usize; 4], start: usize, lines: usize) -> Vec<f32> {
+    let mut y = Vec::new();
+    for frame in 0..t {
+        for line in start..start + lines {
+            let first = (frame * h + line) * w * c;
+            y.extend_from_slice(&x[first..first + w * c]);
+        }
+    }
+    y
 }
 
 /// What is added to `y [t f - drop, 2 h, 2 w, n]`: `x [t, h, w, c]` as the reference writes it.

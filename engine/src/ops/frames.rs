@@ -7,6 +7,7 @@ use super::window::window;
 use crate::error::RecordError;
 use crate::record::{Caps, Recorder, Tensor};
 use crate::shader::Variant;
+use crate::tensor::DType;
 
 params! {
     /// Params of `dup_up.wgsl`.
@@ -25,12 +26,88 @@ params! {
     }
 }
 
-fn variant(caps: &Caps) -> Variant {
-    Variant::new("dup_up").set("LANES", lanes(caps))
+params! {
+    /// Params of `crop_lines.wgsl`.
+    CropLinesParams for "crop_lines" {
+        count: u32,
+        spare: u32,
+        line: u32,
+        which: u32,
+        x_first: u32,
+        y_first: u32,
+    }
+}
+
+fn variant(caps: &Caps, kernel: &'static str) -> Variant {
+    Variant::new(kernel).set("LANES", lanes(caps))
 }
 
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
-    vec![variant(caps)]
+    ["crop_lines", "dup_up"]
+        .map(|kernel| variant(caps, kernel))
+        .to_vec()
+}
+
+/// Some lines of every frame, from the line `starts[which]` on: bands of lines share a recording
+/// and differ in what lies in `starts`.
+///
+/// | tensor | shape | dtype |
+/// |---|---|---|
+/// | x | [T, H, W, C] | f32 |
+/// | starts | `[L]`, each at most H - `lines` | u32 |
+/// | result | [T, `lines`, W, C] | f32 |
+///
+/// # Errors
+/// Shapes that do not match, more lines than there are, a frame larger than one binding.
+pub fn crop_lines(
+    rec: &mut Recorder<'_>,
+    x: &Tensor,
+    starts: &Tensor,
+    which: usize,
+    lines: usize,
+) -> Result<Tensor, RecordError> {
+    const OP: &str = "crop_lines";
+    let [frames, h, w, c] = x.dims(OP, "x")?;
+    if lines > h || lines == 0 || x.dtype != DType::F32 {
+        let expected = format!("f32 with at least {} lines", lines.max(1));
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "x",
+            found: x.shape,
+            expected,
+        });
+    }
+    if which >= starts.shape.count() || starts.dtype != DType::U32 {
+        let expected = format!("u32, at least {} of them", which + 1);
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "starts",
+            found: starts.shape,
+            expected,
+        });
+    }
+    let y = rec.intermediate(OP, [frames, lines, w, c], x.dtype);
+    let (frame, kept) = (h * w * c, lines * w * c);
+    let variant = variant(rec.caps(), "crop_lines");
+    let lanes = lanes(rec.caps()) as usize;
+    for t in 0..frames {
+        let from = window(rec.caps(), x, t * frame..(t + 1) * frame);
+        let to = window(rec.caps(), &y, t * kept..(t + 1) * kept);
+        rec.dispatch(OP, variant.clone())
+            .read_window(1, x, from.bytes)
+            .read(2, starts)
+            .write_window(3, &y, to.bytes)
+            .params(&CropLinesParams {
+                count: kept as u32,
+                spare: (frame - kept) as u32,
+                line: (w * c) as u32,
+                which: which as u32,
+                x_first: (t * frame) as u32 - from.base,
+                y_first: (t * kept) as u32 - to.base,
+            })
+            .launch_folded(kept.div_ceil(lanes))?;
+    }
+    Ok(y)
 }
 
 /// Lets frames enter the `past` of a causal convolution, in place; the oldest leave it.
@@ -143,7 +220,7 @@ pub fn dup_up(
             (from, to) = place(first, count);
         }
         let values = count * width * features;
-        rec.dispatch(OP, variant(caps))
+        rec.dispatch(OP, variant(caps, "dup_up"))
             .read_window(1, x, from.bytes)
             .update_window(2, y, to.bytes)
             .params(&DupUpParams {
@@ -169,7 +246,6 @@ pub fn dup_up(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensor::DType;
 
     #[test]
     fn shapes_that_do_not_match_are_named() {

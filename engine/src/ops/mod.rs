@@ -67,6 +67,7 @@ pub fn layouts() -> Vec<Layout> {
         ("conv3d_narrow", narrow.1, narrow.2),
         params::layout::<embed::ModulationParams>(),
         params::layout::<embed::SiluParams>(),
+        params::layout::<frames::CropLinesParams>(),
         params::layout::<frames::DupUpParams>(),
         params::layout::<latents::DenormaliseParams>(),
         params::layout::<latents::Rgb8Params>(),

@@ -19,6 +19,7 @@ const FILES: &[(&str, &str)] = files![
     "ceiling_fma",
     "channel_norm",
     "columns",
+    "crop_lines",
     "conv3d",
     "conv3d_narrow",
     "denormalise",

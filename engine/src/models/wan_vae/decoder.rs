@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::bands::BandLines;
 use super::layout::{DecodeLayout, DecodeOptions, choose};
 use super::passes::{
-    self, Chunk, Extent, FEATURES, LATENTS, Passes, RGB, SHORTCUT, STATISTICS, chunks,
+    self, BAND_STARTS, Chunk, Extent, FEATURES, LATENTS, Passes, RGB, SHORTCUT, STATISTICS, chunks,
 };
 use super::scratch::Scratch;
 use crate::error::{Error, GpuError, VaeError};
@@ -29,6 +30,8 @@ pub struct VaeDecoder {
     size: [usize; 2],
     scale: [usize; 2],
     layout: DecodeLayout,
+    /// What bands see, where there are any.
+    bands: Option<BandLines>,
     /// Bytes of one latent frame's features, and of what the first shortcut repeats.
     seam: Vec<(&'static str, usize)>,
     heads: Vec<Bound>,
@@ -88,7 +91,7 @@ fn prepare(
                 frames: 1,
                 ..extent
             },
-            height,
+            None,
             false,
         )?;
     }
@@ -191,12 +194,14 @@ impl VaeDecoder {
         }
         let [_, _, height, width] = latents;
         let side = config.scale_factor_spatial;
+        let bands = layout.band;
         Ok(Self {
             gpu: gpu.clone(),
             latents,
             size: [height * side, width * side],
             scale: [config.scale_factor_temporal, side],
             layout,
+            bands: bands.map(|band| BandLines::new(config, band, height)),
             seam,
             heads: bound,
             tails,
@@ -257,9 +262,9 @@ impl VaeDecoder {
             stream.run(forget)?;
         }
         let chunks = chunks(self.latents[1], self.layout.chunk);
-        match self.layout.band {
+        match &self.bands {
             None => self.decode_whole(latents, &mut stream, &chunks, &mut each),
-            Some(band) => self.decode_bands(latents, &mut stream, &chunks, band, &mut each),
+            Some(bands) => self.decode_bands(latents, &mut stream, &chunks, bands, &mut each),
         }
     }
 
@@ -293,7 +298,7 @@ impl VaeDecoder {
         latents: &[f32],
         stream: &mut Stream,
         chunks: &[Chunk],
-        band: usize,
+        bands: &BandLines,
         each: &mut impl FnMut(usize, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let [_, latent_frames, height, _] = self.latents;
@@ -315,29 +320,32 @@ impl VaeDecoder {
         let line = self.size[1] * 3;
         let frame_bytes = self.size[0] * line;
         let mut video = Scratch::new((self.frames() * frame_bytes) as u64)?;
-        let lines = self.layout.lines;
         let side = self.scale[1];
         let mut frame = vec![0; frame_bytes];
-        for top in (0..height).step_by(band) {
-            let bottom = (top + band).min(height);
-            // All bands see as many lines, so that they share their recordings: those at an edge
-            // see more than they need.
-            let seen = top
-                .saturating_sub((lines - band.min(lines)) / 2)
-                .min(height - lines);
+        for top in (0..height).step_by(bands.band()) {
+            let bottom = (top + bands.band()).min(height);
+            let seen = bands.first(top);
+            stream.submit()?;
+            let crops = bands.crops(top);
+            self.gpu
+                .write(self.buffer(BAND_STARTS)?, 0, bytemuck::cast_slice(&crops))?;
+            // Lines of pixels; a patch has several to a line of the last level.
+            let patch = side >> bands.levels();
+            let (made, first_line) = bands.made(top);
+            let (made, first_line) = (made * patch, first_line * patch);
             stream.run(&self.forget[1])?;
             for chunk in chunks {
-                self.upload_seam(&mut seam, stream, chunk, seen)?;
+                self.upload_seam(&mut seam, stream, chunk, seen, bands.seen())?;
                 stream.run(&self.tails[chunk.pass])?;
                 stream.finish()?;
                 let first = self.frames_before(chunk.start);
                 let frames = self.frames_before(chunk.start + chunk.frames) - first;
-                let seen_bytes = lines * side * line;
+                let seen_bytes = made * line;
                 let found = self
                     .gpu
                     .read(self.buffer(RGB)?, 0..(frames * seen_bytes) as u64)?;
                 for (at, pixels) in found.chunks_exact(seen_bytes).enumerate() {
-                    let wanted = (top - seen) * side * line..(bottom - seen) * side * line;
+                    let wanted = first_line * line..(first_line + (bottom - top) * side) * line;
                     let start = (first + at) * frame_bytes;
                     video.write((start + top * side * line) as u64, &pixels[wanted])?;
                     if bottom == height {
@@ -383,16 +391,17 @@ impl VaeDecoder {
         seam: &mut [(&'static str, usize, Scratch)],
         stream: &mut Stream,
         chunk: &Chunk,
-        seen: usize,
+        first: usize,
+        lines: usize,
     ) -> Result<(), Error> {
         stream.submit()?;
         for (name, bytes, scratch) in seam {
             let line = *bytes / self.latents[2];
-            let wanted = self.layout.lines * line;
+            let wanted = lines * line;
             let mut part = vec![0; chunk.frames * wanted];
-            for (at, lines) in part.chunks_exact_mut(wanted).enumerate() {
-                let start = (chunk.start + at) * *bytes + seen * line;
-                scratch.read(start as u64, lines)?;
+            for (at, part) in part.chunks_exact_mut(wanted).enumerate() {
+                let start = (chunk.start + at) * *bytes + first * line;
+                scratch.read(start as u64, part)?;
             }
             self.gpu.write(self.buffer(name)?, 0, &part)?;
         }

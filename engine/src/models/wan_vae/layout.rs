@@ -1,6 +1,7 @@
 //! How a video is cut into chunks of frames and bands of lines so that its decode fits.
 
-use super::network::halo;
+use super::bands::BandLines;
+use super::network::halos;
 use super::passes::{Extent, Passes};
 use crate::error::{Error, RecordError, VaeError};
 use crate::gpu::READ_PIECE;
@@ -38,8 +39,6 @@ pub struct DecodeLayout {
     pub chunk: usize,
     /// Latent lines of a band; `None` decodes whole frames.
     pub band: Option<usize>,
-    /// Latent lines that the second half of the network sees at a time: a band and its halo.
-    pub lines: usize,
     /// Device memory, without what reading results back takes.
     pub memory: Footprint,
     /// Bytes that results are read back through.
@@ -99,7 +98,7 @@ pub(super) fn choose(
             return Err(VaeError::Zero { name }.into());
         }
     }
-    let halo = halo(config);
+    let halo = halos(config).first().copied().unwrap_or(height);
     let chunk = options
         .chunk
         .unwrap_or_else(|| default_chunk(config, extent));
@@ -113,7 +112,7 @@ pub(super) fn choose(
     }
     if options.bands == Bands::Auto {
         let smallest = options.chunk.unwrap_or(1);
-        let mut band = height.saturating_sub(2 * halo);
+        let mut band = height.saturating_sub(halo);
         while band > 1 {
             band = (band * 3 / 4).max(1);
             candidates.push((smallest, Some(band)));
@@ -121,8 +120,12 @@ pub(super) fn choose(
     }
     let mut refused: Option<Error> = None;
     for (chunk, band) in candidates {
-        let lines = band.map_or(height, |band| height.min(band.saturating_add(2 * halo)));
-        let passes = match Passes::record(caps, config, checkpoint, extent, chunk, lines) {
+        // A band that sees as much as a frame has is the whole frame.
+        let lines = band.map(|band| BandLines::new(config, band, height));
+        let lines = lines.filter(|lines| !lines.is_whole());
+        let band = band.filter(|_| lines.is_some());
+        let passes = Passes::record(caps, config, checkpoint, extent, chunk, lines.as_ref());
+        let passes = match passes {
             Ok(passes) => passes,
             Err(Error::Record(reason @ RecordError::BindingTooLarge { .. })) => {
                 refused = Some(reason.into());
@@ -155,13 +158,10 @@ pub(super) fn choose(
             );
             continue;
         }
-        // A band whose halo reaches both edges is the whole frame.
-        let band = band.filter(|_| lines < height);
         return Ok((
             DecodeLayout {
                 chunk,
                 band,
-                lines,
                 memory,
                 read_back,
             },

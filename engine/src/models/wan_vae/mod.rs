@@ -12,8 +12,10 @@
 //!
 //! Only the head looks at whole frames: its attention. Where the tail does not fit, it works in
 //! bands of lines: the head's features of all frames go to the host, and band after band of them
-//! through the tail, with a halo as wide as the convolutions reach, which is cropped away.
+//! through the tail, with a halo as wide as the convolutions reach, which is cropped away level by
+//! level.
 
+mod bands;
 mod decoder;
 mod layers;
 mod layout;
@@ -21,6 +23,7 @@ mod network;
 mod passes;
 mod scratch;
 
+pub use bands::Crop;
 pub use decoder::{VaeDecoder, decode_layout};
 pub use layout::{Bands, DecodeLayout, DecodeOptions};
-pub use network::{Features, Network, halo};
+pub use network::{Features, Network, halos};

@@ -1,5 +1,6 @@
 //! The decoder's two halves: what needs whole frames, and what can be cut into bands of lines.
 
+use super::bands::Crop;
 use super::layers::{attention_block, conv_1x1x1, conv_3x3x3, norm_silu, residual_block, upsample};
 use crate::error::{Error, RecordError};
 use crate::models::config::VaeConfig;
@@ -108,15 +109,29 @@ impl<'n, 'c> Network<'n, 'c> {
     /// The seam to pixels as the last convolution gives them, [T', H, W, 3 P²]: T' is 1 in the
     /// first pass and the temporal scale times T later, H and W are without the patch P.
     ///
+    /// With `crop` the features are those that a band sees, and so is every level's input.
+    ///
     /// # Errors
     /// As [`Network::head`].
-    pub fn tail(&mut self, rec: &mut Recorder<'_>, features: &Features) -> Result<Tensor, Error> {
+    pub fn tail(
+        &mut self,
+        rec: &mut Recorder<'_>,
+        features: &Features,
+        crop: Option<&Crop>,
+    ) -> Result<Tensor, Error> {
         let mut x = features.x;
         let mut shortcut = features.shortcut;
         for level in 0..self.levels() {
             if level > 0 {
                 shortcut = self.config.is_residual.then_some(x);
                 x = self.residual_blocks(rec, level, &x)?;
+            }
+            if let Some(crop) = crop.filter(|_| level > 0) {
+                x = crop.apply(rec, level, &x)?;
+                shortcut = match &shortcut {
+                    Some(shortcut) => Some(crop.apply(rec, level, shortcut)?),
+                    None => None,
+                };
             }
             if level + 1 < self.levels() {
                 x = self.leave_level(rec, level, &x, shortcut.as_ref())?;
@@ -194,16 +209,21 @@ impl<'n, 'c> Network<'n, 'c> {
     }
 }
 
-/// Latent lines beyond a band, on either side, that its pixels depend on through the second half:
-/// one for each convolution over three lines, halved at each upsampling.
-pub fn halo(config: &VaeConfig) -> usize {
+/// Lines beyond a band, on either side, that its pixels depend on, at the end of each level that
+/// upsamples, in that level's lines: one for each convolution over three lines that follows, halved
+/// at each upsampling.
+pub fn halos(config: &VaeConfig) -> Vec<usize> {
     let convolutions_a_level = 2 * (config.num_res_blocks + 1);
-    let levels = config.dim_mult.len();
     let last_convolution = 1;
-    (1..levels).fold(last_convolution, |lines, _| {
+    let mut beyond = convolutions_a_level + last_convolution;
+    let mut halos = Vec::new();
+    for _ in 1..config.dim_mult.len() {
         let upsampling = 1;
-        (lines + convolutions_a_level + upsampling).div_ceil(2)
-    })
+        let halo = (beyond + upsampling).div_ceil(2);
+        halos.insert(0, halo);
+        beyond = halo + convolutions_a_level;
+    }
+    halos
 }
 
 #[cfg(test)]
@@ -211,15 +231,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_halo_follows_the_levels() {
+    fn the_halos_follow_the_levels() {
         let config = |text: &str| VaeConfig::parse("config.json", text.as_bytes()).unwrap();
-        // (1 + 6 + 1) / 2 = 4, (4 + 6 + 1) / 2 = 5.5, (6 + 6 + 1) / 2 = 6.5
+        // (6 + 1 + 1) / 2 = 4, (4 + 6 + 1) / 2 = 5.5, (6 + 6 + 1) / 2 = 6.5
         let wan21 = config(r#"{"_class_name": "AutoencoderKLWan"}"#);
-        assert_eq!(halo(&wan21), 7);
+        assert_eq!(halos(&wan21), [7, 6, 4]);
         let one_level = config(
             r#"{"_class_name": "AutoencoderKLWan", "dim_mult": [2], "temperal_downsample": [],
                 "scale_factor_spatial": 1, "scale_factor_temporal": 1}"#,
         );
-        assert_eq!(halo(&one_level), 1);
+        assert!(halos(&one_level).is_empty());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::bands::{BandLines, Crop};
 use super::network::{Features, Network};
 use crate::error::Error;
 use crate::models::config::VaeConfig;
@@ -16,6 +17,7 @@ pub(super) const LATENTS: &str = "latents";
 pub(super) const STATISTICS: &str = "latent statistics";
 pub(super) const FEATURES: &str = "features";
 pub(super) const SHORTCUT: &str = "shortcut";
+pub(super) const BAND_STARTS: &str = "band starts";
 pub(super) const RGB: &str = "rgb";
 
 /// Extents of a video's latents.
@@ -88,14 +90,14 @@ pub(super) struct Passes {
 }
 
 impl Passes {
-    /// Records the passes of a video whose second half sees `rows` latent lines at a time.
+    /// Records the passes of a video whose second half sees whole frames, or bands of lines.
     pub(super) fn record(
         caps: &Caps,
         config: &VaeConfig,
         checkpoint: &Checkpoint,
         extent: Extent,
         chunk: usize,
-        rows: usize,
+        bands: Option<&BandLines>,
     ) -> Result<Self, Error> {
         let mut passes = Self {
             heads: Vec::new(),
@@ -108,7 +110,7 @@ impl Passes {
                 config,
                 checkpoint,
                 Extent { frames, ..extent },
-                rows,
+                bands,
                 index == 0,
             )?;
             passes.heads.push(head);
@@ -124,13 +126,13 @@ impl Passes {
     }
 }
 
-/// The two halves over `extent.frames` latent frames, the second over `rows` of their lines.
+/// The two halves over `extent.frames` latent frames, the second over whole ones or over bands.
 pub(super) fn record(
     caps: &Caps,
     config: &VaeConfig,
     checkpoint: &Checkpoint,
     extent: Extent,
-    rows: usize,
+    bands: Option<&BandLines>,
     first: bool,
 ) -> Result<(Recording, Recording), Error> {
     let Extent {
@@ -153,6 +155,7 @@ pub(super) fn record(
     let head = rec.finish();
 
     let mut rec = Recorder::new(caps);
+    let rows = bands.map_or(height, BandLines::seen);
     let mut input =
         |name: &str, channels: usize| rec.input(name, [frames, rows, width, channels], DType::F32);
     let x = input(FEATURES, seam.x.shape.last_dim())?;
@@ -160,7 +163,14 @@ pub(super) fn record(
         .shortcut
         .map(|s| input(SHORTCUT, s.shape.last_dim()))
         .transpose()?;
-    let pixels = network.tail(&mut rec, &Features { x, shortcut })?;
+    let crop = match bands {
+        None => None,
+        Some(lines) => {
+            let starts = rec.input(BAND_STARTS, [lines.levels()], DType::U32)?;
+            Some(Crop::new(lines, starts))
+        }
+    };
+    let pixels = network.tail(&mut rec, &Features { x, shortcut }, crop.as_ref())?;
     let words = pixels.shape.count().div_ceil(4);
     let rgb = rec.output(RGB, [words], DType::U32)?;
     rgb8(&mut rec, &pixels, config.patch_size, Some(&rgb))?;

@@ -2,7 +2,7 @@
 
 use kinora::ops::embed::{modulation, silu, timestep_sinusoids};
 use kinora::ops::patch::{patchify, unpatchify};
-use kinora::ops::rope::{RopeGrid, norm_rope};
+use kinora::ops::rope::{RopeGrid, Turn, norm_rope};
 use kinora::tensor::DType;
 use libtest_mimic::{Failed, Trial};
 
@@ -67,12 +67,26 @@ fn turned(
             let x = rec.input("x", [rows, heads * d], DType::F32)?;
             let gain = rec.input("gain", [heads * d], DType::F32)?;
             let table = rec.input("table", [grid.positions(), d / 2, 2], DType::F32)?;
-            Ok(vec![norm_rope(rec, &x, &gain, 1e-6, &table, &grid)?])
+            // All of them, and the last line of the grid alone.
+            let last = rows - rows.min(tokens[2]);
+            let turn = |first| Turn {
+                table: &table,
+                grid: &grid,
+                first,
+            };
+            let whole = norm_rope(rec, &x, &gain, 1e-6, &turn(0), None)?;
+            let line = rec.intermediate("line", [rows - last, heads * d], DType::F32);
+            let from = (last * heads * d * 4) as u64;
+            rec.copy((&x, from), (&line, 0), line.bytes());
+            let line = norm_rope(rec, &line, &gain, 1e-6, &turn(last), None)?;
+            Ok(vec![whole, line])
         })?;
     let side = 2 * (d / 6);
     let pairs = [(d - 2 * side) / 2, side / 2, side / 2];
     let normed = norm_twin::rms_norm(&x, &gain, 1e-6);
     let expected = rope_twin::rope(&normed, tokens, heads, pairs, 10_000.0);
+    let end = &expected[expected.len() - found[1].len()..];
+    close("the last line", &found[1], end, ELEMENTWISE)?;
     close("y", &found[0], &expected, ELEMENTWISE)
 }
 

@@ -8,7 +8,7 @@ use crate::ops::channel_norm::channel_norm;
 use crate::ops::conv3d::{Conv, conv3d};
 use crate::ops::matmul::{Epilogue, matmul};
 use crate::ops::norm::{Affine, layer_norm, rms_norm};
-use crate::ops::rope::{RopeGrid, norm_rope};
+use crate::ops::rope::{RopeGrid, Turn, norm_rope};
 use crate::ops::solver::{SolverTensors, solver_step};
 use crate::record::{Caps, DeviceClass, Pack, Precision, Recorder, Recording};
 use crate::tensor::DType;
@@ -379,7 +379,12 @@ impl Problem {
                 let shape = [grid.positions(), head_size / 2, 2];
                 let table = rec.input("table", shape, DType::F32)?;
                 let gain = rec.input("gain", [heads * head_size], DType::F32)?;
-                norm_rope(rec, &x, &gain, 1e-6, &table, &grid)?;
+                let turn = Turn {
+                    table: &table,
+                    grid: &grid,
+                    first: 0,
+                };
+                norm_rope(rec, &x, &gain, 1e-6, &turn, None)?;
             }
             Self::Solver(count) => {
                 let mut state = |name| rec.state(name, [count], DType::F32);

@@ -3,7 +3,7 @@
 use super::Source;
 use crate::error::{Error, RecordError};
 use crate::ops::norm::{Affine, layer_norm, rms_norm};
-use crate::ops::rope::{RopeGrid, norm_rope};
+use crate::ops::rope::{Turn, norm_rope};
 use crate::record::{Recorder, Tensor};
 
 /// `torch.nn.LayerNorm` with weight and bias `[C]`.
@@ -82,7 +82,8 @@ impl RmsNorm {
         rms_norm(rec, x, &self.gain, self.eps)
     }
 
-    /// The same, then the rotary embedding with the angles of `table`; see [`norm_rope`].
+    /// The same, then the rotary embedding, `into` some rows of a tensor where given; see
+    /// [`norm_rope`].
     ///
     /// # Errors
     /// Shapes that do not match.
@@ -90,9 +91,9 @@ impl RmsNorm {
         &self,
         rec: &mut Recorder<'_>,
         x: &Tensor,
-        table: &Tensor,
-        grid: &RopeGrid,
+        turn: &Turn<'_>,
+        into: Option<&Tensor>,
     ) -> Result<Tensor, RecordError> {
-        norm_rope(rec, x, &self.gain, self.eps, table, grid)
+        norm_rope(rec, x, &self.gain, self.eps, turn, into)
     }
 }

@@ -74,15 +74,25 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     vec![variant(caps, DType::F32), variant(caps, DType::F16)]
 }
 
+/// How rows are turned.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn<'t> {
+    /// [P, D/2, 2] f32, from [`RopeGrid::table`]
+    pub table: &'t Tensor,
+    /// Where tokens stand.
+    pub grid: &'t RopeGrid,
+    /// The token of the first row.
+    pub first: usize,
+}
+
 /// `gain x / sqrt(mean(x^2) + eps)` over each row, then the pairs of columns (2 i, 2 i + 1) of each
 /// head turned by the row's position.
 ///
 /// | tensor | shape | dtype |
 /// |---|---|---|
-/// | x | [T h w, H D] | f32, D a multiple of 4 |
+/// | x | [M, H D]: tokens from `turn.first` on | f32, D a multiple of 4 |
 /// | gain | `[H D]` | f32 |
-/// | table | [P, D/2, 2] | f32, from [`RopeGrid::table`] |
-/// | result | [T h w, H D] | f32, f16 where what feeds products may be |
+/// | result, or `into` | [M, H D] | f32, f16 where what feeds products may be |
 ///
 /// # Errors
 /// Shapes that do not match.
@@ -91,10 +101,11 @@ pub fn norm_rope(
     x: &Tensor,
     gain: &Tensor,
     eps: f32,
-    table: &Tensor,
-    grid: &RopeGrid,
+    turn: &Turn<'_>,
+    into: Option<&Tensor>,
 ) -> Result<Tensor, RecordError> {
     const OP: &str = "norm_rope";
+    let Turn { table, grid, .. } = *turn;
     let wrong = |name, tensor: &Tensor, expected: String| RecordError::Shape {
         op: OP,
         name,
@@ -112,8 +123,9 @@ pub fn norm_rope(
         });
     }
     let [t, h, w] = grid.tokens;
-    if rows != t * h * w || cols % head != 0 || x.dtype != DType::F32 {
-        let expected = format!("f32 [{}, a multiple of {head}]", t * h * w);
+    if turn.first + rows > t * h * w || cols % head != 0 || x.dtype != DType::F32 {
+        let left = (t * h * w).saturating_sub(turn.first);
+        let expected = format!("f32 [at most {left}, a multiple of {head}]");
         return Err(wrong("x", x, expected));
     }
     if gain.shape.count() != cols {
@@ -123,7 +135,12 @@ pub fn norm_rope(
         let expected = format!("[{}, {}, 2]", grid.positions(), head / 2);
         return Err(wrong("table", table, expected));
     }
-    let y = rec.intermediate(OP, [rows, cols], rec.caps().activations());
+    let dtype = rec.activations();
+    let y = match into {
+        Some(y) if *y.shape == [rows, cols] && y.dtype == dtype => *y,
+        Some(y) => return Err(wrong("y", y, format!("{dtype} [{rows}, {cols}]"))),
+        None => rec.intermediate(OP, [rows, cols], dtype),
+    };
     let variant = variant(rec.caps(), y.dtype);
     let chunk = rows_per_dispatch(rec.caps(), rows, cols, 7 * cols as u64);
     for first in (0..rows).step_by(chunk) {
@@ -140,7 +157,7 @@ pub fn norm_rope(
                 cols4: (cols / 4) as u32,
                 eps,
                 head4: (head / 4) as u32,
-                row_base: first as u32,
+                row_base: (turn.first + first) as u32,
                 grid_h: h as u32,
                 grid_w: w as u32,
                 pairs_t: grid.pairs[0] as u32,

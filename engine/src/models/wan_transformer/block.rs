@@ -6,6 +6,8 @@
 //! hidden += gate_1 ffn(norm3(hidden) (1 + scale_1) + shift_1)
 //! ```
 
+use std::ops::Range;
+
 use super::Sizes;
 use super::ends::linear;
 use crate::error::Error;
@@ -14,13 +16,15 @@ use crate::ops::attention::{AttentionShape, Bias, attention};
 use crate::ops::embed::modulation;
 use crate::ops::matmul::{Epilogue, matmul};
 use crate::ops::norm::{Affine, layer_norm};
+use crate::ops::rope::Turn;
 use crate::record::{Caps, Recorder, Recording, Tensor};
 use crate::tensor::DType;
 use crate::weights::Checkpoint;
 
-/// Bytes of the feed-forward's inner activation, at most: it is the widest of all (13,824 columns
-/// in the 14B models, 4 GB for 720p), and rows can be taken one group after the other.
-const FEED_FORWARD_BYTES: u64 = 512 << 20;
+/// Bytes of the widest activation of a piece, at most. Keys and values are whole, and all else is
+/// computed for some rows at a time: the feed-forward alone would be 4 GB for 720p in a 14B model
+/// (13,824 columns). Enough rows for every core of a large GPU remain.
+const PIECE_BYTES: u64 = 128 << 20;
 
 /// The six tensors [D, dim] that modulate a block, in the order of its table.
 struct Modulation([Tensor; 6]);
@@ -51,10 +55,35 @@ impl Sizes<'_> {
         };
         let modulation = Modulation(chunks);
 
-        let x = self.record_self_attention(rec, &source, &hidden, &modulation, &index)?;
-        let x = self.record_cross_attention(rec, &source, &x)?;
-        self.record_feed_forward(rec, &source, &x, &modulation, &index, &hidden)?;
+        let block = Block {
+            sizes: self,
+            source,
+            hidden,
+            modulation,
+            index,
+        };
+        let qkv = block.record_qkv(rec)?;
+        let text = block.record_text(rec)?;
+        for rows in self.pieces(caps) {
+            let x = block.record_self_attention(rec, &qkv, rows.clone())?;
+            let x = block.record_cross_attention(rec, &text, &x)?;
+            block.record_feed_forward(rec, &x, rows)?;
+        }
         Ok(recorder.finish())
+    }
+
+    /// The rows that are computed at a time: multiples of 64, so that they start at every device's
+    /// alignment, and about as many each.
+    fn pieces(&self, caps: &Caps) -> impl Iterator<Item = Range<usize>> {
+        let widest = self.config.ffn_dim.max(self.config.dim()).max(1);
+        let bytes = PIECE_BYTES.min(caps.max_binding_bytes) as usize;
+        let most = (bytes / (4 * widest) / 64 * 64).max(64);
+        let tokens = self.tokens();
+        let pieces = tokens.div_ceil(most).max(1);
+        let rows = tokens.div_ceil(pieces).next_multiple_of(64);
+        (0..tokens)
+            .step_by(rows)
+            .map(move |first| first..tokens.min(first + rows))
     }
 
     fn eps(&self) -> f32 {
@@ -72,164 +101,194 @@ impl Sizes<'_> {
             scale: (1.0 / (head_size as f64).sqrt()) as f32,
         }
     }
+}
 
-    /// A projection to q or k: linear, then the RMS norm over all heads together, and where `turn`
-    /// is given the rotary embedding with its angles.
-    fn normed(
+/// A block being recorded.
+struct Block<'s, 'c> {
+    sizes: &'s Sizes<'s>,
+    source: Source<'c>,
+    /// [N, dim]: read, then written, row by row.
+    hidden: Tensor,
+    modulation: Modulation,
+    /// `[N]`: which row of the modulation a token takes.
+    index: Tensor,
+}
+
+impl Block<'_, '_> {
+    fn dim(&self) -> usize {
+        self.sizes.config.dim()
+    }
+
+    /// A norm of some rows, modulated by the chunks `shift` and `scale` of the table.
+    fn modulated(
+        &self,
+        rec: &mut Recorder<'_>,
+        x: &Tensor,
+        rows: &Range<usize>,
+        [shift, scale]: [usize; 2],
+    ) -> Result<Tensor, Error> {
+        let Modulation(chunks) = &self.modulation;
+        let affine = Affine::Modulation {
+            scale: &chunks[scale],
+            shift: &chunks[shift],
+            index: &self.index.view_rows(rows.start, rows.len())?,
+        };
+        Ok(layer_norm(rec, x, self.sizes.eps(), affine)?)
+    }
+
+    /// A projection to q or k before its norm.
+    fn projected(
         &self,
         rec: &mut Recorder<'_>,
         source: &Source<'_>,
         x: &Tensor,
-        [projection, norm]: [&str; 2],
-        turn: Option<&Tensor>,
     ) -> Result<Tensor, Error> {
-        let dim = self.config.dim();
-        let [w, b] = linear(rec, &source.at(projection), dim, dim)?;
-        let y = matmul(rec, x, &w, Epilogue::Bias(&b), None)?;
-        let norm = RmsNorm::new(rec, &source.at(norm), dim, self.eps())?;
-        Ok(match turn {
-            Some(table) => norm.forward_turned(rec, &y, table, &self.grid)?,
-            None => norm.forward(rec, &y)?,
-        })
+        let [w, b] = linear(rec, source, self.dim(), self.dim())?;
+        Ok(matmul(rec, x, &w, Epilogue::Bias(&b), None)?)
     }
 
-    /// The projection to v, in the element type of q and k.
+    /// The projection to v, in the element type of q and k, into some rows.
     fn values(
         &self,
         rec: &mut Recorder<'_>,
         source: &Source<'_>,
         x: &Tensor,
-    ) -> Result<Tensor, Error> {
-        let dim = self.config.dim();
-        let [w, b] = linear(rec, &source.at("to_v"), dim, dim)?;
-        let v = rec.intermediate("to_v", [x.shape.rows(), dim], rec.caps().activations());
-        Ok(matmul(rec, x, &w, Epilogue::Bias(&b), Some(&v))?)
+        v: &Tensor,
+    ) -> Result<(), Error> {
+        let [w, b] = linear(rec, &source.at("to_v"), self.dim(), self.dim())?;
+        matmul(rec, x, &w, Epilogue::Bias(&b), Some(v))?;
+        Ok(())
     }
 
+    /// q, k and v [N, dim] of the self-attention, q and k normed over all heads together and turned
+    /// by their tokens' positions.
+    fn record_qkv(&self, rec: &mut Recorder<'_>) -> Result<[Tensor; 3], Error> {
+        let (config, dim) = (self.sizes.config, self.dim());
+        let source = self.source.at("attn1");
+        let grid = &self.sizes.grid;
+        let positions = [grid.positions(), config.attention_head_dim / 2, 2];
+        let table = rec.input("rope", positions, DType::F32)?;
+        let (tokens, dtype) = (self.sizes.tokens(), rec.activations());
+        let qkv = ["q", "k", "v"].map(|name| rec.intermediate(name, [tokens, dim], dtype));
+        for rows in self.sizes.pieces(rec.caps()) {
+            let (first, count) = (rows.start, rows.len());
+            let [q, k, v] = [0, 1, 2].map(|i: usize| qkv[i].view_rows(first, count));
+            let x = self.hidden.view_rows(first, count)?;
+            let x = self.modulated(rec, &x, &rows, [0, 1])?;
+            for (names, turned) in [(["to_q", "norm_q"], q?), (["to_k", "norm_k"], k?)] {
+                let raw = self.projected(rec, &source.at(names[0]), &x)?;
+                let norm = RmsNorm::new(rec, &source.at(names[1]), dim, self.sizes.eps())?;
+                let turn = Turn {
+                    table: &table,
+                    grid,
+                    first,
+                };
+                norm.forward_turned(rec, &raw, &turn, Some(&turned))?;
+            }
+            self.values(rec, &source, &x, &v?)?;
+        }
+        Ok(qkv)
+    }
+
+    /// `hidden + gate_0 attn1(…)` of some rows.
     fn record_self_attention(
         &self,
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
-        hidden: &Tensor,
-        Modulation([shift, scale, gate, ..]): &Modulation,
-        index: &Tensor,
+        [q, k, v]: &[Tensor; 3],
+        rows: Range<usize>,
     ) -> Result<Tensor, Error> {
-        let dim = self.config.dim();
-        let affine = Affine::Modulation {
-            scale,
-            shift,
-            index,
-        };
-        let x = layer_norm(rec, hidden, self.eps(), affine)?;
-        let source = source.at("attn1");
-        let positions = [self.grid.positions(), self.config.attention_head_dim / 2, 2];
-        let table = rec.input("rope", positions, DType::F32)?;
-        let q = self.normed(rec, &source, &x, ["to_q", "norm_q"], Some(&table))?;
-        let k = self.normed(rec, &source, &x, ["to_k", "norm_k"], Some(&table))?;
-        let v = self.values(rec, &source, &x)?;
+        let (first, count) = (rows.start, rows.len());
+        let q = q.view_rows(first, count)?;
         let mixed = attention(
             rec,
             (&q).into(),
-            (&k).into(),
-            (&v).into(),
-            self.heads(),
+            k.into(),
+            v.into(),
+            self.sizes.heads(),
             Bias::None,
         )?;
-        let [w, b] = linear(rec, &source.at("to_out.0"), dim, dim)?;
+        let source = self.source.at("attn1");
+        let [w, b] = linear(rec, &source.at("to_out.0"), self.dim(), self.dim())?;
+        let Modulation([_, _, gate, ..]) = &self.modulation;
         let epilogue = Epilogue::GateResidual {
             bias: &b,
-            residual: hidden,
+            residual: &self.hidden.view_rows(first, count)?,
             gate,
-            index,
+            index: &self.index.view_rows(first, count)?,
         };
         Ok(matmul(rec, &mixed, &w, epilogue, None)?)
     }
 
+    /// Keys, values and counts of the text.
+    fn record_text(&self, rec: &mut Recorder<'_>) -> Result<[Tensor; 3], Error> {
+        let (rows, dim) = (self.sizes.shape.text_rows, self.dim());
+        let source = self.source.at("attn2");
+        let text = rec.input("text", [rows, dim], DType::F32)?;
+        let counts = rec.input("text counts", [rows], DType::F32)?;
+        let raw = self.projected(rec, &source.at("to_k"), &text)?;
+        let norm = RmsNorm::new(rec, &source.at("norm_k"), dim, self.sizes.eps())?;
+        let k = norm.forward(rec, &raw)?;
+        let v = rec.intermediate("text values", [rows, dim], rec.activations());
+        self.values(rec, &source, &text, &v)?;
+        Ok([k, v, counts])
+    }
+
+    /// `x + attn2(norm2(x), text)` of some rows.
     fn record_cross_attention(
         &self,
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
-        hidden: &Tensor,
+        [k, v, counts]: &[Tensor; 3],
+        residual: &Tensor,
     ) -> Result<Tensor, Error> {
-        let dim = self.config.dim();
-        let x = if self.config.cross_attn_norm {
-            LayerNorm::new(rec, &source.at("norm2"), dim, self.eps())?.forward(rec, hidden)?
+        let dim = self.dim();
+        let x = if self.sizes.config.cross_attn_norm {
+            let norm = LayerNorm::new(rec, &self.source.at("norm2"), dim, self.sizes.eps())?;
+            norm.forward(rec, residual)?
         } else {
-            *hidden
+            *residual
         };
-        let source = source.at("attn2");
-        let text = rec.input("text", [self.shape.text_rows, dim], DType::F32)?;
-        let counts = rec.input("text counts", [self.shape.text_rows], DType::F32)?;
-        let q = self.normed(rec, &source, &x, ["to_q", "norm_q"], None)?;
-        let k = self.normed(rec, &source, &text, ["to_k", "norm_k"], None)?;
-        let v = self.values(rec, &source, &text)?;
+        let source = self.source.at("attn2");
+        let raw = self.projected(rec, &source.at("to_q"), &x)?;
+        let norm = RmsNorm::new(rec, &source.at("norm_q"), dim, self.sizes.eps())?;
+        let q = norm.forward(rec, &raw)?;
         let mixed = attention(
             rec,
             (&q).into(),
-            (&k).into(),
-            (&v).into(),
-            self.heads(),
-            Bias::Keys(&counts),
+            k.into(),
+            v.into(),
+            self.sizes.heads(),
+            Bias::Keys(counts),
         )?;
         let [w, b] = linear(rec, &source.at("to_out.0"), dim, dim)?;
-        Ok(matmul(
-            rec,
-            &mixed,
-            &w,
-            Epilogue::BiasResidual(&b, hidden),
-            None,
-        )?)
+        let epilogue = Epilogue::BiasResidual(&b, residual);
+        Ok(matmul(rec, &mixed, &w, epilogue, None)?)
     }
 
-    /// Into `hidden`.
+    /// `x + gate_1 ffn(…)`, into those rows of `hidden`.
     fn record_feed_forward(
         &self,
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
         x: &Tensor,
-        Modulation([.., shift, scale, gate]): &Modulation,
-        index: &Tensor,
-        hidden: &Tensor,
+        rows: Range<usize>,
     ) -> Result<(), Error> {
-        let (dim, inner) = (self.config.dim(), self.config.ffn_dim);
-        let affine = Affine::Modulation {
-            scale,
-            shift,
-            index,
-        };
-        let normed = layer_norm(rec, x, self.eps(), affine)?;
-        let source = source.at("ffn.net");
+        let (dim, inner) = (self.dim(), self.sizes.config.ffn_dim);
+        let normed = self.modulated(rec, x, &rows, [3, 4])?;
+        let source = self.source.at("ffn.net");
         let [up, up_bias] = linear(rec, &source.at("0.proj"), dim, inner)?;
         let [down, down_bias] = linear(rec, &source.at("2"), inner, dim)?;
-        let width = inner.next_multiple_of(4);
-        let rows = x.shape.rows();
-        let at_once = (FEED_FORWARD_BYTES / (4 * width) as u64) as usize / 64 * 64;
-        let at_once = at_once.clamp(64, rows.max(64));
-        for first in (0..rows).step_by(at_once) {
-            let count = at_once.min(rows - first);
-            let raised = rec.intermediate("feed forward", [count, width], DType::F32);
-            let input = normed.view_rows(first, count)?;
-            matmul(
-                rec,
-                &input,
-                &up,
-                Epilogue::BiasGelu(&up_bias),
-                Some(&raised),
-            )?;
-            let epilogue = Epilogue::GateResidual {
-                bias: &down_bias,
-                residual: &x.view_rows(first, count)?,
-                gate,
-                index: &index.view_rows(first, count)?,
-            };
-            matmul(
-                rec,
-                &raised,
-                &down,
-                epilogue,
-                Some(&hidden.view_rows(first, count)?),
-            )?;
-        }
+        let width = [rows.len(), inner.next_multiple_of(4)];
+        let raised = rec.intermediate("feed forward", width, rec.activations());
+        let epilogue = Epilogue::BiasGelu(&up_bias);
+        matmul(rec, &normed, &up, epilogue, Some(&raised))?;
+        let Modulation([.., gate]) = &self.modulation;
+        let epilogue = Epilogue::GateResidual {
+            bias: &down_bias,
+            residual: x,
+            gate,
+            index: &self.index.view_rows(rows.start, rows.len())?,
+        };
+        let into = self.hidden.view_rows(rows.start, rows.len())?;
+        matmul(rec, &raised, &down, epilogue, Some(&into))?;
         Ok(())
     }
 }

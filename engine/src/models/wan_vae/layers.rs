@@ -150,17 +150,13 @@ pub(super) fn attention_block(
         1 => frame_attention(rec, source, &normed)?,
         // The keys of a frame are a tensor of their own, so that they are one binding.
         _ => {
-            let all = rec.intermediate(
-                "attention block",
-                [frames, height, width, channels],
-                DType::F32,
-            );
-            let frame = rec.intermediate("frame", [1, height, width, channels], DType::F32);
-            let bytes = frame.bytes();
+            let shape = [frames, height, width, channels];
+            let all = rec.intermediate("attention block", shape, rec.activations());
+            let frame = rec.intermediate("frame", [1, height, width, channels], normed.dtype);
             for t in 0..frames as u64 {
-                rec.copy((&normed, t * bytes), (&frame, 0), bytes);
+                rec.copy((&normed, t * frame.bytes()), (&frame, 0), frame.bytes());
                 let mixed = frame_attention(rec, source, &frame)?;
-                rec.copy((&mixed, 0), (&all, t * bytes), bytes);
+                rec.copy((&mixed, 0), (&all, t * mixed.bytes()), mixed.bytes());
             }
             all
         }

@@ -1,7 +1,7 @@
 // y = epilogue(left w^T) on cooperative matrices: operands rounded to f16, sums f32
 //
 //   left [M, K] f32 or f16: a matrix or the windows of a convolution (slot `rows`)
-//   w [N, K] any weight format      y [M, N] f32 or f16      K and the columns of y multiples of 4
+//   w [N, K] any weight format      y [M, N] f32 or f16      K a multiple of 4
 //
 // A subgroup computes 4 x 4 cooperative matrices, SPAN x SPAN results; a workgroup SIDE x SIDE
 // subgroups. It walks K in steps of 4 STEP4: while the operands of a step are multiplied out of
@@ -22,14 +22,12 @@ import package::tile::{SIDE, LANES};
 import package::common::bands::{banded};
 import package::common::product::{params};
 import package::input::{Input4, unpack_input4};
-import package::rows::{Row, Depth, row_at, depth_at, fetch_row4, result4_at};
+import package::rows::{Row, Depth, row_at, depth_at, fetch_row4};
 import package::stage::{stage, put_stage4, STAGE_UNIT};
 import package::weight::{Weight4, fetch_weight4, unpack_weight4, weight_depth4};
 import package::scale::{weight_scale};
-import package::output::{Output4, pack_output4};
+import package::result::{store_result4};
 import package::epilogue::{epilogue, epilogue_cols};
-
-@group(0) @binding(2) var<storage, read_write> y: array<Output4>; // [M, out_cols/4]
 
 const SUBGROUPS = SIDE * SIDE;
 const INVOCATIONS = SUBGROUPS * LANES;
@@ -229,7 +227,7 @@ fn store_strip(number: u32, row0: u32, col0: u32, lane: u32) {
                 finished(row, col + 2u, strip[at + 2u]),
                 finished(row, col + 3u, strip[at + 3u]),
             );
-            y[result4_at(row, col / 4u)] = pack_output4(values);
+            store_result4(row, col, values);
         }
     }
 }

@@ -1,7 +1,7 @@
 // y = epilogue(left w^T), the operands staged in workgroup memory as f32
 //
 //   left [M, K] f32 or f16: a matrix or the windows of a convolution (slot `rows`)
-//   w [N, K] any weight format      y [M, N] f32 or f16      K and the columns of y multiples of 4
+//   w [N, K] any weight format      y [M, N] f32 or f16      K a multiple of 4
 //
 // An invocation computes 8 x 8 results, a workgroup SIDE x SIDE invocations. It walks K in steps of
 // 4 STEP4: while the operands of a step are multiplied out of workgroup memory, those of the next
@@ -17,12 +17,10 @@ import package::tile::{SIDE};
 import package::common::bands::{banded};
 import package::common::product::{params};
 import package::input::{Input4, unpack_input4};
-import package::rows::{Row, row_at, depth_at, fetch_row4, result4_at};
+import package::rows::{Row, row_at, depth_at, fetch_row4};
 import package::weight::{Weight4, fetch_weight4, unpack_weight4, weight_depth4};
-import package::output::{Output4, pack_output4};
+import package::result::{store_result4};
 import package::epilogue::{epilogue, epilogue_cols};
-
-@group(0) @binding(2) var<storage, read_write> y: array<Output4>; // [M, out_cols/4]
 
 const INVOCATIONS = SIDE * SIDE;
 const TILE = 8u * SIDE;
@@ -142,7 +140,7 @@ fn store4(row: u32, col: u32, sums: vec4<f32>) {
             finished(row, col + 2u, sums.z),
             finished(row, col + 3u, sums.w),
         );
-        y[result4_at(row, col / 4u)] = pack_output4(values);
+        store_result4(row, col, values);
     }
 }
 

@@ -4,7 +4,7 @@
 //   row_at(row) -> Row             what is known of a row before its columns are walked
 //   depth_at(col4) -> Depth        what is known of columns 4 col4 .. 4 col4 + 3 in every row
 //   fetch_row4(row, depth)         the elements [row, 4 col4 ..] as they lie, to be unpacked
-//   result4_at(row, col4)          where y holds [row, 4 col4 ..], in groups of four
+//   result_at(row, col)            where y holds [row, col]
 
 import package::common::product::{params};
 import package::input::{Input4};
@@ -26,6 +26,6 @@ fn fetch_row4(row: Row, depth: Depth) -> Input4 {
     return x[row + depth];
 }
 
-fn result4_at(row: u32, col4: u32) -> u32 {
-    return row * (params.out_cols / 4u) + col4;
+fn result_at(row: u32, col: u32) -> u32 {
+    return row * params.out_cols + col;
 }

@@ -7,7 +7,7 @@ struct Params {
     col_base: u32, // columns of this dispatch: where w's window starts, a multiple of 8,
     col_end: u32, // and where they end
     depth4: u32, // K / 4
-    out_cols: u32, // columns of y, a multiple of 4; those beyond N become 0
+    out_cols: u32, // columns of y; those beyond N become 0
     // Of a convolution; 0 in a product with a matrix.
     row_base: u32, // the first pixel of this dispatch
     height: u32, // H << up
@@ -18,9 +18,9 @@ struct Params {
     kh: u32,
     kw: u32,
     folds: u32, // F
-    x_base: u32, // where in x, past and y the bound windows start, in groups of four
+    x_base: u32, // where in x and past the bound windows start, in groups of four,
     past_base: u32,
-    y_base: u32,
+    y_base: u32, // and where in y, in elements
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -7,7 +7,7 @@
 //   [row, (dt, di, dj, c)] = frame(t + dt - kt + 1)[(i + di - kh/2) >> up, (j + dj - kw/2) >> up, c]
 //
 // `up` = 1 reads a picture as if every pixel were four: nearest upsampling without its buffer.
-// `folds` = F > 1 stores channel group f of frame t as frame F t + f. C and N / F are multiples of 4.
+// `folds` = F > 1 stores channel group f of frame t as frame F t + f. C is a multiple of 4.
 
 import package::common::product::{params};
 import package::input::{Input4};
@@ -64,10 +64,10 @@ fn fetch_row4(row: Row, depth: Depth) -> Input4 {
     return x[at - params.x_base];
 }
 
-fn result4_at(row: u32, col4: u32) -> u32 {
+fn result_at(row: u32, col: u32) -> u32 {
     let place = row + params.row_base;
     let plane = params.height * params.width;
-    let features4 = params.cols / params.folds / 4u;
-    let frame = place / plane * params.folds + col4 / features4;
-    return (frame * plane + place % plane) * features4 + col4 % features4 - params.y_base;
+    let features = params.cols / params.folds;
+    let frame = place / plane * params.folds + col / features;
+    return (frame * plane + place % plane) * features + col % features - params.y_base;
 }

@@ -78,7 +78,7 @@ pub fn coop_edge(caps: &Caps) -> Option<usize> {
 pub fn copy(rec: &mut Recorder<'_>, x: &Tensor) -> Result<Tensor, RecordError> {
     const OP: &str = "ceiling_copy";
     let count = x.shape.count();
-    if count % 4 != 0 || x.dtype != DType::F32 {
+    if !count.is_multiple_of(4) || x.dtype != DType::F32 {
         let expected = "f32, a multiple of 4 elements".to_owned();
         return Err(RecordError::Shape {
             op: OP,

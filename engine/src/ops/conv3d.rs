@@ -159,7 +159,7 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 ///
 /// | tensor | shape | dtype |
 /// |---|---|---|
-/// | x | [T, H, W, C] | f32; f16 where [`Recorder::activations`] is, C and N / F multiples of 4 |
+/// | x | [T, H, W, C] | f32; f16 where [`Recorder::activations`] is and C is a multiple of 4 |
 /// | w | [N, C, (kt,) kh, kw] | f32, f16, bf16 |
 /// | past | [kt - 1, H, W, C] | as x |
 /// | y | [F T, H, W, N / F], height and width doubled by `upsample` | f32 |
@@ -187,7 +187,7 @@ pub fn conv3d(
         &Problem {
             rows,
             cols: g.cols,
-            by_fours: g.channels.is_multiple_of(4) && (g.cols / g.folds).is_multiple_of(4),
+            by_fours: g.channels.is_multiple_of(4),
             half: rec.may_round(conv.weight),
             result: y.dtype,
         },

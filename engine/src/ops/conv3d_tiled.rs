@@ -16,7 +16,7 @@ fn aligned_rows(caps: &Caps, cols: usize) -> usize {
     (alignment >> row) as usize
 }
 
-/// Records a convolution whose channels, and whose features a frame, are multiples of four.
+/// Records a convolution whose channels are a multiple of four.
 pub(super) fn record(
     rec: &mut Recorder<'_>,
     tile: Tile,
@@ -33,6 +33,7 @@ pub(super) fn record(
         weight: conv.weight.dtype,
         epilogue: epilogue.module(),
         output: y.dtype,
+        single: !(g.cols / g.folds).is_multiple_of(4),
     };
     let variant = operands.variant(tile);
     let scales = rec.scales(conv.weight);
@@ -87,7 +88,7 @@ pub(super) fn record(
                 folds: g.folds as u32,
                 x_base: windows.x.base / 4,
                 past_base: past_window.base / 4,
-                y_base: windows.y.base / 4,
+                y_base: windows.y.base,
             })
             .flops(g.flops_a_pixel() * count as u64);
         let builder = bind_weight(

@@ -117,13 +117,17 @@ pub fn matmul(
         &Problem {
             rows,
             cols: out_cols,
-            by_fours: out_cols.is_multiple_of(4),
+            by_fours: true,
             half: rec.may_round(w),
             result: y.dtype,
         },
     );
     let caps = rec.caps();
+    let single = !out_cols.is_multiple_of(4);
     let (variant, tile) = match kernel {
+        Kernel::Tiled(_) if single && y.dtype != DType::F32 => {
+            return Err(wrong("y", &y, "f16 of a multiple of 4 columns".into()));
+        }
         Kernel::Tiled(tile) => {
             let operands = Operands {
                 rows: None,
@@ -131,6 +135,7 @@ pub fn matmul(
                 weight: w.dtype,
                 epilogue: epilogue.module(),
                 output: y.dtype,
+                single,
             };
             (operands.variant(tile), [tile.rows(), tile.cols()])
         }

@@ -63,6 +63,8 @@ pub(super) struct Operands {
     pub(super) epilogue: Option<&'static str>,
     /// Element type of the result.
     pub(super) output: DType,
+    /// Whether results are stored one at a time: their columns are no multiple of four.
+    pub(super) single: bool,
 }
 
 impl Operands {
@@ -83,12 +85,14 @@ impl Operands {
             (Slot::Weight, weight_module(self.weight)),
             (Slot::Epilogue, self.epilogue),
             (Slot::Stage, scalar.then_some("scalar")),
+            (Slot::Result, self.single.then_some("single")),
             (Slot::Scale, scaled.then_some("rows")),
         ] {
             if let Some(module) = module {
                 variant = variant.slot(slot, module);
             }
         }
+        // One at a time they are f32 always, and there is no `output` slot.
         variant.input(self.input).output(self.output)
     }
 }
@@ -104,11 +108,13 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
                     if rows.is_some() && epilogue == Some("gate_residual") {
                         continue;
                     }
-                    for (input, output) in [
-                        (DType::F32, DType::F32),
-                        (DType::F16, DType::F32),
-                        (DType::F16, DType::F16),
-                        (DType::F32, DType::F16),
+                    for (input, output, single) in [
+                        (DType::F32, DType::F32, false),
+                        (DType::F16, DType::F32, false),
+                        (DType::F16, DType::F16, false),
+                        (DType::F32, DType::F16, false),
+                        (DType::F32, DType::F32, true),
+                        (DType::F16, DType::F32, true),
                     ] {
                         let operands = Operands {
                             rows,
@@ -116,6 +122,7 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
                             weight,
                             epilogue,
                             output,
+                            single,
                         };
                         all.push(operands.variant(tile));
                     }

@@ -16,8 +16,7 @@ pub struct Problem {
     pub rows: usize,
     /// Columns of the result as it is stored.
     pub cols: usize,
-    /// Whether the left operand is read, and the result written, four at a time: channels and
-    /// columns are multiples of four.
+    /// Whether the left operand can be read four at a time: its channels are a multiple of four.
     pub by_fours: bool,
     /// Whether operands may be rounded to f16.
     pub half: bool,
@@ -136,7 +135,7 @@ impl Coop {
 
 /// The kernel for a product on a device: the first of these that applies.
 ///
-/// - No workgroup memory for fewer than 16 rows, for results that cannot be stored four at a time,
+/// - No workgroup memory for fewer than 16 rows, for channels that cannot be read four at a time,
 ///   and on software devices, where a barrier costs 5 to 10 times what it saves.
 /// - Cooperative matrices where operands may be rounded.
 /// - f32 operands staged in workgroup memory.

@@ -50,6 +50,8 @@ const FILES: &[(&str, &str)] = files![
     "input/f16",
     "output",
     "output/f16",
+    "result",
+    "result/single",
     "rows",
     "rows/windows",
     "scale",

@@ -25,13 +25,15 @@ pub enum Slot {
     Rows,
     /// How f16 operands lie in workgroup memory: `stage`, `put_stage4`.
     Stage,
+    /// How a product stores its results: `store_result4(row, col, values)`.
+    Result,
     /// What a weight's row is divided by before it is rounded: `weight_scale(row) -> f32`.
     Scale,
 }
 
 impl Slot {
     /// All slots.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Weight,
         Self::Epilogue,
         Self::Activation,
@@ -41,6 +43,7 @@ impl Slot {
         Self::Output,
         Self::Rows,
         Self::Stage,
+        Self::Result,
         Self::Scale,
     ];
 
@@ -56,6 +59,7 @@ impl Slot {
             Self::Output => "output",
             Self::Rows => "rows",
             Self::Stage => "stage",
+            Self::Result => "result",
             Self::Scale => "scale",
         }
     }

@@ -80,7 +80,7 @@ const SHARED_BYTES: u32 = 48 << 10;
 /// |---|---|---|
 /// | beyond 128 | two products | no register file holds the sums of a row; a product also gets tensor cores |
 /// | operands may be f16 | cooperative matrices | their rate; tiles below |
-/// | software | plain, 2 queries | each key is loaded once for both: at 12 heads of 128, 1,024 tokens, 20 GFLOP/s on lavapipe 26.1, 12 with one query, 13 with four, whose sums leave the first cache |
+/// | software | plain, 2 queries | each key is loaded once for both: at 12 heads of 128, 1,024 tokens, 16 to 21 GFLOP/s on lavapipe 26.1, 12 with one query, 13 with four, whose sums leave the first cache |
 /// | others | plain, 1 query | more would leave the registers; not measured |
 pub(super) fn kernel(caps: &Caps, head_size: usize) -> Kernel {
     match (head_size, caps.class) {

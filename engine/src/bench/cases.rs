@@ -46,7 +46,7 @@ const ATTENTIONS: [(&str, [usize; 4]); 8] = [
 ];
 
 /// Channels in and out, frames, height and width of causal convolutions with a kernel of 3x3x3.
-const CONVOLUTIONS: [(&str, [usize; 5]); 9] = [
+const CONVOLUTIONS: [(&str, [usize; 5]); 10] = [
     ("96x96x3x3x3_4x64x64", [96, 96, 4, 64, 64]),
     ("wan2.1_vae_384ch_480p", [384, 384, 1, 60, 104]),
     ("wan2.1_vae_384ch_480p_2x", [384, 384, 2, 120, 208]),
@@ -55,7 +55,8 @@ const CONVOLUTIONS: [(&str, [usize; 5]); 9] = [
     ("wan2.2_vae_1024ch_480p", [1024, 1024, 1, 30, 52]),
     ("wan2.2_vae_512ch_480p", [512, 512, 4, 120, 208]),
     ("wan2.2_vae_256ch_480p", [256, 256, 4, 240, 416]),
-    ("starter_vae_32ch", [32, 32, 8, 48, 80]),
+    ("starter_vae_32ch", [32, 32, 8, 24, 40]),
+    ("starter_vae_16ch", [16, 16, 32, 48, 80]),
 ];
 
 /// Every bench: the device's ceilings, shapes that other engines publish, the released models'

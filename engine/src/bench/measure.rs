@@ -8,8 +8,10 @@ use crate::gpu::{Cancel, Gpu};
 
 /// How long a bench is repeated; one run that is longer is repeated once.
 const SECONDS: f64 = 0.4;
-/// Samples of which the median counts; of a ceiling the best.
+/// Samples of which the median counts.
 const SAMPLES: usize = 7;
+/// Samples of a ceiling, of which the best counts.
+const CEILING_SAMPLES: usize = 25;
 /// Share of a ceiling that estimates assume.
 const ASSUMED_SHARE_OF_FLOPS: f64 = 0.12;
 const ASSUMED_SHARE_OF_BYTES: f64 = 0.3;
@@ -75,7 +77,7 @@ impl Bench {
         let mut loops = Vec::new();
         for problem in Problem::ceilings(gpu.caps()) {
             let work = problem.work(gpu.caps())?;
-            let samples = samples(&Prepared::new(gpu, problem)?, cancel)?;
+            let samples = samples(&Prepared::new(gpu, problem)?, CEILING_SAMPLES, cancel)?;
             let seconds = samples.first().copied().unwrap_or(f64::INFINITY);
             loops.push((problem, work, seconds));
             let (Work::Flops(count) | Work::Bytes(count)) = work;
@@ -127,7 +129,7 @@ impl Bench {
         let (work, seconds) = match known {
             Some(&(_, work, seconds)) => (work, seconds),
             None => {
-                let samples = samples(&Prepared::new(&self.gpu, case.problem)?, cancel)?;
+                let samples = samples(&Prepared::new(&self.gpu, case.problem)?, SAMPLES, cancel)?;
                 let middle = samples.get(samples.len() / 2).copied();
                 let work = case.problem.work(self.gpu.caps())?;
                 (work, middle.unwrap_or(f64::INFINITY))
@@ -145,13 +147,14 @@ impl Bench {
 
 /// Seconds of one run, ascending: some samples after one that is thrown away, each sample as many
 /// runs as keep the device busy for a while.
-fn samples(prepared: &Prepared, cancel: &Cancel) -> Result<Vec<f64>, Error> {
+fn samples(prepared: &Prepared, most: usize, cancel: &Cancel) -> Result<Vec<f64>, Error> {
     // The first run touches memory for the first time.
     let first = prepared.time(1, cancel)?.as_secs_f64();
     let runs = (SECONDS / SAMPLES as f64 / first.max(1e-7)).clamp(1.0, 1e5) as u64;
     let mut samples = Vec::new();
     let mut spent = 0.0;
-    while samples.len() < SAMPLES && (samples.is_empty() || spent < SECONDS) {
+    let seconds = SECONDS * most as f64 / SAMPLES as f64;
+    while samples.len() < most && (samples.is_empty() || spent < seconds) {
         let sample = prepared.time(runs, cancel)?.as_secs_f64();
         spent += sample;
         samples.push(sample.max(1e-9) / runs as f64);

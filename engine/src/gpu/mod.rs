@@ -1,5 +1,6 @@
 //! The only folder that names wgpu: devices, pipelines, buffers, plans, transfers.
 
+mod adapters;
 mod buffer;
 mod context;
 mod pipeline_cache;
@@ -8,13 +9,16 @@ mod plan;
 mod profile;
 mod stream;
 mod timestamps;
+mod transfer;
 mod weights;
 
+pub use adapters::{DeviceInfo, GpuOptions, Requirements, devices};
 pub use buffer::{Buffer, Made, MemoryUse};
-pub use context::{DeviceInfo, Gpu, GpuOptions, READ_PIECE, Requirements, devices};
+pub use context::Gpu;
 pub use plan::{Bound, Plan};
 pub use profile::ProfileRow;
 pub use stream::{Cancel, Stream};
+pub use transfer::READ_PIECE;
 pub use weights::WeightBuffers;
 /// The version of wgpu whose adapters, devices and queues the engine takes.
 pub use wgpu;

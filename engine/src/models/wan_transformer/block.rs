@@ -24,7 +24,7 @@ use crate::weights::Checkpoint;
 /// Bytes of the widest activation of a piece, at most. Keys and values are whole, and all else is
 /// computed for some rows at a time: the feed-forward alone would be 4 GB for 720p in a 14B model
 /// (13,824 columns). Enough rows for every core of a large GPU remain.
-const PIECE_BYTES: u64 = 128 << 20;
+const PIECE_BYTES: u64 = 64 << 20;
 
 /// The six tensors [D, dim] that modulate a block, in the order of its table.
 struct Modulation([Tensor; 6]);
@@ -77,7 +77,8 @@ impl Sizes<'_> {
     fn pieces(&self, caps: &Caps) -> impl Iterator<Item = Range<usize>> {
         let widest = self.config.ffn_dim.max(self.config.dim()).max(1);
         let bytes = PIECE_BYTES.min(caps.max_binding_bytes) as usize;
-        let most = (bytes / (4 * widest) / 64 * 64).max(64);
+        let row = widest * caps.activations().size();
+        let most = (bytes / row / 64 * 64).max(64);
         let tokens = self.tokens();
         let pieces = tokens.div_ceil(most).max(1);
         let rows = tokens.div_ceil(pieces).next_multiple_of(64);

@@ -1,0 +1,149 @@
+//! Buffers, and what goes into and out of them.
+
+use super::{Buffer, Gpu};
+use crate::error::GpuError;
+
+/// Bytes that results are read back through, at most.
+pub const READ_PIECE: u64 = 32 << 20;
+
+impl Gpu {
+    /// A storage buffer of zeros.
+    ///
+    /// # Errors
+    /// Larger than the device allows, or no room for it.
+    pub fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer, GpuError> {
+        use wgpu::BufferUsages as Usage;
+        self.buffer_for(
+            label,
+            bytes,
+            Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
+        )
+    }
+
+    pub(super) fn buffer_for(
+        &self,
+        label: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<Buffer, GpuError> {
+        let bytes = bytes.next_multiple_of(4).max(4);
+        let limit = self.caps().max_buffer_bytes;
+        if bytes > limit {
+            return Err(GpuError::BufferTooLarge {
+                label: label.to_owned(),
+                bytes,
+                limit,
+            });
+        }
+        self.check("earlier work")?;
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes,
+            usage,
+            mapped_at_creation: false,
+        };
+        let raw = self.device().create_buffer(&descriptor);
+        if let Some(failure) = self.take_failure() {
+            return Err(if failure.out_of_memory {
+                let used = self.memory().current;
+                GpuError::OutOfMemory {
+                    label: label.to_owned(),
+                    bytes,
+                    used,
+                }
+            } else {
+                GpuError::Failed {
+                    during: format!("making buffer `{label}`"),
+                    reason: failure.reason,
+                }
+            });
+        }
+        Ok(Buffer::new(raw, self.counter()))
+    }
+
+    /// Writes bytes at an offset; both multiples of four. The copy is staged in pieces, so that
+    /// host memory does not grow with the buffer.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<(), GpuError> {
+        const PIECE: usize = 32 << 20;
+        for (i, piece) in bytes.chunks(PIECE).enumerate() {
+            let at = offset + (i * PIECE) as u64;
+            if piece.len() % 4 == 0 {
+                self.queue().write_buffer(buffer.raw(), at, piece);
+            } else {
+                let mut padded = piece.to_vec();
+                padded.resize(piece.len().next_multiple_of(4), 0);
+                self.queue().write_buffer(buffer.raw(), at, &padded);
+            }
+            if piece.len() == PIECE {
+                self.queue().submit([]);
+                self.wait()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills a buffer with zeros, in order with what is submitted.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn clear(&self, buffer: &Buffer) -> Result<(), GpuError> {
+        let mut encoder = self.device().create_command_encoder(&Default::default());
+        encoder.clear_buffer(buffer.raw(), 0, None);
+        self.queue().submit([encoder.finish()]);
+        self.check("clearing a buffer")
+    }
+
+    /// Reads bytes back: waits for all work submitted before.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn read(&self, buffer: &Buffer, range: std::ops::Range<u64>) -> Result<Vec<u8>, GpuError> {
+        use wgpu::BufferUsages as Usage;
+        let mut out = Vec::with_capacity((range.end - range.start) as usize);
+        let longest = (range.end - range.start).min(READ_PIECE);
+        if longest == 0 {
+            return Ok(out);
+        }
+        let staging = self.buffer_for("read back", longest, Usage::MAP_READ | Usage::COPY_DST)?;
+        let mut at = range.start;
+        while at < range.end {
+            let bytes = (range.end - at).min(READ_PIECE);
+            let padded = bytes.next_multiple_of(4);
+            let mut encoder = self.device().create_command_encoder(&Default::default());
+            encoder.copy_buffer_to_buffer(buffer.raw(), at, staging.raw(), 0, padded);
+            self.queue().submit([encoder.finish()]);
+            staging
+                .raw()
+                .map_async(wgpu::MapMode::Read, 0..padded, |_| {});
+            self.wait()?;
+            let view = staging
+                .raw()
+                .get_mapped_range(0..padded)
+                .map_err(|e| GpuError::Failed {
+                    during: "reading back".into(),
+                    reason: e.to_string(),
+                })?;
+            out.extend_from_slice(&view[..bytes as usize]);
+            drop(view);
+            staging.raw().unmap();
+            at += bytes;
+        }
+        Ok(out)
+    }
+
+    /// Waits for all submitted work.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn wait(&self) -> Result<(), GpuError> {
+        let polled = self.device().poll(wgpu::PollType::wait_indefinitely());
+        self.check("submitted work")?;
+        polled.map(|_| ()).map_err(|e| GpuError::Failed {
+            during: "submitted work".into(),
+            reason: e.to_string(),
+        })
+    }
+}

@@ -277,7 +277,7 @@ fn bytes(text: &str) -> Result<u64, String> {
     };
     let number: f64 = digits.trim_end().parse().unwrap_or(-1.0);
     let bytes = number * unit;
-    if bytes >= 1.0 && bytes < 1e18 {
+    if (1.0..1e18).contains(&bytes) {
         Ok(bytes as u64)
     } else {
         Err("expected a size such as 8GB, 7.5GiB or 600MB".into())

@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
-use kinora::tensor::DType;
+use kinora::tensor::{DType, q8_0};
 use kinora::weights::Checkpoint;
 
 use super::Weight;
@@ -25,25 +25,28 @@ pub fn values(seed: u64, count: usize) -> Vec<f32> {
 
 /// Values as an element type holds them.
 pub fn rounded(values: &[f32], dtype: DType) -> Vec<f32> {
+    if dtype == DType::Q8_0 {
+        return q8_0::dequantize(&q8_0::quantize(values)).collect();
+    }
     let round = |&v: &f32| match dtype {
         DType::F16 => half::f16::from_f32(v).to_f32(),
         DType::BF16 => half::bf16::from_f32(v).to_f32(),
-        DType::F32 | DType::U32 => v,
+        DType::F32 | DType::U32 | DType::Q8_0 => v,
     };
     values.iter().map(round).collect()
 }
 
-/// A safetensors file in memory.
+/// A safetensors file in memory; weights in blocks cannot be in one.
 pub fn checkpoint(weights: &[Weight<'_>]) -> Checkpoint {
     let mut header = serde_json::Map::new();
     let mut body: Vec<u8> = Vec::new();
-    for (name, shape, dtype, values) in weights {
+    for (name, shape, dtype, values) in weights.iter().filter(|w| w.2 != DType::Q8_0) {
         let start = body.len();
         for &v in *values {
             match dtype {
                 DType::F16 => body.extend(half::f16::from_f32(v).to_le_bytes()),
                 DType::BF16 => body.extend(half::bf16::from_f32(v).to_le_bytes()),
-                DType::F32 | DType::U32 => body.extend(v.to_le_bytes()),
+                DType::F32 | DType::U32 | DType::Q8_0 => body.extend(v.to_le_bytes()),
             }
         }
         header.insert(

@@ -17,8 +17,8 @@ use std::sync::OnceLock;
 use kinora::gpu::{Buffer, Cancel, Gpu, GpuOptions, Plan, Stream, WeightBuffers};
 use kinora::nn::Source;
 use kinora::record::{Caps, Kind, Recorder, Tensor};
-use kinora::tensor::DType;
-use kinora::weights::Checkpoint;
+use kinora::tensor::{DType, q8_0};
+use kinora::weights::{Checkpoint, TensorView};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// How tests open a device: with every access of a kernel checked.
@@ -110,6 +110,8 @@ impl<'d> Input<'d> {
 pub struct Run<'g> {
     gpu: &'g Gpu,
     checkpoint: Checkpoint,
+    /// Weights in blocks, which no safetensors file holds: name, shape, bytes.
+    blocks: Vec<(String, Vec<usize>, Vec<u8>)>,
     inputs: Vec<(String, Vec<u8>)>,
 }
 
@@ -121,13 +123,21 @@ impl<'g> Run<'g> {
         Self {
             gpu,
             checkpoint: data::checkpoint(&[]),
+            blocks: Vec::new(),
             inputs: Vec::new(),
         }
     }
 
-    /// The checkpoint that `Source` reads, made of values rounded to each weight's type.
+    /// The checkpoint that `Source` reads, made of values rounded to each weight's type; weights in
+    /// `Q8_0` are for [`Run::record`] to name with their type.
     pub fn weights(mut self, weights: &[Weight<'_>]) -> Self {
         self.checkpoint = data::checkpoint(weights);
+        let blocks = weights.iter().filter(|w| w.2 == DType::Q8_0);
+        self.blocks = blocks
+            .map(|&(name, shape, _, values)| {
+                (name.to_owned(), shape.to_vec(), q8_0::quantize(values))
+            })
+            .collect();
         self
     }
 
@@ -170,6 +180,18 @@ impl<'g> Run<'g> {
         }
         let recording = recorder.finish();
         let mut weights = WeightBuffers::new();
+        for (_, info, pack) in recording.weights() {
+            if let Some((name, shape, bytes)) = self.blocks.iter().find(|b| b.0 == info.name) {
+                let dtype = DType::Q8_0;
+                let view = TensorView {
+                    name,
+                    dtype,
+                    shape,
+                    bytes,
+                };
+                weights.put(self.gpu, info, pack, &view)?;
+            }
+        }
         weights.load(self.gpu, &self.checkpoint, &recording, &str::to_owned)?;
         let mut named: Vec<(String, Buffer)> = Vec::new();
         for (_, info) in recording.iter() {

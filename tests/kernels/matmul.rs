@@ -2,7 +2,7 @@
 
 use kinora::gpu::Gpu;
 use kinora::ops::matmul::{Epilogue, matmul};
-use kinora::record::{Caps, Pack};
+use kinora::record::{Caps, Pack, Recorder};
 use kinora::tensor::DType;
 use libtest_mimic::{Failed, Trial};
 
@@ -42,11 +42,13 @@ pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for guise in Guise::ALL {
         for (m, n, k) in SIZES {
-            for weight in [DType::F32, DType::F16, DType::BF16] {
+            for weight in [DType::F32, DType::F16, DType::BF16, DType::Q8_0] {
                 // Only the way of operands into matrices differs there: one format shows it.
                 if guise == Guise::Apple && weight != DType::BF16 {
                     continue;
                 }
+                // Whole blocks.
+                let k = k.next_multiple_of(weight.block());
                 let case = Case {
                     size: [m, n, k],
                     weight,
@@ -83,9 +85,32 @@ pub fn trials() -> Vec<Trial> {
             };
             case.run(gpu, caps)
         }));
-        trials.push(guise_test(guise, "matmul/small_bindings", small_bindings));
-        trials.push(guise_test(guise, "matmul/wide_range", wide_range));
+        for weight in [DType::F32, DType::Q8_0] {
+            let name = format!("matmul/small_bindings/{weight}");
+            trials.push(guise_test(guise, &name, move |gpu, caps| {
+                small_bindings(gpu, caps, weight)
+            }));
+        }
+        for weight in [DType::BF16, DType::Q8_0] {
+            let name = format!("matmul/wide_range/{weight}");
+            trials.push(guise_test(guise, &name, move |gpu, caps| {
+                wide_range(gpu, caps, weight)
+            }));
+        }
     }
+    trials.push(guise_test(
+        Guise::Found,
+        "matmul/part of a block",
+        |_, caps| {
+            let mut rec = Recorder::new(caps);
+            let x = rec.input("x", [3, 40], DType::F32)?;
+            let w = rec.weight("w", [8, 40], DType::Q8_0, Pack::Matrix)?;
+            match matmul(&mut rec, &x, &w, Epilogue::None, None) {
+                Err(error) if error.to_string().contains("a multiple of 32") => Ok(()),
+                other => Err(format!("{other:?}").into()),
+            }
+        },
+    ));
     trials.push(guise_test(Guise::Coop, "matmul/y in f16", |gpu, caps| {
         let case = Case {
             input: DType::F16,
@@ -143,7 +168,7 @@ impl Case {
             .input("index", Input::U32(&index))
             .record_for(caps, |rec, source| {
                 let x = rec.input("x", [m, k], self.input)?;
-                let w = source.weight(rec, "w", [n, k], Pack::Matrix)?;
+                let w = rec.weight("w", [n, k], self.weight, Pack::Matrix)?;
                 let bias = source.vector(rec, "bias", [n])?;
                 let residual = rec.input("other", [m, n], DType::F32)?;
                 let gate = rec.input("gate", [distinct, n], DType::F32)?;
@@ -197,20 +222,22 @@ impl Case {
     }
 }
 
-/// On a device that can bind 64 of 130 rows of x and 64 of 203 of the weight: the same bits.
-fn small_bindings(gpu: &Gpu, caps: &Caps) -> Result<(), Failed> {
-    let (m, n, k) = (130, 203, 300);
-    let (x, w, bias) = (values(8, m * k), values(9, n * k), values(10, n));
+/// On a device that can bind 64 of 130 rows of x, and of 307 of the weight 64 in f32 and 192 in
+/// q8_0: the same bits.
+fn small_bindings(gpu: &Gpu, caps: &Caps, weight: DType) -> Result<(), Failed> {
+    let (m, n, k) = (130, 307, 288);
+    let (x, bias) = (values(8, m * k), values(10, n));
+    let w = rounded(&values(9, n * k), weight);
     let run = |caps: &Caps| {
         let run = Run::new(gpu)
             .weights(&[
-                ("w", &[n, k], DType::F32, &w),
+                ("w", &[n, k], weight, &w),
                 ("bias", &[n], DType::F32, &bias),
             ])
             .input("x", Input::F32(&x));
         run.record_for(caps, |rec, source| {
             let x = rec.input("x", [m, k], DType::F32)?;
-            let w = source.weight(rec, "w", [n, k], Pack::Matrix)?;
+            let w = rec.weight("w", [n, k], weight, Pack::Matrix)?;
             let bias = source.vector(rec, "bias", [n])?;
             // Wider than n: the last columns are 0.
             let y = rec.intermediate("y", [m, n.next_multiple_of(4)], DType::F32);
@@ -225,7 +252,7 @@ fn small_bindings(gpu: &Gpu, caps: &Caps) -> Result<(), Failed> {
         return Err("the result changes with the device's limits".into());
     }
     let narrow: Vec<f32> = found[0]
-        .chunks(204)
+        .chunks(308)
         .flat_map(|row| row[..n].to_vec())
         .collect();
     let half = |values: &[f32]| match caps.activations() {
@@ -238,7 +265,7 @@ fn small_bindings(gpu: &Gpu, caps: &Caps) -> Result<(), Failed> {
         .enumerate()
         .for_each(|(at, y)| *y += f64::from(bias[at % n]));
     close("y", &narrow, &expected, SUMS)?;
-    let zeros = found[0].chunks(204).all(|row| row[n..] == [0.0]);
+    let zeros = found[0].chunks(308).all(|row| row[n..] == [0.0]);
     if zeros {
         Ok(())
     } else {
@@ -246,26 +273,39 @@ fn small_bindings(gpu: &Gpu, caps: &Caps) -> Result<(), Failed> {
     }
 }
 
-/// Weights that f16 cannot hold, in bf16: rows around 1e30, 1e6, 1 and 1e-8, each judged by itself.
-fn wide_range(gpu: &Gpu, caps: &Caps) -> Result<(), Failed> {
-    let (m, n, k) = (20, 8, 40);
-    let sizes = [1e30, 1e-8, 1e6, 1.0, 1e-30, 3e4, 1e-5, 7e4];
+/// Weights that f16 cannot hold: in bf16 rows around 1e30, 1e6, 1 and 1e-8, in q8_0 up to 2^21 and
+/// down to 2^-12, each judged by itself.
+fn wide_range(gpu: &Gpu, caps: &Caps, weight: DType) -> Result<(), Failed> {
+    let (m, n, k) = (20, 8, 64);
+    let sizes = match weight {
+        DType::Q8_0 => [21, -12, 16, 0, -6, 15, 10, 17].map(|e| f32::exp2(e as f32)),
+        _ => [1e30, 1e-8, 1e6, 1.0, 1e-30, 3e4, 1e-5, 7e4],
+    };
     let x = rounded(&values(11, m * k), DType::F16);
     let scaled: Vec<f32> = values(12, n * k)
         .iter()
         .enumerate()
         .map(|(at, v)| v * sizes[at / k])
         .collect();
-    let w = rounded(&scaled, DType::BF16);
+    let mut w = rounded(&scaled, weight);
     let found = Run::new(gpu)
-        .weights(&[("w", &[n, k], DType::BF16, &w)])
+        .weights(&[("w", &[n, k], weight, &w)])
         .input("x", Input::F32(&x))
-        .record_for(caps, |rec, source| {
+        .record_for(caps, |rec, _| {
             let x = rec.input("x", [m, k], DType::F32)?;
-            let w = source.weight(rec, "w", [n, k], Pack::Matrix)?;
+            let w = rec.weight("w", [n, k], weight, Pack::Matrix)?;
             Ok(vec![matmul(rec, &x, &w, Epilogue::None, None)?])
         })?;
-    // Eight bits of fraction fit f16: nothing is rounded.
+    if weight == DType::Q8_0 && caps.activations() == DType::F16 {
+        // Integer times scale has more bits than f16; eight bits of bf16 fit it as they are.
+        for (row, size) in w.chunks_mut(k).zip(sizes) {
+            let near_one: Vec<f32> = row.iter().map(|v| v / size).collect();
+            let halves = rounded(&near_one, DType::F16);
+            row.iter_mut()
+                .zip(halves)
+                .for_each(|(v, half)| *v = half * size);
+        }
+    }
     let expected = twin::matmul(&x, &w, m, n, k);
     for (col, size) in sizes.iter().enumerate() {
         let of_row: Vec<f32> = found[0].iter().skip(col).step_by(n).copied().collect();

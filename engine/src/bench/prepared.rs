@@ -131,6 +131,8 @@ fn words(dtype: DType) -> Vec<u32> {
     // Of two halves: sign and fraction are free, the exponent is one of a few.
     let (free, exponents) = match dtype {
         DType::F32 => (0x807f_ffff, 0x3d00_0000),
+        // As a scale 2^-11, and each byte of it an integer.
+        DType::Q8_0 => (0x807f_ffff, 0x3a00_0000),
         DType::BF16 => (0x80ff_80ff, 0x3d00_3d00),
         _ => (0x87ff_87ff, 0x2800_2800),
     };

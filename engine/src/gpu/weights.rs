@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use super::{Buffer, Gpu};
-use crate::error::Error;
+use crate::error::{Error, RecordError};
 use crate::record::{Pack, Recording, TensorInfo};
-use crate::tensor::DType;
-use crate::weights::Checkpoint;
+use crate::tensor::{DType, q8_0};
+use crate::weights::{Checkpoint, TensorView};
 
 /// Bytes repacked at a time: host memory for an upload does not grow with the tensor.
 const PIECE: usize = 16 << 20;
@@ -40,20 +40,38 @@ impl WeightBuffers {
             if self.buffers.contains_key(&name) {
                 continue;
             }
-            let buffer = gpu.buffer(&name, info.bytes())?;
             let view = checkpoint.get(&name, info.shape.dims())?;
-            match pack {
-                Pack::Vector => gpu.write(&buffer, 0, bytemuck::cast_slice(&view.to_f32()))?,
-                Pack::Matrix | Pack::Conv => {
-                    upload_matrix(gpu, &buffer, info, pack, view.bytes)?;
-                    if let Some(place) = info.scales() {
-                        let scales = row_scales(info, view.bytes);
-                        gpu.write(&buffer, place.start, bytemuck::cast_slice(&scales))?;
-                    }
+            self.put(gpu, info, pack, &view)?;
+        }
+        Ok(())
+    }
+
+    /// Uploads one tensor under the name it has in `view`, wherever its bytes come from: `Q8_0` is
+    /// in no safetensors file.
+    ///
+    /// # Errors
+    /// More or fewer bytes than the recorded shape and type take, blocks that do not fill rows, or
+    /// no room on the device.
+    pub fn put(
+        &mut self,
+        gpu: &Gpu,
+        info: &TensorInfo,
+        pack: Pack,
+        view: &TensorView<'_>,
+    ) -> Result<(), Error> {
+        check(info, pack, view)?;
+        let buffer = gpu.buffer(view.name, info.bytes())?;
+        match pack {
+            Pack::Vector => gpu.write(&buffer, 0, bytemuck::cast_slice(&view.to_f32()))?,
+            Pack::Matrix | Pack::Conv => {
+                upload_matrix(gpu, &buffer, info, pack, view.bytes)?;
+                if let Some(place) = info.scales() {
+                    let scales = row_scales(info, view.bytes);
+                    gpu.write(&buffer, place.start, bytemuck::cast_slice(&scales))?;
                 }
             }
-            self.buffers.insert(name, buffer);
         }
+        self.buffers.insert(view.name.to_owned(), buffer);
         Ok(())
     }
 
@@ -66,6 +84,41 @@ impl WeightBuffers {
     pub fn bytes(&self) -> u64 {
         self.buffers.values().map(Buffer::size).sum()
     }
+}
+
+/// Whether a tensor's bytes are what a recording asks for.
+fn check(info: &TensorInfo, pack: Pack, view: &TensorView<'_>) -> Result<(), RecordError> {
+    let refused = |name, found, expected| RecordError::Size {
+        op: "weight",
+        name,
+        found,
+        expected,
+    };
+    // A vector is f32 on the device whatever the file holds.
+    if pack != Pack::Vector && view.dtype != info.dtype {
+        let found = view.dtype.bytes(view.dtype.block());
+        return Err(refused(
+            "bytes of an element",
+            found,
+            "those of the type recorded",
+        ));
+    }
+    let count = info.shape.count();
+    if view.bytes.len() != view.dtype.bytes(count) {
+        let expected = "as many as shape and element type take";
+        return Err(refused("bytes", view.bytes.len(), expected));
+    }
+    let row = match pack {
+        Pack::Matrix => info.shape.last_dim(),
+        Pack::Vector => count,
+        // A pixel's channels are not neighbours in the file.
+        Pack::Conv => 1,
+    };
+    if !row.is_multiple_of(view.dtype.block()) {
+        let expected = "a multiple of 32 where the type has blocks of 32";
+        return Err(refused("row", row, expected));
+    }
+    Ok(())
 }
 
 /// Rows of a matrix that lie interleaved: `weight.wgsl` has the reason.
@@ -93,6 +146,7 @@ fn upload_matrix(
         DType::F32 | DType::U32 => {
             upload_groups::<4>(gpu, buffer, bytes.as_chunks().0, n, k, channels)
         }
+        DType::Q8_0 => upload_blocks(gpu, buffer, bytes.as_chunks().0, k / q8_0::BLOCK),
     }
 }
 
@@ -131,6 +185,38 @@ fn upload_groups<const SIZE: usize>(
     Ok(())
 }
 
+/// Writes a matrix with so many blocks in a row as `[N/8][K/32][1 + 8][8]`: `weight/q8_0.wgsl`.
+fn upload_blocks(
+    gpu: &Gpu,
+    buffer: &Buffer,
+    source: &[q8_0::Block],
+    blocks: usize,
+) -> Result<(), Error> {
+    const WORDS: usize = (1 + q8_0::BLOCK / 4) * ROWS;
+    let group = blocks * WORDS;
+    let per_piece = (PIECE / (group * 4).max(1)).max(1);
+    let mut piece: Vec<u32> = Vec::new();
+    for (number, rows) in source
+        .chunks((per_piece * ROWS * blocks).max(1))
+        .enumerate()
+    {
+        piece.clear();
+        piece.resize(rows.len().div_ceil(ROWS * blocks) * group, 0);
+        for (at, block) in rows.iter().enumerate() {
+            let (row, along) = (at / blocks, at % blocks);
+            let to = &mut piece[row / ROWS * group + along * WORDS + row % ROWS..];
+            to[0] = q8_0::scale(block).to_bits();
+            let words = block[2..].as_chunks().0.iter();
+            for (word, &four) in words.enumerate() {
+                to[(1 + word) * ROWS] = u32::from_le_bytes(four);
+            }
+        }
+        let offset = (number * per_piece * group * 4) as u64;
+        gpu.write(buffer, offset, bytemuck::cast_slice(&piece))?;
+    }
+    Ok(())
+}
+
 /// The power of two for each row that makes its largest element one between 2^14 and 2^15.
 fn row_scales(info: &TensorInfo, bytes: &[u8]) -> Vec<f32> {
     let rows = info.shape.first().copied().unwrap_or(1).max(1);
@@ -139,6 +225,12 @@ fn row_scales(info: &TensorInfo, bytes: &[u8]) -> Vec<f32> {
         DType::BF16 => {
             let words = row.as_chunks().0.iter().map(|&b| u16::from_le_bytes(b));
             words.map(|w| w >> 7 & 0xff).filter(|&e| e < 0xff).max()
+        }
+        DType::Q8_0 => {
+            // 128 times the scale: no integer is larger.
+            let largest = row.as_chunks().0.iter().map(|b| 128.0 * q8_0::scale(b));
+            let exponents = largest.map(|v| (v.to_bits() >> 23 & 0xff) as u16);
+            exponents.filter(|&e| e < 0xff).max()
         }
         _ => {
             let words = row.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b));

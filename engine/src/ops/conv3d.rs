@@ -291,6 +291,14 @@ fn geometry(caps: &Caps, x: &Tensor, conv: &Conv<'_>) -> Result<Geometry, Record
             expected,
         });
     }
+    if conv.weight.dtype.block() > 1 {
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "w",
+            found: conv.weight.shape,
+            expected: "f32, f16 or bf16: convolutions take no weights in blocks".to_owned(),
+        });
+    }
     let [_, kh, kw] = kernel;
     for (name, found, good, expected) in [
         ("kh", kh, kh % 2 == 1, "odd"),

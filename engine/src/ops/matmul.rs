@@ -29,6 +29,7 @@ pub(super) fn weight_module(dtype: DType) -> Option<&'static str> {
     match dtype {
         DType::F16 => Some("f16"),
         DType::BF16 => Some("bf16"),
+        DType::Q8_0 => Some("q8_0"),
         DType::F32 | DType::U32 => None,
     }
 }
@@ -66,7 +67,7 @@ fn variant(
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = Vec::new();
     for tile in plain::all_for_matmul(caps) {
-        for weight in [None, Some("f16"), Some("bf16")] {
+        for weight in [None, Some("f16"), Some("bf16"), Some("q8_0")] {
             for epilogue in Epilogue::MODULES {
                 for input in [DType::F32, DType::F16] {
                     all.push(variant(caps, tile, input, weight, epilogue));
@@ -82,7 +83,7 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 /// | tensor | shape | dtype |
 /// |---|---|---|
 /// | x | [.., K], padded with zeros to a multiple of 4 columns | f32, f16 |
-/// | w | [N, K] | f32, f16, bf16 |
+/// | w | [N, K] | f32, f16, bf16; q8_0 where K is a multiple of 32 |
 /// | y | [.., N]; `into` may be wider, its further columns become 0 | f32; `into` may be f16 where [`Recorder::activations`] is and its columns are a multiple of 4 |
 ///
 /// Rows, and rows of the weight, are split over dispatches where a window would exceed the device's
@@ -150,7 +151,7 @@ pub fn matmul(
     };
     let widest = (depth * x.dtype.size()).max(out_cols * 4);
     let chunk = rows_per_dispatch(caps, rows, widest.div_ceil(4), 2 * (n * k) as u64);
-    let wide = cols_per_dispatch(caps, n, depth * w.dtype.size());
+    let wide = cols_per_dispatch(caps, n, w.dtype.matrix_bytes(depth));
     let scales = rec.scales(w);
     for first in (0..rows).step_by(chunk) {
         let count = chunk.min(rows - first);
@@ -209,6 +210,14 @@ fn check(x: &Tensor, w: &Tensor, [_, k]: [usize; 2]) -> Result<(), RecordError> 
             name: "K",
             found: k,
             expected: "at least 1",
+        });
+    }
+    if !k.is_multiple_of(w.dtype.block()) {
+        return Err(RecordError::Size {
+            op: OP,
+            name: "K",
+            found: k,
+            expected: "a multiple of 32 with a weight in blocks of 32",
         });
     }
     Ok(())

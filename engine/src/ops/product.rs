@@ -102,7 +102,11 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = Vec::new();
     for tile in Tile::all(caps) {
         for rows in [None, Some("windows")] {
-            for weight in [DType::F32, DType::F16, DType::BF16] {
+            for weight in [DType::F32, DType::F16, DType::BF16, DType::Q8_0] {
+                // Convolutions take no blocks.
+                if rows.is_some() && weight == DType::Q8_0 {
+                    continue;
+                }
                 for epilogue in Epilogue::MODULES {
                     // Nine buffers, and no convolution is gated.
                     if rows.is_some() && epilogue == Some("gate_residual") {
@@ -142,7 +146,7 @@ pub(super) fn bind_weight<'r, 'a>(
     cols: Range<usize>,
     depth: usize,
 ) -> DispatchBuilder<'r, 'a> {
-    let bytes = |row: usize| (row.next_multiple_of(8) * depth * w.dtype.size()) as u64;
+    let bytes = |row: usize| w.dtype.matrix_bytes(row.next_multiple_of(8) * depth) as u64;
     let builder = builder.read_window(8, w, bytes(cols.start)..bytes(cols.end));
     match (kernel, scales) {
         (Kernel::Tiled(Tile::Coop(_)), Some(place)) => {

@@ -82,7 +82,7 @@ impl Tensor {
 
     /// Bytes of the whole tensor.
     pub fn bytes(&self) -> u64 {
-        (self.shape.count() as u64).saturating_mul(self.dtype.size() as u64)
+        self.dtype.bytes(self.shape.count()) as u64
     }
 }
 
@@ -137,20 +137,16 @@ impl TensorInfo {
 
     /// Bytes of the elements: padded to whole words, a matrix to groups of 8 rows and 4 columns.
     pub fn element_bytes(&self) -> u64 {
-        let elements = match self.kind {
+        let bytes = match self.kind {
             Kind::Weight(Pack::Matrix | Pack::Conv) => {
-                let n = self.shape.first().copied().unwrap_or(1) as u64;
-                let k = (self.shape.count() as u64)
-                    .checked_div(n.max(1))
-                    .unwrap_or(0);
-                k.next_multiple_of(4).saturating_mul(n.next_multiple_of(8))
+                let n = self.shape.first().copied().unwrap_or(1);
+                let k = self.shape.count().checked_div(n.max(1)).unwrap_or(0);
+                let padded = k.next_multiple_of(4).saturating_mul(n.next_multiple_of(8));
+                self.dtype.matrix_bytes(padded)
             }
-            _ => self.shape.count() as u64,
+            _ => self.dtype.bytes(self.shape.count()),
         };
-        elements
-            .saturating_mul(self.dtype.size() as u64)
-            .next_multiple_of(4)
-            .max(4)
+        (bytes as u64).next_multiple_of(4).max(4)
     }
 
     /// Where the scales of a matrix's rows lie behind its elements: f32, one a row, in formats

@@ -61,6 +61,7 @@ const FILES: &[(&str, &str)] = files![
     "tile",
     "weight",
     "weight/f16",
+    "weight/q8_0",
     "weight/bf16",
     "epilogue",
     "epilogue/bias",

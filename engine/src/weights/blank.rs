@@ -24,7 +24,7 @@ impl Checkpoint {
         let mut end = 0;
         for (name, shape, dtype) in tensors {
             let begin = end;
-            end += shape.iter().product::<usize>() * dtype.size();
+            end += dtype.bytes(shape.iter().product());
             let comma = if begin == 0 { "" } else { "," };
             // Writing to a string cannot fail.
             let _ = write!(

@@ -30,7 +30,7 @@ const UNREAD_SHOWN: usize = 4;
 /// use kinora::weights::Checkpoint;
 /// let vae = Checkpoint::open("model/vae", "vae")?;
 /// let weight = vae.get("decoder.conv_in.weight", &[384, 16, 3, 3, 3])?;
-/// assert_eq!(weight.bytes.len(), weight.len() * weight.dtype.size());
+/// assert_eq!(weight.bytes.len(), weight.dtype.bytes(weight.len()));
 /// # Ok(())
 /// # }
 /// ```
@@ -173,7 +173,7 @@ impl Checkpoint {
     ) -> Result<Vec<f32>, WeightsError> {
         let table = self.get(name, &shape)?;
         let [rows, columns] = shape;
-        let stride = columns * table.dtype.size();
+        let stride = table.dtype.bytes(columns);
         let mut values = Vec::with_capacity(ids.len() * columns);
         for &row in ids {
             let start = row as usize * stride;

@@ -2,14 +2,14 @@
 
 use half::{bf16, f16};
 
-use crate::tensor::DType;
+use crate::tensor::{DType, q8_0};
 
 /// A tensor of a [`Checkpoint`](super::Checkpoint): borrowed, not copied.
 #[derive(Clone, Copy, Debug)]
 pub struct TensorView<'a> {
     /// The tensor's name in the checkpoint.
     pub name: &'a str,
-    /// The element type: `F32`, `F16` or `BF16`.
+    /// The element type: `F32`, `F16`, `BF16` or, not from safetensors, `Q8_0`.
     pub dtype: DType,
     /// The shape, outermost dimension first.
     pub shape: &'a [usize],
@@ -30,7 +30,7 @@ impl TensorView<'_> {
         self.len() == 0
     }
 
-    /// All elements as f32; exact, since every f16 and bf16 is an f32.
+    /// All elements as f32; exact, since every f16, bf16 and product of int8 and f16 is an f32.
     #[must_use]
     pub fn to_f32(&self) -> Vec<f32> {
         let mut values = Vec::with_capacity(self.len());
@@ -48,6 +48,7 @@ pub(super) fn widen(dtype: DType, bytes: &[u8], values: &mut Vec<f32>) {
         DType::F32 => values.extend(quads.map(f32::from_le_bytes)),
         DType::F16 => values.extend(pairs.map(|pair| f16::from_le_bytes(pair).to_f32())),
         DType::BF16 => values.extend(pairs.map(|pair| bf16::from_le_bytes(pair).to_f32())),
+        DType::Q8_0 => values.extend(q8_0::dequantize(bytes)),
         DType::U32 => values.extend(quads.map(|quad| u32::from_le_bytes(quad) as f32)),
     }
 }

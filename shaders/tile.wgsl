@@ -2,5 +2,13 @@
 // stand here so that an editor resolves the names.
 const TILE_ROWS = 8u;
 const TILE_COLS = 1u;
-const TILE_VALUES = 8u;
-const TILE_KEYS = 8u;
+const TILE_KEYS = 4u;
+const TILE_DEPTH = 8u;
+const TILE_QUERIES = 1u;
+// Of kernels on staged operands, whose LANES is a number of their tile too.
+const SIDE = 1u;
+const STAGE4 = 1u;
+const BLOCKS = 2u;
+const PARTS = 1u;
+const DEPTH = 4u;
+const KEYS = 64u;

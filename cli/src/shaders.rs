@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use kinora::ops::variants;
+use kinora::record::{Caps, DeviceClass};
 use kinora::shader::{Library, Slot, Variant};
 
 use crate::args::ShadersArgs;
@@ -46,10 +48,34 @@ fn headline(library: &Library, kernel: &str) -> String {
     first.unwrap_or_default().to_owned()
 }
 
+/// The variant of a kernel that names least, on a device that has all there is: tiles have numbers,
+/// which a kernel does not have by itself.
+fn plainest(kernel: &'static str) -> Variant {
+    let gpu = Caps {
+        class: DeviceClass::Discrete,
+        f16: true,
+        cooperative: vec![16],
+        subgroups: Some((32, 32)),
+        workgroup_memory: 48 << 10,
+        ..Caps::least()
+    };
+    let software = Caps {
+        class: DeviceClass::Software,
+        ..Caps::least()
+    };
+    let all = [gpu, software].into_iter().flat_map(|caps| variants(&caps));
+    let of_kernel = all.filter(|variant| variant.kernel() == kernel);
+    let least = of_kernel.min_by_key(|variant| variant.slots().len());
+    least.unwrap_or_else(|| Variant::new(kernel))
+}
+
 /// The slots that the kernel or one of its modules imports.
 fn slots(library: &Library, kernel: &'static str) -> Result<Vec<Slot>, CliError> {
-    let linked = library.link(&Variant::new(kernel))?;
-    let imported = |slot: &Slot| linked.modules.iter().any(|module| module == slot.name());
+    let linked = library.link(&plainest(kernel))?;
+    let imported = |slot: &Slot| {
+        let mut modules = linked.modules.iter();
+        modules.any(|module| module.split('/').next() == Some(slot.name()))
+    };
     Ok(Slot::ALL.into_iter().filter(imported).collect())
 }
 
@@ -61,7 +87,7 @@ fn linked(library: &Library, name: &str, args: &ShadersArgs) -> Result<String, C
         known: library.kernels().collect::<Vec<_>>().join(", "),
     })?;
     let slots = slots(library, kernel)?;
-    let mut variant = Variant::new(kernel);
+    let mut variant = plainest(kernel);
     for choice in &args.slot {
         let slot = slots.iter().find(|slot| slot.name() == choice.slot);
         let slot = *slot.ok_or_else(|| CliError::UnknownSlot {

@@ -141,6 +141,11 @@ fn kernels_are_listed_and_printed_whole() -> Verdict {
     for word in ["matmul", "--slot weight={", "f16", "bias_gelu"] {
         ensure!(list.contains(word), "{word} is not in the list:\n{list}");
     }
+    for line in list.lines().filter(|line| !line.starts_with(' ')) {
+        let kernel = line.split(' ').next().unwrap_or_default();
+        let text = place.run(&["shaders", kernel])?.good()?.out;
+        ensure!(text.contains("@compute"), "{kernel} is not printed");
+    }
     let plain = place.run(&["shaders", "matmul"])?.good()?.out;
     let f16 = place
         .run(&[

@@ -176,7 +176,7 @@ fn tiles(problem: &Problem, edge: usize) -> usize {
 ///
 /// | class | tile | why |
 /// |---|---|---|
-/// | 16 x 16 (NVIDIA, AMD) | 128 x 128, 4 subgroups of 64 x 64 | two matrices multiplied for each one loaded; measured by others in WGSL on an RTX 3090: 55 to 61 of 81 TFLOP/s |
+/// | 16 x 16 (NVIDIA, AMD) | 128 x 128, 4 subgroups of 64 x 64 | two matrices multiplied for each one loaded; not measured |
 /// | 16 x 16, few tiles | 64 x 64, 1 subgroup | a device has more than a hundred cores to fill |
 /// | 8 x 8 (Apple, lavapipe) | 64 x 64, 4 subgroups of 32 x 32 | not measured |
 fn coop(caps: &Caps, problem: &Problem) -> Option<Coop> {

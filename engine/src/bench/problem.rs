@@ -9,7 +9,7 @@ use crate::ops::conv3d::{Conv, conv3d};
 use crate::ops::matmul::{Epilogue, matmul};
 use crate::ops::norm::{Affine, layer_norm, rms_norm};
 use crate::ops::rope::{RopeGrid, Turn, norm_rope};
-use crate::ops::solver::{SolverTensors, solver_step};
+use crate::ops::solver::solver_states;
 use crate::record::{Caps, DeviceClass, Pack, Precision, Recorder, Recording};
 use crate::tensor::DType;
 
@@ -387,16 +387,7 @@ impl Problem {
                 norm_rope(rec, &x, &gain, 1e-6, &turn, None)?;
             }
             Self::Solver(count) => {
-                let mut state = |name| rec.state(name, [count], DType::F32);
-                let tensors = SolverTensors {
-                    x: state("x")?,
-                    last: state("last")?,
-                    m0: state("m0")?,
-                    m1: state("m1")?,
-                };
-                let [cond, uncond] = [state("v_cond")?, state("v_uncond")?];
-                let weights = rec.input("weights", [12], DType::F32)?;
-                solver_step(rec, &weights, &cond, &uncond, &tensors)?;
+                solver_states(rec, count)?;
             }
             // Of several recordings.
             Self::Step(_) => {}

@@ -36,6 +36,24 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     vec![variant(caps)]
 }
 
+/// [`solver_step`] over `count` values, on states `x`, `last`, `m0`, `m1`, `v_cond` and `v_uncond`
+/// and the input `weights`.
+///
+/// # Errors
+/// As [`solver_step`].
+pub fn solver_states(rec: &mut Recorder<'_>, count: usize) -> Result<(), RecordError> {
+    let mut state = |name| rec.state(name, [count], DType::F32);
+    let tensors = SolverTensors {
+        x: state("x")?,
+        last: state("last")?,
+        m0: state("m0")?,
+        m1: state("m1")?,
+    };
+    let (v_cond, v_uncond) = (state("v_cond")?, state("v_uncond")?);
+    let weights = rec.input("weights", [12], DType::F32)?;
+    solver_step(rec, &weights, &v_cond, &v_uncond, &tensors)
+}
+
 /// Combines the velocities and moves the sample a step on, in place.
 ///
 /// | tensor | shape | dtype |

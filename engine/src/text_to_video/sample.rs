@@ -13,10 +13,9 @@ use crate::error::Error;
 use crate::gpu::{Bound, Buffer, Cancel, Plan, Stream};
 use crate::models::umt5::TextEncoder;
 use crate::models::wan_transformer::{Context, Transformer, TransformerPasses};
-use crate::ops::solver::{SolverTensors, solver_step};
+use crate::ops::solver::solver_states;
 use crate::record::{Caps, Recorder, Recording};
 use crate::sampling::{Expert, Guidance, Schedule, StepPlan, plan_steps, randn};
-use crate::tensor::DType;
 use crate::weights::Latents;
 
 impl Engine {
@@ -234,16 +233,7 @@ struct Solver {
 /// The solver's step over so many values, all of whose tensors live from step to step.
 pub(super) fn solver_recording(caps: &Caps, count: usize) -> Result<Recording, Error> {
     let mut rec = Recorder::new(caps);
-    let mut state = |name| rec.state(name, [count], DType::F32);
-    let tensors = SolverTensors {
-        x: state("x")?,
-        last: state("last")?,
-        m0: state("m0")?,
-        m1: state("m1")?,
-    };
-    let (v_cond, v_uncond) = (state("v_cond")?, state("v_uncond")?);
-    let weights = rec.input("weights", [12], DType::F32)?;
-    solver_step(&mut rec, &weights, &v_cond, &v_uncond, &tensors)?;
+    solver_states(&mut rec, count)?;
     Ok(rec.finish())
 }
 

@@ -247,7 +247,7 @@ pub enum WeightsError {
     },
     /// A tensor in a format that Kinora does not compute with.
     #[error(
-        "{part}: tensor {tensor} of {file} is {found}, but weights must be F32, F16 or BF16; convert the checkpoint"
+        "{part}: tensor {tensor} of {file} is {found}, but weights must be F32, F16, BF16 or Q8_0; convert the checkpoint"
     )]
     Unsupported {
         /// The model part.
@@ -258,6 +258,40 @@ pub enum WeightsError {
         tensor: String,
         /// Its element type, as the header writes it.
         found: String,
+    },
+    /// A view of a stored tensor that does not fit it.
+    #[error(
+        "{part}: tensor {tensor} of {file} has shape {found:?}, which does not become {name} of {expected}; the file is not of the layout that its names say"
+    )]
+    Derived {
+        /// The model part.
+        part: String,
+        /// The file that holds the tensor.
+        file: String,
+        /// The tensor's name in the file.
+        tensor: String,
+        /// The shape in the file.
+        found: Box<[usize]>,
+        /// The model's name.
+        name: String,
+        /// What was asked for, as `shape [384]` or `rows 0..384`.
+        expected: String,
+    },
+    /// Two stored tensors that the model calls the same.
+    #[error(
+        "{part}: {file} holds both {first} and {second}, which are the same tensor {name}; it mixes two layouts"
+    )]
+    SameName {
+        /// The model part.
+        part: String,
+        /// The file that holds the second.
+        file: String,
+        /// One tensor's name in its file.
+        first: String,
+        /// The other's.
+        second: String,
+        /// The model's name.
+        name: String,
     },
     /// Tensors that the model has no use for.
     #[error(

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::header::{Entry, Header, shown};
+use super::container::{Container, Contents, Entry, Stored, shown};
 use super::index::Index;
 use super::locate::{Located, locate};
 use super::view::widen;
@@ -16,12 +16,13 @@ use crate::tensor::DType;
 /// How many of the unread tensors an error names.
 const UNREAD_SHOWN: usize = 4;
 
-/// The weights of one model part (`transformer`, `text_encoder`, `vae`): a safetensors file,
-/// shards with an index, or a file's bytes in memory.
+/// The weights of one model part (`transformer`, `text_encoder`, `vae`): a file of any
+/// [`Container`], several files, shards with an index, or a file's bytes in memory.
 ///
-/// Tensors are asked for by the checkpoint's own names with the shape they must have; each one
-/// asked for is remembered, so that [`check_all_read`](Self::check_all_read) can refuse a
-/// checkpoint that holds more than the model uses.
+/// Tensors are asked for by name with the shape they must have: the file's own names, or the
+/// model's where [`renamed`](Self::renamed) gave them. Each one asked for is remembered, so that
+/// [`check_all_read`](Self::check_all_read) can refuse a checkpoint that holds more than the model
+/// uses.
 ///
 /// A mapped file must not be written to or shortened while the checkpoint lives, see [`Storage`].
 ///
@@ -35,12 +36,12 @@ const UNREAD_SHOWN: usize = 4;
 /// # }
 /// ```
 pub struct Checkpoint {
-    part: String,
+    pub(super) part: String,
     /// The file, or the index of a sharded checkpoint, for messages.
-    origin: String,
+    pub(super) origin: String,
     shards: Vec<Shard>,
-    tensors: Vec<Tensor>,
-    by_name: HashMap<String, usize>,
+    pub(super) tensors: Vec<Tensor>,
+    pub(super) by_name: HashMap<String, usize>,
     /// Holds whatever is asked for, in this type and without a byte.
     imagined: Option<DType>,
 }
@@ -52,35 +53,119 @@ pub(super) struct Shard {
     pub(super) bytes: Storage,
     /// Where the data begins.
     pub(super) data_start: usize,
+    container: Container,
     metadata: BTreeMap<String, String>,
 }
 
-struct Tensor {
-    entry: Entry,
-    shard: usize,
+/// One tensor under the name that it is asked for by.
+pub(super) struct Tensor {
+    pub(super) name: String,
+    /// The file's own name, where that is another.
+    pub(super) file_name: Option<String>,
+    pub(super) stored: Stored,
+    pub(super) shape: Vec<usize>,
+    pub(super) shard: usize,
+    /// The first byte and the one after the last, counted from the beginning of the file.
+    pub(super) start: usize,
+    pub(super) end: usize,
     read: AtomicBool,
 }
 
+impl Tensor {
+    fn new(entry: Entry, shard: usize) -> Self {
+        Self {
+            name: entry.name,
+            file_name: None,
+            stored: entry.stored,
+            shape: entry.shape,
+            shard,
+            start: entry.start,
+            end: entry.end,
+            read: AtomicBool::new(false),
+        }
+    }
+
+    /// A tensor of the same bytes, or a part of them, under another name.
+    pub(super) fn derived(
+        &self,
+        name: String,
+        shape: Vec<usize>,
+        start: usize,
+        end: usize,
+    ) -> Self {
+        let own = self.file_name.as_ref().unwrap_or(&self.name);
+        Self {
+            file_name: (*own != name).then(|| own.clone()),
+            name,
+            stored: self.stored.clone(),
+            shape,
+            shard: self.shard,
+            start,
+            end,
+            read: AtomicBool::new(false),
+        }
+    }
+
+    /// The name for messages, with the file's own beside it where that is another.
+    fn shown(&self) -> String {
+        match &self.file_name {
+            None => shown(&self.name),
+            Some(own) => format!("{} ({} in the file)", shown(&self.name), shown(own)),
+        }
+    }
+
+    /// What the elements are read as, where Kinora computes with them.
+    pub(super) fn weight_type(&self) -> Option<DType> {
+        self.stored.dtype.filter(|&dtype| dtype != DType::U32)
+    }
+
+    fn elements(&self) -> u64 {
+        self.shape.iter().map(|&dim| dim as u64).product()
+    }
+
+    fn bytes(&self) -> u64 {
+        (self.end - self.start) as u64
+    }
+}
+
 impl Checkpoint {
-    /// Opens the weights at `path`: a folder of the diffusers layout, a `.safetensors` file, or a
-    /// `.safetensors.index.json`. `part` names the model part in messages.
+    /// Opens the weights at `path`: a folder of the diffusers layout, a file of any
+    /// [`Container`] (told by its first bytes), or a `.safetensors.index.json`. `part` names the
+    /// model part in messages.
     ///
     /// # Errors
     /// A [`WeightsError`] that names the file and what is wrong with it: missing, unreadable,
     /// truncated, corrupt, a shard missing, or an index that does not match its shards.
     pub fn open(path: impl AsRef<Path>, part: &str) -> Result<Self, WeightsError> {
         match locate(part, path.as_ref())? {
-            Located::Single(path) => {
-                let file = path.display().to_string();
-                let mut checkpoint = Self::empty(part, &file);
-                checkpoint.add_shard(file, Storage::map(&path)?)?;
-                Ok(checkpoint)
-            }
+            Located::Single(path) => Self::open_files([path], part),
             Located::Index(path) => Self::open_shards(part, &path),
         }
     }
 
-    /// Reads a safetensors file that lies in memory, at any alignment. `file` names it in messages.
+    /// Opens several files as one, such as the parts of a model that has no index. Their
+    /// containers may differ.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open), and [`WeightsError::InTwoShards`] for a tensor in two files.
+    pub fn open_files(
+        paths: impl IntoIterator<Item = impl AsRef<Path>>,
+        part: &str,
+    ) -> Result<Self, WeightsError> {
+        let mut checkpoint = Self::empty(part, "no file");
+        for path in paths {
+            let path = path.as_ref();
+            let file = path.display().to_string();
+            if checkpoint.shards.is_empty() {
+                checkpoint.origin.clone_from(&file);
+            }
+            checkpoint.add_shard(file, Storage::map(path)?)?;
+        }
+        Ok(checkpoint)
+    }
+
+    /// Reads a file of any [`Container`] that lies in memory, at any alignment. `file` names it in
+    /// messages.
     ///
     /// # Errors
     /// A [`WeightsError`] that says what is wrong with the bytes.
@@ -136,13 +221,12 @@ impl Checkpoint {
         }
         let tensor = self.tensor(name)?;
         tensor.read.store(true, Ordering::Relaxed);
-        let entry = &tensor.entry;
-        if entry.shape != expected {
+        if tensor.shape != expected {
             return Err(WeightsError::Shape {
                 part: self.part.clone(),
                 file: self.file_of(tensor),
-                tensor: shown(name),
-                found: entry.shape.as_slice().into(),
+                tensor: tensor.shown(),
+                found: tensor.shape.as_slice().into(),
                 expected: expected.into(),
             });
         }
@@ -202,7 +286,7 @@ impl Checkpoint {
     #[must_use]
     pub fn shape_of(&self, name: &str) -> Option<&[usize]> {
         let tensor = self.tensors.get(*self.by_name.get(name)?)?;
-        Some(&tensor.entry.shape)
+        Some(&tensor.shape)
     }
 
     /// The element type of the tensor `name`, if there is one and Kinora has its type. Does not
@@ -210,23 +294,31 @@ impl Checkpoint {
     #[must_use]
     pub fn dtype_of(&self, name: &str) -> Option<DType> {
         let tensor = self.tensors.get(*self.by_name.get(name)?)?;
-        DType::from_safetensors(&tensor.entry.dtype.to_string())
+        tensor.stored.dtype
+    }
+
+    /// The name in its file of the tensor `name`, if there is one.
+    #[must_use]
+    pub fn file_name_of(&self, name: &str) -> Option<&str> {
+        let tensor = self.tensors.get(*self.by_name.get(name)?)?;
+        Some(tensor.file_name.as_deref().unwrap_or(&tensor.name))
     }
 
     /// The names of all tensors, file by file, in the order of their bytes.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.tensors.iter().map(|tensor| tensor.entry.name.as_str())
+        self.tensors.iter().map(|tensor| tensor.name.as_str())
     }
 
-    /// Element types (as safetensors names them) with the tensors and bytes they have, sorted by
+    /// Element types (as the files name them) with the tensors and bytes they have, sorted by
     /// name: what `kinora info` prints.
     #[must_use]
     pub fn dtypes(&self) -> BTreeMap<String, (usize, u64)> {
         let mut dtypes = BTreeMap::new();
-        for Tensor { entry, .. } in &self.tensors {
-            let (count, bytes) = dtypes.entry(entry.dtype.to_string()).or_insert((0, 0));
+        for tensor in &self.tensors {
+            let name = tensor.stored.name.clone().into_owned();
+            let (count, bytes) = dtypes.entry(name).or_insert((0, 0));
             *count += 1;
-            *bytes += (entry.end - entry.start) as u64;
+            *bytes += tensor.bytes();
         }
         dtypes
     }
@@ -234,22 +326,13 @@ impl Checkpoint {
     /// The number of elements of all tensors.
     #[must_use]
     pub fn parameters(&self) -> u64 {
-        let elements = |tensor: &Tensor| {
-            tensor
-                .entry
-                .shape
-                .iter()
-                .map(|&dim| dim as u64)
-                .product::<u64>()
-        };
-        self.tensors.iter().map(elements).sum()
+        self.tensors.iter().map(Tensor::elements).sum()
     }
 
     /// The bytes of all tensors.
     #[must_use]
     pub fn tensor_bytes(&self) -> u64 {
-        let bytes = |tensor: &Tensor| (tensor.entry.end - tensor.entry.start) as u64;
-        self.tensors.iter().map(bytes).sum()
+        self.tensors.iter().map(Tensor::bytes).sum()
     }
 
     /// The files with their sizes in bytes.
@@ -259,7 +342,13 @@ impl Checkpoint {
             .map(|shard| (shard.file.as_str(), shard.bytes.len() as u64))
     }
 
-    /// The text that the files' makers put beside the tensors (`__metadata__`).
+    /// What kind of file each of [`files`](Self::files) is.
+    pub fn containers(&self) -> impl ExactSizeIterator<Item = Container> {
+        self.shards.iter().map(|shard| shard.container)
+    }
+
+    /// The text that the files' makers put beside the tensors (`__metadata__` of safetensors, the
+    /// scalars and texts of GGUF).
     #[must_use]
     pub fn metadata(&self) -> BTreeMap<String, String> {
         let pairs = self.shards.iter().flat_map(|shard| shard.metadata.iter());
@@ -275,7 +364,7 @@ impl Checkpoint {
             .tensors
             .iter()
             .filter(|tensor| !tensor.read.load(Ordering::Relaxed));
-        unread.map(|tensor| tensor.entry.name.clone()).collect()
+        unread.map(|tensor| tensor.name.clone()).collect()
     }
 
     /// Refuses a checkpoint that holds more than the model asked for, save for tensors whose
@@ -309,7 +398,7 @@ impl Checkpoint {
         &self.shards
     }
 
-    fn empty(part: &str, origin: &str) -> Self {
+    pub(super) fn empty(part: &str, origin: &str) -> Self {
         Self {
             part: part.to_owned(),
             origin: origin.to_owned(),
@@ -353,8 +442,13 @@ impl Checkpoint {
 
     /// Reads one more file, whose tensors must be new.
     fn add_shard(&mut self, file: String, bytes: Storage) -> Result<(), WeightsError> {
-        let header = Header::parse(&file, &bytes)?;
-        for entry in header.entries {
+        let Contents {
+            container,
+            entries,
+            metadata,
+            data_start,
+        } = Container::read(&file, &bytes)?;
+        for entry in entries {
             let at = self.tensors.len();
             if let Some(before) = self.by_name.insert(entry.name.clone(), at) {
                 let first = self.tensors.get(before).map(|tensor| self.file_of(tensor));
@@ -365,17 +459,14 @@ impl Checkpoint {
                     second: file,
                 });
             }
-            self.tensors.push(Tensor {
-                entry,
-                shard: self.shards.len(),
-                read: AtomicBool::new(false),
-            });
+            self.tensors.push(Tensor::new(entry, self.shards.len()));
         }
         self.shards.push(Shard {
             file,
             bytes,
-            data_start: header.data_start,
-            metadata: header.metadata,
+            data_start,
+            container,
+            metadata,
         });
         Ok(())
     }
@@ -391,30 +482,27 @@ impl Checkpoint {
     }
 
     fn view<'a>(&'a self, tensor: &'a Tensor) -> Result<TensorView<'a>, WeightsError> {
-        let entry = &tensor.entry;
-        let dtype =
-            DType::from_safetensors(&entry.dtype.to_string()).filter(|dtype| dtype.is_float());
         let bytes = self
             .shards
             .get(tensor.shard)
-            .and_then(|shard| shard.bytes.get(entry.start..entry.end));
-        match (dtype, bytes) {
+            .and_then(|shard| shard.bytes.get(tensor.start..tensor.end));
+        match (tensor.weight_type(), bytes) {
             (Some(dtype), Some(bytes)) => Ok(TensorView {
-                name: &entry.name,
+                name: &tensor.name,
                 dtype,
-                shape: &entry.shape,
+                shape: &tensor.shape,
                 bytes,
             }),
             _ => Err(WeightsError::Unsupported {
                 part: self.part.clone(),
                 file: self.file_of(tensor),
-                tensor: shown(&entry.name),
-                found: entry.dtype.to_string(),
+                tensor: tensor.shown(),
+                found: tensor.stored.name.clone().into_owned(),
             }),
         }
     }
 
-    fn file_of(&self, tensor: &Tensor) -> String {
+    pub(super) fn file_of(&self, tensor: &Tensor) -> String {
         self.shards
             .get(tensor.shard)
             .map_or_else(|| self.origin.clone(), |shard| shard.file.clone())

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::error::WeightsError;
 
 /// An index as long as a header may be is already absurd.
-const INDEX_LIMIT: u64 = super::header::HEADER_LIMIT;
+const INDEX_LIMIT: u64 = super::container::HEADER_LIMIT;
 
 /// A checked `*.safetensors.index.json`.
 pub(super) struct Index {
@@ -55,7 +55,7 @@ impl Index {
         if let Some(shard) = weight_map.values().find(|shard| !plain(shard)) {
             return Err(invalid(format!(
                 "{} is not the name of a file beside it",
-                super::header::shown(shard)
+                super::container::shown(shard)
             )));
         }
         Ok(Self {

@@ -1,8 +1,10 @@
-//! Weights and latents on disk: memory-mapped safetensors, asked for by name and shape.
+//! Weights and latents on disk: memory-mapped files, asked for by name and shape.
 //!
 //! | type | what it is |
 //! |---|---|
-//! | [`Checkpoint`] | the weights of one model part: a file, shards with an index, or bytes in memory |
+//! | [`Checkpoint`] | the weights of one model part: files, shards with an index, or bytes in memory |
+//! | [`Container`] | how a file holds its tensors |
+//! | [`Renamed`] | what the model calls a tensor that its file calls otherwise |
 //! | [`TensorView`] | one tensor's name, type, shape and bytes, borrowed from its checkpoint |
 //! | [`Storage`] | where a file's bytes lie: mapped, embedded or shared |
 //! | [`Latents`] | a run's latents as `--save-latents` writes them |
@@ -11,17 +13,20 @@
 
 mod blank;
 mod checkpoint;
+mod container;
 mod fingerprint;
-mod header;
 mod index;
 mod latents;
 mod locate;
 mod nearest;
+mod renamed;
 mod storage;
 mod view;
 
 pub use checkpoint::Checkpoint;
+pub use container::Container;
 pub use fingerprint::combined_fingerprint;
 pub use latents::Latents;
+pub use renamed::{Piece, Renamed};
 pub use storage::Storage;
 pub use view::TensorView;

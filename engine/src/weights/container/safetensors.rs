@@ -11,114 +11,83 @@ use safetensors::Dtype as FileDtype;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::{Container, Contents, Entry, HEADER_LIMIT, RANK_LIMIT, Stored, shown};
 use crate::error::WeightsError;
+use crate::tensor::DType;
 
-/// The longest header that the format allows: 100 MB.
-pub(super) const HEADER_LIMIT: u64 = 100_000_000;
-
-/// The most dimensions that a tensor may have; the models' convolutions have 5.
-const RANK_LIMIT: usize = 8;
-
-/// One tensor, as its file describes it.
-#[derive(Debug)]
-pub(super) struct Entry {
-    /// The tensor's name.
-    pub(super) name: String,
-    /// The element type: any that the format has, since nobody may ask for this tensor.
-    pub(super) dtype: FileDtype,
-    /// The shape, outermost dimension first.
-    pub(super) shape: Vec<usize>,
-    /// The first byte, counted from the beginning of the file.
-    pub(super) start: usize,
-    /// The byte after the last, counted from the beginning of the file.
-    pub(super) end: usize,
-}
-
-/// A checked header.
-#[derive(Debug)]
-pub(super) struct Header {
-    /// The tensors, in the order of their bytes.
-    pub(super) entries: Vec<Entry>,
-    /// The text of `__metadata__`.
-    pub(super) metadata: BTreeMap<String, String>,
-    /// Where the data begins, counted from the beginning of the file.
-    pub(super) data_start: usize,
-}
-
-impl Header {
-    /// Reads and checks the header of `bytes`, the whole of `file`.
-    ///
-    /// # Errors
-    /// Each way in which a file can be truncated or corrupt, as its own [`WeightsError`].
-    pub(super) fn parse(file: &str, bytes: &[u8]) -> Result<Self, WeightsError> {
-        let json = header_bytes(file, bytes)?;
-        let data_start = 8 + json.len();
-        let raw: RawHeader =
-            serde_json::from_slice(json).map_err(|error| match duplicate(&error) {
-                Some(tensor) => WeightsError::Duplicate {
-                    file: file.to_owned(),
-                    tensor,
-                },
-                None => WeightsError::HeaderJson {
-                    file: file.to_owned(),
-                    reason: error.to_string(),
-                },
-            })?;
-        let mut tensors = raw.tensors;
-        tensors.sort_by_key(|(_, tensor)| tensor.data_offsets);
-        let data = (bytes.len() - data_start) as u64;
-        let mut entries = Vec::with_capacity(tensors.len());
-        let mut at = 0;
-        for (name, tensor) in tensors {
-            let [start, end] = tensor.data_offsets;
-            check_size(file, &name, &tensor)?;
-            if end > data {
-                return Err(WeightsError::OutOfRange {
-                    file: file.to_owned(),
-                    tensor: shown(&name),
-                    start,
-                    end,
-                    data,
-                });
-            }
-            if start < at {
-                let first = entries.last().map_or("", |entry: &Entry| &entry.name);
-                return Err(WeightsError::Overlap {
-                    file: file.to_owned(),
-                    first: shown(first),
-                    second: shown(&name),
-                    at: start,
-                    end: at,
-                });
-            }
-            check_tiled(file, at, start)?;
-            at = end;
-            entries.push(Entry {
-                name,
-                dtype: tensor.dtype,
-                shape: tensor.shape.0,
-                // Both fit: they were compared with the length of a slice.
-                start: data_start + start as usize,
-                end: data_start + end as usize,
+/// Reads and checks the header of `bytes`, the whole of `file`.
+///
+/// # Errors
+/// Each way in which a file can be truncated or corrupt, as its own [`WeightsError`].
+pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Contents, WeightsError> {
+    let json = header_bytes(file, bytes)?;
+    let data_start = 8 + json.len();
+    let raw: RawHeader = serde_json::from_slice(json).map_err(|error| match duplicate(&error) {
+        Some(tensor) => WeightsError::Duplicate {
+            file: file.to_owned(),
+            tensor,
+        },
+        None => WeightsError::HeaderJson {
+            file: file.to_owned(),
+            reason: error.to_string(),
+        },
+    })?;
+    let mut tensors = raw.tensors;
+    tensors.sort_by_key(|(_, tensor)| tensor.data_offsets);
+    let data = (bytes.len() - data_start) as u64;
+    let mut entries = Vec::with_capacity(tensors.len());
+    let mut at = 0;
+    for (name, tensor) in tensors {
+        let [start, end] = tensor.data_offsets;
+        check_size(file, &name, &tensor)?;
+        if end > data {
+            return Err(WeightsError::OutOfRange {
+                file: file.to_owned(),
+                tensor: shown(&name),
+                start,
+                end,
+                data,
             });
         }
-        check_tiled(file, at, data)?;
-        Ok(Self {
-            entries,
-            metadata: raw.metadata,
-            data_start,
-        })
+        if start < at {
+            let first = entries.last().map_or("", |entry: &Entry| &entry.name);
+            return Err(WeightsError::Overlap {
+                file: file.to_owned(),
+                first: shown(first),
+                second: shown(&name),
+                at: start,
+                end: at,
+            });
+        }
+        check_tiled(file, at, start)?;
+        at = end;
+        entries.push(Entry {
+            name,
+            stored: stored(tensor.dtype),
+            shape: tensor.shape.0,
+            // Both fit: they were compared with the length of a slice.
+            start: data_start + start as usize,
+            end: data_start + end as usize,
+        });
     }
+    check_tiled(file, at, data)?;
+    Ok(Contents {
+        container: Container::Safetensors,
+        entries,
+        metadata: raw.metadata,
+        data_start,
+    })
 }
 
-/// `name` as an error message shows it: quoted, escaped, and cut where it is absurdly long.
-pub(super) fn shown(name: &str) -> String {
-    const LONGEST: usize = 160;
-    if name.chars().nth(LONGEST).is_none() {
-        format!("{name:?}")
-    } else {
-        let head: String = name.chars().take(LONGEST).collect();
-        format!("{head:?}…")
+/// What Kinora reads a type of the format as.
+fn stored(dtype: FileDtype) -> Stored {
+    let name = dtype.to_string();
+    match DType::from_safetensors(&name) {
+        Some(dtype) => dtype.into(),
+        None => Stored {
+            name: name.into(),
+            dtype: None,
+        },
     }
 }
 

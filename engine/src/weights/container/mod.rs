@@ -1,0 +1,107 @@
+//! The files that hold tensors: each is read into a list of entries, as if it were hostile.
+
+mod safetensors;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::error::WeightsError;
+use crate::tensor::DType;
+
+/// No header is longer than this: the most that safetensors allows, 100 MB.
+pub(super) const HEADER_LIMIT: u64 = 100_000_000;
+
+/// The most dimensions that a tensor may have; the models' convolutions have 5.
+const RANK_LIMIT: usize = 8;
+
+/// How a file holds its tensors, told by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Container {
+    /// <https://github.com/huggingface/safetensors#format>
+    Safetensors,
+}
+
+impl Container {
+    /// The container of a file that begins with `bytes`: safetensors where nothing says otherwise,
+    /// since that format has no mark of its own.
+    fn of(_bytes: &[u8]) -> Self {
+        Self::Safetensors
+    }
+
+    /// Reads and checks the list of tensors of `bytes`, the whole of `file`.
+    ///
+    /// # Errors
+    /// Each way in which a file can be truncated or corrupt, as its own [`WeightsError`].
+    pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Contents, WeightsError> {
+        match Self::of(bytes) {
+            Self::Safetensors => safetensors::read(file, bytes),
+        }
+    }
+}
+
+impl fmt::Display for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Safetensors => "safetensors",
+        })
+    }
+}
+
+/// What a file holds.
+#[derive(Debug)]
+pub(super) struct Contents {
+    /// Its format.
+    pub(super) container: Container,
+    /// The tensors, in the order of their bytes.
+    pub(super) entries: Vec<Entry>,
+    /// The text beside the tensors.
+    pub(super) metadata: BTreeMap<String, String>,
+    /// Where the data begins, counted from the beginning of the file.
+    pub(super) data_start: usize,
+}
+
+/// One tensor, as its file describes it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// The tensor's name.
+    pub(super) name: String,
+    /// The element type: any that the container has, since nobody may ask for this tensor.
+    pub(super) stored: Stored,
+    /// The shape, outermost dimension first, row-major.
+    pub(super) shape: Vec<usize>,
+    /// The first byte, counted from the beginning of the file.
+    pub(super) start: usize,
+    /// The byte after the last, counted from the beginning of the file.
+    pub(super) end: usize,
+}
+
+/// An element type of a file: its container's name for it, and what Kinora reads it as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    /// The container's own name.
+    pub(super) name: Cow<'static, str>,
+    /// The type, or `None` where Kinora has no use for it.
+    pub(super) dtype: Option<DType>,
+}
+
+impl From<DType> for Stored {
+    fn from(dtype: DType) -> Self {
+        Self {
+            name: Cow::Borrowed(dtype.name()),
+            dtype: Some(dtype),
+        }
+    }
+}
+
+/// `name` as an error message shows it: quoted, escaped, and cut where it is absurdly long.
+pub(super) fn shown(name: &str) -> String {
+    const LONGEST: usize = 160;
+    if name.chars().nth(LONGEST).is_none() {
+        format!("{name:?}")
+    } else {
+        let head: String = name.chars().take(LONGEST).collect();
+        format!("{head:?}…")
+    }
+}

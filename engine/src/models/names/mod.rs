@@ -1,0 +1,203 @@
+//! What a checkpoint is of, told by its tensors' names, and those names as diffusers has them.
+//!
+//! | part | diffusers | also read |
+//! |---|---|---|
+//! | text encoder | `encoder.block.0.layer.0.SelfAttention.q` | without `encoder.`; Wan's original `blocks.0.attn.q`; llama.cpp's `enc.blk.0.attn_q` |
+//! | transformer | `blocks.0.attn1.to_q` | Wan's original `blocks.0.self_attn.q` |
+//! | autoencoder | `decoder.up_blocks.0.resnets.0.conv1` | Wan's original `decoder.upsamples.0.residual.2`, of 2.1 and of 2.2 |
+//!
+//! Any of them may stand behind a prefix, `model.diffusion_model.` say. What is behind a module's
+//! name (`weight`, `bias`, or a quantised weight's `scale_weight`) stays as it is. Shapes are the
+//! same under all names.
+//!
+//! Reference: `single_file_utils.py` and `convert_wan_to_diffusers.py` of diffusers;
+//! `gguf/constants.py` of llama.cpp.
+
+mod text_encoder;
+mod transformer;
+mod vae;
+
+use std::fmt;
+
+/// A part of a model that has weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// UMT5's encoder.
+    TextEncoder,
+    /// Wan's transformer, one of its experts.
+    Transformer,
+    /// Wan's autoencoder.
+    Vae,
+}
+
+impl Kind {
+    /// What weights for the folder `part` of the diffusers layout must be.
+    #[must_use]
+    pub fn of_part(part: &str) -> Option<Self> {
+        match part {
+            "text_encoder" => Some(Self::TextEncoder),
+            "transformer" | "transformer_2" => Some(Self::Transformer),
+            "vae" => Some(Self::Vae),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TextEncoder => "a UMT5 text encoder",
+            Self::Transformer => "a Wan transformer",
+            Self::Vae => "a Wan autoencoder",
+        })
+    }
+}
+
+/// Whose names a checkpoint's tensors have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Naming {
+    /// diffusers' and transformers'.
+    Diffusers,
+    /// transformers', of the encoder alone: without its `encoder.`.
+    Bare,
+    /// Those of Wan's own release, which ComfyUI keeps.
+    Original,
+    /// llama.cpp's.
+    LlamaCpp,
+}
+
+impl fmt::Display for Naming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Diffusers => "diffusers",
+            Self::Bare => "transformers, the encoder alone",
+            Self::Original => "Wan's original",
+            Self::LlamaCpp => "llama.cpp",
+        })
+    }
+}
+
+/// A tensor that every checkpoint of its kind and naming has, and no other. A name is held against
+/// them in this order.
+const HALLMARKS: [(Kind, Naming, &str); 8] = [
+    (
+        Kind::Transformer,
+        Naming::Diffusers,
+        "condition_embedder.time_proj.weight",
+    ),
+    (
+        Kind::Transformer,
+        Naming::Original,
+        "time_projection.1.weight",
+    ),
+    (
+        Kind::TextEncoder,
+        Naming::Diffusers,
+        "encoder.block.0.layer.0.SelfAttention.q.weight",
+    ),
+    (
+        Kind::TextEncoder,
+        Naming::Bare,
+        "block.0.layer.0.SelfAttention.q.weight",
+    ),
+    (
+        Kind::TextEncoder,
+        Naming::Original,
+        "blocks.0.pos_embedding.embedding.weight",
+    ),
+    (
+        Kind::TextEncoder,
+        Naming::LlamaCpp,
+        "enc.blk.0.attn_q.weight",
+    ),
+    (
+        Kind::Vae,
+        Naming::Diffusers,
+        "decoder.mid_block.resnets.0.norm1.gamma",
+    ),
+    (
+        Kind::Vae,
+        Naming::Original,
+        "decoder.middle.0.residual.0.gamma",
+    ),
+];
+
+/// Whose names the tensors of a model part have, and what they are called in diffusers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// What the tensors are of.
+    pub kind: Kind,
+    /// Whose names they have.
+    pub naming: Naming,
+    /// What stands before each of them.
+    pub prefix: String,
+    /// Where an original autoencoder 2.1 has its upsamplers among `decoder.upsamples`, ascending.
+    upsamplers: Vec<usize>,
+}
+
+impl Names {
+    /// The parts that a checkpoint with tensors of these names holds: one as a rule, none where it
+    /// is of something else.
+    #[must_use]
+    pub fn recognise<'n>(names: impl Iterator<Item = &'n str> + Clone) -> Vec<Self> {
+        let found = names.clone().filter_map(|name| {
+            let (kind, naming, prefix) =
+                HALLMARKS.iter().find_map(|&(kind, naming, hallmark)| {
+                    let prefix = name.strip_suffix(hallmark)?;
+                    (prefix.is_empty() || prefix.ends_with('.')).then_some((kind, naming, prefix))
+                })?;
+            // The decoder of a whole T5, which is not used.
+            let decoder = kind == Kind::TextEncoder && prefix.ends_with("decoder.");
+            (!decoder).then(|| Self {
+                kind,
+                naming,
+                prefix: prefix.to_owned(),
+                upsamplers: match kind {
+                    Kind::Vae => vae::upsamplers(names.clone(), prefix),
+                    _ => Vec::new(),
+                },
+            })
+        });
+        found.collect()
+    }
+
+    /// The tensor's name in diffusers; a name that is not known stays as it is, without its prefix.
+    /// `None` for a tensor that is of no use here: of another part, of a decoder of text, or a
+    /// marker such as `scaled_fp8`.
+    #[must_use]
+    pub fn diffusers(&self, name: &str) -> Option<String> {
+        let name = name.strip_prefix(self.prefix.as_str())?;
+        if MARKERS.contains(&name) {
+            return None;
+        }
+        let renamed = match self.kind {
+            Kind::TextEncoder if text_encoder::is_unused(name) => return None,
+            Kind::TextEncoder => text_encoder::diffusers(self.naming, name),
+            Kind::Transformer if self.naming == Naming::Original => transformer::diffusers(name),
+            Kind::Vae if self.naming == Naming::Original => vae::diffusers(name, &self.upsamplers),
+            Kind::Transformer | Kind::Vae => None,
+        };
+        Some(renamed.unwrap_or_else(|| name.to_owned()))
+    }
+}
+
+/// Tensors that ComfyUI puts beside the weights: that they are scaled fp8, and the text encoder's
+/// SentencePiece model.
+const MARKERS: [&str; 2] = ["scaled_fp8", "spiece_model"];
+
+/// `name` with its first modules replaced, where they are those of a row (old, new) of `table`.
+fn replace_head(name: &str, table: &[(&str, &str)]) -> Option<String> {
+    table.iter().find_map(|(old, new)| {
+        let rest = name.strip_prefix(old)?;
+        (rest.is_empty() || rest.starts_with('.')).then(|| format!("{new}{rest}"))
+    })
+}
+
+/// `N` and `rest` of the name `listN.rest`, where `list` ends with a dot.
+fn indexed<'n>(name: &'n str, list: &str) -> Option<(usize, &'n str)> {
+    let (index, rest) = name.strip_prefix(list)?.split_once('.')?;
+    Some((index.parse().ok()?, rest))
+}
+
+#[cfg(test)]
+mod tests;

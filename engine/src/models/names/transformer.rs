@@ -1,0 +1,58 @@
+//! Wan's transformer, as its own release names it.
+
+use super::{indexed, replace_head};
+
+/// Modules outside the blocks: original, diffusers.
+const ENDS: [(&str, &str); 7] = [
+    (
+        "text_embedding.0",
+        "condition_embedder.text_embedder.linear_1",
+    ),
+    (
+        "text_embedding.2",
+        "condition_embedder.text_embedder.linear_2",
+    ),
+    (
+        "time_embedding.0",
+        "condition_embedder.time_embedder.linear_1",
+    ),
+    (
+        "time_embedding.2",
+        "condition_embedder.time_embedder.linear_2",
+    ),
+    ("time_projection.1", "condition_embedder.time_proj"),
+    ("head.head", "proj_out"),
+    ("head.modulation", "scale_shift_table"),
+];
+
+/// Modules of a block: original, diffusers. The original's norms 1 and 2 have no weights; its third
+/// is diffusers' second.
+const BLOCK: [(&str, &str); 16] = [
+    ("self_attn.q", "attn1.to_q"),
+    ("self_attn.k", "attn1.to_k"),
+    ("self_attn.v", "attn1.to_v"),
+    ("self_attn.o", "attn1.to_out.0"),
+    ("self_attn.norm_q", "attn1.norm_q"),
+    ("self_attn.norm_k", "attn1.norm_k"),
+    ("cross_attn.q", "attn2.to_q"),
+    ("cross_attn.k", "attn2.to_k"),
+    ("cross_attn.v", "attn2.to_v"),
+    ("cross_attn.o", "attn2.to_out.0"),
+    ("cross_attn.norm_q", "attn2.norm_q"),
+    ("cross_attn.norm_k", "attn2.norm_k"),
+    ("norm3", "norm2"),
+    ("ffn.0", "ffn.net.0.proj"),
+    ("ffn.2", "ffn.net.2"),
+    ("modulation", "scale_shift_table"),
+];
+
+/// The original's `name` in diffusers.
+pub(super) fn diffusers(name: &str) -> Option<String> {
+    match indexed(name, "blocks.") {
+        None => replace_head(name, &ENDS),
+        Some((block, rest)) => {
+            let rest = replace_head(rest, &BLOCK)?;
+            Some(format!("blocks.{block}.{rest}"))
+        }
+    }
+}

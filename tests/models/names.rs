@@ -1,0 +1,146 @@
+//! Every tensor of the released checkpoints, under each of its names.
+//!
+//! The listings are not part of the repository: where they are absent, these tests are ignored.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use kinora::models::names::{Kind, Names, Naming};
+use libtest_mimic::{Failed, Trial};
+
+/// Name, shape, and the third column where there is one.
+type Row = (String, String, Option<String>);
+
+pub fn trials() -> Vec<Trial> {
+    let listings = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/models");
+    let absent = !listings.is_dir();
+    let trial = |name: &str, test: fn(&Path) -> Result<(), Failed>| {
+        let listings: PathBuf = listings.clone();
+        Trial::test(format!("names/{name}"), move || test(&listings)).with_ignored_flag(absent)
+    };
+    vec![
+        trial("transformers", transformers),
+        trial("text encoder", text_encoder),
+        trial("autoencoders", autoencoders),
+    ]
+}
+
+fn listing(path: &Path) -> Result<Vec<Row>, Failed> {
+    let text = std::fs::read_to_string(path)?;
+    let rows = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let row = |line: &str| {
+        let mut columns = line.split('\t').map(str::to_owned);
+        Some((columns.next()?, columns.next()?, columns.next()))
+    };
+    Ok(rows.filter_map(row).collect())
+}
+
+/// Renames all of `from`, which must be one part of that kind and naming, and holds the result
+/// against all of `to`: the same names with the same shapes, each once.
+fn same(
+    found: (Kind, Naming),
+    from: impl Iterator<Item = (String, String)>,
+    to: impl Iterator<Item = (String, String)>,
+) -> Result<(), Failed> {
+    let from: Vec<(String, String)> = from.collect();
+    let parts = Names::recognise(from.iter().map(|(name, _)| name.as_str()));
+    let [names] = parts.as_slice() else {
+        return Err(format!("recognised as {parts:?}").into());
+    };
+    if (names.kind, names.naming) != found {
+        return Err(format!("recognised as {names:?}, expected {found:?}").into());
+    }
+    let mut renamed = BTreeMap::new();
+    for (name, shape) in &from {
+        let new = names
+            .diffusers(name)
+            .ok_or_else(|| format!("{name} is dropped"))?;
+        if let Some(twice) = renamed.insert(new, shape.clone()) {
+            return Err(format!("{name} meets a tensor of shape {twice}").into());
+        }
+    }
+    let wanted: BTreeMap<String, String> = to.collect();
+    if wanted.is_empty() {
+        return Err("the listing is empty".into());
+    }
+    let differing = renamed
+        .iter()
+        .filter(|(name, shape)| wanted.get(*name) != Some(shape))
+        .chain(
+            wanted
+                .iter()
+                .filter(|(name, _)| !renamed.contains_key(*name)),
+        );
+    let differing: Vec<_> = differing.collect();
+    if differing.is_empty() {
+        Ok(())
+    } else {
+        let first = &differing[..differing.len().min(8)];
+        Err(format!("{} differ: {first:?}", differing.len()).into())
+    }
+}
+
+fn plain(rows: Vec<Row>) -> impl Iterator<Item = (String, String)> {
+    rows.into_iter().map(|(name, shape, _)| (name, shape))
+}
+
+fn transformers(listings: &Path) -> Result<(), Failed> {
+    for model in ["wan_t2v_1_3B", "wan_t2v_14B", "wan_ti2v_5B"] {
+        let original = listing(&listings.join(format!("{model}_original.tsv")))?;
+        let diffusers = listing(&listings.join(format!("{model}_diffusers.tsv")))?;
+        let found = (Kind::Transformer, Naming::Original);
+        same(found, plain(original.clone()), plain(diffusers.clone()))?;
+        let behind = |(name, shape)| (format!("model.diffusion_model.{name}"), shape);
+        same(found, plain(original).map(behind), plain(diffusers.clone()))?;
+        let found = (Kind::Transformer, Naming::Diffusers);
+        same(found, plain(diffusers.clone()), plain(diffusers))?;
+    }
+    Ok(())
+}
+
+fn text_encoder(listings: &Path) -> Result<(), Failed> {
+    let original = listing(&listings.join("umt5_xxl_encoder_wan_original.tsv"))?;
+    let hf = listing(&listings.join("umt5_xxl_encoder_hf.tsv"))?;
+    let kind = Kind::TextEncoder;
+    same((kind, Naming::Original), plain(original), plain(hf.clone()))?;
+    same(
+        (kind, Naming::Diffusers),
+        plain(hf.clone()),
+        plain(hf.clone()),
+    )?;
+    let bare = |(name, shape): (String, String)| {
+        (
+            name.strip_prefix("encoder.")
+                .map(str::to_owned)
+                .unwrap_or(name),
+            shape,
+        )
+    };
+    same((kind, Naming::Bare), plain(hf.clone()).map(bare), plain(hf))
+}
+
+fn autoencoders(listings: &Path) -> Result<(), Failed> {
+    let found = (Kind::Vae, Naming::Original);
+    let original = listing(&listings.join("wan2.1_vae_original.tsv"))?;
+    let diffusers = listing(&listings.join("wan2.1_vae_diffusers.tsv"))?;
+    same(found, plain(original.clone()), plain(diffusers.clone()))?;
+    // The listing says of each tensor what its original name is.
+    let parts = Names::recognise(original.iter().map(|(name, ..)| name.as_str()));
+    for (name, _, old) in &diffusers {
+        let renamed = parts[0].diffusers(old.as_deref().unwrap_or_default());
+        if renamed.as_ref() != Some(name) {
+            return Err(format!("{old:?} is {name}, found {renamed:?}").into());
+        }
+    }
+    same(
+        (Kind::Vae, Naming::Diffusers),
+        plain(diffusers.clone()),
+        plain(diffusers),
+    )?;
+    let original = listing(&listings.join("wan2.2_vae_original.tsv"))?;
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
+    let released = listing(&fixtures.join("released/wan22_vae.tsv"))?;
+    same(found, plain(original), plain(released))
+}

@@ -6,6 +6,9 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "plans/released.rs"]
+mod released;
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -47,6 +47,12 @@ fn main() {
             memory(gpu, name)
         }));
     }
+    trials.push(device_test("memory/bands/wan21", |gpu| {
+        memory_of_bands(gpu, "wan21")
+    }));
+    trials.push(device_test("memory/bands/ti2v", |gpu| {
+        memory_of_bands(gpu, "ti2v")
+    }));
     trials.push(device_test("memory/a limit brings bands", limit));
     trials.push(device_test("cancel", cancel));
     trials.push(Trial::test("refusals", refusals));
@@ -105,7 +111,7 @@ impl Model {
         gpu: &Gpu,
         shape: [usize; 4],
         options: &DecodeOptions,
-    ) -> Result<VaeDecoder, Error> {
+    ) -> Result<VaeDecoder<'_>, Error> {
         VaeDecoder::new(gpu, &self.config, &self.checkpoint, shape, options)
     }
 
@@ -299,6 +305,29 @@ fn memory(gpu: &Gpu, name: &str) -> Result<(), Failed> {
         [short, long] if short == long => Ok(()),
         _ => Err(format!("bytes grow with the frames: {peaks:?}").into()),
     }
+}
+
+/// In bands the halves of the network take turns: a decode takes what its larger half does, and
+/// leaves nothing on the device.
+fn memory_of_bands(gpu: &Gpu, name: &str) -> Result<(), Failed> {
+    let model = Model::open(name)?;
+    let latents = model.made_up(5, 40, 2);
+    let options = DecodeOptions {
+        bands: Bands::Lines(3),
+        ..DecodeOptions::default()
+    };
+    let before = gpu.memory().current;
+    gpu.reset_peak();
+    let decoder = model.decoder(gpu, latents.1, &options)?;
+    for _ in 0..2 {
+        all_frames(&decoder, &latents.0)?;
+    }
+    let (peak, left) = (gpu.memory().peak - before, gpu.memory().current - before);
+    let said = decoder.layout().peak_bytes();
+    if (peak, left) != (said, 0) {
+        return Err(format!("a peak of {peak} bytes, {left} left; said to be {said}").into());
+    }
+    Ok(())
 }
 
 fn limit(gpu: &Gpu) -> Result<(), Failed> {

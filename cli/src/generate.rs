@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use kinora::media::VideoWriter;
 use kinora::models::prompt::PROMPT_LIMIT;
-use kinora::text_to_video::{Engine, Request, Settings};
+use kinora::text_to_video::{Engine, Request, Settings, bytes_for_people};
 
 use crate::args::GenerateArgs;
 use crate::clip::{Clip, MODEL_PATH, made_by, video};
@@ -42,9 +42,12 @@ pub(crate) fn run(args: &GenerateArgs, quiet: bool) -> Result<(), CliError> {
     for note in &notes {
         progress.say(format_args!("note: {note}"));
     }
+    let mut planned = None;
     if let Some((settings, _)) = runs.first() {
         // For all of them: they differ in their seeds alone.
-        progress.say(format_args!("{}", engine.memory_plan(settings)?));
+        let plan = engine.memory_plan(settings)?;
+        progress.say(format_args!("{plan}"));
+        planned = Some(plan.peak_bytes());
     }
     for (settings, target) in runs {
         let settings = Settings {
@@ -52,6 +55,12 @@ pub(crate) fn run(args: &GenerateArgs, quiet: bool) -> Result<(), CliError> {
             ..settings
         };
         one(args, &engine, &settings, &target, &interrupt, &mut progress)?;
+    }
+    if let Some(planned) = planned {
+        let [peak, planned] = [engine.gpu().memory().peak, planned].map(bytes_for_people);
+        progress.say(format_args!(
+            "device memory: at most {peak} of {planned} planned"
+        ));
     }
     Ok(())
 }

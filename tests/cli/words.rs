@@ -16,6 +16,7 @@ pub(crate) const TESTS: &[Test] = &[
         "a_reader_that_leaves_is_no_error",
         a_reader_that_leaves_is_no_error,
     ),
+    ("plans_are_objects_too", plans_are_objects_too),
     ("without_a_device_the_error_says_what_to_install", no_device),
 ];
 
@@ -208,6 +209,41 @@ fn a_reader_that_leaves_is_no_error() -> Verdict {
         );
     }
     Ok(())
+}
+
+/// The plan of a model that is not at hand, for programs to read: the peak, and a row a part.
+fn plans_are_objects_too() -> Verdict {
+    let place = Place::new()?;
+    let plan = |memory: &str| -> Result<serde_json::Value, String> {
+        let arguments = [
+            "plan",
+            "--like",
+            "wan2.1-1.3b",
+            "--memory",
+            memory,
+            "--json",
+        ];
+        let text = place.run(&arguments)?.good()?.out;
+        serde_json::from_str(&text).map_err(|e| format!("{e}: {text}"))
+    };
+    for (memory, residency) in [("4GB", "resident"), ("2GB", "streamed")] {
+        let plan = plan(memory)?;
+        let bytes = |value: &serde_json::Value| value.as_u64().unwrap_or(0);
+        let budget = bytes(&plan["budget_bytes"]);
+        let none = Vec::new();
+        let parts = plan["parts"].as_array().unwrap_or(&none);
+        let named: Vec<_> = parts
+            .iter()
+            .filter_map(|part| part["part"].as_str())
+            .collect();
+        let peaks = parts.iter().map(|part| bytes(&part["peak_bytes"]));
+        ensure!(named == ["text_encoder", "transformer", "vae"], "{plan}");
+        ensure!(peaks.max() == plan["peak_bytes"].as_u64(), "{plan}");
+        ensure!((1..=budget).contains(&bytes(&plan["peak_bytes"])), "{plan}");
+        ensure!(parts[1]["residency"] == residency, "{plan}");
+    }
+    let refused = place.run(&["plan", "--like", "wan2.1-1.3b", "--memory", "100MB"])?;
+    refused.refused(&["--memory", "100"])
 }
 
 fn no_device() -> Verdict {

@@ -263,7 +263,7 @@ impl fmt::Display for MemoryPlan {
             "memory", "weights", "the rest", "together"
         )?;
         for part in &self.parts {
-            let sizes = [part.weights, part.working, part.bytes()].map(megabytes);
+            let sizes = [part.weights, part.working, part.bytes()].map(bytes_for_people);
             let how = match (part.residency, &part.pieces) {
                 (_, Some(pieces)) => pieces.as_str(),
                 (Residency::Resident, None) => "",
@@ -276,16 +276,16 @@ impl fmt::Display for MemoryPlan {
             );
             writeln!(f, "{}", row.trim_end())?;
         }
-        write!(f, "at most {}", megabytes(self.peak_bytes()))?;
+        write!(f, "at most {}", bytes_for_people(self.peak_bytes()))?;
         match self.budget {
-            Some(budget) => write!(f, " of {}", megabytes(budget)),
+            Some(budget) => write!(f, " of {}", bytes_for_people(budget)),
             None => Ok(()),
         }
     }
 }
 
 /// Bytes as people count them: 1 MB is 1,000,000.
-fn megabytes(bytes: u64) -> String {
+pub fn bytes_for_people(bytes: u64) -> String {
     match bytes {
         0..10_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
         10_000_000..10_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),

@@ -24,5 +24,5 @@ mod request;
 mod sample;
 
 pub use engine::{Clip, Engine, Event, FrameSink, Stage};
-pub use memory::{MemoryPlan, PartPlan, Planned};
+pub use memory::{MemoryPlan, PartPlan, Planned, bytes_for_people};
 pub use request::{Aspect, Note, Request, Settings, Size};

@@ -23,7 +23,7 @@ use crate::weights::Checkpoint;
 
 /// Bytes of the widest activation of a piece, at most. Keys and values are whole, and all else is
 /// computed for some rows at a time: the feed-forward alone would be 4 GB for 720p in a 14B model
-/// (13,824 columns). Enough rows for every core of a large GPU remain.
+/// (13,824 columns), the queries 1.5 GB. Enough rows for every core of a large GPU remain.
 const PIECE_BYTES: u64 = 64 << 20;
 
 /// The six tensors [D, dim] that modulate a block, in the order of its table.
@@ -62,10 +62,10 @@ impl Sizes<'_> {
             modulation,
             index,
         };
-        let qkv = block.record_qkv(rec)?;
+        let kv = block.record_keys(rec)?;
         let text = block.record_text(rec)?;
         for rows in self.pieces(caps) {
-            let x = block.record_self_attention(rec, &qkv, rows.clone())?;
+            let x = block.record_self_attention(rec, &kv, rows.clone())?;
             let x = block.record_cross_attention(rec, &text, &x)?;
             block.record_feed_forward(rec, &x, rows)?;
         }
@@ -161,45 +161,57 @@ impl Block<'_, '_> {
         Ok(())
     }
 
-    /// q, k and v [N, dim] of the self-attention, q and k normed over all heads together and turned
-    /// by their tokens' positions.
-    fn record_qkv(&self, rec: &mut Recorder<'_>) -> Result<[Tensor; 3], Error> {
-        let (config, dim) = (self.sizes.config, self.dim());
-        let source = self.source.at("attn1");
+    /// Some rows of q or k of the self-attention: normed over all heads together and turned by their
+    /// tokens' positions.
+    fn turned(
+        &self,
+        rec: &mut Recorder<'_>,
+        [linear, norm]: [&str; 2],
+        x: &Tensor,
+        first: usize,
+        into: Option<&Tensor>,
+    ) -> Result<Tensor, Error> {
         let grid = &self.sizes.grid;
-        let positions = [grid.positions(), config.attention_head_dim / 2, 2];
-        let table = rec.input("rope", positions, DType::F32)?;
-        let (tokens, dtype) = (self.sizes.tokens(), rec.activations());
-        let qkv = ["q", "k", "v"].map(|name| rec.intermediate(name, [tokens, dim], dtype));
-        for rows in self.sizes.pieces(rec.caps()) {
-            let (first, count) = (rows.start, rows.len());
-            let [q, k, v] = [0, 1, 2].map(|i: usize| qkv[i].view_rows(first, count));
-            let x = self.hidden.view_rows(first, count)?;
-            let x = self.modulated(rec, &x, &rows, [0, 1])?;
-            for (names, turned) in [(["to_q", "norm_q"], q?), (["to_k", "norm_k"], k?)] {
-                let raw = self.projected(rec, &source.at(names[0]), &x)?;
-                let norm = RmsNorm::new(rec, &source.at(names[1]), dim, self.sizes.eps())?;
-                let turn = Turn {
-                    table: &table,
-                    grid,
-                    first,
-                };
-                norm.forward_turned(rec, &raw, &turn, Some(&turned))?;
-            }
-            self.values(rec, &source, &x, &v?)?;
-        }
-        Ok(qkv)
+        let positions = [
+            grid.positions(),
+            self.sizes.config.attention_head_dim / 2,
+            2,
+        ];
+        let table = &rec.input("rope", positions, DType::F32)?;
+        let source = self.source.at("attn1");
+        let raw = self.projected(rec, &source.at(linear), x)?;
+        let norm = RmsNorm::new(rec, &source.at(norm), self.dim(), self.sizes.eps())?;
+        let turn = Turn { table, grid, first };
+        Ok(norm.forward_turned(rec, &raw, &turn, into)?)
     }
 
-    /// `hidden + gate_0 attn1(…)` of some rows.
+    /// k and v [N, dim] of the self-attention.
+    fn record_keys(&self, rec: &mut Recorder<'_>) -> Result<[Tensor; 2], Error> {
+        let (tokens, dtype) = (self.sizes.tokens(), rec.activations());
+        let kv = ["k", "v"].map(|name| rec.intermediate(name, [tokens, self.dim()], dtype));
+        for rows in self.sizes.pieces(rec.caps()) {
+            let (first, count) = (rows.start, rows.len());
+            let [k, v] = [0, 1].map(|i: usize| kv[i].view_rows(first, count));
+            let x = self.hidden.view_rows(first, count)?;
+            let x = self.modulated(rec, &x, &rows, [0, 1])?;
+            self.turned(rec, ["to_k", "norm_k"], &x, first, Some(&k?))?;
+            self.values(rec, &self.source.at("attn1"), &x, &v?)?;
+        }
+        Ok(kv)
+    }
+
+    /// `hidden + gate_0 attn1(…)` of some rows. Their queries are made here: no row of `hidden`
+    /// changes before its own feed-forward.
     fn record_self_attention(
         &self,
         rec: &mut Recorder<'_>,
-        [q, k, v]: &[Tensor; 3],
+        [k, v]: &[Tensor; 2],
         rows: Range<usize>,
     ) -> Result<Tensor, Error> {
         let (first, count) = (rows.start, rows.len());
-        let q = q.view_rows(first, count)?;
+        let hidden = self.hidden.view_rows(first, count)?;
+        let x = self.modulated(rec, &hidden, &rows, [0, 1])?;
+        let q = self.turned(rec, ["to_q", "norm_q"], &x, first, None)?;
         let mixed = attention(
             rec,
             (&q).into(),
@@ -213,7 +225,7 @@ impl Block<'_, '_> {
         let Modulation([_, _, gate, ..]) = &self.modulation;
         let epilogue = Epilogue::GateResidual {
             bias: &b,
-            residual: &self.hidden.view_rows(first, count)?,
+            residual: &hidden,
             gate,
             index: &self.index.view_rows(first, count)?,
         };

@@ -1,17 +1,16 @@
 //! Latents to 8-bit frames on a device.
 
-use std::collections::HashMap;
-
 use super::bands::BandLines;
+use super::half::Half;
 use super::layout::{DecodeLayout, DecodeOptions, choose};
 use super::passes::{
-    self, BAND_STARTS, Chunk, Extent, FEATURES, LATENTS, Passes, RGB, SHORTCUT, STATISTICS, chunks,
+    self, BAND_STARTS, Chunk, Extent, FEATURES, LATENTS, Passes, RGB, SHORTCUT, chunks,
 };
 use super::scratch::Scratch;
 use crate::error::{Error, GpuError, VaeError};
-use crate::gpu::{Bound, Buffer, Cancel, Gpu, Plan, Stream, WeightBuffers};
+use crate::gpu::{Cancel, Gpu, Stream};
 use crate::models::config::VaeConfig;
-use crate::record::{Caps, Kind, Recording};
+use crate::record::{Caps, Recording};
 use crate::weights::Checkpoint;
 
 /// Tensors of a whole autoencoder that a decoder has no use for.
@@ -22,25 +21,20 @@ const ENCODER: [&str; 2] = ["encoder.", "quant_conv."];
 /// The first latent frame gives one frame of pixels, every later one as many as the temporal
 /// scale. Chunks and bands are exact: they change memory and time, not one byte of the picture.
 #[derive(Debug)]
-pub struct VaeDecoder {
+pub struct VaeDecoder<'m> {
     gpu: Gpu,
+    config: &'m VaeConfig,
+    checkpoint: &'m Checkpoint,
+    options: DecodeOptions,
     /// [C, T, h, w]
     latents: [usize; 4],
     /// Pixels of a frame: height, width.
     size: [usize; 2],
     scale: [usize; 2],
     layout: DecodeLayout,
-    /// What bands see, where there are any.
-    bands: Option<BandLines>,
-    /// Bytes of one latent frame's features, and of what the first shortcut repeats.
-    seam: Vec<(&'static str, usize)>,
-    heads: Vec<Bound>,
-    tails: Vec<Bound>,
-    forget: Vec<Bound>,
-    buffers: HashMap<String, Buffer>,
-    // Held so that the count of device memory stays true for as long as the passes can run.
-    _plan: Plan,
-    _weights: WeightBuffers,
+    passes: Passes,
+    /// The whole network, where it is not in bands.
+    whole: Option<Half>,
 }
 
 /// How a decode would be laid out, without a device: its memory, chunks and bands.
@@ -99,117 +93,87 @@ fn prepare(
     Ok(prepared)
 }
 
-impl VaeDecoder {
-    /// Records and plans the decode of latents [C, T, h, w], and uploads the weights. Where the
-    /// device turns out to have no room for whole frames, it is tried again in bands, ever
-    /// narrower ones: wgpu does not tell how much memory there is.
+impl<'m> VaeDecoder<'m> {
+    /// Records the decode of latents [C, T, h, w] and, where whole frames fit, plans it and uploads
+    /// the weights; those of bands are uploaded by a decode, half the network at a time. Where the
+    /// device turns out to have no room for whole frames, bands take their place, and narrower ones
+    /// that of wide ones: wgpu does not tell how much memory there is.
     ///
     /// # Errors
     /// Weights that are missing, of another shape or of no use to the decoder; a size that does
     /// not fit; a device that fails.
     pub fn new(
         gpu: &Gpu,
-        config: &VaeConfig,
-        checkpoint: &Checkpoint,
+        config: &'m VaeConfig,
+        checkpoint: &'m Checkpoint,
         latents: [usize; 4],
         options: &DecodeOptions,
     ) -> Result<Self, Error> {
-        let mut options = *options;
-        let mut refused = None;
-        loop {
-            let (layout, passes) = match (
-                prepare(gpu.caps(), config, checkpoint, latents, &options),
-                refused,
-            ) {
-                (Ok(prepared), _) => prepared,
-                // No layout needs less than the one that the device refused.
-                (Err(_), Some(out_of_memory)) => return Err(out_of_memory),
-                (Err(error), None) => return Err(error),
-            };
-            match Self::make(gpu, config, checkpoint, latents, layout, &passes) {
-                Err(error @ Error::Gpu(GpuError::OutOfMemory { .. })) => {
-                    // What was made of it is freed when the device is done with it.
-                    gpu.wait()?;
-                    options.max_bytes = Some(layout.peak_bytes() / 4 * 3);
-                    refused = Some(error);
-                }
-                made => return made,
-            }
-        }
-    }
-
-    fn make(
-        gpu: &Gpu,
-        config: &VaeConfig,
-        checkpoint: &Checkpoint,
-        latents: [usize; 4],
-        layout: DecodeLayout,
-        passes: &Passes,
-    ) -> Result<Self, Error> {
-        let mut weights = WeightBuffers::new();
-        let mut sizes: HashMap<String, u64> = HashMap::new();
-        for recording in passes.all() {
-            weights.load(gpu, checkpoint, recording, &str::to_owned)?;
-            for (_, info) in recording.iter() {
-                if matches!(info.kind, Kind::Input | Kind::Output | Kind::State) {
-                    let bytes = sizes.entry(info.name.clone()).or_default();
-                    *bytes = info.bytes().max(*bytes);
-                }
-            }
-        }
-        let mut buffers = HashMap::new();
-        for (name, bytes) in sizes {
-            let buffer = gpu.buffer(&name, bytes)?;
-            buffers.insert(name, buffer);
-        }
-        let statistics: Vec<f32> = config
-            .latents_std
-            .iter()
-            .chain(&config.latents_mean)
-            .map(|&v| v as f32)
-            .collect();
-        if let Some(buffer) = buffers.get(STATISTICS) {
-            gpu.write(buffer, 0, bytemuck::cast_slice(&statistics))?;
-        }
-        let recordings: Vec<&Recording> = passes.all().collect();
-        let plan = Plan::new(gpu, &recordings)?;
-        let mut bound = Vec::new();
-        for pass in 0..recordings.len() {
-            bound.push(plan.bind(pass, &|info| match info.kind {
-                Kind::Weight(_) => weights.get(&info.name),
-                _ => buffers.get(&info.name).cloned(),
-            })?);
-        }
-        let forget = bound.split_off(2 * passes.heads.len());
-        let tails = bound.split_off(passes.heads.len());
-        let mut seam = Vec::new();
-        if let Some(first) = passes.heads.first() {
-            for name in [FEATURES, SHORTCUT] {
-                seam.extend(
-                    first
-                        .find(name)
-                        .map(|id| (name, first.info(id).bytes() as usize)),
-                );
-            }
-        }
+        let (layout, passes) = prepare(gpu.caps(), config, checkpoint, latents, options)?;
         let [_, _, height, width] = latents;
         let side = config.scale_factor_spatial;
-        let bands = layout.band;
-        Ok(Self {
+        let mut this = Self {
             gpu: gpu.clone(),
+            config,
+            checkpoint,
+            options: *options,
             latents,
             size: [height * side, width * side],
             scale: [config.scale_factor_temporal, side],
             layout,
-            bands: bands.map(|band| BandLines::new(config, band, height)),
-            seam,
-            heads: bound,
-            tails,
-            forget,
-            buffers,
-            _plan: plan,
-            _weights: weights,
-        })
+            passes,
+            whole: None,
+        };
+        if this.layout.band.is_none() {
+            match this.half(&this.passes.all()) {
+                Err(error @ Error::Gpu(GpuError::OutOfMemory { .. })) => {
+                    (this.layout, this.passes) = this.narrower(&this.layout, error)?;
+                }
+                made => this.whole = Some(made?),
+            }
+        }
+        Ok(this)
+    }
+
+    fn half(&self, recordings: &[&Recording]) -> Result<Half, Error> {
+        Half::new(&self.gpu, self.config, self.checkpoint, recordings)
+    }
+
+    /// What takes less than a layout that the device has no room for; where nothing does, its error.
+    fn narrower(
+        &self,
+        refused: &DecodeLayout,
+        error: Error,
+    ) -> Result<(DecodeLayout, Passes), Error> {
+        // What was made of it is freed when the device is done with it.
+        self.gpu.wait()?;
+        let options = DecodeOptions {
+            max_bytes: Some(refused.peak_bytes() / 4 * 3),
+            ..self.options
+        };
+        let caps = self.gpu.caps();
+        let found = prepare(caps, self.config, self.checkpoint, self.latents, &options);
+        found.map_err(|_| error)
+    }
+
+    /// The second half of the network over bands, as wide as the device has room for.
+    fn tails(&self) -> Result<(Half, BandLines), Error> {
+        let lines = |layout: &DecodeLayout| {
+            let band = layout.band.unwrap_or(self.latents[2]);
+            BandLines::new(self.config, band, self.latents[2])
+        };
+        let [_, tails] = self.passes.halves();
+        let (mut layout, mut made) = (self.layout, self.half(&tails));
+        loop {
+            match made {
+                Err(error @ Error::Gpu(GpuError::OutOfMemory { .. })) => {
+                    let (narrower, passes) = self.narrower(&layout, error)?;
+                    let [_, tails] = passes.halves();
+                    (layout, made) = (narrower, self.half(&tails));
+                }
+                made => return Ok((made?, lines(&layout))),
+            }
+        }
     }
 
     /// Chunks, bands and memory.
@@ -258,34 +222,36 @@ impl VaeDecoder {
             .into());
         }
         let mut stream = Stream::new(&self.gpu, cancel);
-        for forget in &self.forget {
-            stream.run(forget)?;
-        }
         let chunks = chunks(self.latents[1], self.layout.chunk);
-        match &self.bands {
-            None => self.decode_whole(latents, &mut stream, &chunks, &mut each),
-            Some(bands) => self.decode_bands(latents, &mut stream, &chunks, bands, &mut each),
+        match &self.whole {
+            Some(whole) => self.decode_whole(whole, latents, &mut stream, &chunks, &mut each),
+            None => self.decode_bands(latents, &mut stream, &chunks, &mut each),
         }
     }
 
     fn decode_whole(
         &self,
+        whole: &Half,
         latents: &[f32],
         stream: &mut Stream,
         chunks: &[Chunk],
         each: &mut impl FnMut(usize, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        let passes = self.passes.heads.len();
+        for forget in &whole.bound[2 * passes..] {
+            stream.run(forget)?;
+        }
         let frame_bytes = self.size[0] * self.size[1] * 3;
         for chunk in chunks {
-            self.upload_latents(latents, stream, chunk)?;
-            stream.run(&self.heads[chunk.pass])?;
-            stream.run(&self.tails[chunk.pass])?;
+            self.upload_latents(whole, latents, stream, chunk)?;
+            stream.run(&whole.bound[chunk.pass])?;
+            stream.run(&whole.bound[passes + chunk.pass])?;
             stream.finish()?;
             let first = self.frames_before(chunk.start);
             let frames = self.frames_before(chunk.start + chunk.frames) - first;
             let bytes = self
                 .gpu
-                .read(self.buffer(RGB)?, 0..(frames * frame_bytes) as u64)?;
+                .read(whole.buffer(RGB)?, 0..(frames * frame_bytes) as u64)?;
             for (at, frame) in bytes.chunks_exact(frame_bytes).enumerate() {
                 each(first + at, frame)?;
             }
@@ -298,25 +264,14 @@ impl VaeDecoder {
         latents: &[f32],
         stream: &mut Stream,
         chunks: &[Chunk],
-        bands: &BandLines,
         each: &mut impl FnMut(usize, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let [_, latent_frames, height, _] = self.latents;
-        let mut seam = Vec::new();
-        for &(name, bytes) in &self.seam {
-            seam.push((name, bytes, Scratch::new((bytes * latent_frames) as u64)?));
-        }
-        for chunk in chunks {
-            self.upload_latents(latents, stream, chunk)?;
-            stream.run(&self.heads[chunk.pass])?;
-            stream.finish()?;
-            for (name, bytes, scratch) in &mut seam {
-                let found = self
-                    .gpu
-                    .read(self.buffer(name)?, 0..(*bytes * chunk.frames) as u64)?;
-                scratch.write((*bytes * chunk.start) as u64, &found)?;
-            }
-        }
+        let height = self.latents[2];
+        let mut seam = self.decode_heads(latents, stream, chunks)?;
+        let (tails, bands) = &self.tails()?;
+        let Some((forget, passes)) = tails.bound.split_last() else {
+            return Ok(());
+        };
         let line = self.size[1] * 3;
         let frame_bytes = self.size[0] * line;
         let mut video = Scratch::new((self.frames() * frame_bytes) as u64)?;
@@ -328,22 +283,22 @@ impl VaeDecoder {
             stream.submit()?;
             let crops = bands.crops(top);
             self.gpu
-                .write(self.buffer(BAND_STARTS)?, 0, bytemuck::cast_slice(&crops))?;
+                .write(tails.buffer(BAND_STARTS)?, 0, bytemuck::cast_slice(&crops))?;
             // Lines of pixels; a patch has several to a line of the last level.
             let patch = side >> bands.levels();
             let (made, first_line) = bands.made(top);
             let (made, first_line) = (made * patch, first_line * patch);
-            stream.run(&self.forget[1])?;
+            stream.run(forget)?;
             for chunk in chunks {
-                self.upload_seam(&mut seam, stream, chunk, seen, bands.seen())?;
-                stream.run(&self.tails[chunk.pass])?;
+                self.upload_seam(tails, &mut seam, stream, chunk, [seen, bands.seen()])?;
+                stream.run(&passes[chunk.pass])?;
                 stream.finish()?;
                 let first = self.frames_before(chunk.start);
                 let frames = self.frames_before(chunk.start + chunk.frames) - first;
                 let seen_bytes = made * line;
                 let found = self
                     .gpu
-                    .read(self.buffer(RGB)?, 0..(frames * seen_bytes) as u64)?;
+                    .read(tails.buffer(RGB)?, 0..(frames * seen_bytes) as u64)?;
                 for (at, pixels) in found.chunks_exact(seen_bytes).enumerate() {
                     let wanted = first_line * line..(first_line + (bottom - top) * side) * line;
                     let start = (first + at) * frame_bytes;
@@ -358,16 +313,54 @@ impl VaeDecoder {
         Ok(())
     }
 
-    fn buffer(&self, name: &str) -> Result<&Buffer, Error> {
-        let missing = || GpuError::Unbound {
-            name: name.to_owned(),
+    /// The features of all frames, by the names of their tensors: of each the bytes of a frame.
+    fn decode_heads(
+        &self,
+        latents: &[f32],
+        stream: &mut Stream,
+        chunks: &[Chunk],
+    ) -> Result<Vec<Seam>, Error> {
+        let [recordings, _] = self.passes.halves();
+        let heads = self.half(&recordings)?;
+        let Some((forget, passes)) = heads.bound.split_last() else {
+            return Ok(Vec::new());
         };
-        Ok(self.buffers.get(name).ok_or_else(missing)?)
+        let mut seam = Vec::new();
+        for name in [FEATURES, SHORTCUT] {
+            let first = self.passes.heads.first();
+            if let Some(info) = first.and_then(|head| Some(head.info(head.find(name)?))) {
+                let frame = info.bytes() as usize;
+                let scratch = Scratch::new((frame * self.latents[1]) as u64)?;
+                seam.push(Seam {
+                    name,
+                    frame,
+                    scratch,
+                });
+            }
+        }
+        stream.run(forget)?;
+        for chunk in chunks {
+            self.upload_latents(&heads, latents, stream, chunk)?;
+            stream.run(&passes[chunk.pass])?;
+            stream.finish()?;
+            for Seam {
+                name,
+                frame,
+                scratch,
+            } in &mut seam
+            {
+                let bytes = (*frame * chunk.frames) as u64;
+                let found = self.gpu.read(heads.buffer(name)?, 0..bytes)?;
+                scratch.write((*frame * chunk.start) as u64, &found)?;
+            }
+        }
+        Ok(seam)
     }
 
     /// Writes a chunk of the latents, [C, frames, h, w].
     fn upload_latents(
         &self,
+        half: &Half,
         latents: &[f32],
         stream: &mut Stream,
         chunk: &Chunk,
@@ -381,30 +374,43 @@ impl VaeDecoder {
         // What is encoded still reads the chunk before.
         stream.submit()?;
         self.gpu
-            .write(self.buffer(LATENTS)?, 0, bytemuck::cast_slice(&part))?;
+            .write(half.buffer(LATENTS)?, 0, bytemuck::cast_slice(&part))?;
         Ok(())
     }
 
-    /// Writes the lines of a chunk's features that a band sees.
+    /// Writes the lines of a chunk's features that a band sees: the first of them, and how many.
     fn upload_seam(
         &self,
-        seam: &mut [(&'static str, usize, Scratch)],
+        tails: &Half,
+        seam: &mut [Seam],
         stream: &mut Stream,
         chunk: &Chunk,
-        first: usize,
-        lines: usize,
+        [first, lines]: [usize; 2],
     ) -> Result<(), Error> {
         stream.submit()?;
-        for (name, bytes, scratch) in seam {
-            let line = *bytes / self.latents[2];
+        for Seam {
+            name,
+            frame,
+            scratch,
+        } in seam
+        {
+            let line = *frame / self.latents[2];
             let wanted = lines * line;
             let mut part = vec![0; chunk.frames * wanted];
             for (at, part) in part.chunks_exact_mut(wanted).enumerate() {
-                let start = (chunk.start + at) * *bytes + first * line;
+                let start = (chunk.start + at) * *frame + first * line;
                 scratch.read(start as u64, part)?;
             }
-            self.gpu.write(self.buffer(name)?, 0, &part)?;
+            self.gpu.write(tails.buffer(name)?, 0, &part)?;
         }
         Ok(())
     }
+}
+
+/// Features of all frames on the host.
+struct Seam {
+    name: &'static str,
+    /// Bytes of a latent frame.
+    frame: usize,
+    scratch: Scratch,
 }

@@ -6,7 +6,7 @@ use super::passes::{Extent, Passes};
 use crate::error::{Error, RecordError, VaeError};
 use crate::gpu::READ_PIECE;
 use crate::models::config::VaeConfig;
-use crate::record::{Caps, Footprint, Kind};
+use crate::record::{Caps, Footprint, Kind, Recording};
 use crate::weights::Checkpoint;
 
 /// Whether the decoder works in bands of lines.
@@ -39,7 +39,8 @@ pub struct DecodeLayout {
     pub chunk: usize,
     /// Latent lines of a band; `None` decodes whole frames.
     pub band: Option<usize>,
-    /// Device memory, without what reading results back takes.
+    /// Device memory, without what reading results back takes: of the larger half of the network
+    /// where bands let the halves take turns.
     pub memory: Footprint,
     /// Bytes that results are read back through.
     pub read_back: u64,
@@ -50,6 +51,15 @@ impl DecodeLayout {
     pub fn peak_bytes(&self) -> u64 {
         self.memory.total() + self.read_back
     }
+}
+
+/// What recordings take that are on the device together, and what results are read back through.
+fn taken(recordings: &[&Recording]) -> (Footprint, u64) {
+    let tensors = recordings.iter().flat_map(|recording| recording.iter());
+    let outputs = tensors.filter(|(_, info)| info.kind == Kind::Output);
+    let longest = outputs.map(|(_, info)| info.bytes()).max().unwrap_or(0);
+    let footprint = Footprint::of(recordings.iter().copied());
+    (footprint, longest.min(READ_PIECE))
 }
 
 /// Pixels of a chunk's frames at which more frames at a time stop paying.
@@ -133,11 +143,18 @@ pub(super) fn choose(
             }
             Err(error) => return Err(error),
         };
-        let memory = Footprint::of(passes.all());
-        let outputs = passes.all().flat_map(|recording| recording.iter());
-        let outputs = outputs.filter(|(_, info)| info.kind == Kind::Output);
-        let longest = outputs.map(|(_, info)| info.bytes()).max().unwrap_or(0);
-        let read_back = longest.min(READ_PIECE);
+        let (memory, read_back) = match lines {
+            None => taken(&passes.all()),
+            // The halves take turns.
+            Some(_) => {
+                let [head, tail] = passes.halves().map(|half| taken(&half));
+                let bytes = |(memory, read_back): (Footprint, u64)| memory.total() + read_back;
+                match bytes(head) > bytes(tail) {
+                    true => head,
+                    false => tail,
+                }
+            }
+        };
         let total = memory.total() + read_back;
         let available = options.max_bytes.unwrap_or(u64::MAX);
         let side = config.scale_factor_spatial;

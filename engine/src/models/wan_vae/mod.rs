@@ -11,12 +11,13 @@
 //! ```
 //!
 //! Only the head looks at whole frames: its attention. Where the tail does not fit, it works in
-//! bands of lines: the head's features of all frames go to the host, and band after band of them
-//! through the tail, with a halo as wide as the convolutions reach, which is cropped away level by
-//! level.
+//! bands of lines: the head's features of all frames go to the host, its weights and caches leave the
+//! device before the tail's come, and band after band goes through the tail, with a halo as wide as
+//! the convolutions reach, which is cropped away level by level.
 
 mod bands;
 mod decoder;
+mod half;
 mod layers;
 mod layout;
 mod network;

@@ -121,8 +121,18 @@ impl Passes {
     }
 
     /// All of them: heads, tails, those that forget.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Recording> {
-        self.heads.iter().chain(&self.tails).chain(&self.forget)
+    pub(super) fn all(&self) -> Vec<&Recording> {
+        let halves = self.heads.iter().chain(&self.tails);
+        halves.chain(&self.forget).collect()
+    }
+
+    /// The heads, then the one that forgets what they remember; the tails likewise.
+    pub(super) fn halves(&self) -> [Vec<&Recording>; 2] {
+        let [heads, tails] = &self.forget;
+        [
+            self.heads.iter().chain([heads]).collect(),
+            self.tails.iter().chain([tails]).collect(),
+        ]
     }
 }
 

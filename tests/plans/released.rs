@@ -1,0 +1,133 @@
+//! The released models at their full sizes: what their plans come to, and how long a dispatch is.
+
+use kinora::error::Error;
+use kinora::models::config::ModelFolder;
+use kinora::models::wan_transformer::{Residency, TransformerPasses, TransformerShape};
+use kinora::models::wan_vae::{DecodeLayout, DecodeOptions, decode_layout};
+use kinora::record::{Caps, Command, DeviceClass};
+use kinora::text_to_video::{MemoryPlan, Planned, Request, Settings, Size};
+
+const GB: u64 = 1_000_000_000;
+
+/// The least of devices: operands in f32, bindings of 128 MiB.
+fn least() -> Caps {
+    Caps {
+        max_buffer_bytes: 2 << 30,
+        ..Caps::least()
+    }
+}
+
+fn plan(
+    model: &str,
+    [width, height]: [usize; 2],
+    frames: usize,
+    budget: u64,
+) -> Result<MemoryPlan, Error> {
+    let folder = ModelFolder::like(model)?;
+    let config = folder.config()?;
+    let request = Request {
+        size: Size::Exact(Some(width), Some(height)),
+        frames: Some(frames),
+        ..Request::new("any")
+    };
+    let settings = Settings::resolve(&request, &config)?;
+    assert_eq!(
+        [settings.width, settings.height, settings.frames],
+        [width, height, frames]
+    );
+    let run = Planned {
+        caps: &least(),
+        folder: &folder,
+        config: &config,
+        settings: &settings,
+        prompts: &Planned::LONGEST,
+    };
+    MemoryPlan::new(run, Some(budget))
+}
+
+#[test]
+fn the_released_models_fit_the_memory_that_people_have() {
+    let cases = [
+        ("wan2.1-1.3b", [832, 480], 81, 4 * GB, Residency::Resident),
+        ("wan2.1-1.3b", [832, 480], 81, 2 * GB, Residency::Streamed),
+        ("wan2.1-14b", [1280, 720], 81, 8 * GB, Residency::Streamed),
+        ("wan2.2-a14b", [1280, 720], 81, 8 * GB, Residency::Streamed),
+        ("wan2.2-5b", [1280, 704], 121, 8 * GB, Residency::Streamed),
+    ];
+    for (model, size, frames, budget, residency) in cases {
+        let plan = plan(model, size, frames, budget).expect(model);
+        println!("{model} {size:?} x {frames}:\n{plan}");
+        assert!(plan.peak_bytes() <= budget, "{model}: {plan}");
+        assert_eq!(plan.residency("transformer"), residency, "{model}: {plan}");
+    }
+    // The parts that a smaller budget cuts further.
+    for (model, size, frames, budget) in [
+        ("wan2.1-1.3b", [832, 480], 81, GB * 12 / 10),
+        ("wan2.1-1.3b", [256, 256], 5, GB * 6 / 10),
+        ("wan2.2-5b", [1280, 704], 121, 3 * GB),
+    ] {
+        let plan = plan(model, size, frames, budget).expect(model);
+        assert!(plan.peak_bytes() <= budget, "{model}: {plan}");
+    }
+}
+
+/// Whatever the number of frames.
+#[test]
+fn decoders_fit_the_memory_that_people_have() {
+    let layout = |model: &str, latents: [usize; 4], bytes: u64| -> Result<DecodeLayout, Error> {
+        let folder = ModelFolder::like(model)?;
+        let options = DecodeOptions {
+            max_bytes: Some(bytes),
+            ..DecodeOptions::default()
+        };
+        let (config, checkpoint) = (folder.config()?, folder.checkpoint("vae")?);
+        decode_layout(&least(), &config.vae, &checkpoint, latents, &options)
+    };
+    for (model, [c, h, w], budget) in [
+        ("wan2.1-1.3b", [16, 60, 104], GB * 12 / 10),
+        ("wan2.1-14b", [16, 90, 160], 3 * GB),
+        ("wan2.2-5b", [48, 44, 80], 3 * GB),
+    ] {
+        let peaks = [21, 81, 321].map(|frames| {
+            let found = layout(model, [c, frames, h, w], budget);
+            found.expect(model).peak_bytes()
+        });
+        assert!(peaks[0] <= budget, "{model}: {peaks:?}");
+        assert_eq!(peaks, [peaks[0]; 3], "{model}");
+    }
+}
+
+/// No dispatch of the largest run is longer than watchdogs allow, on a slow GPU of each class.
+/// Software devices have none, and 64 rows at a time are the least for them.
+#[test]
+fn dispatches_stay_short_at_full_size() {
+    let folder = ModelFolder::like("wan2.1-14b").expect("a released model");
+    let config = folder.config().expect("its configuration");
+    let checkpoint = folder.checkpoint("transformer").expect("its weights");
+    let shape = TransformerShape {
+        latents: [16, 21, 90, 160],
+        text_length: 512,
+        text_rows: 512,
+        timesteps: 1,
+    };
+    let classes = [
+        DeviceClass::Discrete,
+        DeviceClass::Integrated,
+        DeviceClass::Apple,
+    ];
+    for class in classes {
+        let caps = Caps { class, ..least() };
+        let passes = TransformerPasses::record(&caps, &config.transformer, &checkpoint, shape);
+        let passes = passes.expect("a recording");
+        let recordings = passes.recordings();
+        let commands = recordings.iter().flat_map(|recording| &recording.commands);
+        let longest = commands.filter_map(|command| match command {
+            Command::Dispatch(dispatch) => Some(dispatch.flops),
+            Command::Copy { .. } | Command::Clear(_) => None,
+        });
+        let longest = longest.max().expect("a dispatch");
+        let limit = caps.dispatch_flops();
+        println!("{class:?}: {longest} of {limit} floating-point operations in a dispatch");
+        assert!(longest <= limit, "{class:?}: {longest} of {limit}");
+    }
+}

@@ -1,6 +1,9 @@
 //! Checkpoints and latents: what is read, and the one sentence that a broken file gets.
 #![expect(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
 
+#[path = "weights/element_types.rs"]
+mod element_types;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

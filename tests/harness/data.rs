@@ -31,7 +31,7 @@ pub fn rounded(values: &[f32], dtype: DType) -> Vec<f32> {
     let round = |&v: &f32| match dtype {
         DType::F16 => half::f16::from_f32(v).to_f32(),
         DType::BF16 => half::bf16::from_f32(v).to_f32(),
-        DType::F32 | DType::U32 | DType::Q8_0 => v,
+        _ => v,
     };
     values.iter().map(round).collect()
 }
@@ -46,7 +46,7 @@ pub fn checkpoint(weights: &[Weight<'_>]) -> Checkpoint {
             match dtype {
                 DType::F16 => body.extend(half::f16::from_f32(v).to_le_bytes()),
                 DType::BF16 => body.extend(half::bf16::from_f32(v).to_le_bytes()),
-                DType::F32 | DType::U32 | DType::Q8_0 => body.extend(v.to_le_bytes()),
+                _ => body.extend(v.to_le_bytes()),
             }
         }
         header.insert(

@@ -182,13 +182,7 @@ impl<'g> Run<'g> {
         let mut weights = WeightBuffers::new();
         for (_, info, pack) in recording.weights() {
             if let Some((name, shape, bytes)) = self.blocks.iter().find(|b| b.0 == info.name) {
-                let dtype = DType::Q8_0;
-                let view = TensorView {
-                    name,
-                    dtype,
-                    shape,
-                    bytes,
-                };
+                let view = TensorView::new(name, DType::Q8_0, shape, bytes);
                 weights.put(self.gpu, info, pack, &view)?;
             }
         }

@@ -64,9 +64,9 @@ impl WeightBuffers {
         match pack {
             Pack::Vector => gpu.write(&buffer, 0, bytemuck::cast_slice(&view.to_f32()))?,
             Pack::Matrix | Pack::Conv => {
-                upload_matrix(gpu, &buffer, info, pack, view.bytes)?;
+                upload_matrix(gpu, &buffer, info, pack, &view.bytes)?;
                 if let Some(place) = info.scales() {
-                    let scales = row_scales(info, view.bytes);
+                    let scales = row_scales(info, &view.bytes);
                     gpu.write(&buffer, place.start, bytemuck::cast_slice(&scales))?;
                 }
             }
@@ -115,7 +115,7 @@ fn check(info: &TensorInfo, pack: Pack, view: &TensorView<'_>) -> Result<(), Rec
         Pack::Conv => 1,
     };
     if !row.is_multiple_of(view.dtype.block()) {
-        let expected = "a multiple of 32 where the type has blocks of 32";
+        let expected = "a multiple of the block of the element type";
         return Err(refused("row", row, expected));
     }
     Ok(())
@@ -143,10 +143,8 @@ fn upload_matrix(
         DType::F16 | DType::BF16 => {
             upload_groups::<2>(gpu, buffer, bytes.as_chunks().0, n, k, channels)
         }
-        DType::F32 | DType::U32 => {
-            upload_groups::<4>(gpu, buffer, bytes.as_chunks().0, n, k, channels)
-        }
         DType::Q8_0 => upload_blocks(gpu, buffer, bytes.as_chunks().0, k / q8_0::BLOCK),
+        _ => upload_groups::<4>(gpu, buffer, bytes.as_chunks().0, n, k, channels),
     }
 }
 

@@ -30,7 +30,8 @@ pub(super) fn weight_module(dtype: DType) -> Option<&'static str> {
         DType::F16 => Some("f16"),
         DType::BF16 => Some("bf16"),
         DType::Q8_0 => Some("q8_0"),
-        DType::F32 | DType::U32 => None,
+        // `check` refuses the formats that have no module yet.
+        _ => None,
     }
 }
 
@@ -151,7 +152,7 @@ pub fn matmul(
     };
     let widest = (depth * x.dtype.size()).max(out_cols * 4);
     let chunk = rows_per_dispatch(caps, rows, widest.div_ceil(4), 2 * (n * k) as u64);
-    let wide = cols_per_dispatch(caps, n, w.dtype.matrix_bytes(depth));
+    let wide = cols_per_dispatch(caps, n, w.dtype.matrix_bytes(8, depth) / 8);
     let scales = rec.scales(w);
     for first in (0..rows).step_by(chunk) {
         let count = chunk.min(rows - first);
@@ -211,6 +212,10 @@ fn check(x: &Tensor, w: &Tensor, [_, k]: [usize; 2]) -> Result<(), RecordError> 
             found: k,
             expected: "at least 1",
         });
+    }
+    if w.dtype.is_for_matrices() && w.dtype != DType::Q8_0 {
+        let expected = "f32, f16, bf16 or q8_0".into();
+        return Err(wrong("w", w, expected));
     }
     if !k.is_multiple_of(w.dtype.block()) {
         return Err(RecordError::Size {

@@ -146,7 +146,7 @@ pub(super) fn bind_weight<'r, 'a>(
     cols: Range<usize>,
     depth: usize,
 ) -> DispatchBuilder<'r, 'a> {
-    let bytes = |row: usize| w.dtype.matrix_bytes(row.next_multiple_of(8) * depth) as u64;
+    let bytes = |row: usize| w.dtype.matrix_bytes(row.next_multiple_of(8), depth) as u64;
     let builder = builder.read_window(8, w, bytes(cols.start)..bytes(cols.end));
     match (kernel, scales) {
         (Kernel::Tiled(Tile::Coop(_)), Some(place)) => {

@@ -141,8 +141,8 @@ impl TensorInfo {
             Kind::Weight(Pack::Matrix | Pack::Conv) => {
                 let n = self.shape.first().copied().unwrap_or(1);
                 let k = self.shape.count().checked_div(n.max(1)).unwrap_or(0);
-                let padded = k.next_multiple_of(4).saturating_mul(n.next_multiple_of(8));
-                self.dtype.matrix_bytes(padded)
+                let (rows, depth) = (n.next_multiple_of(8), k.next_multiple_of(4));
+                self.dtype.matrix_bytes(rows, depth)
             }
             _ => self.dtype.bytes(self.shape.count()),
         };

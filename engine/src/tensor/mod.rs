@@ -1,6 +1,11 @@
 //! What a tensor is: element type and shape. No data, no device.
 
 mod dtype;
+pub mod f8_e4m3;
+pub mod q4_0;
+pub mod q4_k;
+pub mod q5_k;
+pub mod q6_k;
 pub mod q8_0;
 mod shape;
 

@@ -205,19 +205,14 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`WeightsError::NoTensor`] with the nearest names, [`WeightsError::Shape`], or
-    /// [`WeightsError::Unsupported`] for anything but F32, F16 and BF16.
+    /// [`WeightsError::Unsupported`] for anything but F32, F16, BF16 and F8_E4M3.
     pub fn get<'a>(
         &'a self,
         name: &'a str,
         expected: &'a [usize],
     ) -> Result<TensorView<'a>, WeightsError> {
         if let Some(dtype) = self.imagined {
-            return Ok(TensorView {
-                name,
-                dtype,
-                shape: expected,
-                bytes: &[],
-            });
+            return Ok(TensorView::new(name, dtype, expected, &[][..]));
         }
         let tensor = self.tensor(name)?;
         tensor.read.store(true, Ordering::Relaxed);
@@ -487,12 +482,9 @@ impl Checkpoint {
             .get(tensor.shard)
             .and_then(|shard| shard.bytes.get(tensor.start..tensor.end));
         match (tensor.weight_type(), bytes) {
-            (Some(dtype), Some(bytes)) => Ok(TensorView {
-                name: &tensor.name,
-                dtype,
-                shape: &tensor.shape,
-                bytes,
-            }),
+            (Some(dtype), Some(bytes)) => {
+                Ok(TensorView::new(&tensor.name, dtype, &tensor.shape, bytes))
+            }
             _ => Err(WeightsError::Unsupported {
                 part: self.part.clone(),
                 file: self.file_of(tensor),

@@ -1,23 +1,46 @@
 //! One tensor of a checkpoint, and its values as f32 on the host.
 
+use std::borrow::Cow;
+
 use half::{bf16, f16};
 
-use crate::tensor::{DType, q8_0};
+use crate::tensor::{DType, f8_e4m3, q4_0, q4_k, q5_k, q6_k, q8_0};
 
-/// A tensor of a [`Checkpoint`](super::Checkpoint): borrowed, not copied.
-#[derive(Clone, Copy, Debug)]
+/// A tensor of a [`Checkpoint`](super::Checkpoint): its bytes are borrowed from the file, or made
+/// where the checkpoint converts.
+#[derive(Clone, Debug)]
 pub struct TensorView<'a> {
     /// The tensor's name in the checkpoint.
     pub name: &'a str,
-    /// The element type: `F32`, `F16`, `BF16` or, not from safetensors, `Q8_0`.
+    /// The element type: any but `U32`.
     pub dtype: DType,
     /// The shape, outermost dimension first.
     pub shape: &'a [usize],
     /// The elements, little endian and row-major, at any alignment.
-    pub bytes: &'a [u8],
+    pub bytes: Cow<'a, [u8]>,
+    /// What elements of `F8_E4M3` are to be multiplied by: nothing, one for all, or one a row (a
+    /// row is what the first dimension counts).
+    pub scales: Vec<f32>,
 }
 
-impl TensorView<'_> {
+impl<'a> TensorView<'a> {
+    /// A view of elements that are multiplied by nothing.
+    #[must_use]
+    pub fn new(
+        name: &'a str,
+        dtype: DType,
+        shape: &'a [usize],
+        bytes: impl Into<Cow<'a, [u8]>>,
+    ) -> Self {
+        Self {
+            name,
+            dtype,
+            shape,
+            bytes: bytes.into(),
+            scales: Vec::new(),
+        }
+    }
+
     /// The number of elements.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -30,11 +53,22 @@ impl TensorView<'_> {
         self.len() == 0
     }
 
-    /// All elements as f32; exact, since every f16, bf16 and product of int8 and f16 is an f32.
+    /// All elements as f32. Exact, save that products with `scales` and the differences of `Q4_K`
+    /// and `Q5_K` are rounded once.
     #[must_use]
     pub fn to_f32(&self) -> Vec<f32> {
         let mut values = Vec::with_capacity(self.len());
-        widen(self.dtype, self.bytes, &mut values);
+        widen(self.dtype, &self.bytes, &mut values);
+        match *self.scales.as_slice() {
+            [] => {}
+            [scale] => values.iter_mut().for_each(|value| *value *= scale),
+            ref rows => {
+                let row = values.len().div_ceil(rows.len()).max(1);
+                for (row, scale) in values.chunks_mut(row).zip(rows) {
+                    row.iter_mut().for_each(|value| *value *= scale);
+                }
+            }
+        }
         values
     }
 }
@@ -48,7 +82,12 @@ pub(super) fn widen(dtype: DType, bytes: &[u8], values: &mut Vec<f32>) {
         DType::F32 => values.extend(quads.map(f32::from_le_bytes)),
         DType::F16 => values.extend(pairs.map(|pair| f16::from_le_bytes(pair).to_f32())),
         DType::BF16 => values.extend(pairs.map(|pair| bf16::from_le_bytes(pair).to_f32())),
-        DType::Q8_0 => values.extend(q8_0::dequantize(bytes)),
+        DType::F8E4M3 => values.extend(bytes.iter().map(|&byte| f8_e4m3::to_f32(byte))),
         DType::U32 => values.extend(quads.map(|quad| u32::from_le_bytes(quad) as f32)),
+        DType::Q8_0 => values.extend(q8_0::dequantize(bytes)),
+        DType::Q4_0 => values.extend(q4_0::dequantize(bytes)),
+        DType::Q4_K => values.extend(q4_k::dequantize(bytes)),
+        DType::Q5_K => values.extend(q5_k::dequantize(bytes)),
+        DType::Q6_K => values.extend(q6_k::dequantize(bytes)),
     }
 }

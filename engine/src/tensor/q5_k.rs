@@ -1,0 +1,36 @@
+//! Blocks of 256 numbers as 5-bit integers, else as [`q4_k`](super::q4_k): `Q5_K` of GGUF.
+//!
+//! A block is 176 bytes: 16 as in `Q4_K`, 32 bytes of fifth bits, 128 of the lower four. Bit i of
+//! fifth-bit byte j belongs to number 32 i + j. (Layout: `block_q5_K` and `dequantize_row_q5_K` of
+//! ggml, <https://github.com/ggml-org/ggml/blob/master/src/ggml-quants.c>)
+
+use super::q4_k::{HEAD_BYTES, Head, lower_bits};
+
+/// Numbers of a block.
+pub const BLOCK: usize = 256;
+
+/// Bytes of a block.
+pub const BLOCK_BYTES: usize = HEAD_BYTES + BLOCK / 8 + BLOCK / 2;
+
+/// A block's bytes: factors, scales and minima, fifth bits, lower bits.
+pub type Block = [u8; BLOCK_BYTES];
+
+/// What the numbers of a block share.
+#[must_use]
+pub fn head(block: &Block) -> Head {
+    Head::of(block.first_chunk().unwrap_or(&[0; 16]))
+}
+
+/// The integers of a block, 0 to 31, in the order of the numbers.
+#[must_use]
+pub fn integers(block: &Block) -> [u8; BLOCK] {
+    let (fifth, lower) = block[HEAD_BYTES..].split_at(BLOCK / 8);
+    let lower = lower_bits(lower);
+    std::array::from_fn(|at| lower[at] | (fifth[at % 32] >> (at / 32) & 1) << 4)
+}
+
+/// The values of whole blocks.
+pub fn dequantize(blocks: &[u8]) -> impl Iterator<Item = f32> {
+    let blocks = blocks.as_chunks().0.iter();
+    blocks.flat_map(|block| head(block).values(integers(block)))
+}

@@ -1,0 +1,58 @@
+//! Blocks of 256 numbers as 6-bit integers, sixteen scales of 8 bits and an f16 factor of those,
+//! along a row: `Q6_K` of GGUF.
+//!
+//! A block is 210 bytes: 128 of the integers' lower four bits, 64 of their upper two, 16 scales
+//! (int8, one for 16 numbers), the factor, little endian. A number is (factor times scale) times
+//! (integer - 32). Of 128 numbers the first 64 are the lower halves of 64 bytes, the others their
+//! upper halves; bits 2 i and 2 i + 1 of upper-bit byte j belong to number 32 i + j. (Layout:
+//! `block_q6_K` and `dequantize_row_q6_K` of ggml,
+//! <https://github.com/ggml-org/ggml/blob/master/src/ggml-quants.c>)
+
+use half::f16;
+
+/// Numbers of a block.
+pub const BLOCK: usize = 256;
+
+/// Bytes of a block.
+pub const BLOCK_BYTES: usize = BLOCK / 2 + BLOCK / 4 + SCALES + 2;
+
+/// Scales of a block.
+const SCALES: usize = BLOCK / 16;
+
+/// A block's bytes: lower bits, upper bits, scales, factor.
+pub type Block = [u8; BLOCK_BYTES];
+
+/// The factor of a block's scales.
+#[must_use]
+pub fn factor(&[.., low, high]: &Block) -> f32 {
+    f16::from_le_bytes([low, high]).to_f32()
+}
+
+/// The scales of a block, one for 16 numbers.
+#[must_use]
+pub fn scales(block: &Block) -> [i8; SCALES] {
+    std::array::from_fn(|at| block[BLOCK / 2 + BLOCK / 4 + at] as i8)
+}
+
+/// The integers of a block, 0 to 63, in the order of the numbers.
+#[must_use]
+pub fn integers(block: &Block) -> [u8; BLOCK] {
+    let (lower, upper) = block.split_at(BLOCK / 2);
+    std::array::from_fn(|at| {
+        let (half, within) = (at / 128, at % 128);
+        let low = lower[half * 64 + within % 64] >> (within / 64 * 4) & 15;
+        let high = upper[half * 32 + within % 32] >> (within / 32 * 2) & 3;
+        low | high << 4
+    })
+}
+
+/// The values of whole blocks, exact: 11 bits times 7 times 5 fit f32.
+pub fn dequantize(blocks: &[u8]) -> impl Iterator<Item = f32> {
+    blocks.as_chunks().0.iter().flat_map(|block| {
+        let factor = factor(block);
+        let scales = scales(block).map(|scale| factor * f32::from(scale));
+        let integers = integers(block);
+        let value = move |at: usize| scales[at / 16] * (f32::from(integers[at]) - 32.0);
+        (0..BLOCK).map(value)
+    })
+}

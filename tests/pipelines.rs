@@ -13,7 +13,7 @@ use harness::compare::{psnr, relative_l2};
 use harness::device_test;
 use harness::guise::{Guise, gpu_as, guise_test};
 use kinora::gpu::{Cancel, Gpu};
-use kinora::models::config::ModelFolder;
+use kinora::models::config::{ModelFolder, SchedulerName};
 use kinora::text_to_video::{Engine, Event, Request, Size};
 use kinora::weights::Checkpoint;
 use libtest_mimic::{Failed, Trial};
@@ -86,7 +86,91 @@ fn main() {
         }));
         trials
     });
-    harness::run(trials.collect::<Vec<Trial>>());
+    let mut trials: Vec<Trial> = trials.collect();
+    trials.extend(distilled_trials(&own));
+    harness::run(trials);
+}
+
+/// Distilled sampling of the fixture `wan21`, each case of `parts/distilled.json`.
+fn distilled_trials(fixtures: &Path) -> Vec<Trial> {
+    let listing = std::fs::read(fixtures.join("parts/distilled.json")).unwrap_or_default();
+    let cases: Value = serde_json::from_slice(&listing).unwrap_or_default();
+    let cases = cases.as_object().cloned().unwrap_or_default();
+    assert!(cases.len() >= 4, "{} cases", cases.len());
+    let asked = cases.into_iter().map(|(name, case)| {
+        let fixtures = fixtures.to_owned();
+        device_test(format!("distilled/{name}"), move |gpu| {
+            let (engine, request) = open(gpu, &fixtures.join("wan21"))?;
+            let times = case["timesteps"].as_array().ok_or("a list")?;
+            let request = Request {
+                steps: None,
+                scheduler: case["scheduler"].as_str().and_then(SchedulerName::named),
+                timesteps: times.iter().map(|t| Some(t.as_u64()? as u32)).collect(),
+                shift: case["shift"].as_f64(),
+                guidance: case["guidance"].as_f64(),
+                seed: case["seed"].as_u64(),
+                ..request
+            };
+            distilled(&engine, &request, &fixtures, &name)
+        })
+    });
+    let mut trials: Vec<Trial> = asked.collect();
+    let fixtures = fixtures.to_owned();
+    trials.push(device_test("distilled/chosen_by_the_model", move |gpu| {
+        // FastWan's folders name the pipeline, and the undistilled model's scheduler.
+        let place = tempfile::tempdir()?;
+        copy(&fixtures.join("wan21"), place.path())?;
+        let index = place.path().join("model/model_index.json");
+        let text = std::fs::read_to_string(&index)?;
+        std::fs::write(&index, text.replace("WanPipeline", "WanDMDPipeline"))?;
+        let (engine, request) = open(gpu, place.path())?;
+        let request = Request {
+            steps: None,
+            guidance: None,
+            ..request
+        };
+        distilled(&engine, &request, &fixtures, "dmd")
+    }));
+    trials
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &to)?;
+        } else {
+            std::fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
+}
+
+/// The final latents of a distilled run are the reference loop's.
+fn distilled(
+    engine: &Engine,
+    request: &Request,
+    fixtures: &Path,
+    name: &str,
+) -> Result<(), Failed> {
+    let settings = engine.settings(request)?;
+    let latents = engine.sample(&settings, &Cancel::new(), &mut |_| {})?;
+    let file = fixtures.join("parts/distilled.safetensors");
+    let wanted = Checkpoint::open(file, "expected")?
+        .get(name, &latents.shape)?
+        .to_f32();
+    let distance = relative_l2(&latents.values, &wanted);
+    println!("  {distance:.1e} from the reference's latents");
+    let bound = tolerance(Guise::Found).latents;
+    if distance > bound {
+        return Err(format!(
+            "latents are {distance:.2e} from the reference's, at most {bound:.0e}"
+        )
+        .into());
+    }
+    Ok(())
 }
 
 /// The fixture's request, and the model it is for.

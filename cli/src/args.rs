@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use kinora::models::config::SchedulerName;
+use kinora::sampling::Distilled;
 use kinora::text_to_video::{Aspect, Request, Size};
 
 use crate::error::CliError;
@@ -70,6 +71,7 @@ impl Cli {
   kinora generate \"a red kite glides over a quiet harbour at dawn, static wide shot\"
   kinora generate \"a blue boat\" --model ~/Wan2.1-T2V-1.3B-Diffusers --resolution 480p
   kinora generate \"a blue boat\" --seed 7 --count 4 -o boat.mp4     boat-7.mp4 … boat-10.mp4
+  kinora generate \"a blue boat\" --model lightx2v-4step --scheduler lcm   4 steps, no guidance
   kinora generate - < prompt.txt
 
 The paths of the clips are printed to standard output, one a line; all else goes to standard error.")]
@@ -342,6 +344,10 @@ pub(crate) struct SamplingArgs {
     /// The solver [default: the model's]
     #[arg(long, value_enum)]
     pub scheduler: Option<Scheduler>,
+    /// The steps of a distilled model, with dmd and lcm: falling times such as 1000,757,522
+    /// [default: those that the model was distilled for]
+    #[arg(long, value_name = "T,T,…", value_delimiter = ',', num_args = 1)]
+    pub timesteps: Option<Vec<u32>>,
     /// Starting noise, the same as in diffusers [default: drawn, and printed]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
@@ -402,6 +408,10 @@ pub(crate) enum Scheduler {
     Unipc,
     /// FlowMatchEulerDiscreteScheduler
     Euler,
+    /// Models that FastVideo distilled to 3 steps, such as FastWan
+    Dmd,
+    /// Models that lightx2v distilled to 4 steps, LoRAs among them
+    Lcm,
 }
 
 /// `weight=f16`
@@ -464,7 +474,10 @@ impl GenerateArgs {
             scheduler: self.sampling.scheduler.map(|name| match name {
                 Scheduler::Unipc => SchedulerName::UniPc,
                 Scheduler::Euler => SchedulerName::Euler,
+                Scheduler::Dmd => SchedulerName::Distilled(Distilled::Dmd),
+                Scheduler::Lcm => SchedulerName::Distilled(Distilled::Lcm),
             }),
+            timesteps: self.sampling.timesteps.clone(),
             seed: self.sampling.seed,
         }
     }

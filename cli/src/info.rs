@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use kinora::error::GpuError;
 use kinora::gpu::{DeviceInfo, GpuOptions, devices};
-use kinora::models::config::{Defaults, ModelFolder, SchedulerName};
+use kinora::models::config::{Defaults, ModelFolder};
 use kinora::record::{Caps, DeviceClass};
 
 use crate::args::InfoArgs;
@@ -274,11 +274,7 @@ fn defaults(defaults: &Defaults, scheduler: &str) -> String {
     if let Some(shift) = defaults.shift {
         let _ = write!(text, ", shift {shift}");
     }
-    let scheduler = match defaults.scheduler {
-        Some(SchedulerName::UniPc) => "unipc",
-        Some(SchedulerName::Euler) => "euler",
-        None => scheduler,
-    };
+    let scheduler = defaults.scheduler.map_or(scheduler, |chosen| chosen.name());
     let _ = write!(text, ", {scheduler}");
     text
 }

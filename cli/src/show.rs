@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use kinora::media::{probe, read_metadata};
+use kinora::models::config::SchedulerName;
 
 use crate::args::ShowArgs;
 use crate::clip::MODEL_PATH;
@@ -10,7 +11,7 @@ use crate::error::CliError;
 use crate::output;
 
 /// Options of `generate`, and the keys that carry their values.
-const OPTIONS: [(&str, &str); 12] = [
+const OPTIONS: [(&str, &str); 13] = [
     (MODEL_PATH, "--model"),
     ("negative_prompt", "--negative-prompt"),
     ("width", "--width"),
@@ -21,6 +22,7 @@ const OPTIONS: [(&str, &str); 12] = [
     ("guidance", "--guidance"),
     ("guidance_2", "--guidance-2"),
     ("shift", "--shift"),
+    ("timesteps", "--timesteps"),
     ("seed", "--seed"),
     ("precision", "--precision"),
 ];
@@ -88,7 +90,8 @@ fn command(metadata: &[(String, String)]) -> String {
         }
     }
     // Else it is the checkpoint's own, which the model brings.
-    if let Some(scheduler @ ("unipc" | "euler")) = find("scheduler") {
+    let known = |name: &&str| SchedulerName::named(name).is_some();
+    if let Some(scheduler) = find("scheduler").filter(known) {
         words.push(format!("--scheduler={scheduler}"));
     }
     let prompt = quoted(find("prompt").unwrap_or_default()).into_owned();

@@ -25,6 +25,17 @@ pub enum SamplingError {
         max: usize,
     },
 
+    /// A distilled model's steps are those of its list.
+    #[error(
+        "{steps} sampling steps were asked for, but the list of timesteps has {listed}: leave the number of steps out, or give a list of {steps}"
+    )]
+    StepsOfList {
+        /// The steps asked for.
+        steps: usize,
+        /// Timesteps in the list.
+        listed: usize,
+    },
+
     /// A scheduler's or guidance's option is out of its range, or one that is not implemented.
     #[error("sampling option `{option}` is {found}, expected {expected}")]
     Option {

@@ -1,8 +1,10 @@
 //! The schedulers' options, as plain data under the names of `scheduler_config.json`.
 
+use super::distilled::{Distilled, DistilledConfig};
+use super::noise::NoiseOrder;
 use crate::error::SamplingError;
 
-/// A scheduler and its options. Both schedulers solve a rectified flow: `x = (1 − σ)·x0 + σ·noise`,
+/// A scheduler and its options. All of them solve a rectified flow: `x = (1 − σ)·x0 + σ·noise`,
 /// and the model predicts the velocity `v = noise − x0`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scheduler {
@@ -10,6 +12,8 @@ pub enum Scheduler {
     UniPc(UniPcConfig),
     /// diffusers' `FlowMatchEulerDiscreteScheduler`.
     Euler(EulerConfig),
+    /// For models distilled to a few steps.
+    Distilled(DistilledConfig),
 }
 
 /// Options of `UniPCMultistepScheduler` (UniPC, Zhao et al. 2023, arXiv 2302.04867) that matter for
@@ -102,6 +106,15 @@ impl Scheduler {
         match self {
             Self::UniPc(config) => config.num_train_timesteps,
             Self::Euler(config) => config.num_train_timesteps,
+            Self::Distilled(config) => config.num_train_timesteps,
+        }
+    }
+
+    /// The order in which the reference draws the noise.
+    pub fn noise_order(&self) -> NoiseOrder {
+        match self {
+            Self::UniPc(_) | Self::Euler(_) => NoiseOrder::ChannelsFirst,
+            Self::Distilled(config) => config.kind.noise_order(),
         }
     }
 
@@ -110,6 +123,7 @@ impl Scheduler {
         match self {
             Self::UniPc(config) => config.flow_shift,
             Self::Euler(config) => config.shift,
+            Self::Distilled(config) => config.shift,
         }
     }
 
@@ -119,6 +133,7 @@ impl Scheduler {
         match &mut self {
             Self::UniPc(config) => config.flow_shift = shift,
             Self::Euler(config) => config.shift = shift,
+            Self::Distilled(config) => config.shift = shift,
         }
         self
     }
@@ -128,14 +143,10 @@ impl Scheduler {
     pub fn into_unipc(self) -> Self {
         match self {
             Self::UniPc(_) => self,
-            Self::Euler(EulerConfig {
-                num_train_timesteps,
-                shift,
-                shift_terminal,
-            }) => Self::UniPc(UniPcConfig {
-                num_train_timesteps,
-                flow_shift: shift,
-                shift_terminal,
+            _ => Self::UniPc(UniPcConfig {
+                num_train_timesteps: self.num_train_timesteps(),
+                flow_shift: self.shift(),
+                shift_terminal: self.shift_terminal(),
                 ..UniPcConfig::default()
             }),
         }
@@ -149,16 +160,31 @@ impl Scheduler {
     pub fn into_euler(self) -> Self {
         match self {
             Self::Euler(_) => self,
-            Self::UniPc(UniPcConfig {
-                num_train_timesteps,
-                flow_shift,
-                shift_terminal,
-                ..
-            }) => Self::Euler(EulerConfig {
-                num_train_timesteps,
-                shift: flow_shift,
-                shift_terminal,
+            _ => Self::Euler(EulerConfig {
+                num_train_timesteps: self.num_train_timesteps(),
+                shift: self.shift(),
+                shift_terminal: self.shift_terminal(),
             }),
+        }
+    }
+
+    /// A distilled model's scheduler with this one's training length, the shift of its `kind` and
+    /// these times.
+    #[must_use]
+    pub fn into_distilled(self, kind: Distilled, timesteps: Vec<u32>) -> Self {
+        Self::Distilled(DistilledConfig {
+            kind,
+            num_train_timesteps: self.num_train_timesteps(),
+            shift: kind.shift(),
+            timesteps,
+        })
+    }
+
+    fn shift_terminal(&self) -> Option<f64> {
+        match self {
+            Self::UniPc(config) => config.shift_terminal,
+            Self::Euler(config) => config.shift_terminal,
+            Self::Distilled(_) => None,
         }
     }
 
@@ -168,14 +194,18 @@ impl Scheduler {
     ///
     /// [`SamplingError::Option`] naming the first option that is out of its range.
     pub fn validate(&self) -> Result<(), SamplingError> {
-        let (shift_name, terminal) = match self {
+        let shift_name = match self {
             Self::UniPc(config) => {
                 if !(1..=2).contains(&config.solver_order) {
                     return Err(option("solver_order", config.solver_order, "1 or 2"));
                 }
-                ("flow_shift", config.shift_terminal)
+                "flow_shift"
             }
-            Self::Euler(config) => ("shift", config.shift_terminal),
+            Self::Euler(_) => "shift",
+            Self::Distilled(config) => {
+                config.validate()?;
+                "shift"
+            }
         };
         if self.num_train_timesteps() == 0 {
             return Err(option("num_train_timesteps", 0, "at least 1"));
@@ -184,7 +214,7 @@ impl Scheduler {
         if !(shift.is_finite() && shift > 0.0) {
             return Err(option(shift_name, shift, "a finite number above 0"));
         }
-        match terminal {
+        match self.shift_terminal() {
             Some(end) if !(0.0..1.0).contains(&end) => Err(option(
                 "shift_terminal",
                 end,

@@ -3,8 +3,9 @@
 //!
 //! | file | what it makes |
 //! |---|---|
-//! | [`noise`](fill_randn) | the starting noise, `torch.randn`'s for the same seed |
+//! | [`noise`](Noise) | noise, `torch.randn`'s for the same seed |
 //! | `config` | the schedulers' options, as plain data ([`UniPcConfig`], [`EulerConfig`]) |
+//! | `distilled` | schedulers of models distilled to a few steps ([`DistilledConfig`]) |
 //! | `scheduler_json` | those options out of a `scheduler_config.json` ([`Scheduler::from_json`]) |
 //! | `schedule` | sigmas and timesteps ([`Schedule`]) |
 //! | `solver` | what each step does, as twelve numbers ([`StepCoefficients`]) |
@@ -28,6 +29,7 @@
 
 mod apply;
 mod config;
+mod distilled;
 mod guidance;
 mod mt19937;
 mod noise;
@@ -37,7 +39,8 @@ mod solver;
 
 pub use apply::SolverState;
 pub use config::{EulerConfig, FinalSigma, Scheduler, SolverType, UniPcConfig};
+pub use distilled::{Distilled, DistilledConfig};
 pub use guidance::{Expert, Guidance, StepPlan, plan_steps};
-pub use noise::{fill_randn, randn};
+pub use noise::{Noise, NoiseOrder, fill_randn, randn};
 pub use schedule::{MAX_STEPS, Schedule};
 pub use solver::StepCoefficients;

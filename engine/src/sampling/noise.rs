@@ -1,4 +1,4 @@
-//! The starting noise: what `torch.randn` draws from a CPU generator, so that a seed means the same
+//! Noise: what `torch.randn` draws from a CPU generator, so that a seed means the same
 //! clip as in diffusers.
 //!
 //! `torch` (`aten/src/ATen/native/cpu/DistributionTemplates.h`) has two ways to normal values, both
@@ -42,26 +42,95 @@ pub fn randn(seed: u64, n: usize) -> Result<Vec<f32>, SamplingError> {
 ///
 /// [`SamplingError::SeedTooLarge`] if the seed does not fit 32 bits.
 pub fn fill_randn(seed: u64, out: &mut [f32]) -> Result<(), SamplingError> {
-    let seed32 = u32::try_from(seed).map_err(|_| SamplingError::SeedTooLarge { seed })?;
-    let mut words = Mt19937::new(seed32);
-    if out.len() < BLOCK {
-        fill_one_by_one(&mut words, out);
-        return Ok(());
-    }
-    let mut blocks = out.chunks_exact_mut(BLOCK);
-    for block in &mut blocks {
-        fill_block(&mut words, block);
-    }
-    let rest = blocks.into_remainder().len();
-    if rest > 0 {
-        // The uniforms of the incomplete block are drawn and never used.
-        for _ in 0..rest {
-            words.next_u32();
-        }
-        let start = out.len() - BLOCK;
-        fill_block(&mut words, &mut out[start..]);
-    }
+    Noise::new(seed)?.fill(out);
     Ok(())
+}
+
+/// The order in which the values of latents are drawn. The engine holds them as `[C, T, h, w]`
+/// either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NoiseOrder {
+    /// `[C, T, h, w]`: diffusers, lightx2v, the original release.
+    ChannelsFirst,
+    /// `[T, C, h, w]`: FastVideo's DMD pipelines.
+    FramesFirst,
+}
+
+/// A CPU generator of `torch`: each call goes on where the one before it ended.
+pub struct Noise {
+    words: Mt19937,
+    /// The second normal of a pair drawn on the small path.
+    spare: Option<f64>,
+}
+
+impl Noise {
+    /// `torch.Generator().manual_seed(seed)`.
+    ///
+    /// # Errors
+    ///
+    /// [`SamplingError::SeedTooLarge`] if the seed does not fit 32 bits.
+    pub fn new(seed: u64) -> Result<Self, SamplingError> {
+        let seed32 = u32::try_from(seed).map_err(|_| SamplingError::SeedTooLarge { seed })?;
+        Ok(Self {
+            words: Mt19937::new(seed32),
+            spare: None,
+        })
+    }
+
+    /// The next `torch.randn` of as many values as `out` has.
+    pub fn fill(&mut self, out: &mut [f32]) {
+        if out.len() < BLOCK {
+            self.fill_one_by_one(out);
+            return;
+        }
+        let words = &mut self.words;
+        let mut blocks = out.chunks_exact_mut(BLOCK);
+        for block in &mut blocks {
+            fill_block(words, block);
+        }
+        let rest = blocks.into_remainder().len();
+        if rest > 0 {
+            // The uniforms of the incomplete block are drawn and never used.
+            for _ in 0..rest {
+                words.next_u32();
+            }
+            let start = out.len() - BLOCK;
+            fill_block(words, &mut out[start..]);
+        }
+    }
+
+    /// The next noise of latents of `shape` [1, C, T, h, w], drawn in `order` and returned as
+    /// `[C, T, h, w]`.
+    pub fn latents(&mut self, shape: [usize; 5], order: NoiseOrder) -> Vec<f32> {
+        let [_, channels, frames, h, w] = shape;
+        let mut drawn = vec![0.0; shape.iter().product()];
+        self.fill(&mut drawn);
+        if order == NoiseOrder::ChannelsFirst || h * w == 0 {
+            return drawn;
+        }
+        let planes: Vec<&[f32]> = drawn.chunks_exact(h * w).collect();
+        let plane = |c: usize| (0..frames).map(move |t| t * channels + c);
+        (0..channels)
+            .flat_map(plane)
+            .flat_map(|at| planes[at])
+            .copied()
+            .collect()
+    }
+
+    /// Fills fewer than [`BLOCK`] values.
+    fn fill_one_by_one(&mut self, out: &mut [f32]) {
+        const SCALE: f64 = 1.0 / (1u64 << 53) as f64;
+        for value in out {
+            let normal = self.spare.take().unwrap_or_else(|| {
+                let mut uniform = || (self.words.next_u64() & ((1 << 53) - 1)) as f64 * SCALE;
+                let theta = TAU * uniform();
+                let radius = (-2.0 * (-uniform()).ln_1p()).sqrt();
+                self.spare = Some(radius * theta.sin());
+                radius * theta.cos()
+            });
+            *value = normal as f32;
+        }
+    }
 }
 
 /// Fills one block of [`BLOCK`] values.
@@ -76,21 +145,5 @@ fn fill_block(words: &mut Mt19937, block: &mut [f32]) {
         let theta = f64::from(std::f32::consts::TAU * *b);
         *a = (radius * theta.cos()) as f32;
         *b = (radius * theta.sin()) as f32;
-    }
-}
-
-/// Fills fewer than [`BLOCK`] values.
-fn fill_one_by_one(words: &mut Mt19937, out: &mut [f32]) {
-    const SCALE: f64 = 1.0 / (1u64 << 53) as f64;
-    let mut uniform = || (words.next_u64() & ((1 << 53) - 1)) as f64 * SCALE;
-    for pair in out.chunks_mut(2) {
-        let theta = TAU * uniform();
-        let radius = (-2.0 * (-uniform()).ln_1p()).sqrt();
-        for (value, normal) in pair
-            .iter_mut()
-            .zip([radius * theta.cos(), radius * theta.sin()])
-        {
-            *value = normal as f32;
-        }
     }
 }

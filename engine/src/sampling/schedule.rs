@@ -1,10 +1,11 @@
-//! Sigmas and timesteps, bit for bit those of diffusers 0.42.
+//! Sigmas and timesteps, bit for bit those of diffusers 0.42 for its schedulers.
 //!
 //! Sigmas are computed in f64 and rounded to f32 where the reference rounds them; the solver starts
 //! from the rounded ones. The first sigma shows why: UniPC's is `1 − 1e-6`, and f32's nearest value
 //! to it changes `1 − σ` by 1.3 %.
 
 use super::config::{EulerConfig, FinalSigma, Scheduler, UniPcConfig};
+use super::distilled::renoising_step;
 use super::solver::{StepCoefficients, euler_step, unipc_step};
 use crate::error::SamplingError;
 
@@ -32,8 +33,9 @@ impl Schedule {
     ///
     /// # Errors
     ///
-    /// [`SamplingError::ZeroSteps`], [`SamplingError::TooManySteps`], [`SamplingError::Option`] for
-    /// an option out of its range, and [`SamplingError::NoFiniteSigma`] or
+    /// [`SamplingError::ZeroSteps`], [`SamplingError::TooManySteps`], [`SamplingError::StepsOfList`]
+    /// for a number that is not that of a list, [`SamplingError::Option`] for an option out of its
+    /// range, and [`SamplingError::NoFiniteSigma`] or
     /// [`SamplingError::NoFiniteStep`] where the reference would return NaN or infinity.
     pub fn new(scheduler: &Scheduler, steps: usize) -> Result<Self, SamplingError> {
         scheduler.validate()?;
@@ -49,6 +51,13 @@ impl Schedule {
         let (sigmas, timesteps) = match scheduler {
             Scheduler::UniPc(config) => unipc_sigmas(config, steps),
             Scheduler::Euler(config) => euler_sigmas(config, steps),
+            Scheduler::Distilled(config) if config.timesteps.len() != steps => {
+                return Err(SamplingError::StepsOfList {
+                    steps,
+                    listed: config.timesteps.len(),
+                });
+            }
+            Scheduler::Distilled(config) => config.sigmas(),
         };
         if let Some(step) = sigmas.iter().position(|sigma| !sigma.is_finite()) {
             return Err(SamplingError::NoFiniteSigma { step, steps });
@@ -57,6 +66,7 @@ impl Schedule {
             let coefficients = match scheduler {
                 Scheduler::UniPc(config) => unipc_step(config, &sigmas, step),
                 Scheduler::Euler(_) => euler_step(&sigmas, step),
+                Scheduler::Distilled(_) => renoising_step(&sigmas, step),
             };
             if coefficients.is_finite() {
                 Ok(coefficients)

@@ -28,7 +28,8 @@ use super::config::{SolverType, UniPcConfig};
 ///
 /// All right-hand sides use the values from before the step: read `m0` before it is written. After
 /// a step `m0` holds the predicted clean sample, which is what a preview decodes. Euler is `x0`
-/// unused, `corrected = x`, `next = x + (σ′ − σ)·v`.
+/// unused, `corrected = x`, `next = x + (σ′ − σ)·v`. A distilled model's step takes fresh noise from
+/// `last`: `corrected = last`, `next = σ′·last + (1 − σ′)·x0`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepCoefficients {
     /// Noise level before the step.
@@ -37,6 +38,8 @@ pub struct StepCoefficients {
     pub corrector: [f32; 5],
     /// Weights of `corrected, x0, m0, v` in the next sample.
     pub predictor: [f32; 4],
+    /// Whether `last` must hold fresh noise before the step; see [`super::Distilled`].
+    pub renoises: bool,
 }
 
 /// A corrector that leaves the sample as it is.
@@ -80,6 +83,7 @@ pub(super) fn euler_step(sigmas: &[f32], i: usize) -> StepCoefficients {
         sigma: sigmas[i],
         corrector: NO_CORRECTOR,
         predictor: [1.0, 0.0, 0.0, sigmas[i + 1] - sigmas[i]],
+        renoises: false,
     }
 }
 
@@ -94,6 +98,7 @@ pub(super) fn unipc_step(config: &UniPcConfig, sigmas: &[f32], i: usize) -> Step
         sigma: sigmas[i],
         corrector,
         predictor: unip(config, sigmas, i),
+        renoises: false,
     }
 }
 

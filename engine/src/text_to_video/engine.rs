@@ -195,6 +195,9 @@ impl Engine {
             None => scheduler,
             Some(SchedulerName::UniPc) => scheduler.into_unipc(),
             Some(SchedulerName::Euler) => scheduler.into_euler(),
+            Some(SchedulerName::Distilled(kind)) => {
+                scheduler.into_distilled(kind, settings.timesteps.clone().unwrap_or_default())
+            }
         };
         Ok(match settings.shift {
             Some(shift) => scheduler.with_shift(shift),

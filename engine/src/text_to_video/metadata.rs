@@ -18,6 +18,7 @@ impl Settings {
         let name = match &scheduler {
             Scheduler::UniPc(_) => SchedulerName::UniPc,
             Scheduler::Euler(_) => SchedulerName::Euler,
+            Scheduler::Distilled(config) => SchedulerName::Distilled(config.kind),
         };
         let mut pairs = vec![
             ("prompt", self.prompt.clone()),
@@ -29,8 +30,12 @@ impl Settings {
         if let Some(scale) = self.guidance_2 {
             pairs.push(("guidance_2", scale.to_string()));
         }
+        if let Some(times) = &self.timesteps {
+            let times: Vec<String> = times.iter().map(u32::to_string).collect();
+            pairs.push(("timesteps", times.join(",")));
+        }
         pairs.extend([
-            ("scheduler", scheduler_text(name).to_owned()),
+            ("scheduler", name.name().to_owned()),
             ("shift", scheduler.shift().to_string()),
             ("width", self.width.to_string()),
             ("height", self.height.to_string()),
@@ -53,13 +58,5 @@ impl Settings {
             .into_iter()
             .map(|(key, value)| (key.to_owned(), value))
             .collect())
-    }
-}
-
-/// The name that the command line takes.
-fn scheduler_text(name: SchedulerName) -> &'static str {
-    match name {
-        SchedulerName::UniPc => "unipc",
-        SchedulerName::Euler => "euler",
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::error::{Error, RequestError};
 use crate::models::config::{Defaults, ModelConfig, SchedulerName};
 use crate::models::prompt::PROMPT_LIMIT;
+use crate::sampling::Distilled;
 
 /// Pixels per side, at most: four times the longest side of 4K.
 const MAX_SIDE: usize = 16_384;
@@ -64,6 +65,8 @@ pub struct Request {
     pub shift: Option<f64>,
     /// The solver.
     pub scheduler: Option<SchedulerName>,
+    /// The times of a distilled model's steps, falling, of 1000.
+    pub timesteps: Option<Vec<u32>>,
     /// 32 bits; drawn where it is `None`.
     pub seed: Option<u64>,
 }
@@ -103,6 +106,11 @@ pub enum Note {
         /// The first words that it does not read.
         from: String,
     },
+    /// A model distilled to do without guidance is guided.
+    Guided {
+        /// The scale asked for.
+        scale: f64,
+    },
 }
 
 impl fmt::Display for Note {
@@ -122,6 +130,10 @@ impl fmt::Display for Note {
                     "the {what} is longer than {MAX_TOKENS} tokens; not read from \u{201c}{from}\u{201d} on"
                 )
             }
+            Self::Guided { scale } => write!(
+                f,
+                "guidance {scale} takes a second pass a step: models distilled to a few steps are made for guidance 1"
+            ),
         }
     }
 }
@@ -153,6 +165,8 @@ pub struct Settings {
     pub shift: Option<f64>,
     /// The solver, where not the checkpoint's.
     pub scheduler: Option<SchedulerName>,
+    /// The times of the steps, as many as `steps`, where the solver is one for distilled models.
+    pub timesteps: Option<Vec<u32>>,
     /// The starting noise.
     pub seed: u32,
     /// What differs from the request.
@@ -233,11 +247,31 @@ impl Settings {
             });
         }
 
-        let steps = request.steps.unwrap_or(defaults.steps);
-        if steps == 0 || steps > MAX_STEPS {
-            return Err(range("--steps", steps, format!("1 to {MAX_STEPS}")));
+        let scheduler = request.scheduler.or(defaults.scheduler);
+        let distilled = scheduler.and_then(SchedulerName::distilled);
+        // What the model says of guidance and shift is said for its own way of sampling.
+        let own = distilled.is_none() || scheduler == defaults.scheduler;
+        let asked = request.steps.unwrap_or(defaults.steps);
+        if asked == 0 || asked > MAX_STEPS {
+            return Err(range("--steps", asked, format!("1 to {MAX_STEPS}")));
         }
-        let guidance = request.guidance.unwrap_or(defaults.guidance);
+        let timesteps = match distilled {
+            Some(kind) => Some(times(kind, request, own.then_some(defaults))?),
+            None if request.timesteps.is_some() => {
+                return Err(range(
+                    "--timesteps",
+                    "given",
+                    "none, or --scheduler dmd or lcm with it: other solvers make their own",
+                ));
+            }
+            None => None,
+        };
+        let steps = timesteps.as_ref().map_or(asked, Vec::len);
+        let by_default = if own { defaults.guidance } else { 1.0 };
+        let guidance = request.guidance.unwrap_or(by_default);
+        if distilled.is_some() && guidance > 1.0 {
+            notes.push(Note::Guided { scale: guidance });
+        }
         let two = config.transformer_2.is_some();
         let guidance_2 = match request.guidance_2 {
             Some(found) if !two => {
@@ -249,14 +283,18 @@ impl Settings {
             }
             // Asked for one scale of a model with two, one scale is meant.
             None if request.guidance.is_some() => None,
-            other => other.or(defaults.guidance_2).filter(|_| two),
+            other => other
+                .or(defaults.guidance_2.filter(|_| own))
+                .filter(|_| two),
         };
         for (option, scale) in [("--guidance", Some(guidance)), ("--guidance-2", guidance_2)] {
             if let Some(found) = scale.filter(|s| !s.is_finite() || s.abs() > 1000.0) {
                 return Err(range(option, found, "-1000 to 1000"));
             }
         }
-        let shift = request.shift.or(defaults.shift);
+        let shift = (request.shift)
+            .or(defaults.shift.filter(|_| own))
+            .or(distilled.map(Distilled::shift));
         if let Some(found) = shift.filter(|s| !(s.is_finite() && *s > 0.0 && *s <= 1000.0)) {
             return Err(range("--shift", found, "more than 0 and at most 1000"));
         }
@@ -280,7 +318,8 @@ impl Settings {
             guidance,
             guidance_2,
             shift,
-            scheduler: request.scheduler.or(defaults.scheduler),
+            scheduler,
+            timesteps,
             seed,
             notes,
         })
@@ -297,6 +336,34 @@ impl Settings {
             tall,
             wide,
         ]
+    }
+}
+
+/// The times of a distilled model's steps: as asked, as `model` says, or its kind's own.
+fn times(kind: Distilled, request: &Request, model: Option<&Defaults>) -> Result<Vec<u32>, Error> {
+    let of_model = model.and_then(|defaults| defaults.timesteps.clone());
+    let list = match (&request.timesteps, request.steps) {
+        (Some(list), _) => list.clone(),
+        (None, None) => of_model.unwrap_or_else(|| kind.timesteps().to_vec()),
+        (None, Some(steps)) => of_model
+            .filter(|list| list.len() == steps)
+            .or_else(|| kind.timesteps_of(steps))
+            .ok_or_else(|| {
+                let own = kind.timesteps().len();
+                range(
+                    "--steps",
+                    steps,
+                    format!("{own}, what the model is distilled for, or --timesteps with a list of {steps}"),
+                )
+            })?,
+    };
+    match request.steps {
+        Some(steps) if steps != list.len() => Err(range(
+            "--steps",
+            steps,
+            format!("{}, as many as there are --timesteps", list.len()),
+        )),
+        _ => Ok(list),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::models::umt5::TextEncoder;
 use crate::models::wan_transformer::{Context, Transformer, TransformerPasses};
 use crate::ops::solver::solver_states;
 use crate::record::{Caps, Recorder, Recording};
-use crate::sampling::{Expert, Guidance, Schedule, StepPlan, plan_steps, randn};
+use crate::sampling::{Expert, Guidance, Noise, Schedule, StepPlan, plan_steps};
 use crate::weights::Latents;
 
 impl Engine {
@@ -54,9 +54,9 @@ impl Engine {
         let texts = self.encode(&ids, cancel, events)?;
 
         let shape = settings.latent_shape(&self.config);
-        let noise = randn(u64::from(settings.seed), shape.iter().product())?;
-        let solver = Solver::new(self, &noise)?;
-        drop(noise);
+        let order = self.scheduler(settings)?.noise_order();
+        let mut noise = Noise::new(u64::from(settings.seed))?;
+        let solver = Solver::new(self, &noise.latents(shape, order))?;
 
         let total = steps
             .iter()
@@ -95,6 +95,11 @@ impl Engine {
                     done,
                     total,
                 });
+            }
+            if step.coefficients.renoises {
+                let fresh = noise.latents(shape, order);
+                self.gpu
+                    .write(&solver.last, 0, bytemuck::cast_slice(&fresh))?;
             }
             solver.step(self, &mut stream, step)?;
             loaded = Some((step.expert, denoiser));
@@ -223,6 +228,7 @@ struct Denoiser {
 /// The sample and the solver's history on the device.
 struct Solver {
     x: Buffer,
+    last: Buffer,
     v_cond: Buffer,
     v_uncond: Buffer,
     weights: Buffer,
@@ -254,6 +260,7 @@ impl Solver {
         };
         let solver = Self {
             x: take("x")?,
+            last: take("last")?,
             v_cond: take("v_cond")?,
             v_uncond: take("v_uncond")?,
             weights: take("weights")?,
@@ -261,7 +268,8 @@ impl Solver {
             _plan: plan,
         };
         // The history must start at zero, which a new buffer is only by the API's promise.
-        for name in ["last", "m0", "m1"] {
+        gpu.clear(&solver.last)?;
+        for name in ["m0", "m1"] {
             gpu.clear(&take(name)?)?;
         }
         gpu.write(&solver.x, 0, bytemuck::cast_slice(noise))?;

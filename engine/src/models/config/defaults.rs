@@ -2,6 +2,7 @@
 
 use super::fields::Fields;
 use crate::error::ConfigError;
+use crate::sampling::Distilled;
 
 /// A scheduler by the name that the command line has for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +11,41 @@ pub enum SchedulerName {
     UniPc,
     /// `FlowMatchEulerDiscreteScheduler`.
     Euler,
+    /// For models distilled to a few steps.
+    Distilled(Distilled),
+}
+
+impl SchedulerName {
+    /// All of them, under their names.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("unipc", Self::UniPc),
+        ("euler", Self::Euler),
+        ("dmd", Self::Distilled(Distilled::Dmd)),
+        ("lcm", Self::Distilled(Distilled::Lcm)),
+    ];
+
+    /// The scheduler of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let found = Self::ALL.iter().find(|(known, _)| *known == name);
+        found.map(|(_, scheduler)| *scheduler)
+    }
+
+    /// Its name on the command line, in `kinora.json` and in a clip's metadata.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let found = Self::ALL.iter().find(|(_, scheduler)| *scheduler == self);
+        found.map_or("", |(name, _)| name)
+    }
+
+    /// How a distilled model is sampled.
+    #[must_use]
+    pub fn distilled(self) -> Option<Distilled> {
+        match self {
+            Self::Distilled(kind) => Some(kind),
+            Self::UniPc | Self::Euler => None,
+        }
+    }
 }
 
 /// A model's name and the defaults of its runs.
@@ -35,12 +71,14 @@ pub struct Defaults {
     pub shift: Option<f64>,
     /// The scheduler; that of `scheduler_config.json` where it is `None`.
     pub scheduler: Option<SchedulerName>,
+    /// The times of a distilled model's steps; its kind's own where it is `None`.
+    pub timesteps: Option<Vec<u32>>,
     /// What guidance leads away from.
     pub negative_prompt: String,
 }
 
 /// The fields of `kinora.json`.
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 12] = [
     "name",
     "width",
     "height",
@@ -51,6 +89,7 @@ const FIELDS: [&str; 11] = [
     "guidance_2",
     "shift",
     "scheduler",
+    "timesteps",
     "negative_prompt",
 ];
 
@@ -70,7 +109,21 @@ impl Defaults {
             guidance_2: None,
             shift: None,
             scheduler: None,
+            timesteps: None,
             negative_prompt: String::new(),
+        }
+    }
+
+    /// These defaults for a model distilled to a few steps: without guidance.
+    #[must_use]
+    pub(super) fn distilled(self, kind: Distilled) -> Self {
+        Self {
+            steps: kind.timesteps().len(),
+            guidance: 1.0,
+            guidance_2: None,
+            shift: None,
+            scheduler: Some(SchedulerName::Distilled(kind)),
+            ..self
         }
     }
 
@@ -99,11 +152,26 @@ impl Defaults {
             shift: real("shift", 1e-3..=1000.0)?.or(self.shift),
             scheduler: match fields.text("scheduler")? {
                 None => self.scheduler,
-                Some("unipc") => Some(SchedulerName::UniPc),
-                Some("euler") => Some(SchedulerName::Euler),
-                Some(_) => return Err(fields.wrong("scheduler", "\"unipc\" or \"euler\"")),
+                Some(name) => Some(SchedulerName::named(name).ok_or_else(|| {
+                    fields.wrong("scheduler", "\"unipc\", \"euler\", \"dmd\" or \"lcm\"")
+                })?),
             },
+            timesteps: timesteps(&fields)?.or(self.timesteps),
             negative_prompt: text("negative_prompt")?.unwrap_or(self.negative_prompt),
         })
     }
+}
+
+/// A list of times, such as `[1000, 757, 522]`.
+fn timesteps(fields: &Fields<'_>) -> Result<Option<Vec<u32>>, ConfigError> {
+    let Some(value) = fields.given("timesteps") else {
+        return Ok(None);
+    };
+    let time = |t: &serde_json::Value| t.as_u64().and_then(|t| u32::try_from(t).ok());
+    let list = value
+        .as_array()
+        .and_then(|list| list.iter().map(time).collect::<Option<Vec<u32>>>())
+        .filter(|list| !list.is_empty());
+    list.map(Some)
+        .ok_or_else(|| fields.wrong("timesteps", "a list of whole numbers"))
 }

@@ -5,6 +5,7 @@ use super::{
     Defaults, ModelFolder, PipelineConfig, TextEncoderConfig, TransformerConfig, VaeConfig,
 };
 use crate::error::ConfigError;
+use crate::sampling::Distilled;
 
 /// A model's configuration: every file read and checked, and checked against the others.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +70,10 @@ impl ModelConfig {
 
         let defaults = recognise(&pipeline, &text_encoder, &transformer, &vae)
             .unwrap_or_else(|| Defaults::pipeline(folder.name()));
+        let defaults = match pipeline.dmd {
+            true => defaults.distilled(Distilled::Dmd),
+            false => defaults,
+        };
         let defaults = if folder.contains("kinora.json") {
             let (file, text) = folder.config_json("kinora.json")?;
             defaults.with_file(&file, &text)?

@@ -4,12 +4,16 @@ use super::fields::Fields;
 use crate::error::ConfigError;
 
 /// The pipelines that generate from text alone.
-const PIPELINES: [&str; 1] = ["WanPipeline"];
+const PIPELINES: [&str; 2] = ["WanPipeline", DMD];
+
+/// FastVideo's pipeline for models distilled to three steps. The scheduler that its folders name is
+/// the undistilled model's, and not used.
+const DMD: &str = "WanDMDPipeline";
 
 /// Scheduler classes that the sampler implements.
 const SCHEDULERS: [&str; 2] = ["UniPCMultistepScheduler", "FlowMatchEulerDiscreteScheduler"];
 
-/// `WanPipeline` of diffusers.
+/// `WanPipeline` of diffusers, or FastVideo's `WanDMDPipeline`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PipelineConfig {
     /// Whether there is a second expert, `transformer_2`, for low noise.
@@ -20,6 +24,8 @@ pub struct PipelineConfig {
     pub expand_timesteps: bool,
     /// The scheduler's class.
     pub scheduler: String,
+    /// The model is distilled to a few steps, by distribution matching.
+    pub dmd: bool,
 }
 
 impl PipelineConfig {
@@ -29,7 +35,7 @@ impl PipelineConfig {
     /// A [`ConfigError`] that names the field, the class found and those that are known.
     pub fn parse(file: &str, text: &[u8]) -> Result<Self, ConfigError> {
         let fields = Fields::parse(file, text)?;
-        fields.class("_class_name", &PIPELINES)?;
+        let dmd = fields.class("_class_name", &PIPELINES)? == DMD;
         component(&fields, "text_encoder", &["UMT5EncoderModel"])?;
         component(&fields, "transformer", &["WanTransformer3DModel"])?;
         component(&fields, "vae", &["AutoencoderKLWan"])?;
@@ -60,6 +66,7 @@ impl PipelineConfig {
                 boundary_ratio,
                 expand_timesteps: fields.flag("expand_timesteps", false)?,
                 scheduler: scheduler.to_owned(),
+                dmd,
             }),
         }
     }

@@ -207,6 +207,7 @@ pub(super) fn recognise(
         guidance_2: model.guidance_2,
         shift: Some(model.shift),
         scheduler: None,
+        timesteps: None,
         negative_prompt: NEGATIVE_PROMPT.to_owned(),
     })
 }

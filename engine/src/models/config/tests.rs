@@ -496,7 +496,8 @@ fn kinora_json() {
     };
     let defaults = read(json!({
         "name": "Starter", "width": 192, "height": 112, "frames": 33, "fps": 12, "steps": 8,
-        "guidance": 3.5, "shift": 2, "scheduler": "euler", "negative_prompt": "blurred",
+        "guidance": 3.5, "shift": 2, "scheduler": "euler", "timesteps": [900, 500],
+        "negative_prompt": "blurred",
     }));
     let expected = Defaults {
         name: "Starter".to_owned(),
@@ -509,13 +510,14 @@ fn kinora_json() {
         guidance_2: None,
         shift: Some(2.0),
         scheduler: Some(SchedulerName::Euler),
+        timesteps: Some(vec![900, 500]),
         negative_prompt: "blurred".to_owned(),
     };
     assert_eq!(defaults, Ok(expected));
     assert_eq!(read(json!({})), Ok(Defaults::pipeline("M")));
     assert_eq!(
         read(json!({"step": 4})),
-        Err("M/kinora.json has a field \"step\", expected one of name, width, height, frames, fps, steps, guidance, guidance_2, shift, scheduler, negative_prompt".to_owned())
+        Err("M/kinora.json has a field \"step\", expected one of name, width, height, frames, fps, steps, guidance, guidance_2, shift, scheduler, timesteps, negative_prompt".to_owned())
     );
     assert_eq!(
         read(json!({"steps": 0})),
@@ -523,7 +525,7 @@ fn kinora_json() {
     );
     assert_eq!(
         read(json!({"scheduler": "ddim"})),
-        Err("M/kinora.json: scheduler is \"ddim\", expected \"unipc\" or \"euler\"".to_owned())
+        Err("M/kinora.json: scheduler is \"ddim\", expected \"unipc\", \"euler\", \"dmd\" or \"lcm\"".to_owned())
     );
     assert_eq!(
         read(json!([])),

@@ -267,7 +267,7 @@ fn one_sentence_names_file_and_field() {
             INDEX,
             "_class_name",
             json!("WanImageToVideoPipeline"),
-            "M/model_index.json: _class_name is \"WanImageToVideoPipeline\", but Kinora knows WanPipeline",
+            "M/model_index.json: _class_name is \"WanImageToVideoPipeline\", but Kinora knows WanPipeline and WanDMDPipeline",
         ),
         (
             INDEX,
@@ -482,6 +482,23 @@ fn a_decoders_levels_must_fit_each_other() {
         error.unwrap_err().to_string(),
         "M/vae/config.json: dim_mult is [1,2,3,5], expected multiples such that 15 channels divide 8 · 9, which the residual shortcut needs"
     );
+}
+
+/// FastWan's folders: three steps without guidance, whatever scheduler they name.
+#[test]
+fn fastvideos_pipeline_is_distilled() {
+    let mut files = files();
+    for (path, json) in &mut files {
+        if *path == "model_index.json" {
+            json["_class_name"] = json!("WanDMDPipeline");
+        }
+    }
+    let defaults = folder(files).config().unwrap().defaults;
+    assert_eq!(defaults.scheduler, SchedulerName::named("dmd"));
+    assert_eq!((defaults.steps, defaults.guidance), (3, 1.0));
+    for (name, scheduler) in SchedulerName::ALL {
+        assert_eq!(scheduler.name(), name);
+    }
 }
 
 #[test]

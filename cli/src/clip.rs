@@ -23,7 +23,7 @@ use crate::show::quoted;
 pub(crate) const MODEL_PATH: &str = "model_path";
 
 /// Keys in the order in which a clip carries them.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 19] = [
     "prompt",
     "negative_prompt",
     "seed",
@@ -32,6 +32,8 @@ const ORDER: [&str; 17] = [
     "guidance_2",
     "shift",
     "scheduler",
+    "timesteps",
+    "decoder",
     "width",
     "height",
     "frames",

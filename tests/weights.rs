@@ -1,5 +1,13 @@
 //! Checkpoints and latents: what is read, and the one sentence that a broken file gets.
-#![expect(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test's helper fails by panicking"
+)]
+#![allow(unreachable_pub, reason = "the modules of a test program are its own")]
+
+#[path = "weights/gguf.rs"]
+mod gguf;
 
 #[path = "weights/element_types.rs"]
 mod element_types;

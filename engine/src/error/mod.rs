@@ -1,6 +1,7 @@
 //! One public [`Error`]; inside it a typed enum per module.
 
 mod config;
+mod gguf;
 mod gpu;
 mod media;
 mod model;
@@ -12,6 +13,7 @@ mod vae;
 mod weights;
 
 pub use config::ConfigError;
+pub use gguf::GgufFault;
 pub use gpu::GpuError;
 pub use media::MediaError;
 pub use model::ModelError;

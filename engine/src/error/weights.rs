@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::GgufFault;
+
 /// A weights or latents file that cannot be used, as one sentence that names the file, the tensor,
 /// what was found and what was expected.
 #[derive(Debug, thiserror::Error)]
@@ -174,6 +176,15 @@ pub enum WeightsError {
         start: u64,
         /// Where the gap ends.
         end: u64,
+    },
+
+    /// A GGUF file that cannot be used.
+    #[error("{file}: {fault}")]
+    Gguf {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        fault: GgufFault,
     },
 
     /// An index file that is not the JSON it should be.

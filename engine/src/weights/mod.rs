@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`Checkpoint`] | the weights of one model part: files, shards with an index, or bytes in memory |
 //! | [`Container`] | how a file holds its tensors |
+//! | [`GgufHeader`] | the beginning of a GGUF file that is to be written |
 //! | [`Renamed`] | what the model calls a tensor that its file calls otherwise |
 //! | [`TensorView`] | one tensor's name, type, shape and bytes, borrowed from its checkpoint |
 //! | [`Storage`] | where a file's bytes lie: mapped, embedded or shared |
@@ -24,7 +25,7 @@ mod storage;
 mod view;
 
 pub use checkpoint::Checkpoint;
-pub use container::Container;
+pub use container::{Container, GgufHeader, GgufValue};
 pub use fingerprint::combined_fingerprint;
 pub use latents::Latents;
 pub use renamed::{Piece, Renamed};

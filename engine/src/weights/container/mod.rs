@@ -1,16 +1,22 @@
 //! The files that hold tensors: each is read into a list of entries, as if it were hostile.
 
+mod gguf;
 mod safetensors;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use gguf::{GgufHeader, GgufValue};
+
 use crate::error::WeightsError;
 use crate::tensor::DType;
 
 /// No header is longer than this: the most that safetensors allows, 100 MB.
 pub(super) const HEADER_LIMIT: u64 = 100_000_000;
+
+/// The most tensors of a file; the models have up to 1,100. Bounds what a list of them takes.
+const TENSOR_LIMIT: usize = 1 << 16;
 
 /// The most dimensions that a tensor may have; the models' convolutions have 5.
 const RANK_LIMIT: usize = 8;
@@ -21,13 +27,19 @@ const RANK_LIMIT: usize = 8;
 pub enum Container {
     /// <https://github.com/huggingface/safetensors#format>
     Safetensors,
+    /// <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3.
+    Gguf,
 }
 
 impl Container {
     /// The container of a file that begins with `bytes`: safetensors where nothing says otherwise,
     /// since that format has no mark of its own.
-    fn of(_bytes: &[u8]) -> Self {
-        Self::Safetensors
+    fn of(bytes: &[u8]) -> Self {
+        if bytes.starts_with(gguf::MAGIC) {
+            Self::Gguf
+        } else {
+            Self::Safetensors
+        }
     }
 
     /// Reads and checks the list of tensors of `bytes`, the whole of `file`.
@@ -37,6 +49,7 @@ impl Container {
     pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Contents, WeightsError> {
         match Self::of(bytes) {
             Self::Safetensors => safetensors::read(file, bytes),
+            Self::Gguf => gguf::read(file, bytes),
         }
     }
 }
@@ -45,6 +58,7 @@ impl fmt::Display for Container {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Safetensors => "safetensors",
+            Self::Gguf => "GGUF",
         })
     }
 }

@@ -11,7 +11,7 @@ use safetensors::Dtype as FileDtype;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{Container, Contents, Entry, HEADER_LIMIT, RANK_LIMIT, Stored, shown};
+use super::{Container, Contents, Entry, HEADER_LIMIT, RANK_LIMIT, Stored, TENSOR_LIMIT, shown};
 use crate::error::WeightsError;
 use crate::tensor::DType;
 
@@ -203,6 +203,11 @@ impl<'de> Deserialize<'de> for RawHeader {
                 };
                 let mut seen = HashSet::new();
                 while let Some(name) = map.next_key::<String>()? {
+                    if seen.len() > TENSOR_LIMIT {
+                        return Err(A::Error::custom(format_args!(
+                            "more than {TENSOR_LIMIT} tensors"
+                        )));
+                    }
                     if !seen.insert(name.clone()) {
                         return Err(A::Error::custom(format_args!(
                             "{DUPLICATE}{}",

@@ -1,0 +1,115 @@
+//! The element types of GGUF: their numbers, names and sizes.
+
+use crate::tensor::DType;
+use crate::weights::container::Stored;
+
+/// An element type of the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Element {
+    pub(super) number: u32,
+    /// ggml's name.
+    pub(super) name: &'static str,
+    /// Elements of a row that only exist together.
+    pub(super) block: usize,
+    /// The bytes of a block.
+    size: usize,
+}
+
+/// All of them, so that a file is checked where some of its tensors are of types that are not
+/// computed with. (`GGML_QUANT_SIZES` in gguf-py)
+const ELEMENTS: &[Element] = &[
+    element(0, "F32", 1, 4),
+    element(1, "F16", 1, 2),
+    element(2, "Q4_0", 32, 18),
+    element(3, "Q4_1", 32, 20),
+    element(6, "Q5_0", 32, 22),
+    element(7, "Q5_1", 32, 24),
+    element(8, "Q8_0", 32, 34),
+    element(9, "Q8_1", 32, 40),
+    element(10, "Q2_K", 256, 84),
+    element(11, "Q3_K", 256, 110),
+    element(12, "Q4_K", 256, 144),
+    element(13, "Q5_K", 256, 176),
+    element(14, "Q6_K", 256, 210),
+    element(15, "Q8_K", 256, 292),
+    element(16, "IQ2_XXS", 256, 66),
+    element(17, "IQ2_XS", 256, 74),
+    element(18, "IQ3_XXS", 256, 98),
+    element(19, "IQ1_S", 256, 50),
+    element(20, "IQ4_NL", 32, 18),
+    element(21, "IQ3_S", 256, 110),
+    element(22, "IQ2_S", 256, 82),
+    element(23, "IQ4_XS", 256, 136),
+    element(24, "I8", 1, 1),
+    element(25, "I16", 1, 2),
+    element(26, "I32", 1, 4),
+    element(27, "I64", 1, 8),
+    element(28, "F64", 1, 8),
+    element(29, "IQ1_M", 256, 56),
+    element(30, "BF16", 1, 2),
+    element(34, "TQ1_0", 256, 54),
+    element(35, "TQ2_0", 256, 66),
+    element(39, "MXFP4", 32, 17),
+    element(40, "NVFP4", 64, 36),
+    element(41, "Q1_0", 128, 18),
+];
+
+const fn element(number: u32, name: &'static str, block: usize, size: usize) -> Element {
+    Element {
+        number,
+        name,
+        block,
+        size,
+    }
+}
+
+impl Element {
+    /// The type with this number.
+    pub(super) fn of(number: u32) -> Option<Self> {
+        ELEMENTS
+            .iter()
+            .find(|element| element.number == number)
+            .copied()
+    }
+
+    /// The type that `dtype` is in this format.
+    pub(super) fn for_dtype(dtype: DType) -> Option<Self> {
+        ELEMENTS
+            .iter()
+            .find(|element| element.dtype() == Some(dtype))
+            .copied()
+    }
+
+    /// The bytes of so many elements, whole blocks.
+    pub(super) fn bytes(self, elements: u64) -> Option<u64> {
+        (elements / self.block as u64).checked_mul(self.size as u64)
+    }
+
+    /// What it is read as.
+    pub(super) fn stored(self) -> Stored {
+        Stored {
+            name: self.name.into(),
+            dtype: self.dtype(),
+        }
+    }
+
+    fn dtype(self) -> Option<DType> {
+        const READ: [DType; 4] = [DType::F32, DType::F16, DType::BF16, DType::Q8_0];
+        READ.into_iter().find(|dtype| dtype.name() == self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_those_that_the_types_have() {
+        for element in ELEMENTS {
+            if let Some(dtype) = element.dtype() {
+                assert_eq!(element.block, dtype.block(), "{dtype}");
+                assert_eq!(element.size, dtype.bytes(element.block), "{dtype}");
+            }
+        }
+    }
+}

@@ -258,7 +258,7 @@ pub enum WeightsError {
     },
     /// A tensor in a format that Kinora does not compute with.
     #[error(
-        "{part}: tensor {tensor} of {file} is {found}, but weights must be F32, F16, BF16 or Q8_0; convert the checkpoint"
+        "{part}: tensor {tensor} of {file} is {found}, but weights must be F32, F16, BF16, F8_E4M3, Q8_0, Q4_0, Q4_K, Q5_K or Q6_K; convert the checkpoint"
     )]
     Unsupported {
         /// The model part.

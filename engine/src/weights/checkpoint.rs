@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use super::container::{Container, Contents, Entry, Stored, shown};
+use super::container::{Container, Contents, shown};
 use super::index::Index;
 use super::locate::{Located, locate};
+use super::named::Tensor;
 use super::view::widen;
 use super::{Storage, TensorView, nearest};
 use crate::error::WeightsError;
@@ -55,77 +56,6 @@ pub(super) struct Shard {
     pub(super) data_start: usize,
     container: Container,
     metadata: BTreeMap<String, String>,
-}
-
-/// One tensor under the name that it is asked for by.
-pub(super) struct Tensor {
-    pub(super) name: String,
-    /// The file's own name, where that is another.
-    pub(super) file_name: Option<String>,
-    pub(super) stored: Stored,
-    pub(super) shape: Vec<usize>,
-    pub(super) shard: usize,
-    /// The first byte and the one after the last, counted from the beginning of the file.
-    pub(super) start: usize,
-    pub(super) end: usize,
-    read: AtomicBool,
-}
-
-impl Tensor {
-    fn new(entry: Entry, shard: usize) -> Self {
-        Self {
-            name: entry.name,
-            file_name: None,
-            stored: entry.stored,
-            shape: entry.shape,
-            shard,
-            start: entry.start,
-            end: entry.end,
-            read: AtomicBool::new(false),
-        }
-    }
-
-    /// A tensor of the same bytes, or a part of them, under another name.
-    pub(super) fn derived(
-        &self,
-        name: String,
-        shape: Vec<usize>,
-        start: usize,
-        end: usize,
-    ) -> Self {
-        let own = self.file_name.as_ref().unwrap_or(&self.name);
-        Self {
-            file_name: (*own != name).then(|| own.clone()),
-            name,
-            stored: self.stored.clone(),
-            shape,
-            shard: self.shard,
-            start,
-            end,
-            read: AtomicBool::new(false),
-        }
-    }
-
-    /// The name for messages, with the file's own beside it where that is another.
-    fn shown(&self) -> String {
-        match &self.file_name {
-            None => shown(&self.name),
-            Some(own) => format!("{} ({} in the file)", shown(&self.name), shown(own)),
-        }
-    }
-
-    /// What the elements are read as, where Kinora computes with them.
-    pub(super) fn weight_type(&self) -> Option<DType> {
-        self.stored.dtype.filter(|&dtype| dtype != DType::U32)
-    }
-
-    fn elements(&self) -> u64 {
-        self.shape.iter().map(|&dim| dim as u64).product()
-    }
-
-    fn bytes(&self) -> u64 {
-        (self.end - self.start) as u64
-    }
 }
 
 impl Checkpoint {
@@ -205,7 +135,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`WeightsError::NoTensor`] with the nearest names, [`WeightsError::Shape`], or
-    /// [`WeightsError::Unsupported`] for anything but F32, F16, BF16 and F8_E4M3.
+    /// [`WeightsError::Unsupported`] for a type that Kinora does not compute with.
     pub fn get<'a>(
         &'a self,
         name: &'a str,
@@ -289,7 +219,7 @@ impl Checkpoint {
     #[must_use]
     pub fn dtype_of(&self, name: &str) -> Option<DType> {
         let tensor = self.tensors.get(*self.by_name.get(name)?)?;
-        tensor.stored.dtype
+        tensor.dtype()
     }
 
     /// The name in its file of the tensor `name`, if there is one.
@@ -477,15 +407,10 @@ impl Checkpoint {
     }
 
     fn view<'a>(&'a self, tensor: &'a Tensor) -> Result<TensorView<'a>, WeightsError> {
-        let bytes = self
-            .shards
-            .get(tensor.shard)
-            .and_then(|shard| shard.bytes.get(tensor.start..tensor.end));
-        match (tensor.weight_type(), bytes) {
-            (Some(dtype), Some(bytes)) => {
-                Ok(TensorView::new(&tensor.name, dtype, &tensor.shape, bytes))
-            }
-            _ => Err(WeightsError::Unsupported {
+        let shard = self.shards.get(tensor.shard);
+        match shard.and_then(|shard| tensor.elements_of(&shard.bytes)) {
+            Some((dtype, bytes)) => Ok(TensorView::new(&tensor.name, dtype, &tensor.shape, bytes)),
+            None => Err(WeightsError::Unsupported {
                 part: self.part.clone(),
                 file: self.file_of(tensor),
                 tensor: tensor.shown(),

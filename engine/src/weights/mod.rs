@@ -19,6 +19,7 @@ mod fingerprint;
 mod index;
 mod latents;
 mod locate;
+mod named;
 mod nearest;
 mod renamed;
 mod storage;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::Checkpoint;
-use super::checkpoint::Tensor;
 use super::container::shown;
+use super::named::Tensor;
 use crate::error::WeightsError;
 
 /// What becomes of a stored tensor under the model's names.

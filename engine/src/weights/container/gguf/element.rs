@@ -94,8 +94,9 @@ impl Element {
     }
 
     fn dtype(self) -> Option<DType> {
-        const READ: [DType; 4] = [DType::F32, DType::F16, DType::BF16, DType::Q8_0];
-        READ.into_iter().find(|dtype| dtype.name() == self.name)
+        DType::ALL
+            .into_iter()
+            .find(|dtype| dtype.name() == self.name)
     }
 }
 

@@ -1,0 +1,99 @@
+//! One tensor of a checkpoint, under the name that it is asked for by.
+
+use std::borrow::Cow;
+use std::sync::atomic::AtomicBool;
+
+use super::container::{Entry, Stored, shown};
+use super::view::widen;
+use crate::tensor::DType;
+
+/// One tensor under the name that it is asked for by.
+pub(super) struct Tensor {
+    pub(super) name: String,
+    /// The file's own name, where that is another.
+    pub(super) file_name: Option<String>,
+    pub(super) stored: Stored,
+    pub(super) shape: Vec<usize>,
+    pub(super) shard: usize,
+    /// The first byte and the one after the last, counted from the beginning of the file.
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// Whether somebody asked for it.
+    pub(super) read: AtomicBool,
+}
+
+impl Tensor {
+    pub(super) fn new(entry: Entry, shard: usize) -> Self {
+        Self {
+            name: entry.name,
+            file_name: None,
+            stored: entry.stored,
+            shape: entry.shape,
+            shard,
+            start: entry.start,
+            end: entry.end,
+            read: AtomicBool::new(false),
+        }
+    }
+
+    /// A tensor of the same bytes, or a part of them, under another name.
+    pub(super) fn derived(
+        &self,
+        name: String,
+        shape: Vec<usize>,
+        start: usize,
+        end: usize,
+    ) -> Self {
+        let own = self.file_name.as_ref().unwrap_or(&self.name);
+        Self {
+            file_name: (*own != name).then(|| own.clone()),
+            name,
+            stored: self.stored.clone(),
+            shape,
+            shard: self.shard,
+            start,
+            end,
+            read: AtomicBool::new(false),
+        }
+    }
+
+    /// The name for messages, with the file's own beside it where that is another.
+    pub(super) fn shown(&self) -> String {
+        match &self.file_name {
+            None => shown(&self.name),
+            Some(own) => format!("{} ({} in the file)", shown(&self.name), shown(own)),
+        }
+    }
+
+    /// What the elements are given out as, where Kinora has their type: as they are stored, save
+    /// where a block of a quantised type lies across rows, as in a tensor that was reshaped to be
+    /// quantised.
+    pub(super) fn dtype(&self) -> Option<DType> {
+        let row = self.shape.last().copied().unwrap_or(1);
+        let whole = |dtype: DType| row.is_multiple_of(dtype.block());
+        let stored = self.stored.dtype?;
+        Some(if whole(stored) { stored } else { DType::F32 })
+    }
+
+    /// The elements as [`dtype`](Self::dtype), where Kinora computes with those.
+    pub(super) fn elements_of<'a>(&self, file: &'a [u8]) -> Option<(DType, Cow<'a, [u8]>)> {
+        let stored = self.stored.dtype.filter(|&dtype| dtype != DType::U32)?;
+        let dtype = self.dtype()?;
+        let bytes = file.get(self.start..self.end)?;
+        if dtype == stored {
+            return Some((dtype, bytes.into()));
+        }
+        let mut values = Vec::new();
+        widen(stored, bytes, &mut values);
+        let bytes: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();
+        Some((dtype, bytes.into()))
+    }
+
+    pub(super) fn elements(&self) -> u64 {
+        self.shape.iter().map(|&dim| dim as u64).product()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        (self.end - self.start) as u64
+    }
+}

@@ -32,6 +32,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("ops", &["record", "shader", "tensor", "error"]),
     ("sampling", &["error"]),
     ("media", &["error"]),
+    ("hub", &["error"]),
     ("gpu", &["record", "shader", "weights", "tensor", "error"]),
     ("weights", &["tensor", "error"]),
     ("record", &["shader", "tensor", "error"]),

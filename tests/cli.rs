@@ -14,8 +14,12 @@ mod bench;
 mod clips;
 #[path = "cli/endings.rs"]
 mod endings;
+#[path = "cli/hub.rs"]
+mod hub;
 #[path = "cli/program.rs"]
 mod program;
+#[path = "cli/pull.rs"]
+mod pull;
 #[path = "cli/words.rs"]
 mod words;
 
@@ -27,6 +31,7 @@ fn main() {
         .iter()
         .chain(bad_input::TESTS)
         .chain(bench::TESTS)
+        .chain(pull::TESTS)
     {
         tests.push(Trial::test(*name, || Ok(test()?)));
     }
@@ -38,12 +43,16 @@ fn main() {
         .chain(bad_input::DEVICE_TESTS)
         .chain(bench::DEVICE_TESTS)
         .chain(endings::TESTS)
+        .chain(pull::DEVICE_TESTS)
     {
         tests.push(Trial::test(*name, || Ok(test()?)).with_ignored_flag(!device && !required));
     }
     for (name, test) in endings::DISK_TESTS {
         let able = (device || required) && endings::can_mount();
         tests.push(Trial::test(*name, || Ok(test()?)).with_ignored_flag(!able));
+    }
+    for (name, test) in pull::DISK_TESTS {
+        tests.push(Trial::test(*name, || Ok(test()?)).with_ignored_flag(!endings::can_mount()));
     }
     let mut arguments = Arguments::from_args();
     // A device is shared, and software ones use every core.

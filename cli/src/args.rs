@@ -9,7 +9,7 @@ use kinora::sampling::Distilled;
 use kinora::text_to_video::{Aspect, Request, Size};
 
 use crate::error::CliError;
-use crate::{bench, completions, decode, generate, info, plan, shaders, show};
+use crate::{bench, completions, decode, generate, info, plan, pull, shaders, show};
 
 /// Text to video on any GPU: Wan models on Vulkan, Metal and DX12.
 #[derive(Debug, Parser)]
@@ -39,6 +39,7 @@ enum Command {
     Generate(Box<GenerateArgs>),
     Decode(DecodeArgs),
     Plan(PlanArgs),
+    Pull(PullArgs),
     Show(ShowArgs),
     Info(InfoArgs),
     Bench(BenchArgs),
@@ -53,6 +54,7 @@ impl Cli {
             Command::Generate(args) => generate::run(&args, self.quiet),
             Command::Decode(args) => decode::run(&args, self.quiet),
             Command::Plan(args) => plan::run(&args),
+            Command::Pull(args) => pull::run(&args, self.quiet),
             Command::Show(args) => show::run(&args),
             Command::Info(args) => info::run(&args),
             Command::Bench(args) => bench::run(&args, self.quiet),
@@ -69,7 +71,7 @@ impl Cli {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kinora generate \"a red kite glides over a quiet harbour at dawn, static wide shot\"
-  kinora generate \"a blue boat\" --model ~/Wan2.1-T2V-1.3B-Diffusers --resolution 480p
+  kinora generate \"a blue boat\" --model wan2.1-1.3b --resolution 480p
   kinora generate \"a blue boat\" --seed 7 --count 4 -o boat.mp4     boat-7.mp4 … boat-10.mp4
   kinora generate \"a blue boat\" --model lightx2v-4step --scheduler lcm   4 steps, no guidance
   kinora generate - < prompt.txt
@@ -164,6 +166,41 @@ pub(crate) struct PlanArgs {
     pub json: bool,
 }
 
+/// Download a model from the Hugging Face hub
+///
+/// Only what Kinora reads is fetched, in several ranges at a time, and checked against the hub's
+/// hashes. What ends a download early ends it for now only: the same command goes on from there.
+/// The model lies in the cache that the hub's own tools use; HF_HOME, HF_HUB_CACHE, HF_ENDPOINT,
+/// HF_TOKEN and HF_HUB_OFFLINE are heeded as they do.
+#[derive(Debug, Args)]
+#[command(after_help = format!("Examples:
+  kinora pull wan2.1-1.3b
+  kinora pull Wan-AI/Wan2.1-T2V-1.3B-Diffusers --dry-run
+  kinora generate \"a blue boat\" --model wan2.1-1.3b
+
+Short names:
+{}
+The model's folder is printed to standard output, all else to standard error.", short_names()))]
+pub(crate) struct PullArgs {
+    /// OWNER/NAME on the hub, or a short name
+    #[arg(value_name = "NAME", value_hint = ValueHint::Other)]
+    pub name: String,
+    /// A branch, a tag or a commit [default: main]
+    #[arg(long, value_name = "REVISION")]
+    pub revision: Option<String>,
+    /// Print the files, their sizes and the licence, and download nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask before a large download
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+fn short_names() -> String {
+    let row = |(short, repo): &(&str, &str)| format!("  {short:16} {repo}\n");
+    kinora::hub::SHORT_NAMES.iter().map(row).collect()
+}
+
 /// Print what made a clip
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
@@ -239,8 +276,9 @@ pub(crate) struct CompletionsArgs {
 /// Which model.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// Folder of a Wan model in the diffusers layout [default: the starter that Kinora brings]
-    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    /// Folder of a Wan model in the diffusers layout, or the name of one that 'kinora pull' fetched
+    /// [default: the starter that Kinora brings]
+    #[arg(short, long, value_name = "DIR|NAME", value_hint = ValueHint::DirPath)]
     pub model: Option<PathBuf>,
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use kinora::Error;
-use kinora::error::{GpuError, MediaError, WeightsError};
+use kinora::error::{GpuError, HubError, MediaError, WeightsError};
 
 /// Exit code of a run that failed.
 const FAILED: u8 = 1;
@@ -76,6 +76,9 @@ pub(crate) enum CliError {
         /// The clip.
         path: PathBuf,
     },
+    /// The answer to a question was no.
+    #[error("nothing was downloaded")]
+    Declined,
     /// A bench that is not there.
     #[error("no bench is called {name}; 'kinora bench --list' names them")]
     UnknownBench {
@@ -151,7 +154,14 @@ macro_rules! from_engine {
         }
     )*};
 }
-from_engine!(ConfigError, GpuError, MediaError, ShaderError, WeightsError);
+from_engine!(
+    ConfigError,
+    GpuError,
+    HubError,
+    MediaError,
+    ShaderError,
+    WeightsError
+);
 
 impl CliError {
     /// Whether a person or the system asked the run to stop.
@@ -159,7 +169,9 @@ impl CliError {
         match self {
             Self::Interrupted { .. }
             | Self::BenchInterrupted
-            | Self::Engine(Error::Gpu(GpuError::Cancelled)) => true,
+            | Self::Engine(Error::Gpu(GpuError::Cancelled) | Error::Hub(HubError::Interrupted)) => {
+                true
+            }
             Self::Kept { source, .. } => source.is_interruption(),
             _ => false,
         }
@@ -183,6 +195,7 @@ impl CliError {
                     | MediaError::Encoder { .. }
                     | MediaError::Container { .. },
                 ) => FAILED,
+                Error::Hub(HubError::Network { .. } | HubError::Busy { .. }) => FAILED,
                 // Like a full disk under a clip.
                 Error::Weights(WeightsError::Write { source, .. })
                     if source.kind() != io::ErrorKind::StorageFull =>

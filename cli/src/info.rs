@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use kinora::error::GpuError;
 use kinora::gpu::{DeviceInfo, GpuOptions, devices};
+use kinora::hub::{Hub, SHORT_NAMES};
 use kinora::models::config::{Defaults, ModelFolder};
 use kinora::record::{Caps, DeviceClass};
 
@@ -28,6 +29,9 @@ pub(crate) fn run(args: &InfoArgs) -> Result<(), CliError> {
         describe_kernels(&mut text, &device.caps);
     }
     text.push_str(&model);
+    if args.model.model.is_none() {
+        list_pulled(&mut text);
+    }
     output::print(text.as_bytes())?;
     if all.is_empty() {
         Err(GpuError::NoDevice.into())
@@ -254,6 +258,23 @@ fn describe_model(folder: &ModelFolder) -> Result<String, CliError> {
         );
     }
     Ok(text)
+}
+
+/// The models that `--model` may name.
+fn list_pulled(text: &mut String) {
+    let Ok(hub) = Hub::from_env() else {
+        return;
+    };
+    let pulled = hub.pulled();
+    if pulled.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "models of the hub in {}", hub.cache().display());
+    for (repo, _) in pulled {
+        let short = SHORT_NAMES.iter().find(|(_, name)| *name == repo.name());
+        let short = short.map_or(String::new(), |(short, _)| format!("  ({short})"));
+        let _ = writeln!(text, "  {repo}{short}");
+    }
 }
 
 fn defaults(defaults: &Defaults, scheduler: &str) -> String {

@@ -14,6 +14,7 @@ mod output;
 mod plan;
 mod profile;
 mod progress;
+mod pull;
 mod shaders;
 mod show;
 mod starter;

@@ -1,6 +1,9 @@
 //! The model and the device of a run.
 
+use std::path::{Path, PathBuf};
+
 use kinora::gpu::{Gpu, GpuOptions};
+use kinora::hub::{Hub, Repo};
 use kinora::models::config::ModelFolder;
 use kinora::record::Precision;
 use kinora::text_to_video::Engine;
@@ -13,8 +16,23 @@ use crate::starter;
 /// The model's folder, or the starter.
 pub(crate) fn folder(args: &ModelArgs) -> Result<ModelFolder, CliError> {
     match &args.model {
-        Some(path) => Ok(ModelFolder::open(path)?),
+        Some(named) => match pulled(named)? {
+            Some((repo, path)) => Ok(ModelFolder::open(path)?.called(&repo.to_string())),
+            None => Ok(ModelFolder::open(named)?),
+        },
         None => Ok(starter::folder()),
+    }
+}
+
+/// The model of the hub that is meant, and its folder in the cache; nothing where a folder is meant.
+fn pulled(named: &Path) -> Result<Option<(Repo, PathBuf)>, CliError> {
+    let repo: Option<Repo> = named.to_str().and_then(|name| name.parse().ok());
+    match repo {
+        Some(repo) if !named.exists() => {
+            let path = Hub::from_env()?.find(&repo)?;
+            Ok(Some((repo, path)))
+        }
+        _ => Ok(None),
     }
 }
 

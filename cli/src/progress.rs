@@ -11,9 +11,9 @@ use kinora::text_to_video::{Event, Stage};
 use crate::profile::table;
 
 /// Where there is no bar, how long a stage goes on without a word.
-const SILENCE: Duration = Duration::from_secs(15);
+pub(crate) const SILENCE: Duration = Duration::from_secs(15);
 /// How often a bar is drawn anew while nothing happens, so that it is seen to live.
-const TICK: Duration = Duration::from_millis(120);
+pub(crate) const TICK: Duration = Duration::from_millis(120);
 
 /// Tells of a run, or keeps quiet.
 pub(crate) struct Progress {

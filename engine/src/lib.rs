@@ -3,6 +3,8 @@
 pub mod bench;
 pub mod error;
 pub mod gpu;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod media;
 pub mod models;
 pub mod nn;

@@ -3,6 +3,7 @@
 mod config;
 mod gguf;
 mod gpu;
+mod hub;
 mod media;
 mod model;
 mod record;
@@ -15,6 +16,7 @@ mod weights;
 pub use config::ConfigError;
 pub use gguf::GgufFault;
 pub use gpu::GpuError;
+pub use hub::HubError;
 pub use media::MediaError;
 pub use model::ModelError;
 pub use record::RecordError;
@@ -55,6 +57,9 @@ pub enum Error {
     /// Clips and frames on disk.
     #[error(transparent)]
     Media(#[from] MediaError),
+    /// Models from the hub.
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// What is asked for.
     #[error(transparent)]
     Request(#[from] RequestError),

@@ -92,6 +92,15 @@ impl ModelFolder {
         }
     }
 
+    /// The same folder under a name that says more than its last component.
+    #[must_use]
+    pub fn called(self, name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ..self
+        }
+    }
+
     /// A released model by its short name, `wan2.1-1.3b` say, without its weights: for planning.
     ///
     /// # Errors

@@ -1,0 +1,250 @@
+//! Downloads: several pieces at a time, each file checked before it gets its name.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use super::cache::{Blob, Folder};
+use super::http::Client;
+use super::partial::{Partial, on_disk};
+use super::{Download, Hub};
+use crate::error::HubError;
+
+/// Connections at a time.
+const CONNECTIONS: usize = 8;
+/// A piece is large enough that asking for it costs little, and small enough that all connections
+/// have work until a file's end.
+const PIECES: Range<u64> = 1 << 19..1 << 25;
+
+/// What happens during a download, in whatever order the connections get on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// So many more bytes are here.
+    Fetched(u64),
+    /// So many bytes that were here are of no use and come again.
+    Lost(u64),
+    /// The file is whole and is being compared with the hub's hash.
+    Checking(String),
+    /// Something that a person may want to know, in words.
+    Note(String),
+}
+
+/// A download under way, as its connections see it.
+pub(super) struct Work<'a> {
+    pub(super) hub: &'a Hub,
+    pub(super) client: &'a Client,
+    pub(super) download: &'a Download,
+    pub(super) event: &'a (dyn Fn(Event) + Sync),
+    folder: &'a Folder,
+    stop: &'a (dyn Fn() -> bool + Sync),
+    /// One connection gave up, and so do the others.
+    failed: AtomicBool,
+    queue: Mutex<Queue<'a>>,
+}
+
+struct Queue<'a> {
+    blobs: VecDeque<&'a Blob>,
+    pieces: VecDeque<Piece>,
+}
+
+/// Some bytes of a file.
+type Piece = (Arc<Partial>, Range<u64>);
+
+impl Hub {
+    /// Brings what is missing of `download`; the folder that then holds the model. `stop` is asked
+    /// all the time, `event` told from several threads.
+    ///
+    /// # Errors
+    /// A [`HubError`]. What arrived is kept, and the next download goes on from there.
+    pub fn download(
+        &self,
+        download: &Download,
+        stop: &(dyn Fn() -> bool + Sync),
+        event: &(dyn Fn(Event) + Sync),
+    ) -> Result<PathBuf, HubError> {
+        let folder = Folder::new(self, &download.repo);
+        folder.create(&download.commit)?;
+        room(&self.cache, download.missing())?;
+        let work = Work {
+            hub: self,
+            client: &Client::new(self),
+            download,
+            event,
+            folder: &folder,
+            stop,
+            failed: AtomicBool::new(false),
+            queue: Mutex::new(Queue {
+                blobs: download.blobs.iter().collect(),
+                pieces: VecDeque::new(),
+            }),
+        };
+        let results: Vec<Result<(), HubError>> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..CONNECTIONS)
+                .map(|_| scope.spawn(|| work.connection()))
+                .collect();
+            let end = |thread: thread::ScopedJoinHandle<'_, _>| match thread.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            threads.into_iter().map(end).collect()
+        });
+        // The first that gave up said why; the others were told to stop.
+        let (mut stopped, mut failed) = (None, None);
+        for error in results.into_iter().filter_map(Result::err) {
+            match error {
+                HubError::Interrupted => stopped = Some(error),
+                error => failed = failed.or(Some(error)),
+            }
+        }
+        match failed.or(stopped) {
+            Some(error) => Err(error),
+            None => {
+                folder.refer(download.repo.revision(), &download.commit)?;
+                Ok(folder.snapshot(&download.commit))
+            }
+        }
+    }
+}
+
+impl Work<'_> {
+    /// Whether it is time to give up.
+    pub(super) fn stopped(&self) -> bool {
+        self.failed.load(Ordering::Acquire) || (self.stop)()
+    }
+
+    /// Fetches pieces until there are none.
+    fn connection(&self) -> Result<(), HubError> {
+        let result = self.pieces();
+        if result.is_err() {
+            self.failed.store(true, Ordering::Release);
+        }
+        result
+    }
+
+    fn pieces(&self) -> Result<(), HubError> {
+        while let Some((partial, range)) = self.next()? {
+            // From a server without ranges, one connection takes all of it.
+            if !partial.is_whole() {
+                self.fetch(&partial, range)?;
+            }
+            if partial.take_complete() {
+                self.finish(&partial)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next piece, of the file under way or of the next one.
+    fn next(&self) -> Result<Option<Piece>, HubError> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if self.stopped() {
+                return Err(HubError::Interrupted);
+            }
+            if let Some(piece) = queue.pieces.pop_front() {
+                return Ok(Some(piece));
+            }
+            let Some(blob) = queue.blobs.pop_front() else {
+                return Ok(None);
+            };
+            let commit = &self.download.commit;
+            if !self.folder.has(blob, commit) {
+                let waiting = || {
+                    let name = blob.name();
+                    (self.event)(Event::Note(format!(
+                        "{name}: another program fetches it; waiting for that"
+                    )));
+                };
+                let lock = self.folder.lock(blob, &|| self.stopped(), waiting)?;
+                // The other program may be done with it now.
+                if !self.folder.has(blob, commit) {
+                    queue.add(Partial::open(self.folder, blob, lock)?);
+                    continue;
+                }
+                (self.event)(Event::Fetched(blob.size));
+            }
+            self.folder.link(blob, commit)?;
+        }
+    }
+
+    /// Checks a file that is whole, and gives it its name.
+    fn finish(&self, partial: &Partial) -> Result<(), HubError> {
+        let blob = &partial.blob;
+        (self.event)(Event::Checking(blob.name().to_owned()));
+        let hash = blob.hash_of(partial.path(), &|| self.stopped());
+        let hash = hash.map_err(|source| on_disk(partial.path(), source))?;
+        let hash = hash.ok_or(HubError::Interrupted)?;
+        if hash != blob.hash {
+            return self.damaged(partial, hash);
+        }
+        let name = self.folder.blob(blob);
+        fs::rename(partial.path(), &name).map_err(|source| on_disk(&name, source))?;
+        partial.discard();
+        self.folder.link(blob, &self.download.commit)
+    }
+
+    /// The content is not what it should be: it comes once more, from the beginning.
+    fn damaged(&self, partial: &Partial, found: String) -> Result<(), HubError> {
+        let blob = &partial.blob;
+        let lost = partial.forget()?;
+        partial.discard();
+        if partial.again {
+            return Err(HubError::Checksum {
+                file: blob.name().to_owned(),
+                algorithm: blob.algorithm(),
+                found,
+                expected: blob.hash.clone(),
+            });
+        }
+        (self.event)(Event::Lost(lost));
+        let name = blob.name();
+        (self.event)(Event::Note(format!(
+            "{name}: arrived damaged, discarded; it comes once more"
+        )));
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = partial
+            .lock
+            .try_clone()
+            .map_err(|source| on_disk(partial.path(), source))?;
+        let mut fresh = Partial::open(self.folder, blob, lock)?;
+        fresh.again = true;
+        queue.add(fresh);
+        Ok(())
+    }
+}
+
+impl Queue<'_> {
+    fn add(&mut self, partial: Partial) {
+        let size = partial.blob.size;
+        let piece = (size / (4 * CONNECTIONS as u64)).clamp(PIECES.start, PIECES.end);
+        let mut missing = partial.missing(piece);
+        if missing.is_empty() {
+            // All of it arrived before, and was not checked.
+            missing.push(0..0);
+        }
+        let partial = Arc::new(partial);
+        self.pieces.extend(
+            missing
+                .into_iter()
+                .map(|range| (Arc::clone(&partial), range)),
+        );
+    }
+}
+
+/// Refuses what does not fit on the disk.
+fn room(cache: &Path, needed: u64) -> Result<(), HubError> {
+    match fs4::available_space(cache) {
+        Ok(free) if free < needed => Err(HubError::Space {
+            path: cache.to_owned(),
+            needed,
+            free,
+        }),
+        // A disk that does not say is full when it is full.
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,219 @@
+//! Requests to the hub and to the servers that it sends us on to.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ureq::http::{Response, Uri};
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use ureq::{Agent, Body};
+
+use super::Hub;
+use super::patience::Failure;
+use crate::error::HubError;
+
+/// A server that says nothing for so long is not there any more.
+const SILENCE: Duration = Duration::from_secs(30);
+/// Redirects of one request.
+const REDIRECTS: usize = 6;
+
+/// Connections, and whom the token may be told.
+pub(super) struct Client {
+    agent: Agent,
+    origin: String,
+    token: Option<String>,
+}
+
+/// What a server answered, whatever its status, but for those that pass.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// The address that answered, after redirects.
+    pub(super) url: String,
+    pub(super) response: Response<Body>,
+}
+
+impl Answer {
+    pub(super) fn host(&self) -> String {
+        host(&self.url)
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers().get(name)?.to_str().ok()
+    }
+}
+
+impl Client {
+    pub(super) fn new(hub: &Hub) -> Self {
+        // The system's, where companies put theirs; SSL_CERT_FILE names others.
+        let certificates = rustls_native_certs::load_native_certs().certs;
+        let certificates: Vec<Certificate<'static>> = certificates
+            .iter()
+            .map(|certificate| Certificate::from_der(certificate).to_owned())
+            .collect();
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .root_certs(RootCerts::new_with_certs(&certificates))
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .build();
+        let agent = Agent::config_builder()
+            .tls_config(tls)
+            .http_status_as_error(false)
+            // Followed here, so that the token stays where it belongs.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_resolve(Some(SILENCE))
+            .timeout_connect(Some(SILENCE))
+            .timeout_recv_response(Some(SILENCE))
+            .timeout_per_read(Some(SILENCE))
+            .max_idle_connections_per_host(32)
+            .max_idle_connections(64)
+            .user_agent(concat!("kinora/", env!("CARGO_PKG_VERSION")))
+            .build();
+        Self {
+            agent: agent.into(),
+            origin: origin(&hub.endpoint),
+            token: hub.token.clone(),
+        }
+    }
+
+    /// Whether there is a token to tell.
+    pub(super) fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// Asks for `url`, or for some bytes of it.
+    ///
+    /// # Errors
+    /// [`Failure`]: no connection, a server that is busy, redirects without end.
+    pub(super) fn get(&self, url: &str, range: Option<&Range<u64>>) -> Result<Answer, Failure> {
+        let mut url = url.to_owned();
+        for _ in 0..=REDIRECTS {
+            let answer = self.once(&url, range)?;
+            let next = match answer.status {
+                301 | 302 | 303 | 307 | 308 => answer.header("location"),
+                408 | 429 | 500..=599 => {
+                    return Err(Failure::Busy {
+                        host: answer.host(),
+                        status: answer.status,
+                        wait: wait(&answer),
+                    });
+                }
+                _ => return Ok(answer),
+            };
+            match next.and_then(|next| joined(&url, next)) {
+                Some(next) => url = next,
+                None => {
+                    return Err(Failure::Final(HubError::Answer {
+                        found: format!("{} without a place to go on to", answer.status),
+                        expected: "a redirect to http:// or https://",
+                        url,
+                    }));
+                }
+            }
+        }
+        Err(Failure::Final(HubError::Answer {
+            found: "one redirect after the other".to_owned(),
+            expected: "a file",
+            url,
+        }))
+    }
+
+    fn once(&self, url: &str, range: Option<&Range<u64>>) -> Result<Answer, Failure> {
+        // Lengths and ranges are those of the file, not of a compressed one.
+        let mut request = self.agent.get(url).header("accept-encoding", "identity");
+        if let Some(token) = &self.token
+            && origin(url) == self.origin
+        {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(range) = range {
+            let last = range.end.saturating_sub(1);
+            request = request.header("range", format!("bytes={}-{last}", range.start));
+        }
+        match request.call() {
+            Ok(response) => Ok(Answer {
+                status: response.status().as_u16(),
+                url: url.to_owned(),
+                response,
+            }),
+            Err(error @ (ureq::Error::BadUri(_) | ureq::Error::Http(_))) => {
+                Err(Failure::Final(HubError::Answer {
+                    url: url.to_owned(),
+                    found: error.to_string(),
+                    expected: "an address that begins with http:// or https://",
+                }))
+            }
+            Err(error) => Err(Failure::Network {
+                host: host(url),
+                reason: error.to_string(),
+            }),
+        }
+    }
+}
+
+/// How long the server wants to be left alone: `Retry-After` in seconds, or the hub's `RateLimit`,
+/// whose `t` is the time to the next window.
+fn wait(answer: &Answer) -> Option<Duration> {
+    let after = answer
+        .header("retry-after")
+        .and_then(|text| text.trim().parse().ok());
+    let window = || {
+        let limit = answer.header("ratelimit")?;
+        limit
+            .split(';')
+            .find_map(|item| item.trim().strip_prefix("t=")?.parse().ok())
+    };
+    after.or_else(window).map(Duration::from_secs)
+}
+
+/// The server's name, with its port where that is not the usual one.
+fn host(url: &str) -> String {
+    let uri: Option<Uri> = url.parse().ok();
+    uri.and_then(|uri| Some(uri.authority()?.to_string()))
+        .unwrap_or_else(|| url.to_owned())
+}
+
+/// Scheme, server and port: where a token may go.
+fn origin(url: &str) -> String {
+    let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme);
+    format!("{scheme}://{}", host(url)).to_ascii_lowercase()
+}
+
+/// Where a redirect leads.
+fn joined(from: &str, location: &str) -> Option<String> {
+    if location.starts_with("http://") || location.starts_with("https://") {
+        return Some(location.to_owned());
+    }
+    match location.strip_prefix("//") {
+        Some(rest) => Some(format!("{}://{rest}", from.split_once("://")?.0)),
+        None => location
+            .starts_with('/')
+            .then(|| format!("{}{location}", origin(from))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_are_followed_and_origins_told_apart() {
+        let from = "https://Hub.co:8443/a/b?c";
+        assert_eq!(
+            joined(from, "/x?y").as_deref(),
+            Some("https://hub.co:8443/x?y")
+        );
+        assert_eq!(
+            joined(from, "//cdn.co/x").as_deref(),
+            Some("https://cdn.co/x")
+        );
+        assert_eq!(
+            joined(from, "http://cdn.co/x").as_deref(),
+            Some("http://cdn.co/x")
+        );
+        assert_eq!(joined(from, "ftp://cdn.co/x"), None);
+        assert_eq!(origin(from), "https://hub.co:8443");
+        assert_ne!(origin("https://hub.co/x"), origin("http://hub.co/x"));
+        assert_ne!(origin("https://hub.co.evil/x"), origin("https://hub.co/x"));
+    }
+}

@@ -169,8 +169,12 @@ impl ModelFolder {
         self.named("tokenizer/tokenizer.json", TOKENIZER_LIMIT)
     }
 
-    /// A configuration file: the name that messages give it, and its bytes.
-    pub(super) fn config_json(
+    /// A configuration file by its path in the folder, `vae/config.json` say: the name that messages
+    /// give it, and its bytes.
+    ///
+    /// # Errors
+    /// [`ConfigError::Missing`] or [`ConfigError::Read`].
+    pub fn config_json(
         &self,
         path: &str,
     ) -> Result<(String, Cow<'static, [u8]>), ConfigError> {

@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use harness::compare::relative_l2;
 use harness::device_test;
-use kinora::gpu::{Buffer, Cancel, Gpu, Stream};
+use kinora::error::GpuError;
+use kinora::gpu::{Buffer, Cancel, Gpu, Stream, Window};
 use kinora::models::config::{TextEncoderConfig, TransformerConfig};
-use kinora::models::umt5::{TextEncoder, relative_buckets};
+use kinora::models::umt5::{Layers, TextEncoder, relative_buckets};
 use kinora::models::wan_transformer::{
     Residency, Transformer, TransformerPasses, TransformerShape,
 };
@@ -49,6 +50,7 @@ fn main() {
     }
     trials.push(device_test("forward/a14b/second expert", second_expert));
     trials.push(device_test("forward/planned memory", planned_memory));
+    trials.push(device_test("forward/streamed anew", streamed_anew));
     for (part, rows) in [
         ("head128_bf16", 11),
         ("head40_f16", 77),
@@ -151,7 +153,7 @@ fn text(gpu: &Gpu, kind: &str) -> Result<(), Failed> {
     let encoder = folder.join("model/text_encoder");
     let config =
         TextEncoderConfig::parse("config.json", &std::fs::read(encoder.join("config.json"))?)?;
-    let checkpoint = Checkpoint::open(&encoder, "text encoder")?;
+    let checkpoint = Arc::new(Checkpoint::open(&encoder, "text encoder")?);
     let encoder = TextEncoder::new(gpu, &config, &checkpoint)?;
     let mut prompts = vec![ids(&case["prompt_ids"])];
     prompts.extend(Some(ids(&case["negative_ids"])).filter(|ids| !ids.is_empty()));
@@ -162,6 +164,21 @@ fn text(gpu: &Gpu, kind: &str) -> Result<(), Failed> {
         .zip(&found)
     {
         expected.close(name, found)?;
+    }
+    let lengths: Vec<usize> = prompts.iter().map(Vec::len).collect();
+    for window in WINDOWS {
+        let layers = Layers::new(gpu.caps(), &config, &checkpoint)?;
+        let (weights, working) = layers.memory(&lengths, window)?;
+        let encoder = TextEncoder::new(gpu, &config, &checkpoint)?.with_window(window);
+        let before = gpu.memory().current;
+        gpu.reset_peak();
+        if encoder.encode(&borrowed, &Cancel::new(), &mut |_| {})? != found {
+            return Err(format!("{window:?}: other embeddings").into());
+        }
+        let peak = gpu.memory().peak - before;
+        if peak != weights + working {
+            return Err(format!("{window:?}: {peak} bytes, not {weights} + {working}").into());
+        }
     }
     Ok(())
 }
@@ -187,7 +204,7 @@ fn long_text(gpu: &Gpu) -> Result<(), Failed> {
     let encoder = folder.join("text_encoder");
     let config =
         TextEncoderConfig::parse("config.json", &std::fs::read(encoder.join("config.json"))?)?;
-    let checkpoint = Checkpoint::open(&encoder, "text encoder")?;
+    let checkpoint = Arc::new(Checkpoint::open(&encoder, "text encoder")?);
     let encoder = TextEncoder::new(gpu, &config, &checkpoint)?;
     for length in ["1", "2", "200", "512"] {
         let ids: Vec<u32> = integers(&file, &format!("ids.{length}"))?
@@ -326,15 +343,78 @@ fn streamed(gpu: &Gpu, kind: &str) -> Result<(), Failed> {
     let folder = fixtures().join(kind);
     let model = folder.join("model/transformer");
     let resident = forward(gpu, &model, &folder, 512, Residency::Resident)?;
-    let streamed = forward(gpu, &model, &folder, 512, Residency::Streamed)?;
-    let same = resident
-        .iter()
-        .zip(&streamed)
-        .all(|(a, b)| a.to_bits() == b.to_bits());
-    if same {
-        Ok(())
-    } else {
-        Err("the streamed pass differs from the resident one".into())
+    for window in WINDOWS {
+        let streamed = forward(gpu, &model, &folder, 512, Residency::Streamed(window))?;
+        let mut pairs = resident.iter().zip(&streamed);
+        if !pairs.all(|(a, b)| a.to_bits() == b.to_bits()) {
+            return Err(format!("{window:?}: the pass differs from the resident one").into());
+        }
+    }
+    Ok(())
+}
+
+/// What streamed weights may take: staging for more than a block, for a tensor, for a few rows.
+const WINDOWS: [Window; 3] = [
+    Window {
+        slots: 2,
+        staging: 1 << 20,
+    },
+    Window {
+        slots: 2,
+        staging: 4096,
+    },
+    Window {
+        slots: 1,
+        staging: 100,
+    },
+];
+
+/// A transformer's run that was cut off in the middle of its blocks is followed by a right one.
+fn streamed_anew(gpu: &Gpu) -> Result<(), Failed> {
+    let folder = fixtures().join("wan21");
+    let model = folder.join("model/transformer");
+    let config =
+        TransformerConfig::parse("config.json", &std::fs::read(model.join("config.json"))?)?;
+    let shape = TransformerShape {
+        latents: [config.in_channels, 2, 4, 4],
+        text_length: 16,
+        text_rows: 6,
+        timesteps: 1,
+    };
+    let sample = harness::data::values(1, shape.latents.iter().product());
+    let text = harness::data::values(2, 5 * config.text_dim);
+    let (input, output) = (upload(gpu, &sample)?, upload(gpu, &sample)?);
+    let checkpoint = Arc::new(Checkpoint::open(&model, "transformer")?);
+    let passes = TransformerPasses::record(gpu.caps(), &config, &checkpoint, shape)?;
+    let transformer = Transformer::new(gpu, passes, checkpoint, Residency::Streamed(WINDOWS[1]))?;
+    let context = transformer.context(&mut Stream::new(gpu, &Cancel::new()), &text)?;
+    let pass = |cut_off: bool| -> Result<Vec<f32>, Failed> {
+        let cancel = Cancel::new();
+        let mut stream = Stream::new(gpu, &cancel);
+        let mut after = |_: &mut Stream, _| {
+            if cut_off {
+                cancel.cancel();
+            }
+            Ok(())
+        };
+        let (context, after) = (&context, &mut after);
+        let ran =
+            transformer.forward_observed(&mut stream, &[5.0], &input, context, &output, after);
+        if cut_off {
+            return match ran.and_then(|()| Ok(stream.finish()?)) {
+                Err(kinora::Error::Gpu(GpuError::Cancelled)) => Ok(Vec::new()),
+                other => Err(format!("{other:?}").into()),
+            };
+        }
+        ran?;
+        stream.finish()?;
+        read(gpu, &output, sample.len())
+    };
+    let whole = pass(false)?;
+    pass(true)?;
+    match pass(false)? == whole {
+        true => Ok(()),
+        false => Err("the pass after one that was cut off is another".into()),
     }
 }
 
@@ -350,7 +430,7 @@ fn planned_memory(gpu: &Gpu) -> Result<(), Failed> {
         timesteps: 1,
     };
     let mut peaks = Vec::new();
-    for residency in [Residency::Resident, Residency::Streamed] {
+    for residency in [Residency::Resident, Residency::Streamed(WINDOWS[2])] {
         let checkpoint = Arc::new(Checkpoint::open(&model, "transformer")?);
         let passes = TransformerPasses::record(gpu.caps(), &config, &checkpoint, shape)?;
         let (weights, working) = passes.memory(residency, 2);

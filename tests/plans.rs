@@ -12,7 +12,7 @@ mod released;
 use std::path::Path;
 use std::sync::Arc;
 
-use kinora::gpu::{Buffer, Cancel, Gpu, GpuOptions, Plan, Stream};
+use kinora::gpu::{Buffer, Cancel, Gpu, GpuOptions, Plan, Stream, Window};
 use kinora::models::config::TransformerConfig;
 use kinora::models::wan_transformer::{
     Residency, Transformer, TransformerPasses, TransformerShape,
@@ -163,6 +163,16 @@ fn a_cancelled_stream_stops_at_its_next_submit() {
 
 #[test]
 fn a_step_makes_no_buffers_and_no_bind_groups() {
+    let window = Window {
+        slots: 2,
+        staging: 5000,
+    };
+    for residency in [Residency::Resident, Residency::Streamed(window)] {
+        a_step_makes_nothing(residency);
+    }
+}
+
+fn a_step_makes_nothing(residency: Residency) {
     let gpu = noop();
     let folder =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/wan21/model/transformer");
@@ -177,8 +187,7 @@ fn a_step_makes_no_buffers_and_no_bind_groups() {
     };
     let passes =
         TransformerPasses::record(gpu.caps(), &config, &checkpoint, shape).expect("recorded");
-    let transformer =
-        Transformer::new(&gpu, passes, checkpoint, Residency::Resident).expect("a transformer");
+    let transformer = Transformer::new(&gpu, passes, checkpoint, residency).expect("a transformer");
     let mut stream = Stream::new(&gpu, &Cancel::new());
     let embeds = vec![0.5; 3 * config.text_dim];
     let context = transformer

@@ -2,6 +2,7 @@
 
 use kinora::gpu::{GpuOptions, devices};
 use kinora::models::config::ModelFolder;
+use kinora::models::wan_transformer::Residency;
 use kinora::record::Caps;
 use kinora::text_to_video::{MemoryPlan, PartPlan, Planned, Request, Settings};
 use serde_json::json;
@@ -64,7 +65,10 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), CliError> {
 fn row(part: &PartPlan) -> serde_json::Value {
     json!({
         "part": part.part,
-        "residency": format!("{:?}", part.residency).to_lowercase(),
+        "residency": match part.residency {
+            Residency::Resident => "resident",
+            Residency::Streamed(_) => "streamed",
+        },
         "weights_bytes": part.weights,
         "working_bytes": part.working,
         "peak_bytes": part.bytes(),

@@ -71,10 +71,7 @@ pub fn text_encoder(config: &TextEncoderConfig) -> Vec<Named> {
             ("1.DenseReluDense.wo", vec![d, ff]),
         ];
         for (name, shape) in layers {
-            all.push((
-                format!("encoder.block.{block}.layer.{name}.weight"),
-                shape,
-            ));
+            all.push((format!("encoder.block.{block}.layer.{name}.weight"), shape));
         }
     }
     all.push(("encoder.final_layer_norm.weight".into(), vec![d]));
@@ -91,7 +88,9 @@ pub fn decoder(table: &str) -> Vec<Named> {
     };
     let encoder = |name: &str| name.starts_with("encoder.") || name.starts_with("quant_conv.");
     let rows = table.lines().filter(|line| !line.starts_with('#'));
-    rows.filter_map(row).filter(|(name, _)| !encoder(name)).collect()
+    rows.filter_map(row)
+        .filter(|(name, _)| !encoder(name))
+        .collect()
 }
 
 /// The decoder of Wan 2.1.

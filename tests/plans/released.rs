@@ -48,17 +48,23 @@ fn plan(
 #[test]
 fn the_released_models_fit_the_memory_that_people_have() {
     let cases = [
-        ("wan2.1-1.3b", [832, 480], 81, 4 * GB, Residency::Resident),
-        ("wan2.1-1.3b", [832, 480], 81, 2 * GB, Residency::Streamed),
-        ("wan2.1-14b", [1280, 720], 81, 8 * GB, Residency::Streamed),
-        ("wan2.2-a14b", [1280, 720], 81, 8 * GB, Residency::Streamed),
-        ("wan2.2-5b", [1280, 704], 121, 8 * GB, Residency::Streamed),
+        ("wan2.1-1.3b", [832, 480], 81, 4 * GB, true),
+        ("wan2.1-1.3b", [832, 480], 81, 2 * GB, false),
+        ("wan2.1-14b", [1280, 720], 81, 8 * GB, false),
+        ("wan2.2-a14b", [1280, 720], 81, 8 * GB, false),
+        ("wan2.2-5b", [1280, 704], 121, 8 * GB, false),
     ];
-    for (model, size, frames, budget, residency) in cases {
+    for (model, size, frames, budget, resident) in cases {
         let plan = plan(model, size, frames, budget).expect(model);
         println!("{model} {size:?} x {frames}:\n{plan}");
         assert!(plan.peak_bytes() <= budget, "{model}: {plan}");
-        assert_eq!(plan.residency("transformer"), residency, "{model}: {plan}");
+        // Where blocks are streamed, the next one is packed whole while one computes.
+        match plan.residency("transformer") {
+            Residency::Resident => assert!(resident, "{model}: {plan}"),
+            Residency::Streamed(window) => {
+                assert!(!resident && window.slots == 2, "{model}: {plan}");
+            }
+        }
     }
     // The parts that a smaller budget cuts further.
     for (model, size, frames, budget) in [

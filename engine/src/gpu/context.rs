@@ -1,12 +1,13 @@
 //! An open device.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::adapters::{GpuOptions, adapters, caps_of, choose, unusable};
 use super::buffer::{Counter, Made, MemoryUse};
 use super::pipelines::Pipelines;
 use super::profile::{Profile, ProfileRow};
+use super::staging::{Lane, Ring};
 use crate::error::GpuError;
 use crate::record::{Caps, DeviceClass};
 
@@ -14,6 +15,8 @@ use crate::record::{Caps, DeviceClass};
 #[derive(Clone, Debug)]
 pub struct Gpu {
     inner: Arc<Inner>,
+    /// Where this handle's uploads go instead of the queue.
+    lane: Option<Arc<Lane>>,
 }
 
 #[derive(Debug)]
@@ -25,6 +28,8 @@ struct Inner {
     failure: Arc<Mutex<Option<Failure>>>,
     pipelines: Pipelines,
     profile: Profile,
+    /// What uploads go through; made once the device can make buffers.
+    ring: OnceLock<Ring>,
     /// Bits of the f64 of [`Gpu::rate`].
     rate: AtomicU64,
 }
@@ -113,7 +118,7 @@ impl Gpu {
             DeviceClass::Integrated | DeviceClass::Apple => 1e11,
             DeviceClass::Software | DeviceClass::Other => 4e9,
         }));
-        Ok(Self {
+        let gpu = Self {
             inner: Arc::new(Inner {
                 device,
                 queue,
@@ -122,9 +127,30 @@ impl Gpu {
                 failure,
                 pipelines,
                 profile: Profile::default(),
+                ring: OnceLock::new(),
                 rate,
             }),
-        })
+            lane: None,
+        };
+        let ring = Ring::new(&gpu)?;
+        gpu.inner.ring.get_or_init(|| ring);
+        Ok(gpu)
+    }
+
+    /// The same device for a thread whose uploads another one submits.
+    pub(super) fn through(&self, lane: Lane) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            lane: Some(Arc::new(lane)),
+        }
+    }
+
+    pub(super) fn lane(&self) -> Option<&Lane> {
+        self.lane.as_deref()
+    }
+
+    pub(super) fn ring(&self) -> Option<&Ring> {
+        self.inner.ring.get()
     }
 
     /// What the device can do.

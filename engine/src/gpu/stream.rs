@@ -207,7 +207,7 @@ impl Stream {
     pub fn submit(&mut self) -> Result<(), GpuError> {
         if let Some(mut encoder) = self.encoder.take() {
             self.clock.resolve(&mut encoder);
-            let index = self.gpu.queue().submit([encoder.finish()]);
+            let index = self.gpu.submit(Some(encoder.finish()));
             self.in_flight
                 .push_back((index, Instant::now(), self.flops));
             self.flops = 0;

@@ -26,6 +26,16 @@ impl Gpu {
         bytes: u64,
         usage: wgpu::BufferUsages,
     ) -> Result<Buffer, GpuError> {
+        self.make(label, bytes, usage, false)
+    }
+
+    fn make(
+        &self,
+        label: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+        mapped_at_creation: bool,
+    ) -> Result<Buffer, GpuError> {
         let bytes = bytes.next_multiple_of(4).max(4);
         let limit = self.caps().max_buffer_bytes;
         if bytes > limit {
@@ -40,7 +50,7 @@ impl Gpu {
             label: Some(label),
             size: bytes,
             usage,
-            mapped_at_creation: false,
+            mapped_at_creation,
         };
         let raw = self.device().create_buffer(&descriptor);
         if let Some(failure) = self.take_failure() {
@@ -61,28 +71,59 @@ impl Gpu {
         Ok(Buffer::new(raw, self.counter()))
     }
 
-    /// Writes bytes at an offset; both multiples of four. The copy is staged in pieces, so that
-    /// host memory does not grow with the buffer.
+    /// A buffer for uploads, mapped.
+    pub(super) fn mapped_buffer(&self, label: &str, bytes: u64) -> Result<Buffer, GpuError> {
+        use wgpu::BufferUsages as Usage;
+        self.make(label, bytes, Usage::MAP_WRITE | Usage::COPY_SRC, true)
+    }
+
+    /// Writes bytes at an offset; both multiples of four. They are there for whatever is submitted
+    /// next. What a device has for uploads is [`STAGING_BYTES`](super::STAGING_BYTES), however many
+    /// they are.
     ///
     /// # Errors
     /// The device failed.
     pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<(), GpuError> {
-        const PIECE: usize = 32 << 20;
-        for (i, piece) in bytes.chunks(PIECE).enumerate() {
-            let at = offset + (i * PIECE) as u64;
-            if piece.len() % 4 == 0 {
-                self.queue().write_buffer(buffer.raw(), at, piece);
-            } else {
-                let mut padded = piece.to_vec();
-                padded.resize(piece.len().next_multiple_of(4), 0);
-                self.queue().write_buffer(buffer.raw(), at, &padded);
-            }
-            if piece.len() == PIECE {
-                self.queue().submit([]);
-                self.wait()?;
-            }
+        match (self.lane(), self.ring()) {
+            (Some(lane), _) => lane.write((buffer, offset), bytes),
+            (None, Some(ring)) => ring.write(self, (buffer, offset), bytes),
+            (None, None) => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Hands on what was written through a lane.
+    pub(super) fn flush_lane(&self) -> Result<(), GpuError> {
+        self.lane().map_or(Ok(()), |lane| lane.flush())
+    }
+
+    /// Submits commands behind everything that was written.
+    pub(super) fn submit(&self, commands: Option<wgpu::CommandBuffer>) -> wgpu::SubmissionIndex {
+        match self.ring() {
+            Some(ring) => ring.submit_behind(self, commands),
+            None => self.queue().submit(commands),
+        }
+    }
+
+    /// Lets wgpu notice what the device has finished, and waits for a submission where one is given.
+    pub(super) fn poll(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<(), GpuError> {
+        let poll = wgpu::PollType::Wait {
+            submission_index: submission,
+            timeout: None,
+        };
+        self.polled(poll)
+    }
+
+    /// The same without waiting.
+    pub(super) fn poll_once(&self) -> Result<(), GpuError> {
+        self.polled(wgpu::PollType::Poll)
+    }
+
+    fn polled(&self, poll: wgpu::PollType) -> Result<(), GpuError> {
+        let polled = self.device().poll(poll);
+        polled.map(|_| ()).map_err(|e| GpuError::Failed {
+            during: "submitted work".into(),
+            reason: e.to_string(),
+        })
     }
 
     /// Fills a buffer with zeros, in order with what is submitted.
@@ -92,7 +133,7 @@ impl Gpu {
     pub fn clear(&self, buffer: &Buffer) -> Result<(), GpuError> {
         let mut encoder = self.device().create_command_encoder(&Default::default());
         encoder.clear_buffer(buffer.raw(), 0, None);
-        self.queue().submit([encoder.finish()]);
+        self.submit(Some(encoder.finish()));
         self.check("clearing a buffer")
     }
 
@@ -114,7 +155,7 @@ impl Gpu {
             let padded = bytes.next_multiple_of(4);
             let mut encoder = self.device().create_command_encoder(&Default::default());
             encoder.copy_buffer_to_buffer(buffer.raw(), at, staging.raw(), 0, padded);
-            self.queue().submit([encoder.finish()]);
+            self.submit(Some(encoder.finish()));
             staging
                 .raw()
                 .map_async(wgpu::MapMode::Read, 0..padded, |_| {});
@@ -139,11 +180,8 @@ impl Gpu {
     /// # Errors
     /// The device failed.
     pub fn wait(&self) -> Result<(), GpuError> {
-        let polled = self.device().poll(wgpu::PollType::wait_indefinitely());
+        let polled = self.poll(Some(self.submit(None)));
         self.check("submitted work")?;
-        polled.map(|_| ()).map_err(|e| GpuError::Failed {
-            during: "submitted work".into(),
-            reason: e.to_string(),
-        })
+        polled
     }
 }

@@ -59,18 +59,8 @@ impl WeightBuffers {
         pack: Pack,
         view: &TensorView<'_>,
     ) -> Result<(), Error> {
-        check(info, pack, view)?;
         let buffer = gpu.buffer(view.name, info.bytes())?;
-        match pack {
-            Pack::Vector => gpu.write(&buffer, 0, bytemuck::cast_slice(&view.to_f32()))?,
-            Pack::Matrix | Pack::Conv => {
-                upload_matrix(gpu, &buffer, info, pack, &view.bytes)?;
-                if let Some(place) = info.scales() {
-                    let scales = row_scales(info, &view.bytes);
-                    gpu.write(&buffer, place.start, bytemuck::cast_slice(&scales))?;
-                }
-            }
-        }
+        upload(gpu, &buffer, info, pack, view)?;
         self.buffers.insert(view.name.to_owned(), buffer);
         Ok(())
     }
@@ -84,6 +74,31 @@ impl WeightBuffers {
     pub fn bytes(&self) -> u64 {
         self.buffers.values().map(Buffer::size).sum()
     }
+}
+
+/// Writes a tensor into a buffer that has room for it, in the layout that kernels read.
+///
+/// # Errors
+/// As [`WeightBuffers::put`].
+pub(super) fn upload(
+    gpu: &Gpu,
+    buffer: &Buffer,
+    info: &TensorInfo,
+    pack: Pack,
+    view: &TensorView<'_>,
+) -> Result<(), Error> {
+    check(info, pack, view)?;
+    match pack {
+        Pack::Vector => gpu.write(buffer, 0, bytemuck::cast_slice(&view.to_f32()))?,
+        Pack::Matrix | Pack::Conv => {
+            upload_matrix(gpu, buffer, info, pack, &view.bytes)?;
+            if let Some(place) = info.scales() {
+                let scales = row_scales(info, &view.bytes);
+                gpu.write(buffer, place.start, bytemuck::cast_slice(&scales))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether a tensor's bytes are what a recording asks for.

@@ -1,6 +1,8 @@
 //! Which blocks of a model are the same recording: those whose weights have the same element
 //! types. A file may mix types, and then there are as many recordings as mixtures.
 
+use crate::gpu::Fed;
+use crate::record::Recording;
 use crate::tensor::DType;
 use crate::weights::Checkpoint;
 
@@ -53,15 +55,35 @@ impl Signatures {
             .map(|(block, _)| block)
     }
 
+    /// What a tensor of a group's recording is called in every block; `None` where it is no block's.
+    pub(super) fn key<'n>(&self, kind: usize, name: &'n str) -> Option<&'n str> {
+        let first = self.first.get(kind)?;
+        name.strip_prefix(&format!("{}.{first}.", self.prefix))
+    }
+
     /// A block's name for a tensor of its group's recording.
     pub(super) fn rename(&self, kind: usize, block: usize, name: &str) -> String {
-        let recorded = self
-            .first
-            .get(kind)
-            .map(|first| format!("{}.{first}.", self.prefix));
-        match recorded.and_then(|root| name.strip_prefix(&root).map(str::to_owned)) {
+        match self.key(kind, name) {
             Some(rest) => format!("{}.{block}.{rest}", self.prefix),
             None => name.to_owned(),
         }
+    }
+
+    /// The blocks' weights one after the other, to be streamed: `recordings` has one of each group.
+    pub(super) fn sets(&self, recordings: &[Recording]) -> Vec<Vec<Fed>> {
+        let block = |(block, &kind): (usize, &usize)| {
+            let weights = recordings
+                .get(kind)
+                .into_iter()
+                .flat_map(Recording::weights);
+            let fed = weights.map(|(_, info, pack)| Fed {
+                key: self.key(kind, &info.name).unwrap_or(&info.name).to_owned(),
+                info: info.clone(),
+                pack,
+                name: self.rename(kind, block, &info.name),
+            });
+            fed.collect()
+        };
+        self.of.iter().enumerate().map(block).collect()
     }
 }

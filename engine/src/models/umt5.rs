@@ -4,11 +4,14 @@
 //! T5 1.1 (Raffel et al. 2020, Shazeer 2020) with a table of relative positions in every layer.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::config::TextEncoderConfig;
 use super::signature::Signatures;
 use crate::error::{Error, ModelError};
-use crate::gpu::{Buffer, Cancel, Gpu, Plan, Stream, WeightBuffers};
+use crate::gpu::{
+    Bound, Buffer, Cancel, Fed, Feed, Gpu, Plan, Stream, WeightBuffers, Window, slot_bytes,
+};
 use crate::nn::{Linear, RmsNorm, Source};
 use crate::ops::attention::{AttentionShape, Bias, attention};
 use crate::ops::matmul::{Epilogue, matmul};
@@ -21,12 +24,14 @@ const MODEL: &str = "UMT5EncoderModel";
 const EMBEDDING: [&str; 2] = ["shared.weight", "encoder.embed_tokens.weight"];
 
 /// Encodes prompts. Weights are read from the mapped checkpoint a layer at a time, for all prompts
-/// of a call together, and leave the device with the layer: a text encoder of 11 GB needs a few
-/// hundred megabytes there.
+/// of a call together, and pass through the device: a text encoder of 11 GB needs a few hundred
+/// megabytes there.
 #[derive(Debug)]
 pub struct TextEncoder<'m> {
     gpu: &'m Gpu,
     layers: Layers<'m>,
+    checkpoint: Arc<Checkpoint>,
+    window: Option<Window>,
 }
 
 /// The text encoder's layers as data: what it records and what that takes, without a device.
@@ -44,6 +49,16 @@ struct Prompt {
     recordings: Vec<Recording>,
     buffers: BTreeMap<&'static str, Buffer>,
     values: usize,
+}
+
+impl Prompt {
+    /// A pass bound to the prompt's buffers and to weights by their recorded names.
+    fn bind(&self, pass: usize, weights: &dyn Fn(&str) -> Option<Buffer>) -> Result<Bound, Error> {
+        self.plan.bind(pass, &|info: &TensorInfo| {
+            let own = self.buffers.get(info.name.as_str()).cloned();
+            own.or_else(|| weights(&info.name))
+        })
+    }
 }
 
 impl<'m> Layers<'m> {
@@ -98,21 +113,32 @@ impl<'m> Layers<'m> {
         Ok(this)
     }
 
-    /// Bytes of device memory for prompts of so many tokens, encoded together: (weights of the
-    /// largest layer, everything else).
+    /// Bytes of device memory for prompts of so many tokens, encoded together: (weights,
+    /// everything else).
     ///
     /// # Errors
     /// Sizes that do not fit the device's bindings.
-    pub fn memory(&self, lengths: &[usize]) -> Result<(u64, u64), Error> {
-        let (mut weights, mut beside) = (0, 0);
+    pub fn memory(&self, lengths: &[usize], window: Window) -> Result<(u64, u64), Error> {
+        let mut beside = 0;
         for &length in lengths {
-            let recordings = self.record(length)?;
-            let largest = recordings.iter().map(|r| Footprint::of([r]).weights).max();
-            weights = largest.unwrap_or(0).max(weights);
-            let all = Footprint::of(&recordings);
+            let all = Footprint::of(&self.record(length)?);
             beside += all.total() - all.weights;
         }
-        Ok((weights, beside))
+        let end = Footprint::of([&self.record_end(1)?]);
+        Ok((window.bytes(self.set_bytes()?) + end.weights, beside))
+    }
+
+    /// Bytes of device memory of a layer's weights.
+    ///
+    /// # Errors
+    /// As [`Layers::memory`].
+    pub fn set_bytes(&self) -> Result<u64, Error> {
+        Ok(slot_bytes(&self.sets()?))
+    }
+
+    /// The layers' weights, to be streamed.
+    fn sets(&self) -> Result<Vec<Vec<Fed>>, Error> {
+        Ok(self.signatures.sets(&self.record(1)?))
     }
 
     /// A recording for each kind of layer, then the final norm's.
@@ -248,10 +274,23 @@ impl<'m> TextEncoder<'m> {
     pub fn new(
         gpu: &'m Gpu,
         config: &'m TextEncoderConfig,
-        checkpoint: &'m Checkpoint,
+        checkpoint: &'m Arc<Checkpoint>,
     ) -> Result<Self, Error> {
-        let layers = Layers::new(gpu.caps(), config, checkpoint)?;
-        Ok(Self { gpu, layers })
+        Ok(Self {
+            gpu,
+            layers: Layers::new(gpu.caps(), config, checkpoint)?,
+            checkpoint: checkpoint.clone(),
+            window: None,
+        })
+    }
+
+    /// The same with what its weights take on the device; the fastest choice otherwise.
+    #[must_use]
+    pub fn with_window(self, window: Window) -> Self {
+        Self {
+            window: Some(window),
+            ..self
+        }
     }
 
     /// Encodes token ids, without padding: for each prompt of n ids its [n, d_model] embeddings
@@ -272,34 +311,38 @@ impl<'m> TextEncoder<'m> {
             .iter()
             .map(|ids| self.prepare(ids))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut stream = Stream::new(self.gpu, cancel);
-        let end = self.layers.signatures.first.len();
-        let steps = (0..self.layers.config.num_layers)
-            .map(|layer| (self.layers.signatures.of[layer], layer))
-            .chain([(end, 0)]);
-        for (done, (pass, layer)) in steps.enumerate() {
-            let rename = |name: &str| match pass {
-                pass if pass == end => name.to_owned(),
-                kind => self.layers.signatures.rename(kind, layer, name),
-            };
-            let mut weights = WeightBuffers::new();
-            for prompt in &ready {
-                weights.load(
-                    self.gpu,
-                    self.layers.checkpoint,
-                    &prompt.recordings[pass],
-                    &rename,
-                )?;
-                let find = |info: &TensorInfo| {
-                    let own = prompt.buffers.get(info.name.as_str()).cloned();
-                    own.or_else(|| weights.get(&rename(&info.name)))
-                };
-                stream.run(&prompt.plan.bind(pass, &find)?)?;
+        let layers = &self.layers;
+        let sets = layers.sets()?;
+        let [fastest, ..] = Window::choices(slot_bytes(&sets));
+        let window = self.window.unwrap_or(fastest);
+        let feed = Feed::new(self.gpu, self.checkpoint.clone(), sets, window, false)?;
+        let kinds = layers.signatures.first.len();
+        let mut bound = Vec::new();
+        for slot in feed.slots() {
+            for kind in 0..kinds {
+                let own = |name: &str| slot.get(layers.signatures.key(kind, name)?).cloned();
+                let prompts = ready.iter().map(|prompt| prompt.bind(kind, &own));
+                bound.push(prompts.collect::<Result<Vec<_>, _>>()?);
             }
-            // The weights leave the device here, so the device must be done with them.
-            stream.finish()?;
-            each_layer((done + 1).min(self.layers.config.num_layers));
         }
+        let mut stream = Stream::new(self.gpu, cancel);
+        for (layer, &kind) in layers.signatures.of.iter().enumerate() {
+            let slot = feed.take(&mut stream, layer)?;
+            for prompt in &bound[slot * kinds + kind] {
+                stream.run(prompt)?;
+            }
+            feed.pump()?;
+            each_layer(layer + 1);
+        }
+        let mut end = WeightBuffers::new();
+        for prompt in &ready {
+            let recording = &prompt.recordings[kinds];
+            end.load(self.gpu, layers.checkpoint, recording, &str::to_owned)?;
+            stream.run(&prompt.bind(kinds, &|name| end.get(name))?)?;
+        }
+        stream.finish()?;
+        // Reading back takes their place.
+        drop((bound, feed, end));
         ready.iter().map(|prompt| self.read(prompt)).collect()
     }
 

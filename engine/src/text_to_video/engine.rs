@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::OnceLock;
 
+use super::memory::decoder_budget;
 use super::request::{MAX_TOKENS, Note, Request, Settings};
 use crate::error::{Error, RequestError};
 use crate::gpu::{Cancel, Gpu};
@@ -273,7 +274,7 @@ impl Engine {
         });
         let checkpoint = self.folder.checkpoint("vae")?;
         let options = DecodeOptions {
-            max_bytes: self.memory,
+            max_bytes: self.memory.map(decoder_budget),
             ..DecodeOptions::default()
         };
         let decoder = VaeDecoder::new(&self.gpu, vae, &checkpoint, [channels, t, h, w], &options)?;

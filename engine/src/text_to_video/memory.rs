@@ -5,6 +5,7 @@ use std::fmt;
 use super::request::{MAX_TOKENS, Settings};
 use super::sample::solver_recording;
 use crate::error::{Error, RequestError, VaeError};
+use crate::gpu::{STAGING_BYTES, Window};
 use crate::models::config::{ModelConfig, ModelFolder};
 use crate::models::umt5::Layers;
 use crate::models::wan_transformer::{Residency, TransformerPasses, TransformerShape};
@@ -18,7 +19,7 @@ pub struct PartPlan {
     pub part: &'static str,
     /// Whether its weights stay for its whole turn or pass through the device piece by piece.
     pub residency: Residency,
-    /// Bytes of weights on the device at a time.
+    /// Bytes of weights on the device at a time, staging included where they are streamed.
     pub weights: u64,
     /// Bytes of everything else.
     pub working: u64,
@@ -107,70 +108,46 @@ impl MemoryPlan {
     fn fill(&mut self, run: Planned<'_>) -> Result<(), Error> {
         let text = run.folder.checkpoint("text_encoder")?;
         let layers = Layers::new(run.caps, &run.config.text_encoder, &text)?;
-        let (weights, working) = layers.memory(run.prompts)?;
-        let pieces = format!(
-            "{} layers, one at a time",
-            run.config.text_encoder.num_layers
-        );
-        self.add(PartPlan {
-            part: "text_encoder",
-            residency: Residency::Streamed,
-            weights,
-            working,
-            pieces: Some(pieces),
-        })?;
-        self.add(self.transformer(run, "transformer")?)?;
+        let mut choices = Vec::new();
+        for window in Window::choices(layers.set_bytes()?) {
+            let (weights, working) = layers.memory(run.prompts, window)?;
+            choices.push(PartPlan {
+                part: "text_encoder",
+                residency: Residency::Streamed(window),
+                weights,
+                working: working + STAGING_BYTES,
+                pieces: Some(passing(
+                    run.config.text_encoder.num_layers,
+                    "layers",
+                    window,
+                )),
+            });
+        }
+        self.add_first(choices)?;
+        self.add_first(transformer(run, "transformer")?)?;
         if run.config.transformer_2.is_some() {
-            self.add(self.transformer(run, "transformer_2")?)?;
+            self.add_first(transformer(run, "transformer_2")?)?;
         }
         self.add(self.decoder(run)?)
-    }
-
-    fn transformer(&self, run: Planned<'_>, part: &'static str) -> Result<PartPlan, Error> {
-        let config = match (part, &run.config.transformer_2) {
-            ("transformer_2", Some(second)) => second,
-            _ => &run.config.transformer,
-        };
-        let checkpoint = run.folder.checkpoint(part)?;
-        let shape = run.transformer_shape();
-        let passes = TransformerPasses::record(run.caps, config, &checkpoint, shape)?;
-        let values = run.settings.latent_shape(run.config).iter().product();
-        let solver = Footprint::of([&solver_recording(run.caps, values)?]).total();
-        let with = |residency| {
-            let (weights, working) = passes.memory(residency, run.prompts.len());
-            PartPlan {
-                part,
-                residency,
-                weights,
-                working: working + solver,
-                pieces: match residency {
-                    Residency::Resident => None,
-                    Residency::Streamed => {
-                        Some(format!("{} blocks, one at a time", config.num_layers))
-                    }
-                },
-            }
-        };
-        let resident = with(Residency::Resident);
-        match self.allows(&resident) {
-            true => Ok(resident),
-            false => Ok(with(Residency::Streamed)),
-        }
     }
 
     fn decoder(&self, run: Planned<'_>) -> Result<PartPlan, Error> {
         let checkpoint = run.folder.checkpoint("vae")?;
         let [_, c, t, h, w] = run.settings.latent_shape(run.config);
         let options = DecodeOptions {
-            max_bytes: self.budget,
+            max_bytes: self.budget.map(decoder_budget),
             ..DecodeOptions::default()
         };
         let vae = &run.config.vae;
         let layout = match decode_layout(run.caps, vae, &checkpoint, [c, t, h, w], &options) {
             Err(Error::Vae(VaeError::DoesNotFit {
                 needed, available, ..
-            })) if self.budget == Some(available) => {
-                return Err(too_large("vae", needed, available));
+            })) if options.max_bytes == Some(available) => {
+                return Err(too_large(
+                    "vae",
+                    needed + STAGING_BYTES,
+                    self.budget.unwrap_or(available),
+                ));
             }
             layout => layout?,
         };
@@ -179,7 +156,7 @@ impl MemoryPlan {
             part: "vae",
             residency: Residency::Resident,
             weights: layout.memory.weights,
-            working: layout.peak_bytes() - layout.memory.weights,
+            working: layout.peak_bytes() - layout.memory.weights + STAGING_BYTES,
             pieces: layout
                 .band
                 .map(|lines| format!("bands of {} lines", lines * side)),
@@ -188,6 +165,18 @@ impl MemoryPlan {
 
     fn allows(&self, part: &PartPlan) -> bool {
         self.budget.is_none_or(|budget| part.bytes() <= budget)
+    }
+
+    /// Adds the first of some choices that fits; the last is the least.
+    fn add_first(&mut self, choices: Vec<PartPlan>) -> Result<(), Error> {
+        let mut last = None;
+        for choice in choices {
+            if self.allows(&choice) {
+                return self.add(choice);
+            }
+            last = Some(choice);
+        }
+        last.map_or(Ok(()), |least| self.add(least))
     }
 
     fn add(&mut self, part: PartPlan) -> Result<(), Error> {
@@ -212,6 +201,49 @@ impl MemoryPlan {
         let found = self.parts.iter().find(|planned| planned.part == part);
         found.map_or(Residency::Resident, |planned| planned.residency)
     }
+}
+
+/// How streamed weights pass, for people.
+fn passing(count: usize, what: &str, window: Window) -> String {
+    let at_a_time = match window.slots {
+        1 => "one",
+        _ => "two",
+    };
+    format!("{count} {what}, {at_a_time} at a time")
+}
+
+/// What a decoder may take of a budget: uploads have their own.
+pub(super) fn decoder_budget(budget: u64) -> u64 {
+    budget.saturating_sub(STAGING_BYTES)
+}
+
+/// The choices for a transformer: all weights on the device, or fewer and fewer of them.
+fn transformer(run: Planned<'_>, part: &'static str) -> Result<Vec<PartPlan>, Error> {
+    let config = match (part, &run.config.transformer_2) {
+        ("transformer_2", Some(second)) => second,
+        _ => &run.config.transformer,
+    };
+    let checkpoint = run.folder.checkpoint(part)?;
+    let shape = run.transformer_shape();
+    let passes = TransformerPasses::record(run.caps, config, &checkpoint, shape)?;
+    let values = run.settings.latent_shape(run.config).iter().product();
+    let solver = Footprint::of([&solver_recording(run.caps, values)?]).total();
+    let with = |residency| {
+        let (weights, working) = passes.memory(residency, run.prompts.len());
+        PartPlan {
+            part,
+            residency,
+            weights,
+            working: working + solver + STAGING_BYTES,
+            pieces: match residency {
+                Residency::Resident => None,
+                Residency::Streamed(window) => Some(passing(config.num_layers, "blocks", window)),
+            },
+        }
+    };
+    let windows = Window::choices(passes.set_bytes()).map(Residency::Streamed);
+    let all = [Residency::Resident].into_iter().chain(windows);
+    Ok(all.map(with).collect())
 }
 
 fn too_large(part: &'static str, needed: u64, budget: u64) -> Error {
@@ -267,7 +299,7 @@ impl fmt::Display for MemoryPlan {
             let how = match (part.residency, &part.pieces) {
                 (_, Some(pieces)) => pieces.as_str(),
                 (Residency::Resident, None) => "",
-                (Residency::Streamed, None) => "streamed",
+                (Residency::Streamed(_), None) => "streamed",
             };
             let [weights, working, together] = sizes;
             let row = format!(

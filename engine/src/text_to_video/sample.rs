@@ -12,7 +12,7 @@ use super::request::Settings;
 use crate::error::Error;
 use crate::gpu::{Bound, Buffer, Cancel, Plan, Stream};
 use crate::models::umt5::TextEncoder;
-use crate::models::wan_transformer::{Context, Transformer, TransformerPasses};
+use crate::models::wan_transformer::{Context, Residency, Transformer, TransformerPasses};
 use crate::ops::solver::solver_states;
 use crate::record::{Caps, Recorder, Recording};
 use crate::sampling::{Expert, Guidance, Noise, Schedule, StepPlan, plan_steps};
@@ -51,7 +51,7 @@ impl Engine {
         let prompts: Vec<usize> = ids.iter().map(Vec::len).collect();
         let run = self.planned(settings, &prompts);
         let plan = MemoryPlan::new(run, self.memory)?;
-        let texts = self.encode(&ids, cancel, events)?;
+        let texts = self.encode(&ids, &plan, cancel, events)?;
 
         let shape = settings.latent_shape(&self.config);
         let order = self.scheduler(settings)?.noise_order();
@@ -157,11 +157,16 @@ impl Engine {
     fn encode(
         &self,
         ids: &[Vec<u32>],
+        plan: &MemoryPlan,
         cancel: &Cancel,
         events: &mut dyn FnMut(Event),
     ) -> Result<Vec<Vec<f32>>, Error> {
-        let checkpoint = self.folder.checkpoint("text_encoder")?;
+        let checkpoint = Arc::new(self.folder.checkpoint("text_encoder")?);
         let encoder = TextEncoder::new(&self.gpu, &self.config.text_encoder, &checkpoint)?;
+        let encoder = match plan.residency("text_encoder") {
+            Residency::Streamed(window) => encoder.with_window(window),
+            Residency::Resident => encoder,
+        };
         let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
         let total = self.config.text_encoder.num_layers;
         events(Event::Started {

@@ -174,10 +174,7 @@ impl ModelFolder {
     ///
     /// # Errors
     /// [`ConfigError::Missing`] or [`ConfigError::Read`].
-    pub fn config_json(
-        &self,
-        path: &str,
-    ) -> Result<(String, Cow<'static, [u8]>), ConfigError> {
+    pub fn config_json(&self, path: &str) -> Result<(String, Cow<'static, [u8]>), ConfigError> {
         self.named(path, CONFIG_LIMIT)
     }
 

@@ -20,6 +20,7 @@ mod runner;
 use super::config::TransformerConfig;
 use super::signature::Signatures;
 use crate::error::{Error, ModelError};
+use crate::gpu::slot_bytes;
 use crate::ops::rope::RopeGrid;
 use crate::record::{Caps, Footprint, Recording, buffer_bytes};
 use crate::weights::Checkpoint;
@@ -143,15 +144,12 @@ impl TransformerPasses {
     /// velocities of its caller left out: (weights, everything else).
     pub fn memory(&self, residency: Residency, contexts: usize) -> (u64, u64) {
         let ends = Footprint::of([&self.text, &self.prologue, &self.epilogue]);
-        let of_kind: Vec<u64> = self
-            .blocks
-            .iter()
-            .map(|block| Footprint::of([block]).weights)
-            .collect();
-        let blocks = self.signatures.of.iter().map(|&kind| of_kind[kind]);
-        let blocks: u64 = match residency {
-            Residency::Resident => blocks.sum(),
-            Residency::Streamed => blocks.max().unwrap_or(0),
+        let blocks = match residency {
+            Residency::Resident => {
+                let bytes = |&kind: &usize| Footprint::of([&self.blocks[kind]]).weights;
+                self.signatures.of.iter().map(bytes).sum()
+            }
+            Residency::Streamed(window) => window.bytes(self.set_bytes()),
         };
         let kept: u64 = runner::kept(self).into_iter().map(|(_, bytes)| bytes).sum();
         let tensor = |name: &str| {
@@ -162,15 +160,18 @@ impl TransformerPasses {
             buffer_bytes(found.unwrap_or(0))
         };
         let prompts = contexts as u64 * (tensor("text") + tensor("text counts"));
-        // While prompts are projected their embeddings are there, one's at a time, and no block
-        // that is streamed.
-        let projected = match residency {
-            _ if contexts == 0 => 0,
-            Residency::Resident => tensor("embeds"),
-            Residency::Streamed => tensor("embeds").saturating_sub(blocks),
+        // While prompts are projected their embeddings are there, one's at a time.
+        let projected = match contexts {
+            0 => 0,
+            _ => tensor("embeds"),
         };
         let working = Footprint::of(self.recordings()).working();
         (ends.weights + blocks, working + kept + prompts + projected)
+    }
+
+    /// Bytes of device memory of a block's weights: where they are streamed, what a slot has.
+    pub fn set_bytes(&self) -> u64 {
+        slot_bytes(&self.signatures.sets(&self.blocks))
     }
 
     /// Tokens of a pass.

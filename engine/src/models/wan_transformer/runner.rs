@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{TransformerPasses, TransformerShape};
 use crate::error::{Error, ModelError};
-use crate::gpu::{Bound, Buffer, Gpu, Plan, Stream, WeightBuffers};
+use crate::gpu::{Bound, Buffer, Feed, Gpu, Plan, Stream, WeightBuffers, Window};
 use crate::ops::embed::timestep_sinusoids;
 use crate::record::{TensorInfo, buffer_bytes};
 use crate::weights::Checkpoint;
@@ -24,18 +24,17 @@ pub enum Residency {
     /// On the device, all of them.
     #[default]
     Resident,
-    /// In the mapped file; on the device one block at a time. The results are the same, bit for
-    /// bit.
-    Streamed,
+    /// In the mapped file; on the device one block or two, while the next one is packed. The
+    /// results are the same, bit for bit.
+    Streamed(Window),
 }
 
 /// A prompt, ready for the blocks of one transformer.
 #[derive(Debug)]
 pub struct Context {
     text: Buffer,
-    /// The logarithm of how many rows of the text each row stands for.
-    counts: Buffer,
-    /// The blocks bound to it, where their weights stay.
+    /// The blocks bound to it: each, where their weights stay; where they are streamed each kind of
+    /// them, slot by slot.
     blocks: Vec<Bound>,
 }
 
@@ -51,10 +50,10 @@ impl Context {
 pub struct Transformer {
     gpu: Gpu,
     passes: TransformerPasses,
-    checkpoint: Arc<Checkpoint>,
     plan: Plan,
     weights: WeightBuffers,
-    residency: Residency,
+    /// The blocks' weights, where they do not stay.
+    feed: Option<Feed>,
     /// What outlives a pass, by the names in the recordings.
     kept: BTreeMap<&'static str, Buffer>,
     /// The passes around the blocks, bound to the caller's buffers.
@@ -138,19 +137,25 @@ impl Transformer {
         for recording in [&passes.text, &passes.prologue, &passes.epilogue] {
             weights.load(gpu, &checkpoint, recording, &str::to_owned)?;
         }
-        if residency == Residency::Resident {
-            for (block, &kind) in passes.signatures.of.iter().enumerate() {
-                let rename = |name: &str| passes.signatures.rename(kind, block, name);
-                weights.load(gpu, &checkpoint, &passes.blocks[kind], &rename)?;
+        let feed = match residency {
+            Residency::Resident => {
+                for (block, &kind) in passes.signatures.of.iter().enumerate() {
+                    let rename = |name: &str| passes.signatures.rename(kind, block, name);
+                    weights.load(gpu, &checkpoint, &passes.blocks[kind], &rename)?;
+                }
+                None
             }
-        }
+            Residency::Streamed(window) => {
+                let sets = passes.signatures.sets(&passes.blocks);
+                Some(Feed::new(gpu, checkpoint, sets, window, true)?)
+            }
+        };
         Ok(Self {
             gpu: gpu.clone(),
             passes,
-            checkpoint,
             plan,
             weights,
-            residency,
+            feed,
             kept: buffers,
             ends: Mutex::default(),
         })
@@ -196,22 +201,30 @@ impl Transformer {
             .find("text")
             .map_or(0, |id| recording.info(id).bytes());
         let text = self.gpu.buffer("text", bytes)?;
-        let bound = self.bind(TEXT, &[("embeds", &input), ("text", &text)], &str::to_owned)?;
+        let stays = |name: &str| self.weights.get(name);
+        let bound = self.bind(TEXT, &[("embeds", &input), ("text", &text)], &stays)?;
         stream.run(&bound)?;
         stream.finish()?;
         let mut blocks = Vec::new();
-        if self.residency == Residency::Resident {
-            let given = [("text", &text), ("text counts", &counts)];
-            for (block, &kind) in self.passes.signatures.of.iter().enumerate() {
-                let rename = |name: &str| self.passes.signatures.rename(kind, block, name);
-                blocks.push(self.bind(BLOCKS + kind, &given, &rename)?);
+        let given = [("text", &text), ("text counts", &counts)];
+        let signatures = &self.passes.signatures;
+        match &self.feed {
+            None => {
+                for (block, &kind) in signatures.of.iter().enumerate() {
+                    let own = |name: &str| self.weights.get(&signatures.rename(kind, block, name));
+                    blocks.push(self.bind(BLOCKS + kind, &given, &own)?);
+                }
+            }
+            Some(feed) => {
+                for slot in feed.slots() {
+                    for kind in 0..self.passes.blocks.len() {
+                        let own = |name: &str| slot.get(signatures.key(kind, name)?).cloned();
+                        blocks.push(self.bind(BLOCKS + kind, &given, &own)?);
+                    }
+                }
             }
         }
-        Ok(Context {
-            text,
-            counts,
-            blocks,
-        })
+        Ok(Context { text, blocks })
     }
 
     fn upload(&self, name: &str, values: &[f32]) -> Result<Buffer, Error> {
@@ -306,33 +319,20 @@ impl Transformer {
     }
 
     fn block(&self, stream: &mut Stream, context: &Context, block: usize) -> Result<(), Error> {
-        if let Some(bound) = context.blocks.get(block) {
-            return Ok(stream.run(bound)?);
+        let at = match &self.feed {
+            None => block,
+            Some(feed) => {
+                let kind = self.passes.signatures.of[block];
+                feed.take(stream, block)? * self.passes.blocks.len() + kind
+            }
+        };
+        if let Some(bound) = context.blocks.get(at) {
+            stream.run(bound)?;
         }
-        let kind = self.passes.signatures.of[block];
-        let rename = |name: &str| self.passes.signatures.rename(kind, block, name);
-        let mut weights = WeightBuffers::new();
-        weights.load(
-            &self.gpu,
-            &self.checkpoint,
-            &self.passes.blocks[kind],
-            &rename,
-        )?;
-        let bound = self.plan.bind(
-            BLOCKS + kind,
-            &|info: &TensorInfo| match info.name.as_str() {
-                "text" => Some(context.text.clone()),
-                "text counts" => Some(context.counts.clone()),
-                name => self
-                    .kept
-                    .get(name)
-                    .cloned()
-                    .or_else(|| weights.get(&rename(name))),
-            },
-        )?;
-        stream.run(&bound)?;
-        // The weights leave the device here, so the device must be done with them.
-        Ok(stream.finish()?)
+        match &self.feed {
+            None => Ok(()),
+            Some(feed) => feed.pump(),
+        }
     }
 
     /// The part of [`Transformer::forward`] after the blocks.
@@ -349,7 +349,8 @@ impl Transformer {
         if let Some(end) = ends.iter().find(known) {
             return Ok(end.bound.clone());
         }
-        let bound = Arc::new(self.bind(pass, &[(name, buffer)], &str::to_owned)?);
+        let stays = |name: &str| self.weights.get(name);
+        let bound = Arc::new(self.bind(pass, &[(name, buffer)], &stays)?);
         if ends.len() == ENDS {
             ends.remove(0);
         }
@@ -371,12 +372,12 @@ impl Transformer {
         Ok(())
     }
 
-    /// Binds a pass to given buffers, what is kept and the weights that stay.
+    /// Binds a pass to given buffers, what is kept and weights by their recorded names.
     fn bind(
         &self,
         pass: usize,
         given: &[(&str, &Buffer)],
-        rename: &dyn Fn(&str) -> String,
+        weights: &dyn Fn(&str) -> Option<Buffer>,
     ) -> Result<Bound, Error> {
         self.plan.bind(pass, &|info: &TensorInfo| {
             let by_caller = given
@@ -385,7 +386,7 @@ impl Transformer {
                 .map(|(_, b)| (*b).clone());
             by_caller
                 .or_else(|| self.kept.get(info.name.as_str()).cloned())
-                .or_else(|| self.weights.get(&rename(&info.name)))
+                .or_else(|| weights(&info.name))
         })
     }
 }

@@ -1,0 +1,320 @@
+//! Weights that pass through the device: sets of tensors, a block's say, one after the other.
+//!
+//! A thread of its own reads the mapped file, packs the next set and lays it into staging while the
+//! device computes with the one before; the thread that submits the passes submits the copies, so
+//! that they stand in the queue's order: a set's copies behind the last pass of the set that had its
+//! slot. Staging that holds a whole set is enough to have the next one ready whenever a pass ends,
+//! however long packing takes beside it. More slots than two would not help: one queue, one order.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::staging::{Filled, Lane, LaneOut, Pieces, staged};
+use super::weights::upload;
+use super::{Buffer, Gpu, Stream};
+use crate::error::{Error, GpuError};
+use crate::record::{Pack, TensorInfo, buffer_bytes};
+use crate::weights::Checkpoint;
+
+/// How long a thread sleeps between two looks at what the other did.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// What streamed weights take on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Sets on the device at a time, 1 or 2.
+    pub slots: usize,
+    /// Bytes of staging.
+    pub staging: u64,
+}
+
+impl Window {
+    /// The windows to choose from for sets of so many bytes, the fastest first.
+    pub fn choices(set: u64) -> [Self; 4] {
+        [(2, 1), (2, 4), (1, 4), (1, 16)].map(|(slots, parts)| Self {
+            slots,
+            staging: set.div_ceil(parts),
+        })
+    }
+
+    /// Bytes of device memory with sets of so many.
+    pub fn bytes(&self, set: u64) -> u64 {
+        self.slots as u64 * set + staged(self.staging)
+    }
+}
+
+/// A tensor of a set.
+#[derive(Clone, Debug)]
+pub struct Fed {
+    /// What it is called in every set.
+    pub key: String,
+    /// As it was recorded.
+    pub info: TensorInfo,
+    /// As it is packed.
+    pub pack: Pack,
+    /// The checkpoint's name.
+    pub name: String,
+}
+
+/// Bytes of the buffers of a slot: each as large as the largest tensor of its key.
+fn slot(sets: &[Vec<Fed>]) -> BTreeMap<&str, u64> {
+    let mut sizes: BTreeMap<&str, u64> = BTreeMap::new();
+    for Fed { key, info, .. } in sets.iter().flatten() {
+        let bytes = sizes.entry(key).or_default();
+        *bytes = buffer_bytes(info.bytes()).max(*bytes);
+    }
+    sizes
+}
+
+/// Bytes of device memory of a slot for any of the sets.
+pub fn slot_bytes(sets: &[Vec<Fed>]) -> u64 {
+    slot(sets).into_values().sum()
+}
+
+/// What the packing thread tells.
+enum Message {
+    Filled(Filled),
+    /// Everything of the next set was sent.
+    Whole,
+    Failed(Error),
+}
+
+/// Sets of weights on their way to the device.
+#[derive(Debug)]
+pub struct Feed {
+    gpu: Gpu,
+    slots: Vec<HashMap<String, Buffer>>,
+    sets: usize,
+    flow: Mutex<Flow>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Where the sets are. They are counted on from round to round.
+#[derive(Debug)]
+struct Flow {
+    pieces: Arc<Pieces>,
+    messages: Receiver<Message>,
+    /// Sets whose copies were submitted.
+    ready: usize,
+    /// The set to be used next.
+    next: usize,
+}
+
+impl Feed {
+    /// Makes the slots and starts to pack: all sets in order, then from the first again where
+    /// `again` says so.
+    ///
+    /// # Errors
+    /// No room on the device, or no thread.
+    pub fn new(
+        gpu: &Gpu,
+        checkpoint: Arc<Checkpoint>,
+        sets: Vec<Vec<Fed>>,
+        window: Window,
+        again: bool,
+    ) -> Result<Self, Error> {
+        let mut slots = Vec::new();
+        for _ in 0..window.slots.max(1) {
+            let mut buffers = HashMap::new();
+            for (key, bytes) in slot(&sets) {
+                buffers.insert(key.to_owned(), gpu.buffer(key, bytes)?);
+            }
+            slots.push(buffers);
+        }
+        let pieces = Arc::new(Pieces::new(gpu, window.staging)?);
+        let (send, messages) = channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let lane = lane(pieces.clone(), send.clone(), stop.clone());
+        let packer = Packer {
+            gpu: gpu.through(lane),
+            checkpoint,
+            slots: slots.clone(),
+            send,
+        };
+        let count = sets.len();
+        let thread = std::thread::Builder::new()
+            .name("kinora weights".into())
+            .spawn(move || packer.run(&sets, again))
+            .map_err(|e| GpuError::Failed {
+                during: "starting to stream weights".into(),
+                reason: e.to_string(),
+            })?;
+        Ok(Self {
+            gpu: gpu.clone(),
+            slots,
+            sets: count,
+            flow: Mutex::new(Flow {
+                pieces,
+                messages,
+                ready: 0,
+                next: 0,
+            }),
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    /// The buffers of each slot, by the tensors' keys.
+    pub fn slots(&self) -> &[HashMap<String, Buffer>] {
+        &self.slots
+    }
+
+    /// Waits until a set's copies are in the queue, and says in which slot it will be. What the
+    /// stream holds is submitted before.
+    ///
+    /// # Errors
+    /// Weights that cannot be read, cancelled, or the device failed.
+    pub fn take(&self, stream: &mut Stream, set: usize) -> Result<usize, Error> {
+        let mut flow = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
+        // A run that was stopped left off in the middle of a round.
+        while flow.next % self.sets.max(1) != set {
+            self.bring(&mut flow, stream)?;
+        }
+        self.bring(&mut flow, stream)
+    }
+
+    /// Submits what is packed of later sets and has a slot that is free.
+    ///
+    /// # Errors
+    /// Weights that cannot be read, or the device failed.
+    pub fn pump(&self) -> Result<(), Error> {
+        let mut flow = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
+        // All passes with the sets before the last one taken were submitted.
+        let last = flow.next + self.slots.len() - 1;
+        self.submit_packed(&mut flow, last).map(|_| ())
+    }
+
+    fn bring(&self, flow: &mut Flow, stream: &mut Stream) -> Result<usize, Error> {
+        stream.submit()?;
+        let set = flow.next;
+        while flow.ready <= set {
+            if !self.submit_packed(flow, set + 1)? && flow.ready <= set {
+                // Cancelled, or failed: nothing else is submitted.
+                stream.submit()?;
+                self.gpu.poll_once()?;
+                std::thread::sleep(LOOK);
+            }
+        }
+        flow.next = set + 1;
+        Ok(set % self.slots.len())
+    }
+
+    /// Submits the copies that are packed, up to `end` sets; says whether there were any.
+    fn submit_packed(&self, flow: &mut Flow, end: usize) -> Result<bool, Error> {
+        let mut filled = Vec::new();
+        while flow.ready < end {
+            match flow.messages.try_recv() {
+                Ok(Message::Filled(piece)) => filled.push(piece),
+                Ok(Message::Whole) => flow.ready += 1,
+                Ok(Message::Failed(error)) => return Err(error),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) if self.thread_ended(flow) => break,
+                Err(TryRecvError::Disconnected) => {
+                    return Err(GpuError::Failed {
+                        during: "streaming weights".into(),
+                        reason: "the thread that packs them ended".into(),
+                    }
+                    .into());
+                }
+            }
+        }
+        if filled.is_empty() {
+            return Ok(false);
+        }
+        let copies = flow.pieces.encode(&self.gpu, &filled);
+        self.gpu.submit(Some(copies));
+        flow.pieces.reuse(filled);
+        self.gpu.poll_once()?;
+        Ok(true)
+    }
+
+    /// Whether there is nothing more to come.
+    fn thread_ended(&self, flow: &Flow) -> bool {
+        flow.ready >= self.sets
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // It only ever fails by panicking, which it does not.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A way for the packing thread to leave its bytes in the pieces.
+fn lane(pieces: Arc<Pieces>, send: Sender<Message>, stop: Arc<AtomicBool>) -> Lane {
+    let from = pieces.clone();
+    let next = move || loop {
+        if stop.load(Ordering::Relaxed) {
+            return Err(GpuError::Cancelled);
+        }
+        match from.take_within(LOOK) {
+            Ok(piece) => return Ok(piece),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(GpuError::Cancelled),
+        }
+    };
+    let full = move |filled| {
+        send.send(Message::Filled(filled))
+            .map_err(|_| GpuError::Cancelled)
+    };
+    let out = LaneOut {
+        next: Box::new(next),
+        full: Box::new(full),
+    };
+    Lane::new(pieces, out)
+}
+
+/// The thread that packs.
+struct Packer {
+    /// Writes into the pieces.
+    gpu: Gpu,
+    checkpoint: Arc<Checkpoint>,
+    slots: Vec<HashMap<String, Buffer>>,
+    send: Sender<Message>,
+}
+
+impl Packer {
+    fn run(&self, sets: &[Vec<Fed>], again: bool) {
+        let rounds = if again { usize::MAX } else { 1 };
+        let all = (0..rounds).flat_map(|_| sets);
+        for (set, slot) in all.zip(self.slots.iter().cycle()) {
+            let told = match self.pack(set, slot) {
+                Ok(()) => self.send.send(Message::Whole),
+                Err(Error::Gpu(GpuError::Cancelled)) => return,
+                Err(error) => {
+                    // Nobody is left to tell where this fails.
+                    let _ = self.send.send(Message::Failed(error));
+                    return;
+                }
+            };
+            if told.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn pack(&self, set: &[Fed], slot: &HashMap<String, Buffer>) -> Result<(), Error> {
+        for Fed {
+            key,
+            info,
+            pack,
+            name,
+        } in set
+        {
+            let view = self.checkpoint.get(name, info.shape.dims())?;
+            if let Some(buffer) = slot.get(key) {
+                upload(&self.gpu, buffer, info, *pack, &view)?;
+            }
+        }
+        Ok(self.gpu.flush_lane()?)
+    }
+}

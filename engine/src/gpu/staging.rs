@@ -1,0 +1,299 @@
+//! Pieces of mapped memory through which bytes come to the device: filled by the host, copied in
+//! the order of the queue, mapped again when the copies are done.
+//!
+//! They are counted like all device memory, which what `wgpu::Queue::write_buffer` takes is not.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::{Buffer, Gpu};
+use crate::error::GpuError;
+
+/// Bytes of a piece, at most.
+const PIECE: u64 = 8 << 20;
+/// Offsets of what is mapped are multiples of this.
+const ALIGNMENT: u64 = 8;
+
+/// Bytes of device memory that every open device holds for uploads.
+pub const STAGING_BYTES: u64 = 2 * PIECE;
+
+/// Pieces that hold so many bytes together: how many, and bytes of each.
+fn cut(bytes: u64) -> (u64, u64) {
+    let each = bytes.clamp(64, PIECE).next_multiple_of(ALIGNMENT);
+    (bytes.div_ceil(each).max(1), each)
+}
+
+/// Bytes of device memory of staging that holds so many.
+pub(crate) fn staged(bytes: u64) -> u64 {
+    let (count, each) = cut(bytes);
+    count * each
+}
+
+/// Some pieces; those that are free are mapped.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    buffers: Vec<Buffer>,
+    freed: Sender<usize>,
+    free: Mutex<Receiver<usize>>,
+    each: u64,
+}
+
+/// A copy out of a piece.
+#[derive(Debug)]
+struct Stretch {
+    from: u64,
+    bytes: u64,
+    to: (Buffer, u64),
+}
+
+/// A piece with what is to be copied out of it.
+#[derive(Debug)]
+pub(super) struct Filled {
+    piece: usize,
+    stretches: Vec<Stretch>,
+    end: u64,
+}
+
+impl Pieces {
+    /// Pieces of `bytes` together.
+    ///
+    /// # Errors
+    /// No room on the device.
+    pub(super) fn new(gpu: &Gpu, bytes: u64) -> Result<Self, GpuError> {
+        let (count, each) = cut(bytes);
+        let (freed, free) = channel();
+        let mut buffers = Vec::new();
+        for piece in 0..count as usize {
+            buffers.push(gpu.mapped_buffer("staging", each)?);
+            // The receiver stands beside the sender.
+            let _ = freed.send(piece);
+        }
+        Ok(Self {
+            buffers,
+            freed,
+            free: Mutex::new(free),
+            each,
+        })
+    }
+
+    /// A piece that is free now.
+    pub(super) fn try_take(&self) -> Option<usize> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        free.try_recv().ok()
+    }
+
+    /// A piece that becomes free within some time.
+    pub(super) fn take_within(&self, time: Duration) -> Result<usize, RecvTimeoutError> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        free.recv_timeout(time)
+    }
+
+    /// Appends bytes for `buffer` to a piece that is being filled and, where it has no room left,
+    /// to others: `next` gives a free one, `full` takes a full one.
+    pub(super) fn append(
+        &self,
+        open: &mut Option<Filled>,
+        (buffer, offset): (&Buffer, u64),
+        bytes: &[u8],
+        next: &mut dyn FnMut() -> Result<usize, GpuError>,
+        full: &mut dyn FnMut(Filled) -> Result<(), GpuError>,
+    ) -> Result<(), GpuError> {
+        let mut done = 0;
+        while done < bytes.len() {
+            let filled = match open {
+                Some(filled) => filled,
+                None => open.insert(Filled {
+                    piece: next()?,
+                    stretches: Vec::new(),
+                    end: 0,
+                }),
+            };
+            let from = filled.end.next_multiple_of(ALIGNMENT);
+            let room = self.each.saturating_sub(from) as usize;
+            let part = &bytes[done..bytes.len().min(done + room)];
+            if !part.is_empty() {
+                let padded = (part.len() as u64).next_multiple_of(4);
+                self.fill(filled.piece, from, part, padded)?;
+                filled.stretches.push(Stretch {
+                    from,
+                    bytes: padded,
+                    to: (buffer.clone(), offset + done as u64),
+                });
+                filled.end = from + padded;
+                done += part.len();
+            }
+            if filled.end.next_multiple_of(ALIGNMENT) >= self.each
+                && let Some(filled) = open.take()
+            {
+                full(filled)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies bytes into a mapped piece, and zeros up to `padded`.
+    fn fill(&self, piece: usize, at: u64, bytes: &[u8], padded: u64) -> Result<(), GpuError> {
+        let raw = self.buffers[piece].raw();
+        let view = raw.get_mapped_range_mut(at..at + padded);
+        let mut view = view.map_err(|e| GpuError::Failed {
+            during: "an upload".into(),
+            reason: e.to_string(),
+        })?;
+        view.slice(..bytes.len()).copy_from_slice(bytes);
+        view.slice(bytes.len()..).fill(0);
+        Ok(())
+    }
+
+    /// Commands that copy out of filled pieces, which are no longer mapped.
+    pub(super) fn encode(&self, gpu: &Gpu, filled: &[Filled]) -> wgpu::CommandBuffer {
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        for Filled {
+            piece, stretches, ..
+        } in filled
+        {
+            let piece = self.buffers[*piece].raw();
+            piece.unmap();
+            for Stretch { from, bytes, to } in stretches {
+                encoder.copy_buffer_to_buffer(piece, *from, to.0.raw(), to.1, *bytes);
+            }
+        }
+        encoder.finish()
+    }
+
+    /// Maps pieces again once the device is done with what was submitted: they are free then.
+    pub(super) fn reuse(&self, filled: Vec<Filled>) {
+        for Filled { piece, .. } in filled {
+            let freed = self.freed.clone();
+            let raw = self.buffers[piece].raw();
+            raw.map_async(wgpu::MapMode::Write, .., move |_| {
+                // One that could not be mapped fails when it is filled.
+                let _ = freed.send(piece);
+            });
+        }
+    }
+}
+
+/// The pieces of ordinary uploads: what was written goes before whatever is submitted next.
+#[derive(Debug)]
+pub(super) struct Ring {
+    pieces: Pieces,
+    state: Mutex<RingState>,
+}
+
+#[derive(Debug, Default)]
+struct RingState {
+    open: Option<Filled>,
+    in_flight: VecDeque<wgpu::SubmissionIndex>,
+}
+
+impl Ring {
+    pub(super) fn new(gpu: &Gpu) -> Result<Self, GpuError> {
+        Ok(Self {
+            pieces: Pieces::new(gpu, STAGING_BYTES)?,
+            state: Mutex::default(),
+        })
+    }
+
+    pub(super) fn write(
+        &self,
+        gpu: &Gpu,
+        to: (&Buffer, u64),
+        bytes: &[u8],
+    ) -> Result<(), GpuError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let RingState { open, in_flight } = &mut *state;
+        let waited = std::cell::RefCell::new(in_flight);
+        let mut next = || loop {
+            if let Some(piece) = self.pieces.try_take() {
+                return Ok(piece);
+            }
+            gpu.poll(waited.borrow_mut().pop_front())?;
+            gpu.check("an upload")?;
+        };
+        let mut full = |filled: Filled| {
+            waited
+                .borrow_mut()
+                .push_back(self.submit(gpu, vec![filled], None));
+            Ok(())
+        };
+        self.pieces.append(open, to, bytes, &mut next, &mut full)
+    }
+
+    /// Submits commands behind everything that was written.
+    pub(super) fn submit_behind(
+        &self,
+        gpu: &Gpu,
+        commands: Option<wgpu::CommandBuffer>,
+    ) -> wgpu::SubmissionIndex {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match state.open.take() {
+            None => gpu.queue().submit(commands),
+            Some(filled) => {
+                let index = self.submit(gpu, vec![filled], commands);
+                state.in_flight.push_back(index.clone());
+                index
+            }
+        }
+    }
+
+    fn submit(
+        &self,
+        gpu: &Gpu,
+        filled: Vec<Filled>,
+        commands: Option<wgpu::CommandBuffer>,
+    ) -> wgpu::SubmissionIndex {
+        let copies = self.pieces.encode(gpu, &filled);
+        let index = gpu.queue().submit([copies].into_iter().chain(commands));
+        self.pieces.reuse(filled);
+        index
+    }
+}
+
+/// Where [`Gpu::write`] of a thread that prepares uploads for another leaves its bytes.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) pieces: Arc<Pieces>,
+    open: Mutex<Option<Filled>>,
+    out: Mutex<Box<LaneOut>>,
+}
+
+/// Waits for a free piece, or hands on a full one.
+pub(super) struct LaneOut {
+    pub(super) next: Box<dyn FnMut() -> Result<usize, GpuError> + Send>,
+    pub(super) full: Box<dyn FnMut(Filled) -> Result<(), GpuError> + Send>,
+}
+
+impl std::fmt::Debug for LaneOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LaneOut")
+    }
+}
+
+impl Lane {
+    pub(super) fn new(pieces: Arc<Pieces>, out: LaneOut) -> Self {
+        Self {
+            pieces,
+            open: Mutex::default(),
+            out: Mutex::new(Box::new(out)),
+        }
+    }
+
+    pub(super) fn write(&self, to: (&Buffer, u64), bytes: &[u8]) -> Result<(), GpuError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        let LaneOut { next, full } = &mut **out;
+        self.pieces.append(&mut open, to, bytes, next, full)
+    }
+
+    /// Hands on the piece that is being filled.
+    pub(super) fn flush(&self) -> Result<(), GpuError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        match open.take() {
+            Some(filled) => (out.full)(filled),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,7 +1,7 @@
 // y = epilogue(conv(x, w)): a convolution that is causal in time and padded with zeros in space,
 // as an implicit matmul; with kt = 1 a convolution of pictures, with kh = kw = 1 too a linear layer
 //
-//   x [T, H, W, C] f32      past [kt-1, H, W, C] f32: the frames before x      C a multiple of 4
+//   x [T, H, W, C] f32      past [kt-1, H, W, C] f32: the frames before x
 //   w [N, kt, kh, kw, C] any weight format      y [T, H << up, W << up, N] f32
 //
 //   y[t, i, j, n] = sum over (dt, di, dj, c) of
@@ -20,6 +20,8 @@
 //   grid: (channels, tiles folded over y and z)
 
 import package::tile::{TILE_COLS, TILE_ROWS};
+import package::input::{unpack_input4};
+import package::pixels::{pixel_at, fetch_x4, fetch_past4};
 import package::weight::{load_weight4, weight_depth4};
 import package::epilogue::{epilogue, epilogue_cols};
 
@@ -43,9 +45,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>; // [T, H, W, C/4]
-@group(0) @binding(2) var<storage, read> past: array<vec4<f32>>; // [kt-1, H, W, C/4]
-@group(0) @binding(3) var<storage, read_write> y: array<f32>; // [F T, H << up, W << up, N / F]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>; // [F T, H << up, W << up, N / F]
 
 override LANES: u32 = 64u;
 override HAS_PAST: u32 = 1u; // 0 where kt is 1
@@ -72,7 +72,7 @@ fn main(
         col[n] = min(column + n * LANES, params.cols - 1u);
     }
     epilogue_cols = params.cols;
-    let depth4 = params.channels / 4u;
+    let depth4 = (params.channels + 3u) / 4u;
     weight_depth4 = params.kt * params.kh * params.kw * depth4;
     let line_pixels = params.width >> params.up;
     let frame_lines = params.height >> params.up;
@@ -88,13 +88,13 @@ fn main(
         let frame = t + dt;
         let is_past = HAS_PAST == 1u && frame + 1u < params.kt;
         let first_line = select(frame + 1u - params.kt, frame, is_past) * frame_lines;
-        let base = select(params.x_base, params.past_base, is_past) / 4u;
+        let base = select(params.x_base, params.past_base, is_past);
         for (var di = 0u; di < params.kh; di++) {
             let i = top + di - params.kh / 2u;
             if i >= params.height {
                 continue;
             }
-            let first = (first_line + (i >> params.up)) * line_pixels * depth4 - base;
+            let first = (first_line + (i >> params.up)) * line_pixels;
             for (var dj = 0u; dj < params.kw; dj++) {
                 let k = ((dt * params.kh + di) * params.kw + dj) * depth4;
                 var start: array<u32, TILE_ROWS>;
@@ -103,7 +103,8 @@ fn main(
                     // Beyond the left edge this wraps around to a large number.
                     let j = left + r + dj - params.kw / 2u;
                     inside[r] = j < params.width;
-                    start[r] = first + (min(j, params.width - 1u) >> params.up) * depth4;
+                    let pixel = first + (min(j, params.width - 1u) >> params.up);
+                    start[r] = pixel_at(pixel, params.channels, base);
                 }
                 if is_past {
                     for (var c = 0u; c < depth4; c++) {
@@ -112,7 +113,8 @@ fn main(
                             w[n] = load_weight4(col[n], k + c);
                         }
                         for (var r = 0u; r < TILE_ROWS; r++) {
-                            let four = select(vec4(0.0), past[start[r] + c], inside[r]);
+                            let seen = unpack_input4(fetch_past4(start[r], c, params.channels));
+                            let four = select(vec4(0.0), seen, inside[r]);
                             for (var n = 0u; n < TILE_COLS; n++) {
                                 sum[r][n] += dot(four, w[n]);
                             }
@@ -125,7 +127,8 @@ fn main(
                             w[n] = load_weight4(col[n], k + c);
                         }
                         for (var r = 0u; r < TILE_ROWS; r++) {
-                            let four = select(vec4(0.0), x[start[r] + c], inside[r]);
+                            let seen = unpack_input4(fetch_x4(start[r], c, params.channels));
+                            let four = select(vec4(0.0), seen, inside[r]);
                             for (var n = 0u; n < TILE_COLS; n++) {
                                 sum[r][n] += dot(four, w[n]);
                             }

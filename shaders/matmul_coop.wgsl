@@ -22,9 +22,10 @@ import package::tile::{SIDE, LANES};
 import package::common::bands::{banded};
 import package::common::product::{params};
 import package::input::{Input4, unpack_input4};
-import package::rows::{Row, Depth, row_at, depth_at, fetch_row4};
+import package::common::operands::{left4, right4};
+import package::rows::{Row, row_at, depth_at};
 import package::stage::{stage, put_stage4, STAGE_UNIT};
-import package::weight::{Weight4, fetch_weight4, unpack_weight4, weight_depth4};
+import package::weight::{Weight4, unpack_weight4, weight_depth4};
 import package::scale::{weight_scale};
 import package::result::{store_result4};
 import package::epilogue::{epilogue, epilogue_cols};
@@ -143,39 +144,35 @@ fn share_of(lane: u32, row0: u32, col0: u32) -> Share {
     return share;
 }
 
-fn fetch_left(rows: FourRows, depth: Depth) -> FourInputs {
+fn fetch_left(rows: FourRows, col4: u32) -> FourInputs {
+    let depth = depth_at(col4);
     return FourInputs(
-        fetch_row4(rows.a, depth),
-        fetch_row4(rows.b, depth),
-        fetch_row4(rows.c, depth),
-        fetch_row4(rows.d, depth),
+        left4(rows.a, depth, col4),
+        left4(rows.b, depth, col4),
+        left4(rows.c, depth, col4),
+        left4(rows.d, depth, col4),
     );
 }
 
 fn fetch_right(cols: vec4<u32>, col4: u32) -> FourWeights {
     return FourWeights(
-        fetch_weight4(cols.x, col4),
-        fetch_weight4(cols.y, col4),
-        fetch_weight4(cols.z, col4),
-        fetch_weight4(cols.w, col4),
+        right4(cols.x, col4),
+        right4(cols.y, col4),
+        right4(cols.z, col4),
+        right4(cols.w, col4),
     );
 }
 
-// The share of the step that starts at column 4 step4; beyond K zeros.
+// The share of the step that starts at column 4 step4.
 fn fetch(share: Share, step4: u32) -> Held {
-    var held = Held();
-    let left_col4 = step4 + share.left_col4;
-    if left_col4 < params.depth4 {
-        let depth = depth_at(left_col4);
-        held.left0 = fetch_left(share.rows0, depth);
-        held.left1 = fetch_left(share.rows1, depth);
-    }
-    let right_col4 = step4 + share.right_col4;
-    if right_col4 < params.depth4 {
-        held.right0 = fetch_right(share.cols0, right_col4);
-        held.right1 = fetch_right(share.cols1, right_col4);
-    }
-    return held;
+    let left = step4 + share.left_col4;
+    let right = step4 + share.right_col4;
+    return Held(
+        fetch_left(share.rows0, left),
+        fetch_left(share.rows1, left),
+        fetch_right(share.cols0, right),
+        fetch_right(share.cols1, right),
+    );
 }
 
 fn put_left(at4: u32, held: FourInputs) {

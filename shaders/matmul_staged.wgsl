@@ -17,8 +17,9 @@ import package::tile::{SIDE};
 import package::common::bands::{banded};
 import package::common::product::{params};
 import package::input::{Input4, unpack_input4};
-import package::rows::{Row, row_at, depth_at, fetch_row4};
-import package::weight::{Weight4, fetch_weight4, unpack_weight4, weight_depth4};
+import package::common::operands::{left4, right4};
+import package::rows::{Row, row_at, depth_at};
+import package::weight::{Weight4, unpack_weight4, weight_depth4};
 import package::result::{store_result4};
 import package::epilogue::{epilogue, epilogue_cols};
 
@@ -78,21 +79,17 @@ fn share_of(lane: u32, row0: u32, col0: u32) -> Share {
     return share;
 }
 
-// The share of the step that starts at column 4 step4; beyond K zeros.
+// The share of the step that starts at column 4 step4.
 fn fetch(share: Share, step4: u32) -> Held {
-    var held = Held();
-    let left_col4 = step4 + share.left_col4;
-    if left_col4 < params.depth4 {
-        let depth = depth_at(left_col4);
-        held.left0 = fetch_row4(share.row0, depth);
-        held.left1 = fetch_row4(share.row1, depth);
-    }
-    let right_col4 = step4 + share.right_col4;
-    if right_col4 < params.depth4 {
-        held.right0 = fetch_weight4(share.col0, right_col4);
-        held.right1 = fetch_weight4(share.col1, right_col4);
-    }
-    return held;
+    let left = step4 + share.left_col4;
+    let right = step4 + share.right_col4;
+    let depth = depth_at(left);
+    return Held(
+        left4(share.row0, depth, left),
+        left4(share.row1, depth, left),
+        right4(share.col0, right),
+        right4(share.col1, right),
+    );
 }
 
 fn put(share: Share, held: Held) {

@@ -1,4 +1,4 @@
-//! Twin of `conv3d.wgsl` and `conv3d_narrow.wgsl`.
+//! Twin of `conv3d.wgsl`.
 
 /// Extents of a convolution.
 #[derive(Clone, Copy)]

@@ -1,4 +1,4 @@
-//! Twins of `layer_norm.wgsl` (without its `affine`) and `rms_norm.wgsl`.
+//! Twins of `norm.wgsl`: a layer norm without its `affine`, an RMS norm.
 
 /// `(x - mean) / sqrt(variance + eps)` over rows of `cols`.
 pub fn layer_norm(x: &[f32], cols: usize, eps: f64) -> Vec<f64> {

@@ -172,8 +172,8 @@ fn upload_groups<const SIZE: usize>(
     channels: usize,
 ) -> Result<(), Error> {
     let taps = k.checked_div(channels).unwrap_or(0);
-    let groups = k.div_ceil(4);
-    let block = groups * ROWS * 4;
+    let padded = channels.next_multiple_of(4);
+    let block = taps * padded * ROWS;
     let per_piece = (PIECE / (block * SIZE).max(1)).max(1) * ROWS;
     let mut piece: Vec<[u8; SIZE]> = Vec::new();
     for first in (0..n).step_by(per_piece) {
@@ -183,12 +183,11 @@ fn upload_groups<const SIZE: usize>(
         for row in 0..count {
             let from = &source[(first + row) * k..(first + row + 1) * k];
             let to = &mut piece[row / ROWS * block + row % ROWS * 4..];
-            // `at` counts [taps, channels], the order on the device; the file has [channels, taps].
-            let mut at = 0;
+            // On the device they are [taps, channels], in the file [channels, taps].
             for tap in 0..taps {
                 for channel in 0..channels {
+                    let at = tap * padded + channel;
                     to[at / 4 * ROWS * 4 + at % 4] = from[channel * taps + tap];
-                    at += 1;
                 }
             }
         }

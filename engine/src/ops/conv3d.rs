@@ -14,7 +14,7 @@ use crate::shader::{Slot, Variant};
 use crate::tensor::DType;
 
 params! {
-    /// Params of `conv3d.wgsl` and `conv3d_narrow.wgsl`.
+    /// Params of `conv3d.wgsl`.
     Conv3dParams for "conv3d" {
         tile_base: u32,
         tiles: u32,
@@ -85,14 +85,14 @@ pub(super) struct Geometry {
     pub(super) kernel: [usize; 3],
     pub(super) folds: usize,
     pub(super) up: usize,
-    /// What one invocation computes; `None` for a pixel of one channel, in `conv3d_narrow.wgsl`.
-    tile: Option<Tile>,
+    /// What one invocation of `conv3d.wgsl` computes.
+    tile: Tile,
 }
 
 impl Geometry {
     /// Pixels of one tile.
     fn tile_pixels(&self) -> usize {
-        self.tile.map_or(1, |tile| tile.rows as usize)
+        self.tile.rows as usize
     }
 
     fn line_tiles(&self) -> usize {
@@ -115,39 +115,39 @@ pub(super) struct Windows {
     pub(super) rows: Range<usize>,
 }
 
+/// The variant of `conv3d.wgsl`; `single` reads channels one at a time.
 fn variant(
     caps: &Caps,
-    kernel: Option<(u32, Tile)>,
+    (kt, tile): (u32, Tile),
+    single: bool,
     weight: Option<&'static str>,
     epilogue: Option<&'static str>,
 ) -> Variant {
-    let mut variant = match kernel {
-        None => Variant::new("conv3d_narrow"),
-        Some((kt, tile)) => Variant::new("conv3d")
-            .tile("TILE_ROWS", tile.rows)
-            .tile("TILE_COLS", tile.cols)
-            .set("HAS_PAST", u32::from(kt > 1)),
-    };
-    if let Some(module) = weight {
-        variant = variant.slot(Slot::Weight, module);
+    let mut variant = Variant::new("conv3d")
+        .tile("TILE_ROWS", tile.rows)
+        .tile("TILE_COLS", tile.cols)
+        .set("HAS_PAST", u32::from(kt > 1))
+        .set("LANES", lanes(caps));
+    for (slot, module) in [
+        (Slot::Pixels, single.then_some("single")),
+        (Slot::Weight, weight),
+        (Slot::Epilogue, epilogue),
+    ] {
+        if let Some(module) = module {
+            variant = variant.slot(slot, module);
+        }
     }
-    if let Some(module) = epilogue {
-        variant = variant.slot(Slot::Epilogue, module);
-    }
-    variant.set("LANES", lanes(caps))
+    variant
 }
 
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = Vec::new();
-    let mut kernels = vec![None];
-    for kt in [1, 3] {
-        let tiles = plain::all_for_conv(caps).into_iter();
-        kernels.extend(tiles.map(|tile| Some((kt, tile))));
-    }
-    for kernel in kernels {
-        for weight in [None, Some("f16"), Some("bf16")] {
-            for epilogue in Epilogue::MODULES {
-                all.push(variant(caps, kernel, weight, epilogue));
+    for tile in plain::all_for_conv(caps) {
+        for (kt, single) in [(1, false), (3, false), (1, true), (3, true)] {
+            for weight in [None, Some("f16"), Some("bf16")] {
+                for epilogue in Epilogue::MODULES {
+                    all.push(variant(caps, (kt, tile), single, weight, epilogue));
+                }
             }
         }
     }
@@ -182,12 +182,13 @@ pub fn conv3d(
     epilogue.check(OP, rows, g.cols)?;
     let shape = [g.frames * g.folds, g.height, g.width, g.cols / g.folds];
     let y = rec.intermediate(OP, shape, DType::F32);
+    let by_fours = g.channels.is_multiple_of(4);
     let kernel = tiles::kernel(
         rec.caps(),
         &Problem {
             rows,
             cols: g.cols,
-            by_fours: g.channels.is_multiple_of(4),
+            by_fours,
             half: rec.may_round(conv.weight),
             result: y.dtype,
         },
@@ -206,14 +207,14 @@ pub fn conv3d(
     }
     let caps = rec.caps();
     let [kt, kh, kw] = g.kernel.map(|k| k as u32);
-    let kernel = g.tile.map(|tile| (kt, tile));
     let variant = variant(
         caps,
-        kernel,
+        (kt, g.tile),
+        !by_fours,
         weight_module(conv.weight.dtype),
         epilogue.module(),
     );
-    let across = (lanes(caps) * g.tile.map_or(1, |tile| tile.cols)) as usize;
+    let across = (lanes(caps) * g.tile.cols) as usize;
     let tiles = g.frames * g.height * g.line_tiles();
     let by_time = caps.dispatch_flops() / (g.flops_a_pixel() * g.tile_pixels() as u64).max(1);
     let mut first = 0;
@@ -232,8 +233,8 @@ pub fn conv3d(
         let builder = rec
             .dispatch(OP, variant.clone())
             .read_window(1, x, windows.x.bytes.clone())
-            .read_window(2, past, past_window.bytes.clone())
-            .write_window(3, &y, windows.y.bytes.clone())
+            .write_window(2, &y, windows.y.bytes.clone())
+            .read_window(3, past, past_window.bytes.clone())
             .read(8, conv.weight)
             .params(&Conv3dParams {
                 tile_base: first as u32,
@@ -354,7 +355,7 @@ fn geometry(caps: &Caps, x: &Tensor, conv: &Conv<'_>) -> Result<Geometry, Record
         kernel,
         folds: conv.folds,
         up,
-        tile: (channels % 4 == 0).then(|| plain::for_conv(caps, pixels << up, cols)),
+        tile: plain::for_conv(caps, pixels << up, cols),
     })
 }
 

@@ -43,7 +43,6 @@ pub fn variants(caps: &Caps) -> Vec<Variant> {
     all.extend(norm::variants(caps));
     all.extend(patch::variants(caps));
     all.extend(product::variants(caps));
-    all.extend(rope::variants(caps));
     all.extend(solver::variants(caps));
     all
 }
@@ -51,7 +50,7 @@ pub fn variants(caps: &Caps) -> Vec<Variant> {
 /// The params of every kernel.
 pub fn layouts() -> Vec<Layout> {
     let heads = params::layout::<attention::AttentionParams>();
-    let narrow = params::layout::<conv3d::Conv3dParams>();
+    let patch = params::layout::<patch::PatchParams>();
     let product = params::layout::<product::ProductParams>();
     vec![
         heads,
@@ -64,7 +63,6 @@ pub fn layouts() -> Vec<Layout> {
         params::layout::<channel_norm::ChannelNormParams>(),
         params::layout::<columns::ColumnsParams>(),
         params::layout::<conv3d::Conv3dParams>(),
-        ("conv3d_narrow", narrow.1, narrow.2),
         params::layout::<embed::ModulationParams>(),
         params::layout::<embed::SiluParams>(),
         params::layout::<frames::CropLinesParams>(),
@@ -72,13 +70,11 @@ pub fn layouts() -> Vec<Layout> {
         params::layout::<latents::DenormaliseParams>(),
         params::layout::<latents::Rgb8Params>(),
         params::layout::<matmul::MatmulParams>(),
-        params::layout::<norm::LayerNormParams>(),
-        params::layout::<norm::RmsNormParams>(),
-        params::layout::<patch::PatchifyParams>(),
-        params::layout::<patch::UnpatchifyParams>(),
+        params::layout::<norm::NormParams>(),
+        patch,
+        ("unpatchify", patch.1, patch.2),
         product,
         ("matmul_staged", product.1, product.2),
-        params::layout::<rope::NormRopeParams>(),
         params::layout::<solver::SolverParams>(),
     ]
 }

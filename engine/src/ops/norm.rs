@@ -1,27 +1,27 @@
 //! Normalisations over the rows of a tensor.
 
+use bytemuck::Zeroable;
+
 use super::matmul::rows_per_dispatch;
 use super::params::params;
+use super::rope::Turn;
 use crate::error::RecordError;
 use crate::record::{Caps, DeviceClass, DispatchBuilder, Recorder, Tensor};
 use crate::shader::{Slot, Variant};
 use crate::tensor::DType;
 
 params! {
-    /// Params of `layer_norm.wgsl`.
-    LayerNormParams for "layer_norm" {
+    /// Params of `norm.wgsl`; from `head4` on those of a turn.
+    NormParams for "norm" {
         rows: u32,
         cols4: u32,
         eps: f32,
-    }
-}
-
-params! {
-    /// Params of `rms_norm.wgsl`.
-    RmsNormParams for "rms_norm" {
-        rows: u32,
-        cols4: u32,
-        eps: f32,
+        head4: u32,
+        row_base: u32,
+        grid_h: u32,
+        grid_w: u32,
+        pairs_t: u32,
+        pairs_th: u32,
     }
 }
 
@@ -132,34 +132,99 @@ pub(super) fn row_lanes(caps: &Caps) -> u32 {
     }
 }
 
-fn layer_variant(caps: &Caps, output: DType, affine: Option<&'static str>) -> Variant {
-    let variant = Variant::new("layer_norm").set("LANES", row_lanes(caps));
-    let variant = variant.output(output);
+/// What a kernel does with a row once it is normalised.
+#[derive(Clone, Copy)]
+pub(super) enum After<'t> {
+    /// Of a layer norm, which alone subtracts the mean.
+    Affine(Affine<'t>),
+    /// Times `gain[C]`.
+    Gain(&'t Tensor),
+    /// Times `gain[C]`, then turned.
+    Turn(&'t Tensor, Turn<'t>),
+}
+
+impl After<'_> {
+    fn centred(&self) -> bool {
+        matches!(self, Self::Affine(_))
+    }
+
+    fn module(&self) -> Option<&'static str> {
+        match self {
+            Self::Affine(affine) => affine.module(),
+            Self::Gain(_) => Some("gain"),
+            Self::Turn(..) => Some("turn"),
+        }
+    }
+
+    /// Floating-point operations an element.
+    fn flops(&self) -> u64 {
+        match self {
+            Self::Affine(_) => 8,
+            Self::Gain(_) => 4,
+            Self::Turn(..) => 7,
+        }
+    }
+
+    /// Params of the rows `first ..` of a tensor, besides those of every norm.
+    fn params(&self, first: usize) -> NormParams {
+        let none = NormParams::zeroed();
+        match self {
+            Self::Affine(_) | Self::Gain(_) => none,
+            Self::Turn(_, turn) => {
+                let [_, h, w] = turn.grid.tokens;
+                let [t, y, x] = turn.grid.pairs;
+                NormParams {
+                    head4: ((t + y + x) / 2) as u32,
+                    row_base: (turn.first + first) as u32,
+                    grid_h: h as u32,
+                    grid_w: w as u32,
+                    pairs_t: t as u32,
+                    pairs_th: (t + y) as u32,
+                    ..none
+                }
+            }
+        }
+    }
+
+    fn bind<'r, 'a>(
+        &self,
+        builder: DispatchBuilder<'r, 'a>,
+        first: usize,
+        rows: usize,
+    ) -> DispatchBuilder<'r, 'a> {
+        match self {
+            Self::Affine(affine) => affine.bind(builder, first, rows),
+            Self::Gain(gain) => builder.read(3, gain),
+            Self::Turn(gain, turn) => builder.read(3, gain).read(4, turn.table),
+        }
+    }
+}
+
+fn variant(caps: &Caps, output: DType, centred: bool, affine: Option<&'static str>) -> Variant {
+    let variant = Variant::new("norm")
+        .set("LANES", row_lanes(caps))
+        .set("CENTRED", u32::from(centred))
+        .output(output);
     match affine {
         Some(module) => variant.slot(Slot::Affine, module),
         None => variant,
     }
 }
 
-fn rms_variant(caps: &Caps, output: DType) -> Variant {
-    Variant::new("rms_norm")
-        .set("LANES", row_lanes(caps))
-        .output(output)
-}
-
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     let of = |output| {
         [
-            layer_variant(caps, output, None),
-            layer_variant(caps, output, Some("modulation")),
-            rms_variant(caps, output),
+            variant(caps, output, true, None),
+            variant(caps, output, true, Some("modulation")),
+            variant(caps, output, false, Some("gain")),
+            variant(caps, output, false, Some("turn")),
         ]
     };
     [DType::F32, DType::F16].into_iter().flat_map(of).collect()
 }
 
 /// Rows and columns of what is normalised.
-fn checked(op: &'static str, x: &Tensor) -> Result<[usize; 2], RecordError> {
+pub(super) fn checked(op: &'static str, x: &Tensor) -> Result<[usize; 2], RecordError> {
     let [rows, cols] = [x.shape.rows(), x.shape.last_dim()];
     if x.dtype != DType::F32 {
         let expected = "f32".to_owned();
@@ -181,6 +246,38 @@ fn checked(op: &'static str, x: &Tensor) -> Result<[usize; 2], RecordError> {
     Ok([rows, cols])
 }
 
+/// Records a norm of x, checked before, into y.
+pub(super) fn record(
+    rec: &mut Recorder<'_>,
+    op: &'static str,
+    x: &Tensor,
+    y: &Tensor,
+    eps: f32,
+    after: After<'_>,
+) -> Result<(), RecordError> {
+    let [rows, cols] = [x.shape.rows(), x.shape.last_dim()];
+    let variant = variant(rec.caps(), y.dtype, after.centred(), after.module());
+    let chunk = rows_per_dispatch(rec.caps(), rows, cols, after.flops() * cols as u64);
+    for first in (0..rows).step_by(chunk) {
+        let count = chunk.min(rows - first);
+        let window =
+            |size: usize| (first * cols * size) as u64..((first + count) * cols * size) as u64;
+        let builder = rec
+            .dispatch(op, variant.clone())
+            .read_window(1, x, window(4))
+            .write_window(2, y, window(y.dtype.size()))
+            .params(&NormParams {
+                rows: count as u32,
+                cols4: (cols / 4) as u32,
+                eps,
+                ..after.params(first)
+            })
+            .flops(after.flops() * (count * cols) as u64);
+        after.bind(builder, first, count).launch_folded(count)?;
+    }
+    Ok(())
+}
+
 /// `affine((x - mean) / sqrt(variance + eps))` over each row, with the population's variance.
 ///
 /// | tensor | shape | dtype |
@@ -200,24 +297,7 @@ pub fn layer_norm(
     let [rows, cols] = checked(OP, x)?;
     affine.check(OP, rows, cols)?;
     let y = rec.intermediate(OP, [rows, cols], rec.activations());
-    let variant = layer_variant(rec.caps(), y.dtype, affine.module());
-    let chunk = rows_per_dispatch(rec.caps(), rows, cols, 8 * cols as u64);
-    for first in (0..rows).step_by(chunk) {
-        let count = chunk.min(rows - first);
-        let window =
-            |size: usize| (first * cols * size) as u64..((first + count) * cols * size) as u64;
-        let builder = rec
-            .dispatch(OP, variant.clone())
-            .read_window(1, x, window(4))
-            .write_window(2, &y, window(y.dtype.size()))
-            .params(&LayerNormParams {
-                rows: count as u32,
-                cols4: (cols / 4) as u32,
-                eps,
-            })
-            .flops(8 * (count * cols) as u64);
-        affine.bind(builder, first, count).launch_folded(count)?;
-    }
+    record(rec, OP, x, &y, eps, After::Affine(affine))?;
     Ok(y)
 }
 
@@ -250,23 +330,6 @@ pub fn rms_norm(
         });
     }
     let y = rec.intermediate(OP, [rows, cols], rec.activations());
-    let variant = rms_variant(rec.caps(), y.dtype);
-    let chunk = rows_per_dispatch(rec.caps(), rows, cols, 4 * cols as u64);
-    for first in (0..rows).step_by(chunk) {
-        let count = chunk.min(rows - first);
-        let window =
-            |size: usize| (first * cols * size) as u64..((first + count) * cols * size) as u64;
-        rec.dispatch(OP, variant.clone())
-            .read_window(1, x, window(4))
-            .write_window(2, &y, window(y.dtype.size()))
-            .read(3, gain)
-            .params(&RmsNormParams {
-                rows: count as u32,
-                cols4: (cols / 4) as u32,
-                eps,
-            })
-            .flops(4 * (count * cols) as u64)
-            .launch_folded(count)?;
-    }
+    record(rec, OP, x, &y, eps, After::Gain(gain))?;
     Ok(y)
 }

@@ -8,8 +8,8 @@ use crate::shader::Variant;
 use crate::tensor::DType;
 
 params! {
-    /// Params of `patchify.wgsl`.
-    PatchifyParams for "patchify" {
+    /// Params of `patchify.wgsl` and `unpatchify.wgsl`.
+    PatchParams for "patchify" {
         count: u32,
         row_base: u32,
         channels: u32,
@@ -21,26 +21,15 @@ params! {
     }
 }
 
-params! {
-    /// Params of `unpatchify.wgsl`.
-    UnpatchifyParams for "unpatchify" {
-        count: u32,
-        row_base: u32,
-        channels: u32,
-        frames: u32,
-        height: u32,
-        width: u32,
-        patch_h: u32,
-        patch_w: u32,
-    }
-}
+const PATCHIFY: &str = "patchify";
+const UNPATCHIFY: &str = "unpatchify";
 
 fn variant(caps: &Caps, kernel: &'static str) -> Variant {
     Variant::new(kernel).set("LANES", lanes(caps))
 }
 
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
-    vec![variant(caps, "patchify"), variant(caps, "unpatchify")]
+    vec![variant(caps, PATCHIFY), variant(caps, UNPATCHIFY)]
 }
 
 /// Tokens of a grid of patches, and the columns of each.
@@ -78,35 +67,11 @@ pub fn patchify(
     latents: &Tensor,
     patch: [usize; 2],
 ) -> Result<Tensor, RecordError> {
-    const OP: &str = "patchify";
+    const OP: &str = PATCHIFY;
     let [c, t, h, w] = latents.dims(OP, "latents")?;
     let [rows, cols] = tokens(OP, [c, t, h, w], patch)?;
     let y = rec.intermediate(OP, [rows, cols], DType::F32);
-    let variant = variant(rec.caps(), OP);
-    let lanes = lanes(rec.caps()) as usize;
-    let chunk = rows_per_dispatch(rec.caps(), rows, cols, cols as u64);
-    for first in (0..rows).step_by(chunk) {
-        let count = chunk.min(rows - first);
-        rec.dispatch(OP, variant.clone())
-            .read(1, latents)
-            .write_window(
-                2,
-                &y,
-                (first * cols * 4) as u64..((first + count) * cols * 4) as u64,
-            )
-            .params(&PatchifyParams {
-                count: (count * cols) as u32,
-                row_base: first as u32,
-                channels: c as u32,
-                frames: t as u32,
-                height: h as u32,
-                width: w as u32,
-                patch_h: patch[0] as u32,
-                patch_w: patch[1] as u32,
-            })
-            .flops((count * cols) as u64)
-            .launch_folded((count * cols).div_ceil(lanes))?;
-    }
+    record(rec, OP, latents, &y, patch)?;
     Ok(y)
 }
 
@@ -125,7 +90,7 @@ pub fn unpatchify(
     patch: [usize; 2],
     latents: &Tensor,
 ) -> Result<(), RecordError> {
-    const OP: &str = "unpatchify";
+    const OP: &str = UNPATCHIFY;
     let [c, t, h, w] = latents.dims(OP, "latents")?;
     let [rows, cols] = tokens(OP, [c, t, h, w], patch)?;
     if x.shape.rows() != rows || x.shape.last_dim() != cols || x.dtype != DType::F32 {
@@ -137,25 +102,38 @@ pub fn unpatchify(
             expected,
         });
     }
-    let variant = variant(rec.caps(), OP);
+    record(rec, OP, latents, x, patch)
+}
+
+/// Records either kernel: each reads and writes the latents whole, the other side in rows.
+fn record(
+    rec: &mut Recorder<'_>,
+    op: &'static str,
+    latents: &Tensor,
+    tokens: &Tensor,
+    patch: [usize; 2],
+) -> Result<(), RecordError> {
+    let [channels, frames, height, width] = latents.dims(op, "latents")?.map(|d| d as u32);
+    let [rows, cols] = [tokens.shape.rows(), tokens.shape.last_dim()];
+    let variant = variant(rec.caps(), op);
     let lanes = lanes(rec.caps()) as usize;
     let chunk = rows_per_dispatch(rec.caps(), rows, cols, cols as u64);
     for first in (0..rows).step_by(chunk) {
         let count = chunk.min(rows - first);
-        rec.dispatch(OP, variant.clone())
-            .read_window(
-                1,
-                x,
-                (first * cols * 4) as u64..((first + count) * cols * 4) as u64,
-            )
-            .write(2, latents)
-            .params(&UnpatchifyParams {
+        let window = (first * cols * 4) as u64..((first + count) * cols * 4) as u64;
+        let builder = rec.dispatch(op, variant.clone());
+        let builder = match op {
+            PATCHIFY => builder.read(1, latents).write_window(2, tokens, window),
+            _ => builder.read_window(1, tokens, window).write(2, latents),
+        };
+        builder
+            .params(&PatchParams {
                 count: (count * cols) as u32,
                 row_base: first as u32,
-                channels: c as u32,
-                frames: t as u32,
-                height: h as u32,
-                width: w as u32,
+                channels,
+                frames,
+                height,
+                width,
                 patch_h: patch[0] as u32,
                 patch_w: patch[1] as u32,
             })

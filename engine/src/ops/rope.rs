@@ -1,27 +1,8 @@
 //! Rotary position embedding over a grid of tokens, of what a norm gives.
 
-use super::matmul::rows_per_dispatch;
-use super::norm::row_lanes;
-use super::params::params;
+use super::norm::{After, checked, record};
 use crate::error::RecordError;
-use crate::record::{Caps, Recorder, Tensor};
-use crate::shader::Variant;
-use crate::tensor::DType;
-
-params! {
-    /// Params of `norm_rope.wgsl`.
-    NormRopeParams for "norm_rope" {
-        rows: u32,
-        cols4: u32,
-        eps: f32,
-        head4: u32,
-        row_base: u32,
-        grid_h: u32,
-        grid_w: u32,
-        pairs_t: u32,
-        pairs_th: u32,
-    }
-}
+use crate::record::{Recorder, Tensor};
 
 /// Where tokens stand and how many pairs of a head turn along each axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,16 +45,6 @@ impl RopeGrid {
     }
 }
 
-fn variant(caps: &Caps, output: DType) -> Variant {
-    Variant::new("norm_rope")
-        .set("LANES", row_lanes(caps))
-        .output(output)
-}
-
-pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
-    vec![variant(caps, DType::F32), variant(caps, DType::F16)]
-}
-
 /// How rows are turned.
 #[derive(Clone, Copy, Debug)]
 pub struct Turn<'t> {
@@ -112,7 +83,7 @@ pub fn norm_rope(
         found: tensor.shape,
         expected,
     };
-    let [rows, cols] = [x.shape.rows(), x.shape.last_dim()];
+    let [rows, cols] = checked(OP, x)?;
     let head = 2 * grid.pairs.iter().sum::<usize>();
     if head == 0 || head % 4 != 0 {
         return Err(RecordError::Size {
@@ -123,7 +94,7 @@ pub fn norm_rope(
         });
     }
     let [t, h, w] = grid.tokens;
-    if turn.first + rows > t * h * w || cols % head != 0 || x.dtype != DType::F32 {
+    if turn.first + rows > t * h * w || cols % head != 0 {
         let left = (t * h * w).saturating_sub(turn.first);
         let expected = format!("f32 [at most {left}, a multiple of {head}]");
         return Err(wrong("x", x, expected));
@@ -141,30 +112,6 @@ pub fn norm_rope(
         Some(y) => return Err(wrong("y", y, format!("{dtype} [{rows}, {cols}]"))),
         None => rec.intermediate(OP, [rows, cols], dtype),
     };
-    let variant = variant(rec.caps(), y.dtype);
-    let chunk = rows_per_dispatch(rec.caps(), rows, cols, 7 * cols as u64);
-    for first in (0..rows).step_by(chunk) {
-        let count = chunk.min(rows - first);
-        let window =
-            |size: usize| (first * cols * size) as u64..((first + count) * cols * size) as u64;
-        rec.dispatch(OP, variant.clone())
-            .read_window(1, x, window(4))
-            .write_window(2, &y, window(y.dtype.size()))
-            .read(3, gain)
-            .read(4, table)
-            .params(&NormRopeParams {
-                rows: count as u32,
-                cols4: (cols / 4) as u32,
-                eps,
-                head4: (head / 4) as u32,
-                row_base: (turn.first + first) as u32,
-                grid_h: h as u32,
-                grid_w: w as u32,
-                pairs_t: grid.pairs[0] as u32,
-                pairs_th: (grid.pairs[0] + grid.pairs[1]) as u32,
-            })
-            .flops(7 * (count * cols) as u64)
-            .launch_folded(count)?;
-    }
+    record(rec, OP, x, &y, eps, After::Turn(gain, *turn))?;
     Ok(y)
 }

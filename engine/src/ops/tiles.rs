@@ -27,7 +27,7 @@ pub struct Problem {
 /// A kernel and its tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kernel {
-    /// No workgroup memory: `matmul.wgsl`, `conv3d.wgsl` and its twin for any number of channels.
+    /// No workgroup memory: `matmul.wgsl`, `conv3d.wgsl`.
     Plain,
     /// Operands staged in workgroup memory.
     Tiled(Tile),

@@ -135,14 +135,20 @@ impl TensorInfo {
         }
     }
 
-    /// Bytes of the elements: padded to whole words, a matrix to groups of 8 rows and 4 columns.
+    /// Bytes of the elements: padded to whole words, a matrix to groups of 8 rows and 4 columns, a
+    /// convolution to 4 channels.
     pub fn element_bytes(&self) -> u64 {
         let bytes = match self.kind {
-            Kind::Weight(Pack::Matrix | Pack::Conv) => {
+            Kind::Weight(pack @ (Pack::Matrix | Pack::Conv)) => {
                 let n = self.shape.first().copied().unwrap_or(1);
                 let k = self.shape.count().checked_div(n.max(1)).unwrap_or(0);
-                let (rows, depth) = (n.next_multiple_of(8), k.next_multiple_of(4));
-                self.dtype.matrix_bytes(rows, depth)
+                let channels = match pack {
+                    Pack::Conv => self.shape.get(1).copied().unwrap_or(1),
+                    _ => k,
+                };
+                let taps = k.checked_div(channels).unwrap_or(0);
+                let depth = taps.saturating_mul(channels.next_multiple_of(4));
+                self.dtype.matrix_bytes(n.next_multiple_of(8), depth)
             }
             _ => self.dtype.bytes(self.shape.count()),
         };

@@ -23,6 +23,8 @@ pub enum Slot {
     Output,
     /// How a product reads its left operand, and where its results lie: `row_at`, `load_row4`.
     Rows,
+    /// How a convolution reads the channels of a pixel: `fetch_x4`, `fetch_past4`.
+    Pixels,
     /// How f16 operands lie in workgroup memory: `stage`, `put_stage4`.
     Stage,
     /// How a product stores its results: `store_result4(row, col, values)`.
@@ -33,7 +35,7 @@ pub enum Slot {
 
 impl Slot {
     /// All slots.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Weight,
         Self::Epilogue,
         Self::Activation,
@@ -42,6 +44,7 @@ impl Slot {
         Self::Input,
         Self::Output,
         Self::Rows,
+        Self::Pixels,
         Self::Stage,
         Self::Result,
         Self::Scale,
@@ -58,6 +61,7 @@ impl Slot {
             Self::Input => "input",
             Self::Output => "output",
             Self::Rows => "rows",
+            Self::Pixels => "pixels",
             Self::Stage => "stage",
             Self::Result => "result",
             Self::Scale => "scale",

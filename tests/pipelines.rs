@@ -6,6 +6,8 @@
 #![allow(unreachable_pub, reason = "modules of a test program")]
 
 mod harness;
+#[path = "pipelines/saved.rs"]
+mod saved;
 
 use std::path::{Path, PathBuf};
 
@@ -56,8 +58,13 @@ fn fixtures(root: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// The folder of the repository's own fixtures.
+fn own_fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures")
+}
+
 fn main() {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
+    let own = own_fixtures();
     let mut all = fixtures(&own);
     assert!(
         all.len() >= 4,
@@ -88,6 +95,7 @@ fn main() {
     });
     let mut trials: Vec<Trial> = trials.collect();
     trials.extend(distilled_trials(&own));
+    trials.extend(saved::trials());
     harness::run(trials);
 }
 

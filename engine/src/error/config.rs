@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::WeightsError;
+
 /// A model folder that cannot be used, as one sentence that names the file, the field, what was
 /// found and what was expected.
 #[derive(Debug, thiserror::Error)]
@@ -9,12 +11,67 @@ use std::io;
 pub enum ConfigError {
     /// A path that is no folder.
     #[error(
-        "{folder} is not a folder; a model is a folder in the diffusers layout, with a model_index.json in it"
+        "{folder} is not a folder; a model is a folder in the diffusers layout, with a model_index.json in it, or one with the files of Wan's own release"
     )]
     NotAFolder {
         /// The path.
         folder: String,
     },
+    /// Parts that a model lacks.
+    #[error("{model} {found}, but {missing}")]
+    NoPart {
+        /// The model.
+        model: String,
+        /// What there is, as `holds a Wan transformer`.
+        found: String,
+        /// What there is not, with the option that names it.
+        missing: String,
+    },
+    /// Two files that could each be the same part.
+    #[error("{first} and {second} are {kind} each; leave one of them, or name it: {option} FILE")]
+    TwoOfAKind {
+        /// A file.
+        first: String,
+        /// Another one.
+        second: String,
+        /// What both are.
+        kind: String,
+        /// The option that names one.
+        option: &'static str,
+    },
+    /// A part's tensors that do not say its sizes.
+    #[error("{file}: {tensor} is {found}, expected {expected}, which tells the model's sizes")]
+    Sizes {
+        /// The file.
+        file: String,
+        /// The tensor.
+        tensor: String,
+        /// Its shape, or `absent`.
+        found: String,
+        /// The shape that it should have.
+        expected: &'static str,
+    },
+    /// A number that a part's tensors do not hold and that nothing beside them says.
+    #[error("{file}: {what} cannot be told from its tensors; put the part's {beside} beside it")]
+    NotInTensors {
+        /// The file.
+        file: String,
+        /// What is not known.
+        what: &'static str,
+        /// The configuration file that says it.
+        beside: String,
+    },
+    /// A model without a tokenizer.
+    #[error(
+        "{model} has no tokenizer; add the tokenizer.json (or spiece.model) of google/umt5-xxl beside the text encoder, or name it: --tokenizer FILE"
+    )]
+    NoTokenizer {
+        /// The model.
+        model: String,
+    },
+    /// Weights that cannot be opened.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     /// A released model that has no such short name.
     #[error("there is no released model {found}; known: {known}")]
     NoSuchModel {

@@ -26,6 +26,18 @@ pub enum WeightsError {
         /// The operating system's reason.
         source: io::Error,
     },
+    /// Weights of one kind where another's should be.
+    #[error("{part}: {file} is {found}, expected {expected}")]
+    WrongPart {
+        /// The model part that was asked for.
+        part: String,
+        /// The file.
+        file: String,
+        /// What its tensors' names say it is.
+        found: String,
+        /// What the part must be.
+        expected: String,
+    },
     /// A folder without a safetensors file.
     #[error(
         "{part}: {} holds no .safetensors file{found}; Kinora reads the safetensors files of the diffusers layout",

@@ -230,7 +230,7 @@ impl Checkpoint {
     }
 
     /// The names of all tensors, file by file, in the order of their bytes.
-    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
         self.tensors.iter().map(|tensor| tensor.name.as_str())
     }
 

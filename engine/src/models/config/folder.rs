@@ -1,13 +1,17 @@
 //! A model's files: a folder on disk, or a list of files embedded into the program.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::ModelConfig;
+use super::assembled::{self, Assembled, PartFiles};
 use super::released::{self, Released};
+use super::search::Found;
 use crate::error::{ConfigError, WeightsError};
+use crate::models::names::{Kind, adopt};
 use crate::tensor::DType;
 use crate::weights::{Checkpoint, Storage};
 
@@ -17,32 +21,46 @@ const CONFIG_LIMIT: u64 = 1 << 24;
 /// No `tokenizer.json` is longer than this: 256 MiB (UMT5's is 17 MB).
 const TOKENIZER_LIMIT: u64 = 1 << 28;
 
-/// Files of layouts that people have and that are not read, with what to say of them.
-const OTHER_LAYOUTS: [(&str, &str); 4] = [
-    (
-        "models_t5_umt5-xxl-enc-bf16.pth",
-        ". This is the original release's layout: download the repository whose name ends in -Diffusers",
-    ),
-    (
-        "Wan2.1_VAE.pth",
-        ". This is the original release's layout: download the repository whose name ends in -Diffusers",
-    ),
-    (
-        "Wan2.2_VAE.pth",
-        ". This is the original release's layout: download the repository whose name ends in -Diffusers",
-    ),
-    (
-        "config.json",
-        ". This looks like one part of a model: name the folder above it",
-    ),
-];
+/// What `config.json` without weights that are recognised suggests.
+const LOOKS_LIKE_A_PART: &str = ". This looks like one part of a model: name the folder above it";
 
-/// A model in the diffusers layout, on disk or embedded.
+/// Where a tokenizer lies in a folder that is not in the diffusers layout; the first is Wan's own.
+const TOKENIZERS: [&str; 2] = ["google/umt5-xxl/tokenizer.json", "tokenizer.json"];
+
+/// The parts that every model has.
+const PARTS: [&str; 3] = ["text_encoder", "transformer", "vae"];
+
+/// A model's files: a folder in the diffusers layout, on disk or embedded, or whatever is read as if
+/// it were one.
 #[derive(Clone, Debug)]
 pub struct ModelFolder {
     /// What messages and metadata call the folder: its last component.
     name: String,
     files: Files,
+    /// What lies elsewhere, or has another layout.
+    assembled: Assembled,
+    layout: Layout,
+}
+
+/// How a model's files lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// A folder a part, with `model_index.json`.
+    Diffusers,
+    /// The files of Wan's own release.
+    Original,
+    /// A file a part, as ComfyUI has them.
+    Files,
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Diffusers => "diffusers",
+            Self::Original => "Wan's original release",
+            Self::Files => "single files",
+        })
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -55,31 +73,104 @@ enum Files {
 }
 
 impl ModelFolder {
-    /// The folder at `path`. Only that it is one with a `model_index.json` is checked here.
+    /// The model at `path`: a folder in the diffusers layout, of which only that it has a
+    /// `model_index.json` is checked here; a folder of Wan's own release, or of files that are a
+    /// part each; one such file, which may hold several parts.
     ///
     /// # Errors
-    /// [`ConfigError::NotAFolder`], or [`ConfigError::Missing`] with a hint where the folder has
-    /// another layout.
+    /// [`ConfigError::NotAFolder`], [`ConfigError::Missing`] where nothing is recognised,
+    /// [`ConfigError::TwoOfAKind`], and what is wrong with a file that was recognised.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
+        // The last component, also of `.` and `model/..`, which have none of their own.
+        let named = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if path.is_file() {
+            let nothing = Self::nothing(&named);
+            return nothing.with_found(Found::file(path)?, &PartFiles::default());
+        }
         if !path.is_dir() {
             return Err(ConfigError::NotAFolder {
                 folder: path.display().to_string(),
             });
         }
-        // The last component, also of `.` and `model/..`, which have none of their own.
-        let named = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let name = named
             .file_name()
             .map(|name| name.to_string_lossy().into_owned());
         let folder = Self {
             name: name.unwrap_or_else(|| path.display().to_string()),
             files: Files::Disk(path.to_owned()),
+            assembled: Assembled::default(),
+            layout: Layout::Diffusers,
         };
-        if !folder.contains("model_index.json") {
-            return Err(folder.missing("model_index.json"));
+        if folder.contains("model_index.json") {
+            return Ok(folder);
         }
-        Ok(folder)
+        let mut found = Found::search(path)?;
+        if found.parts.is_empty() {
+            return Err(match found.unreadable.pop() {
+                Some(unreadable) => unreadable.into(),
+                None => folder.missing("model_index.json"),
+            });
+        }
+        folder.with_found(found, &PartFiles::default())
+    }
+
+    /// A model of nothing but the files named.
+    ///
+    /// # Errors
+    /// As [`ModelFolder::with_parts`].
+    pub fn of_parts(files: &PartFiles) -> Result<Self, ConfigError> {
+        let first = [
+            &files.transformer,
+            &files.transformer_2,
+            &files.vae,
+            &files.text_encoder,
+            &files.tokenizer,
+        ];
+        let first = first.into_iter().flatten().next();
+        Self::nothing(first.map_or(Path::new("model"), PathBuf::as_path)).with_parts(files)
+    }
+
+    /// The model with the parts that are named in place of its own.
+    ///
+    /// # Errors
+    /// A file that cannot be opened, is not the part that it is named as, or does not say its sizes.
+    pub fn with_parts(self, files: &PartFiles) -> Result<Self, ConfigError> {
+        if files.is_empty() {
+            return Ok(self);
+        }
+        let own = Found {
+            parts: self.assembled.parts.clone(),
+            original: self.layout == Layout::Original,
+            ..Found::default()
+        };
+        self.with_found(own, files)
+    }
+
+    /// No file at all, named like the file at `path`.
+    fn nothing(path: &Path) -> Self {
+        let stem = path.file_stem().unwrap_or(path.as_os_str());
+        Self {
+            layout: Layout::Files,
+            ..Self::embedded(&stem.to_string_lossy(), &[])
+        }
+    }
+
+    /// The model with the parts that were found, and before them those that are named.
+    fn with_found(mut self, found: Found, files: &PartFiles) -> Result<Self, ConfigError> {
+        let mut parts = found.parts;
+        parts.extend(files.weights());
+        let tokenizer = files.tokenizer.clone();
+        let tokenizer = tokenizer.or(self.assembled.tokenizer.take());
+        self.assembled = Assembled::default();
+        if !self.contains("model_index.json") {
+            self.layout = match found.original && matches!(self.files, Files::Disk(_)) {
+                true => Layout::Original,
+                false => Layout::Files,
+            };
+        }
+        self.assembled = Assembled::new(parts, tokenizer, &self)?;
+        Ok(self)
     }
 
     /// A model embedded into the program: its files' paths inside the folder, with `/`, and their
@@ -89,6 +180,8 @@ impl ModelFolder {
         Self {
             name: name.to_owned(),
             files: Files::Embedded(files),
+            assembled: Assembled::default(),
+            layout: Layout::Diffusers,
         }
     }
 
@@ -110,6 +203,8 @@ impl ModelFolder {
         Ok(Self {
             name: name.to_owned(),
             files: Files::Released(model),
+            assembled: Assembled::default(),
+            layout: Layout::Diffusers,
         })
     }
 
@@ -119,19 +214,76 @@ impl ModelFolder {
         &self.name
     }
 
+    /// How its files lie.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
     /// Reads every configuration file and checks that they fit each other.
     ///
     /// # Errors
-    /// A [`ConfigError`] that names the file and the field.
+    /// A [`ConfigError`] that names the file and the field, or the parts that are missing.
     pub fn config(&self) -> Result<ModelConfig, ConfigError> {
+        if self.layout != Layout::Diffusers {
+            self.check_parts()?;
+        }
         ModelConfig::read(self)
     }
 
-    /// Opens the weights of `part`: `text_encoder`, `transformer`, `transformer_2` or `vae`.
+    /// Refuses a model out of files that lacks a part.
+    fn check_parts(&self) -> Result<(), ConfigError> {
+        let kinds = |there: bool| {
+            PARTS
+                .iter()
+                .filter(move |part| self.contains(&format!("{part}/config.json")) == there)
+                .filter_map(|part| Kind::of_part(part))
+        };
+        let missing: Vec<String> = kinds(false)
+            .map(|kind| format!("no {} ({} FILE)", kind.noun(), kind.option()))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let found: Vec<String> = kinds(true).map(|kind| kind.to_string()).collect();
+        Err(ConfigError::NoPart {
+            model: self.name.clone(),
+            found: match found.as_slice() {
+                [] => "holds a tokenizer".to_owned(),
+                found => format!("holds {}", found.join(" and ")),
+            },
+            missing: missing.join(" and "),
+        })
+    }
+
+    /// The parts whose weights are known, in the order of their use.
+    #[must_use]
+    pub fn parts(&self) -> Vec<&'static str> {
+        let all = ["text_encoder", "transformer", "transformer_2", "vae"];
+        let known = |part: &&str| self.contains(&format!("{part}/config.json"));
+        all.into_iter().filter(known).collect()
+    }
+
+    /// Opens the weights of `part`: `text_encoder`, `transformer`, `transformer_2` or `vae`. Its
+    /// tensors have diffusers' names, whatever the file calls them.
     ///
     /// # Errors
-    /// Those of [`Checkpoint::open`] and [`Checkpoint::from_bytes`].
+    /// Those of [`Checkpoint::open`] and [`Checkpoint::from_bytes`], and
+    /// [`WeightsError::WrongPart`].
     pub fn checkpoint(&self, part: &str) -> Result<Checkpoint, WeightsError> {
+        let kind = Kind::of_part(part);
+        if let (Some(kind), Some(path)) = (kind, self.assembled.parts.get(part)) {
+            return assembled::open(path, part, kind);
+        }
+        let own = self.own_checkpoint(part)?;
+        match kind {
+            Some(kind) => Ok(adopt(own, kind)?.1),
+            None => Ok(own),
+        }
+    }
+
+    /// The weights in the folder's own place for `part`.
+    fn own_checkpoint(&self, part: &str) -> Result<Checkpoint, WeightsError> {
         match &self.files {
             Files::Disk(folder) => Checkpoint::open(folder.join(part), part),
             Files::Embedded(files) => {
@@ -158,29 +310,61 @@ impl ModelFolder {
     /// # Errors
     /// [`ConfigError::Missing`] or [`ConfigError::Read`].
     pub fn scheduler_json(&self) -> Result<(String, Cow<'static, [u8]>), ConfigError> {
-        self.named("scheduler/scheduler_config.json", CONFIG_LIMIT)
+        self.config_json("scheduler/scheduler_config.json")
     }
 
-    /// The bytes of `tokenizer/tokenizer.json`, and the name that messages give the file.
+    /// The bytes of the model's `tokenizer.json`, and the name that messages give the file.
     ///
     /// # Errors
-    /// [`ConfigError::Missing`] or [`ConfigError::Read`].
+    /// [`ConfigError::Missing`], [`ConfigError::NoTokenizer`] or [`ConfigError::Read`].
     pub fn tokenizer_json(&self) -> Result<(String, Cow<'static, [u8]>), ConfigError> {
-        self.named("tokenizer/tokenizer.json", TOKENIZER_LIMIT)
+        let usual = "tokenizer/tokenizer.json";
+        let named = self.assembled.tokenizer.clone();
+        if named.is_none() && (self.layout == Layout::Diffusers || self.contains(usual)) {
+            return self.named(usual, TOKENIZER_LIMIT);
+        }
+        let file = named.or_else(|| self.tokenizer_beside());
+        let file = file.ok_or_else(|| ConfigError::NoTokenizer {
+            model: self.name.clone(),
+        })?;
+        let bytes = read_file(&file, TOKENIZER_LIMIT, &|| ConfigError::Read {
+            file: file.display().to_string(),
+            source: ErrorKind::NotFound.into(),
+        })?;
+        Ok((file.display().to_string(), Cow::Owned(bytes)))
     }
 
-    /// A configuration file by its path in the folder, `vae/config.json` say: the name that messages
-    /// give it, and its bytes.
+    /// A tokenizer in the folder, or beside the file of the text encoder.
+    fn tokenizer_beside(&self) -> Option<PathBuf> {
+        let folder = match &self.files {
+            Files::Disk(folder) => Some(folder.as_path()),
+            Files::Embedded(_) | Files::Released(_) => None,
+        };
+        let text_encoder = self.assembled.parts.get("text_encoder");
+        let beside = text_encoder.and_then(|file| file.parent());
+        let folders = folder.into_iter().chain(beside);
+        let files = folders.flat_map(|folder| TOKENIZERS.map(|name| folder.join(name)));
+        files.into_iter().find(|file| file.is_file())
+    }
+
+    /// A configuration file by its path in the diffusers layout, `vae/config.json` say: the name that
+    /// messages give it, and its bytes.
     ///
     /// # Errors
     /// [`ConfigError::Missing`] or [`ConfigError::Read`].
     pub fn config_json(&self, path: &str) -> Result<(String, Cow<'static, [u8]>), ConfigError> {
-        self.named(path, CONFIG_LIMIT)
+        match self.assembled.texts.get(path) {
+            Some((shown, text)) => Ok((shown.clone(), Cow::Owned(text.clone()))),
+            None => self.named(path, CONFIG_LIMIT),
+        }
     }
 
     /// Whether the folder holds `path`, which is written with `/`.
     #[must_use]
     pub fn contains(&self, path: &str) -> bool {
+        if self.assembled.texts.contains_key(path) {
+            return true;
+        }
         match &self.files {
             Files::Disk(folder) => folder.join(path).is_file(),
             Files::Embedded(files) => files.iter().any(|(embedded, _)| *embedded == path),
@@ -197,9 +381,8 @@ impl ModelFolder {
     }
 
     fn missing(&self, path: &str) -> ConfigError {
-        let other = OTHER_LAYOUTS.iter().find(|(file, _)| self.contains(file));
-        let hint = match other {
-            Some((_, hint)) if path == "model_index.json" => hint,
+        let hint = match path {
+            "model_index.json" if self.contains("config.json") => LOOKS_LIKE_A_PART,
             _ if path.starts_with("tokenizer/") && self.contains("tokenizer/spiece.model") => {
                 ". tokenizer/spiece.model is there, but it is tokenizer.json that is read: add it from the model's repository"
             }
@@ -229,26 +412,35 @@ impl ModelFolder {
                 return Ok(Cow::Owned(json.to_string().into_bytes()));
             }
         };
-        let failed = |source: std::io::Error| match source.kind() {
-            ErrorKind::NotFound => self.missing(path),
-            _ => ConfigError::Read {
-                file: self.shown(path),
-                source,
-            },
-        };
-        let at = folder.join(path);
-        let len = fs::metadata(&at).map_err(failed)?.len();
-        if len > limit {
-            return Err(ConfigError::TooLong {
-                file: self.shown(path),
-                len,
-                limit,
-            });
-        }
-        let mut bytes = Vec::new();
-        // Limited once more, for a file that grows or has no length of its own.
-        let mut file = File::open(&at).map_err(failed)?.take(limit);
-        file.read_to_end(&mut bytes).map_err(failed)?;
+        let bytes = read_file(&folder.join(path), limit, &|| self.missing(path))?;
         Ok(Cow::Owned(bytes))
     }
+}
+
+/// The bytes of a file, if it is no longer than `limit`.
+fn read_file(
+    path: &Path,
+    limit: u64,
+    missing: &dyn Fn() -> ConfigError,
+) -> Result<Vec<u8>, ConfigError> {
+    let failed = |source: std::io::Error| match source.kind() {
+        ErrorKind::NotFound => missing(),
+        _ => ConfigError::Read {
+            file: path.display().to_string(),
+            source,
+        },
+    };
+    let len = fs::metadata(path).map_err(failed)?.len();
+    if len > limit {
+        return Err(ConfigError::TooLong {
+            file: path.display().to_string(),
+            len,
+            limit,
+        });
+    }
+    let mut bytes = Vec::new();
+    // Limited once more, for a file that grows or has no length of its own.
+    let mut file = File::open(path).map_err(failed)?.take(limit);
+    file.read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::vae::{WAN22_MEAN, WAN22_STD};
 use super::{Defaults, PipelineConfig, TextEncoderConfig, TransformerConfig, VaeConfig};
 use crate::error::ConfigError;
 
@@ -100,6 +101,37 @@ const RELEASED: [Released; 4] = [
     },
 ];
 
+/// The share of the timesteps from which on A14B's first expert serves.
+pub(super) const BOUNDARY: f64 = 0.875;
+
+/// The shift of most of the released models.
+pub(super) const SHIFT: f64 = 5.0;
+
+/// The `model_index.json` of a released model.
+pub(super) fn model_index(two_experts: bool, expand_timesteps: bool) -> Value {
+    let transformer = ["diffusers", "WanTransformer3DModel"];
+    json!({
+        "_class_name": "WanPipeline",
+        "boundary_ratio": two_experts.then_some(BOUNDARY),
+        "expand_timesteps": expand_timesteps,
+        "scheduler": ["diffusers", "UniPCMultistepScheduler"],
+        "text_encoder": ["transformers", "UMT5EncoderModel"],
+        "transformer": transformer,
+        "transformer_2": two_experts.then_some(transformer),
+        "vae": ["diffusers", "AutoencoderKLWan"],
+    })
+}
+
+/// The `scheduler_config.json` of a released model.
+pub(super) fn scheduler(shift: f64) -> Value {
+    json!({
+        "_class_name": "UniPCMultistepScheduler",
+        "flow_shift": shift,
+        "prediction_type": "flow_prediction",
+        "use_flow_sigmas": true,
+    })
+}
+
 /// The model of that short name.
 pub(super) fn by_short_name(name: &str) -> Result<&'static Released, ConfigError> {
     let found = RELEASED.iter().find(|model| model.short == name);
@@ -115,27 +147,12 @@ pub(super) fn by_short_name(name: &str) -> Result<&'static Released, ConfigError
 
 impl Released {
     /// A configuration file of its diffusers layout, as far as it differs from the classes' own
-    /// defaults; the latents' statistics are not among what is known here.
+    /// defaults.
     pub(super) fn json(&self, path: &str) -> Option<Value> {
         let wan22 = self.expand_timesteps;
         Some(match path {
-            "model_index.json" => json!({
-                "_class_name": "WanPipeline",
-                "boundary_ratio": (self.experts == 2).then_some(0.875),
-                "expand_timesteps": self.expand_timesteps,
-                "scheduler": ["diffusers", "UniPCMultistepScheduler"],
-                "text_encoder": ["transformers", "UMT5EncoderModel"],
-                "transformer": ["diffusers", "WanTransformer3DModel"],
-                "transformer_2": (self.experts == 2)
-                    .then_some(["diffusers", "WanTransformer3DModel"]),
-                "vae": ["diffusers", "AutoencoderKLWan"],
-            }),
-            "scheduler/scheduler_config.json" => json!({
-                "_class_name": "UniPCMultistepScheduler",
-                "flow_shift": self.shift,
-                "prediction_type": "flow_prediction",
-                "use_flow_sigmas": true,
-            }),
+            "model_index.json" => model_index(self.experts == 2, self.expand_timesteps),
+            "scheduler/scheduler_config.json" => scheduler(self.shift),
             "text_encoder/config.json" => json!({
                 "model_type": "umt5",
                 "d_ff": 10_240,
@@ -153,8 +170,8 @@ impl Released {
                 "decoder_base_dim": 256,
                 "in_channels": 12,
                 "is_residual": true,
-                "latents_mean": vec![0.0; self.latent_channels],
-                "latents_std": vec![1.0; self.latent_channels],
+                "latents_mean": WAN22_MEAN[..],
+                "latents_std": WAN22_STD[..],
                 "out_channels": 12,
                 "patch_size": 2,
                 "scale_factor_spatial": 16,

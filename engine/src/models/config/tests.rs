@@ -562,18 +562,18 @@ fn folders() {
     };
     assert_eq!(
         error(&dir.path().join("no")),
-        "D/no is not a folder; a model is a folder in the diffusers layout, with a model_index.json in it"
+        "D/no is not a folder; a model is a folder in the diffusers layout, with a model_index.json in it, or one with the files of Wan's own release"
     );
     let layout = "a model is a folder in the diffusers layout, with model_index.json, tokenizer, text_encoder, transformer, vae and scheduler in it";
     assert_eq!(
         error(dir.path()),
         format!("D/model_index.json does not exist; {layout}")
     );
-    std::fs::write(dir.path().join("Wan2.1_VAE.pth"), "").unwrap();
+    std::fs::write(dir.path().join("config.json"), "{}").unwrap();
     assert_eq!(
         error(dir.path()),
         format!(
-            "D/model_index.json does not exist; {layout}. This is the original release's layout: download the repository whose name ends in -Diffusers"
+            "D/model_index.json does not exist; {layout}. This looks like one part of a model: name the folder above it"
         )
     );
     std::fs::write(dir.path().join("model_index.json"), "{").unwrap();

@@ -8,7 +8,9 @@
 //!
 //! Any of them may stand behind a prefix, `model.diffusion_model.` say. What is behind a module's
 //! name (`weight`, `bias`, or a quantised weight's `scale_weight`) stays as it is. Shapes are the
-//! same under all names.
+//! same under all names; GGUF files may lack dimensions of 1 and fold five dimensions into fewer.
+//!
+//! [`adopt`] gives a checkpoint diffusers' names.
 //!
 //! Reference: `single_file_utils.py` and `convert_wan_to_diffusers.py` of diffusers;
 //! `gguf/constants.py` of llama.cpp.
@@ -18,6 +20,9 @@ mod transformer;
 mod vae;
 
 use std::fmt;
+
+use crate::error::WeightsError;
+use crate::weights::{Checkpoint, Piece, Renamed};
 
 /// A part of a model that has weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +44,36 @@ impl Kind {
             "transformer" | "transformer_2" => Some(Self::Transformer),
             "vae" => Some(Self::Vae),
             _ => None,
+        }
+    }
+
+    /// Where the diffusers layout has it; of two transformers the first.
+    #[must_use]
+    pub fn part(self) -> &'static str {
+        match self {
+            Self::TextEncoder => "text_encoder",
+            Self::Transformer => "transformer",
+            Self::Vae => "vae",
+        }
+    }
+
+    /// What it is called among a model's parts.
+    #[must_use]
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::TextEncoder => "text encoder",
+            Self::Transformer => "transformer",
+            Self::Vae => "autoencoder",
+        }
+    }
+
+    /// The option of the command line that names a file of it.
+    #[must_use]
+    pub fn option(self) -> &'static str {
+        match self {
+            Self::TextEncoder => "--text-encoder",
+            Self::Transformer => "--transformer",
+            Self::Vae => "--vae",
         }
     }
 }
@@ -178,6 +213,94 @@ impl Names {
             Kind::Transformer | Kind::Vae => None,
         };
         Some(renamed.unwrap_or_else(|| name.to_owned()))
+    }
+}
+
+/// The checkpoint under diffusers' names, where it is recognised: it must then be of `kind`. What
+/// else the file holds is left out.
+///
+/// # Errors
+/// [`WeightsError::WrongPart`] for a checkpoint of another kind, and those of
+/// [`Checkpoint::renamed`].
+pub fn adopt(
+    checkpoint: Checkpoint,
+    kind: Kind,
+) -> Result<(Option<Names>, Checkpoint), WeightsError> {
+    let found = Names::recognise(checkpoint.names());
+    let Some(names) = found.iter().find(|names| names.kind == kind) else {
+        return match found.first() {
+            None => Ok((None, checkpoint)),
+            Some(other) => Err(WeightsError::WrongPart {
+                part: checkpoint.part().to_owned(),
+                file: checkpoint.origin().to_owned(),
+                found: other.kind.to_string(),
+                expected: kind.to_string(),
+            }),
+        };
+    };
+    // A convolution over patches of 1 x 2 x 2 has as many rows as its bias has numbers.
+    let bias = format!("{}patch_embedding.bias", names.prefix);
+    let rows = checkpoint
+        .shape_of(&bias)
+        .and_then(<[usize]>::first)
+        .copied();
+    let checkpoint = checkpoint.renamed(&|name, shape| match names.diffusers(name) {
+        None => Renamed::Dropped,
+        Some(new) => match whole_shape(kind, &new, shape, rows) {
+            None => Renamed::to(new),
+            Some(whole) => Piece::named(new).shaped(whole).into(),
+        },
+    })?;
+    Ok((Some(names.clone()), checkpoint))
+}
+
+/// The shape that the tensor `name` has elsewhere, where a container could not hold it.
+fn whole_shape(kind: Kind, name: &str, shape: &[usize], rows: Option<usize>) -> Option<Vec<usize>> {
+    let is = |leaf| {
+        name == leaf
+            || name
+                .strip_suffix(leaf)
+                .is_some_and(|rest| rest.ends_with('.'))
+    };
+    match (kind, shape) {
+        (Kind::Transformer, &[rows, width]) if is("scale_shift_table") => {
+            Some(vec![1, rows, width])
+        }
+        (Kind::Transformer, shape) if name == "patch_embedding.weight" && shape.len() != 5 => {
+            let rows = rows.filter(|&rows| rows > 0)?;
+            let product = |all: usize, &side: &usize| all.checked_mul(side);
+            let elements = shape.iter().try_fold(1, product)?;
+            elements
+                .is_multiple_of(4 * rows)
+                .then(|| vec![rows, elements / (4 * rows), 1, 2, 2])
+        }
+        (Kind::Vae, &[channels]) if is("gamma") => {
+            let ones = if name.contains(".attentions.") { 2 } else { 3 };
+            Some(
+                [channels]
+                    .into_iter()
+                    .chain([1; 3].into_iter().take(ones))
+                    .collect(),
+            )
+        }
+        _ => None,
+    }
+}
+
+/// What a checkpoint of no part seems to be, for messages.
+#[must_use]
+pub fn stranger<'n>(mut names: impl Iterator<Item = &'n str> + Clone) -> &'static str {
+    let any = |mark: &str| names.clone().any(|name| name.contains(mark));
+    if any(".lora_") || any("lora_unet_") {
+        "a LoRA, which goes beside a model"
+    } else if any("text_model.encoder.layers.") {
+        "a CLIP text encoder, which Wan does not read"
+    } else if any("double_blocks.") || any("transformer_blocks.") {
+        "a transformer of another family"
+    } else if names.next().is_none() {
+        "empty"
+    } else {
+        "of no part of a Wan model that Kinora knows"
     }
 }
 

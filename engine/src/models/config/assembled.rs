@@ -1,0 +1,146 @@
+//! A model out of parts that are files of their own, as if it lay in the diffusers layout.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::released;
+use super::sizes::configuration;
+use super::{ModelFolder, PipelineConfig};
+use crate::error::{ConfigError, WeightsError};
+use crate::models::names::{Kind, adopt, stranger};
+use crate::weights::Checkpoint;
+
+/// Files that are parts of a model, each named by itself: safetensors (an index of shards too),
+/// GGUF or `.pth`, under any of the [names](crate::models::names) that Kinora knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartFiles {
+    /// The transformer; of two experts the one for high noise.
+    pub transformer: Option<PathBuf>,
+    /// The expert for low noise.
+    pub transformer_2: Option<PathBuf>,
+    /// UMT5's encoder.
+    pub text_encoder: Option<PathBuf>,
+    /// The autoencoder.
+    pub vae: Option<PathBuf>,
+    /// A `tokenizer.json`.
+    pub tokenizer: Option<PathBuf>,
+}
+
+impl PartFiles {
+    /// Whether nothing is named.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The weights that are named, by their folder in the diffusers layout.
+    pub(super) fn weights(&self) -> BTreeMap<&'static str, PathBuf> {
+        [
+            ("text_encoder", &self.text_encoder),
+            ("transformer", &self.transformer),
+            ("transformer_2", &self.transformer_2),
+            ("vae", &self.vae),
+        ]
+        .into_iter()
+        .filter_map(|(part, file)| Some((part, file.clone()?)))
+        .collect()
+    }
+}
+
+/// The parts of a model that lie elsewhere than in its folder, and the configuration files that say
+/// what they are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Assembled {
+    /// Where each part's weights are.
+    pub(super) parts: BTreeMap<&'static str, PathBuf>,
+    /// Configuration files by their path in the diffusers layout: what messages call them, their
+    /// text.
+    pub(super) texts: BTreeMap<String, (String, Vec<u8>)>,
+    /// Where the tokenizer is.
+    pub(super) tokenizer: Option<PathBuf>,
+}
+
+impl Assembled {
+    /// Opens each part's head and writes down what it is. `folder` holds the rest of the model;
+    /// it may hold nothing.
+    ///
+    /// # Errors
+    /// A part that cannot be opened, is another part, or does not say its sizes.
+    pub(super) fn new(
+        parts: BTreeMap<&'static str, PathBuf>,
+        tokenizer: Option<PathBuf>,
+        folder: &ModelFolder,
+    ) -> Result<Self, ConfigError> {
+        let mut texts = BTreeMap::new();
+        for (part, path) in &parts {
+            let kind = Kind::of_part(part).unwrap_or(Kind::Transformer);
+            let checkpoint = open(path, part, kind)?;
+            let config = format!("{part}/config.json");
+            let own = folder.config_json(&config).ok();
+            let own = own.as_ref().map(|(_, text)| text.as_ref());
+            let fields = configuration(kind, &checkpoint, path, own)?;
+            let text = fields.to_string().into_bytes();
+            texts.insert(config, (path.display().to_string(), text));
+        }
+        let mut this = Self {
+            parts,
+            texts,
+            tokenizer,
+        };
+        this.describe(folder)?;
+        Ok(this)
+    }
+
+    /// Writes the model's own configuration, where the folder has none or it names one expert less.
+    fn describe(&mut self, folder: &ModelFolder) -> Result<(), ConfigError> {
+        let second = self.parts.contains_key("transformer_2");
+        let index = "model_index.json";
+        let text = match folder.config_json(index) {
+            Ok((file, text)) => {
+                if !second || PipelineConfig::parse(&file, &text)?.has_transformer_2 {
+                    return Ok(());
+                }
+                let mut index: Value = serde_json::from_slice(&text).unwrap_or_default();
+                index["transformer_2"] = index["transformer"].clone();
+                index["boundary_ratio"] = json!(released::BOUNDARY);
+                index
+            }
+            Err(_) => {
+                let vae = self.texts.get("vae/config.json");
+                let vae = vae.and_then(|(_, text)| serde_json::from_slice(text).ok());
+                let vae: Value = vae.unwrap_or_default();
+                // TI2V, the one model with the residual autoencoder.
+                released::model_index(second, vae["is_residual"] == true)
+            }
+        };
+        let shown = folder.name().to_owned();
+        let text = text.to_string().into_bytes();
+        self.texts.insert(index.to_owned(), (shown.clone(), text));
+        let scheduler = "scheduler/scheduler_config.json";
+        if !folder.contains(scheduler) {
+            let text = released::scheduler(released::SHIFT)
+                .to_string()
+                .into_bytes();
+            self.texts.insert(scheduler.to_owned(), (shown, text));
+        }
+        Ok(())
+    }
+}
+
+/// Opens a file that was named as `part`, under diffusers' names.
+///
+/// # Errors
+/// [`WeightsError::WrongPart`] for anything else than weights of that part.
+pub(super) fn open(path: &Path, part: &str, kind: Kind) -> Result<Checkpoint, WeightsError> {
+    match adopt(Checkpoint::open(path, part)?, kind)? {
+        (Some(_), checkpoint) => Ok(checkpoint),
+        (None, checkpoint) => Err(WeightsError::WrongPart {
+            part: part.to_owned(),
+            file: checkpoint.origin().to_owned(),
+            found: stranger(checkpoint.names()).to_owned(),
+            expected: kind.to_string(),
+        }),
+    }
+}

@@ -31,13 +31,14 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("nn", &["ops", "weights", "record", "tensor", "error"]),
     ("ops", &["record", "shader", "tensor", "error"]),
     ("sampling", &["error"]),
-    ("media", &["error"]),
+    ("media", &["staged", "error"]),
     ("hub", &["error"]),
     ("gpu", &["record", "shader", "weights", "tensor", "error"]),
-    ("weights", &["tensor", "error"]),
+    ("weights", &["tensor", "staged", "error"]),
     ("record", &["shader", "tensor", "error"]),
     ("shader", &["tensor", "error"]),
     ("tensor", &["error"]),
+    ("staged", &[]),
     ("error", &["tensor"]),
 ];
 

@@ -20,6 +20,8 @@ mod hub;
 mod program;
 #[path = "cli/pull.rs"]
 mod pull;
+#[path = "cli/resume.rs"]
+mod resume;
 #[path = "cli/words.rs"]
 mod words;
 
@@ -32,6 +34,7 @@ fn main() {
         .chain(bad_input::TESTS)
         .chain(bench::TESTS)
         .chain(pull::TESTS)
+        .chain(resume::WORDS)
     {
         tests.push(Trial::test(*name, || Ok(test()?)));
     }
@@ -44,10 +47,11 @@ fn main() {
         .chain(bench::DEVICE_TESTS)
         .chain(endings::TESTS)
         .chain(pull::DEVICE_TESTS)
+        .chain(resume::TESTS)
     {
         tests.push(Trial::test(*name, || Ok(test()?)).with_ignored_flag(!device && !required));
     }
-    for (name, test) in endings::DISK_TESTS {
+    for (name, test) in endings::DISK_TESTS.iter().chain(resume::DISK_TESTS) {
         let able = (device || required) && endings::can_mount();
         tests.push(Trial::test(*name, || Ok(test()?)).with_ignored_flag(!able));
     }

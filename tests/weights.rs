@@ -7,6 +7,8 @@ mod gguf;
 
 #[path = "weights/element_types.rs"]
 mod element_types;
+#[path = "weights/runs.rs"]
+mod runs;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -479,7 +481,7 @@ fn a_fingerprint_of_a_large_file_is_quick() {
     assert!(begun.elapsed().as_secs_f64() < 1.0, "{:?}", begun.elapsed());
 }
 
-fn some_latents() -> Latents {
+pub(crate) fn some_latents() -> Latents {
     let shape = [1, 2, 3, 4, 5];
     Latents {
         shape,

@@ -9,7 +9,7 @@ use kinora::sampling::Distilled;
 use kinora::text_to_video::{Aspect, Request, Size};
 
 use crate::error::CliError;
-use crate::{bench, completions, decode, generate, info, plan, pull, shaders, show};
+use crate::{bench, completions, decode, generate, info, plan, pull, resume, shaders, show};
 
 /// Text to video on any GPU: Wan models on Vulkan, Metal and DX12.
 #[derive(Debug, Parser)]
@@ -37,6 +37,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Generate(Box<GenerateArgs>),
+    Resume(ResumeArgs),
     Decode(DecodeArgs),
     Plan(PlanArgs),
     Pull(PullArgs),
@@ -52,6 +53,7 @@ impl Cli {
     pub(crate) fn run(self) -> Result<(), CliError> {
         match self.command {
             Command::Generate(args) => generate::run(&args, self.quiet),
+            Command::Resume(args) => resume::run(&args, self.quiet),
             Command::Decode(args) => decode::run(&args, self.quiet),
             Command::Plan(args) => plan::run(&args),
             Command::Pull(args) => pull::run(&args, self.quiet),
@@ -64,7 +66,19 @@ impl Cli {
     }
 }
 
+/// The options of a `generate` that was typed before; `None` where the words are another command.
+pub(crate) fn generate_again(words: &[String]) -> Option<GenerateArgs> {
+    let words = std::iter::once("kinora").chain(words.iter().map(String::as_str));
+    match Cli::try_parse_from(words).ok()?.command {
+        Command::Generate(args) => Some(*args),
+        _ => None,
+    }
+}
+
 /// Make a clip from a prompt
+///
+/// While a run is not done it is kept beside the clip, as CLIP.kinora-state: 'kinora resume', or the
+/// same command again, goes on from there and makes the same clip.
 ///
 /// Where the model makes its sizes in steps, the clip is generated at the next larger one and
 /// cropped centrally; frame counts go up to the next 4n + 1. Both are said.
@@ -75,6 +89,7 @@ impl Cli {
   kinora generate \"a blue boat\" --seed 7 --count 4 -o boat.mp4     boat-7.mp4 … boat-10.mp4
   kinora generate \"a blue boat\" --model lightx2v-4step --scheduler lcm   4 steps, no guidance
   kinora generate - < prompt.txt
+  kinora resume kite.mp4                         goes on with a run that was interrupted
 
 The paths of the clips are printed to standard output, one a line; all else goes to standard error.")]
 pub(crate) struct GenerateArgs {
@@ -103,6 +118,38 @@ pub(crate) struct GenerateArgs {
     pub video: VideoArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
+    #[command(flatten)]
+    pub memory: MemoryArgs,
+    /// Print where the time goes, kernel by kernel; slows the run
+    #[arg(long, help_heading = "Device")]
+    pub profile: bool,
+}
+
+/// Go on with a run that was not finished
+///
+/// A run is kept in CLIP.kinora-state until its clip is whole. On the same device the clip is the
+/// same, bit for bit, as without a break. The options that started the run hold, save for those
+/// given here; further clips of --count follow.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kinora resume                       the unfinished run of this folder
+  kinora resume boat.mp4              the one that was to become boat.mp4
+  kinora resume boat.mp4 --memory 4GB on less of the device")]
+pub(crate) struct ResumeArgs {
+    /// The clip, or its .kinora-state [default: the only one in this folder]
+    #[arg(value_name = "CLIP|STATE", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The clip, by another name [default: as the run was started]
+    #[arg(short, long, value_name = "FILE.mp4", help_heading = "Output", value_hint = ValueHint::FilePath)]
+    pub output: Option<PathBuf>,
+    /// Replace files that exist
+    #[arg(long, help_heading = "Output")]
+    pub force: bool,
+    /// A part of the device's name, or its number in 'kinora info' [default: as the run was started]
+    #[arg(long, value_name = "NAME|INDEX", help_heading = "Device")]
+    pub device: Option<String>,
     #[command(flatten)]
     pub memory: MemoryArgs,
     /// Print where the time goes, kernel by kernel; slows the run

@@ -1,10 +1,6 @@
 //! The second half of a run: latents become a clip.
-//!
-//! A finished sampling run is never lost: until the clip is whole its latents lie on the disk.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 
 use kinora::media::{
     FrameRate, VideoOptions, VideoSummary, VideoWriter, frame_path, prepare_frame_folder, write_png,
@@ -15,9 +11,9 @@ use kinora::weights::Latents;
 use crate::args::VideoArgs;
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
-use crate::output::{self, Target, free};
+use crate::output::{self, Target};
 use crate::progress::Progress;
-use crate::show::quoted;
+use crate::unfinished::Keeper;
 
 /// Where the model was, as it was typed: what the command that makes a clip again needs.
 pub(crate) const MODEL_PATH: &str = "model_path";
@@ -83,102 +79,47 @@ pub(crate) struct Clip<'a> {
     pub target: &'a Target,
     /// As what.
     pub video: VideoOptions,
-    /// The model's folder as it was typed.
-    pub model: Option<&'a Path>,
     /// Ctrl-C.
     pub interrupt: &'a Interrupt,
 }
 
 impl Clip<'_> {
-    /// Puts the latents on the disk, then decodes them. Where nobody asked for their file, it goes
-    /// when the clip is whole; should the process be killed before, it stays.
-    pub(crate) fn keep_and_write(self, progress: &mut Progress) -> Result<(), CliError> {
-        let asked = self.target.latents.as_deref();
-        let latents = match asked {
-            None => self.keep(),
-            Some(path) => match self.latents.write(path) {
-                Ok(()) => Some(path.to_owned()),
-                // No room there: they are kept elsewhere, but the run has failed.
-                Err(error) => return Err(self.kept(error.into(), self.keep().as_deref())),
-            },
+    /// Writes the latents where they were asked for, and decodes them. Until the clip is whole the
+    /// run stays in `keeper`, where there is one.
+    pub(crate) fn write(
+        self,
+        keeper: Option<&Keeper>,
+        progress: &mut Progress,
+    ) -> Result<(), CliError> {
+        let kept = |error| match keeper {
+            Some(keeper) => keeper.kept(error),
+            None => error,
         };
-        let written = self.write_frames(latents.as_deref(), progress);
-        let summary = written.map_err(|error| self.kept(error, latents.as_deref()))?;
-        if let (None, Some(path)) = (asked, &latents) {
-            // One that cannot be removed is only in the way.
-            let _ = fs::remove_file(path);
+        if let Some(path) = &self.target.latents {
+            self.latents.write(path).map_err(|e| kept(e.into()))?;
         }
-        tell(&summary, progress)
-    }
-
-    /// Decodes latents that have a file already.
-    pub(crate) fn write(self, progress: &mut Progress) -> Result<(), CliError> {
-        let summary = self.write_frames(None, progress)?;
-        tell(&summary, progress)
-    }
-
-    /// Latents beside the clip, or where temporary files go; `None` where neither has room.
-    fn keep(&self) -> Option<PathBuf> {
-        let beside = self.target.clip.with_extension("latents.safetensors");
-        let elsewhere = beside
-            .file_name()
-            .map(|name| std::env::temp_dir().join(name));
-        let places = [Some(beside), elsewhere].into_iter().flatten();
-        places
-            .map(|path| free(&path, false))
-            .find(|path| self.latents.write(path).is_ok())
-    }
-
-    /// The error, and how to go on from the latents.
-    fn kept(&self, error: CliError, latents: Option<&Path>) -> CliError {
-        let Some(latents) = latents else { return error };
-        let mut command = format!(
-            "kinora decode --latents {}",
-            quoted(&latents.display().to_string())
-        );
-        if let Some(model) = self.model {
-            command.push_str(&format!(
-                " --model {}",
-                quoted(&model.display().to_string())
-            ));
-        }
-        command.push_str(&format!(
-            " -o {}",
-            quoted(&self.target.clip.display().to_string())
-        ));
-        let kept = format!(
-            "the latents are kept in {}; go on with: {command}",
-            latents.display()
-        );
-        CliError::Kept {
-            source: Box::new(error),
-            kept,
-        }
+        let written = self.write_frames(&kept, progress);
+        tell(&written.map_err(kept)?, progress)
     }
 
     /// Decodes and writes; nothing bears the clip's name until it is whole.
     fn write_frames(
         &self,
-        latents: Option<&Path>,
+        kept: &dyn Fn(CliError) -> CliError,
         progress: &mut Progress,
     ) -> Result<VideoSummary, CliError> {
-        let Target {
-            clip,
-            frames,
-            overwrite,
-            ..
-        } = self.target;
+        let Target { clip, frames, .. } = self.target;
+        let overwrite = self.target.overwrite || self.target.again;
         if let Some(folder) = frames {
-            prepare_frame_folder(folder, *overwrite)?;
+            prepare_frame_folder(folder, overwrite)?;
         }
         let (width, height) = (self.video.width, self.video.height);
         let interrupted = || CliError::Interrupted { path: clip.clone() };
-        self.interrupt
-            .may_cut_off(&self.kept(interrupted(), latents));
+        self.interrupt.may_cut_off(&kept(interrupted()));
         let mut writer = VideoWriter::create(clip, self.video.clone())?;
         let mut frame = |index: usize, rgb: &[u8]| {
             if let Some(folder) = frames {
-                write_png(&frame_path(folder, index), width, height, rgb, *overwrite)?;
+                write_png(&frame_path(folder, index), width, height, rgb, overwrite)?;
             }
             Ok(writer.push(rgb)?)
         };

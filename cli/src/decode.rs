@@ -44,6 +44,7 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
         latents: None,
         frames: args.frames_dir.clone(),
         overwrite: args.video.force,
+        again: false,
     };
     target.check()?;
     VideoWriter::create(&target.clip, video.clone())?;
@@ -62,16 +63,14 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
     {
         progress.say("note: these latents were made with another model's weights");
     }
-    let model = args.model.model.as_deref();
     let clip = Clip {
         engine: &engine,
         latents,
         target: &target,
         video,
-        model,
         interrupt: &interrupt,
     };
-    clip.write(&mut progress)
+    clip.write(None, &mut progress)
 }
 
 /// `kite.mp4` for `runs/kite.latents.safetensors`, in the folder where the command runs.

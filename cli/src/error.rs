@@ -70,6 +70,55 @@ pub(crate) enum CliError {
         /// What it must be.
         expected: &'static str,
     },
+    /// A state that cannot be gone on from.
+    #[error("{source}; remove {}, or begin anew with --force", path.display())]
+    BrokenState {
+        /// The state.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: WeightsError,
+    },
+    /// A state where another run's would lie.
+    #[error("{} keeps an unfinished run whose {key} is {found}, not {expected}: finish it with 'kinora resume {}', begin anew with --force, or choose another output with -o", path.display(), path.display())]
+    OtherRun {
+        /// The state.
+        path: PathBuf,
+        /// The setting.
+        key: String,
+        /// Its value there.
+        found: String,
+        /// Its value now.
+        expected: String,
+    },
+    /// No state of that name.
+    #[error("{} does not exist: no unfinished run is kept there", path.display())]
+    NoState {
+        /// The state.
+        path: PathBuf,
+    },
+    /// Nothing in this folder.
+    #[error("no unfinished run is kept in this folder: name its clip or its .kinora-state")]
+    NothingToResume,
+    /// More than one.
+    #[error("several unfinished runs are kept in this folder: name one of {names}")]
+    SeveralToResume {
+        /// The states.
+        names: String,
+    },
+    /// A state that does not say how the run was started.
+    #[error("{} does not say how its run was started: give the command again that started it", path.display())]
+    UnknownCommand {
+        /// The state.
+        path: PathBuf,
+    },
+    /// A folder that is gone.
+    #[error("the run was started in {}, which cannot be entered: {source}", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A clip that does not say what made it.
     #[error("{} does not say what made it: it was written with --no-metadata, or not by Kinora", path.display())]
     NoMetadata {

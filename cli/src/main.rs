@@ -15,9 +15,11 @@ mod plan;
 mod profile;
 mod progress;
 mod pull;
+mod resume;
 mod shaders;
 mod show;
 mod starter;
+mod unfinished;
 
 use std::process::ExitCode;
 

@@ -23,6 +23,8 @@ pub(crate) struct Target {
     pub frames: Option<PathBuf>,
     /// `--force`
     pub overwrite: bool,
+    /// Whether an earlier run may have written latents and frames already.
+    pub again: bool,
 }
 
 impl Target {
@@ -51,6 +53,7 @@ impl Target {
                 false => folder.clone(),
             }),
             overwrite,
+            again: false,
         }
     }
 
@@ -64,10 +67,10 @@ impl Target {
             {
                 return Err(CliError::LatentsExtension { path: path.clone() });
             }
-            check_place(path, self.overwrite)?;
+            check_place(path, self.overwrite || self.again)?;
         }
         if let Some(folder) = &self.frames {
-            check_frames(folder, self.overwrite)?;
+            check_frames(folder, self.overwrite || self.again)?;
         }
         Ok(())
     }
@@ -90,7 +93,7 @@ fn check_frames(folder: &Path, overwrite: bool) -> Result<(), MediaError> {
 }
 
 /// The words of a prompt as the name of a file.
-fn name_of(prompt: &str) -> String {
+pub(crate) fn name_of(prompt: &str) -> String {
     let mut name = String::new();
     for word in prompt
         .split(|c: char| !c.is_alphanumeric())

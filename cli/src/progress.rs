@@ -30,6 +30,8 @@ struct Running {
     begun: Instant,
     spoken: Instant,
     done: usize,
+    /// Of which an earlier run did so many.
+    skipped: usize,
     total: usize,
     bar: Option<ProgressBar>,
 }
@@ -75,6 +77,7 @@ impl Progress {
         match event {
             Event::Note(note) => self.say(format_args!("note: {note}")),
             Event::Started { stage, total } => self.start(*stage, *total),
+            Event::Resumed { skipped, .. } => self.skip(*skipped),
             Event::Progress { done, total, .. } => self.advance(*done, *total),
             Event::Finished { .. } => self.finish(),
             _ => {}
@@ -90,12 +93,30 @@ impl Progress {
             begun: now,
             spoken: now,
             done: 0,
+            skipped: 0,
             total,
             bar,
         });
         if !self.terminal {
             self.say(Title(stage));
         }
+    }
+
+    fn skip(&mut self, skipped: usize) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        (running.done, running.skipped) = (skipped, skipped);
+        if let Some(bar) = &running.bar {
+            bar.set_position(skipped as u64);
+            bar.reset_eta();
+        }
+        let line = format!(
+            "{}: going on from {skipped} of {}",
+            Title(running.stage),
+            running.total
+        );
+        self.say(line);
     }
 
     fn advance(&mut self, done: usize, total: usize) {
@@ -111,7 +132,7 @@ impl Progress {
             let left = running
                 .begun
                 .elapsed()
-                .mul_f64((total - done) as f64 / done.max(1) as f64);
+                .mul_f64((total - done) as f64 / (done - running.skipped.min(done)).max(1) as f64);
             let line = format!(
                 "{}: {done} of {total}, {} left",
                 Title(running.stage),
@@ -145,12 +166,13 @@ impl Progress {
             return;
         }
         let mut line = format!("{}: {}", Title(running.stage), Seconds(took));
-        if running.done > 1 {
+        let done = running.done - running.skipped;
+        if done > 1 {
             // Writing to a string cannot fail.
             let _ = write!(
                 line,
                 " ({})",
-                Rate(running.done as f64 / took.as_secs_f64().max(1e-6))
+                Rate(done as f64 / took.as_secs_f64().max(1e-6))
             );
         }
         self.say(line);

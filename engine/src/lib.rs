@@ -12,6 +12,7 @@ pub mod ops;
 pub mod record;
 pub mod sampling;
 pub mod shader;
+mod staged;
 pub mod tensor;
 pub mod text_to_video;
 pub mod weights;

@@ -4,15 +4,14 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use kinora::media::is_temporary;
+
 use crate::program::{Place, Running, Test, Verdict, command, ensure, tiny};
 
 #[cfg(unix)]
 pub(crate) const TESTS: &[Test] = &[
     ("ctrl_c_ends_within_a_submit", ctrl_c),
-    (
-        "ctrl_c_while_decoding_keeps_the_latents",
-        ctrl_c_while_decoding,
-    ),
+    ("ctrl_c_while_decoding_keeps_the_run", ctrl_c_while_decoding),
     ("the_second_ctrl_c_ends_at_once", second_ctrl_c),
     ("sigterm_and_sighup_are_heeded", sigterm),
     ("under_nohup_a_hangup_changes_nothing", nohup),
@@ -22,8 +21,7 @@ pub(crate) const TESTS: &[Test] = &[
 pub(crate) const TESTS: &[Test] = &[];
 
 #[cfg(target_os = "linux")]
-pub(crate) const DISK_TESTS: &[Test] =
-    &[("a_full_disk_is_named_and_the_latents_are_kept", full_disk)];
+pub(crate) const DISK_TESTS: &[Test] = &[("a_full_disk_is_named_and_the_run_is_kept", full_disk)];
 #[cfg(not(target_os = "linux"))]
 pub(crate) const DISK_TESTS: &[Test] = &[];
 
@@ -75,11 +73,28 @@ fn interrupt(
 }
 
 fn ctrl_c() -> Verdict {
-    for at in ["device:", "encoding", "loading transformer", "sampling"] {
+    for at in ["device:", "encoding", "loading transformer"] {
         let place = Place::new()?;
         interrupt(&place, "INT", "1000", "33", at)?;
         ensure!(place.files().is_empty(), "{at}: left {:?}", place.files());
     }
+    let place = Place::new()?;
+    let mut running = start(&place, "1000", "33")?;
+    running.says("sampling")?;
+    // Some steps, which are worth keeping.
+    std::thread::sleep(Duration::from_millis(300));
+    running.signal("INT")?;
+    let ended = running.wait(SOON)?;
+    ensure!(ended.code == Some(130), "exit code {:?}", ended.code);
+    let left: Vec<String> = place.files().into_iter().collect();
+    ensure!(left == ["a.kinora-state"], "left {left:?}");
+    ensure!(
+        ended
+            .err
+            .contains("go on with: kinora resume a.kinora-state"),
+        "{}",
+        ended.err
+    );
     Ok(())
 }
 
@@ -87,7 +102,7 @@ fn ctrl_c_while_decoding() -> Verdict {
     let place = Place::new()?;
     let said = interrupt(&place, "INT", "1", "401", "decoding")?;
     let left: Vec<String> = place.files().into_iter().collect();
-    ensure!(left == ["a.latents.safetensors"], "left {left:?}");
+    ensure!(left == ["a.kinora-state"], "left {left:?}");
     let hint = said
         .lines()
         .find_map(|line| line.split_once("go on with: kinora "));
@@ -125,7 +140,9 @@ fn second_ctrl_c() -> Verdict {
         ended.code,
         ended.err
     );
-    ensure!(place.files().is_empty(), "left {:?}", place.files());
+    let left = place.files();
+    let worth = |name: &String| name == "a.kinora-state" || is_temporary(name.as_ref());
+    ensure!(left.iter().all(worth), "left {left:?}");
     Ok(())
 }
 
@@ -238,13 +255,13 @@ fn full_disk() -> Verdict {
     ensure!(ended.out.is_empty(), "left {:?} on the disk", ended.out);
     ended.refused(&["a.mp4", "disk is full"])?;
     ensure!(
-        ended.err.contains("the latents are kept in"),
+        ended.err.contains("what was sampled is kept"),
         "{}",
         ended.err
     );
     ensure!(
-        place.path("tmp/a.latents.safetensors").exists(),
-        "the latents are not kept: {:?}",
+        place.path("tmp/a.kinora-state").exists(),
+        "the run is not kept: {:?}",
         place.files()
     );
     Ok(())

@@ -22,7 +22,7 @@ pub(crate) const TESTS: &[Test] = &[
 
 fn help_names_every_option() -> Verdict {
     let place = Place::new()?;
-    let commands: [(&str, &[&str]); 7] = [
+    let commands: [(&str, &[&str]); 8] = [
         (
             "generate",
             &[
@@ -60,6 +60,17 @@ fn help_names_every_option() -> Verdict {
                 "--precision",
                 "--memory",
                 "--quiet",
+                "Examples:",
+            ],
+        ),
+        (
+            "resume",
+            &[
+                "[CLIP|STATE]",
+                "--output",
+                "--memory",
+                "--device",
+                "--force",
                 "Examples:",
             ],
         ),

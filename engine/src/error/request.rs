@@ -45,6 +45,17 @@ pub enum RequestError {
         /// Frames of the same size that fit.
         instead: Option<usize>,
     },
+    /// What another run kept.
+    #[error(
+        "this run cannot go on from a sample of shape {:?} after {} steps, expected {:?} after at most {}",
+        found.0, found.1, expected.0, expected.1
+    )]
+    Sample {
+        /// Its shape, and the steps that are done.
+        found: (Vec<usize>, usize),
+        /// The run's shape and steps.
+        expected: (Vec<usize>, usize),
+    },
     /// Latents of another model.
     #[error(
         "{file}: latents have shape {found:?}, expected [1, {channels}, T, h, w] for this model"

@@ -385,6 +385,14 @@ pub enum WeightsError {
         /// The number of values given.
         count: usize,
     },
+    /// A saved run that cannot be gone on from.
+    #[error("{file} cannot be gone on from: {problem}")]
+    State {
+        /// The file.
+        file: String,
+        /// What is wrong and what was expected.
+        problem: String,
+    },
     /// A file that could not be written.
     #[error("{} cannot be written: {source}", path.display())]
     Write {

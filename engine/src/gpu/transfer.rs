@@ -137,21 +137,41 @@ impl Gpu {
         self.check("clearing a buffer")
     }
 
+    /// A buffer that results are read back through.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub fn staging(&self, bytes: u64) -> Result<Buffer, GpuError> {
+        use wgpu::BufferUsages as Usage;
+        self.buffer_for("read back", bytes, Usage::MAP_READ | Usage::COPY_DST)
+    }
+
     /// Reads bytes back: waits for all work submitted before.
     ///
     /// # Errors
     /// The device failed.
     pub fn read(&self, buffer: &Buffer, range: std::ops::Range<u64>) -> Result<Vec<u8>, GpuError> {
-        use wgpu::BufferUsages as Usage;
-        let mut out = Vec::with_capacity((range.end - range.start) as usize);
-        let longest = (range.end - range.start).min(READ_PIECE);
-        if longest == 0 {
-            return Ok(out);
+        match (range.end - range.start).min(READ_PIECE) {
+            0 => Ok(Vec::new()),
+            longest => self.read_through(&self.staging(longest)?, buffer, range),
         }
-        let staging = self.buffer_for("read back", longest, Usage::MAP_READ | Usage::COPY_DST)?;
+    }
+
+    /// As [`Gpu::read`], through a buffer that [`Gpu::staging`] made, as much at a time as it
+    /// holds.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn read_through(
+        &self,
+        staging: &Buffer,
+        buffer: &Buffer,
+        range: std::ops::Range<u64>,
+    ) -> Result<Vec<u8>, GpuError> {
+        let mut out = Vec::with_capacity((range.end - range.start) as usize);
         let mut at = range.start;
         while at < range.end {
-            let bytes = (range.end - at).min(READ_PIECE);
+            let bytes = (range.end - at).min(staging.size());
             let padded = bytes.next_multiple_of(4);
             let mut encoder = self.device().create_command_encoder(&Default::default());
             encoder.copy_buffer_to_buffer(buffer.raw(), at, staging.raw(), 0, padded);

@@ -1,20 +1,12 @@
 //! Where results go: checked before work begins, complete or absent when it ends.
-//!
-//! A result is written beside its final name and renamed when it is whole, so that no name ever
-//! belongs to half a file, whatever kills the process. The temporary names are `.kinora-….tmp`;
-//! one that is left was a run killed in the last moment, and may be deleted.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tempfile::{Builder, NamedTempFile};
-
 use crate::error::MediaError;
-
-const PREFIX: &str = ".kinora-";
-const SUFFIX: &str = ".tmp";
+use crate::staged::{self, folder_of};
 
 /// Checks, before anything costly is computed, that a video can be written to `path`: its name
 /// ends in `.mp4`, its folder exists and accepts files, and it does not exist itself unless
@@ -81,13 +73,12 @@ pub fn stale_temporaries(folder: &Path) -> Result<Vec<PathBuf>, MediaError> {
 
 /// Whether a file's name is one that results bear until they are whole.
 pub fn is_temporary(name: &OsStr) -> bool {
-    name.to_str()
-        .is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX))
+    staged::is_temporary(name)
 }
 
 /// A file that gets its name when it is whole, and vanishes when dropped before.
 pub(super) struct Staged {
-    file: NamedTempFile,
+    file: staged::Staged,
     path: PathBuf,
     overwrite: bool,
 }
@@ -95,33 +86,22 @@ pub(super) struct Staged {
 impl Staged {
     pub(super) fn create(path: &Path, overwrite: bool) -> Result<Self, MediaError> {
         check_place(path, overwrite)?;
-        let folder = folder_of(path);
-        let mut builder = Builder::new();
-        builder.prefix(PREFIX).suffix(SUFFIX);
-        // Temporary files are private by default, but this one becomes an ordinary file.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder
-            .tempfile_in(folder)
-            .map_err(|e| not_writable(path, folder, e))?;
+        let file = staged::Staged::create(path);
         Ok(Self {
-            file,
+            file: file.map_err(|e| not_writable(path, folder_of(path), e))?,
             path: path.to_owned(),
             overwrite,
         })
     }
 
     pub(super) fn file(&mut self) -> &mut File {
-        self.file.as_file_mut()
+        self.file.file()
     }
 
-    /// Waits until the bytes are on the disk, so that a power cut after [`commit`](Self::commit)
-    /// cannot leave a name without contents.
+    /// Waits until the bytes are on the disk.
     pub(super) fn sync(&self) -> Result<(), MediaError> {
-        self.file
-            .as_file()
-            .sync_all()
-            .map_err(|e| MediaError::writing(&self.path, e))
+        let synced = self.file.sync();
+        synced.map_err(|e| MediaError::writing(&self.path, e))
     }
 
     /// Gives the file its name.
@@ -131,14 +111,8 @@ impl Staged {
             path,
             overwrite,
         } = self;
-        let renamed = if overwrite {
-            file.persist(&path)
-        } else {
-            file.persist_noclobber(&path)
-        };
-        renamed
-            .map(drop)
-            .map_err(|e| MediaError::writing(&path, e.error))
+        file.commit(&path, overwrite)
+            .map_err(|e| MediaError::writing(&path, e))
     }
 }
 
@@ -146,14 +120,6 @@ impl Staged {
 pub(super) fn scratch_beside(path: &Path) -> Result<File, MediaError> {
     let folder = folder_of(path);
     tempfile::tempfile_in(folder).map_err(|e| not_writable(path, folder, e))
-}
-
-/// The folder a path lies in; a bare name lies in the current one.
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
 }
 
 fn check_folder(path: &Path, folder: &Path) -> Result<(), MediaError> {

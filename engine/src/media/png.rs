@@ -36,6 +36,9 @@ pub fn write_png(
             height,
         });
     }
+    if overwrite {
+        crate::staged::sweep(path);
+    }
     let mut staged = Staged::create(path, overwrite)?;
     let failed = |e: EncodingError| match e {
         EncodingError::IoError(e) => MediaError::writing(path, e),

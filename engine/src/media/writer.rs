@@ -129,6 +129,7 @@ impl VideoWriter {
         let Some((muxer, meter)) = stream else {
             return Err(MediaError::NoFrames { path });
         };
+        crate::staged::sweep(&path);
         let mut staged = Staged::create(&path, options.overwrite)?;
         let bytes = muxer.finish(&mut staged, meter.level(), &options.metadata)?;
         staged.sync()?;

@@ -55,6 +55,13 @@ pub enum Event {
         /// In how many units.
         total: usize,
     },
+    /// The stage that began goes on from where an earlier run left it.
+    Resumed {
+        /// Which.
+        stage: Stage,
+        /// Units that are done already.
+        skipped: usize,
+    },
     /// A stage goes on.
     Progress {
         /// Which.

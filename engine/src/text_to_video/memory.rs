@@ -3,14 +3,14 @@
 use std::fmt;
 
 use super::request::{MAX_TOKENS, Settings};
-use super::sample::solver_recording;
+use super::solver::solver_bytes;
 use crate::error::{Error, RequestError, VaeError};
 use crate::gpu::{STAGING_BYTES, Window};
 use crate::models::config::{ModelConfig, ModelFolder};
 use crate::models::umt5::Layers;
 use crate::models::wan_transformer::{Residency, TransformerPasses, TransformerShape};
 use crate::models::wan_vae::{DecodeOptions, decode_layout};
-use crate::record::{Caps, Footprint};
+use crate::record::Caps;
 
 /// A part of a model and what it takes while its turn lasts; no two are on the device together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -227,7 +227,7 @@ fn transformer(run: Planned<'_>, part: &'static str) -> Result<Vec<PartPlan>, Er
     let shape = run.transformer_shape();
     let passes = TransformerPasses::record(run.caps, config, &checkpoint, shape)?;
     let values = run.settings.latent_shape(run.config).iter().product();
-    let solver = Footprint::of([&solver_recording(run.caps, values)?]).total();
+    let solver = solver_bytes(run.caps, values)?;
     let with = |residency| {
         let (weights, working) = passes.memory(residency, run.prompts.len());
         PartPlan {

@@ -22,6 +22,7 @@ mod memory;
 mod metadata;
 mod request;
 mod sample;
+mod solver;
 
 pub use engine::{Clip, Engine, Event, FrameSink, Stage};
 pub use memory::{MemoryPlan, PartPlan, Planned, bytes_for_people};

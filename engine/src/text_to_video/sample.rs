@@ -5,18 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::engine::{Engine, Event, Stage};
 use super::memory::{MemoryPlan, Planned};
 use super::request::Settings;
-use crate::error::Error;
-use crate::gpu::{Bound, Buffer, Cancel, Plan, Stream};
+use super::solver::Solver;
+use crate::error::{Error, RequestError};
+use crate::gpu::{Cancel, Stream};
 use crate::models::umt5::TextEncoder;
 use crate::models::wan_transformer::{Context, Residency, Transformer, TransformerPasses};
-use crate::ops::solver::solver_states;
-use crate::record::{Caps, Recorder, Recording};
 use crate::sampling::{Expert, Guidance, Noise, Schedule, StepPlan, plan_steps};
-use crate::weights::Latents;
+use crate::weights::{Latents, Sample};
 
 impl Engine {
     /// The noise levels and the solver's coefficients of a run.
@@ -46,25 +46,57 @@ impl Engine {
         cancel: &Cancel,
         events: &mut dyn FnMut(Event),
     ) -> Result<Latents, Error> {
+        self.sample_from(settings, None, cancel, events, &mut |_| {})
+    }
+
+    /// As [`Engine::sample`], going on from what an earlier run of the same settings kept, if it
+    /// did: on the same device the latents are the same, bit for bit, as without a break. `keep`
+    /// gets what this run can be gone on from: now and then, so that handing it out and keeping it
+    /// take at most a hundredth of the time, and when the run ends early.
+    ///
+    /// # Errors
+    /// As [`Engine::sample`], and [`RequestError::Sample`] for a sample of another run.
+    pub fn sample_from(
+        &self,
+        settings: &Settings,
+        from: Option<&Sample>,
+        cancel: &Cancel,
+        events: &mut dyn FnMut(Event),
+        keep: &mut dyn FnMut(&Sample),
+    ) -> Result<Latents, Error> {
         let steps = self.schedule(settings)?;
+        let shape = settings.latent_shape(&self.config);
+        if let Some(sample) = from {
+            check(sample, shape, steps.len())?;
+        }
         let ids = self.prompts(settings, &steps)?;
         let prompts: Vec<usize> = ids.iter().map(Vec::len).collect();
         let run = self.planned(settings, &prompts);
         let plan = MemoryPlan::new(run, self.memory)?;
         let texts = self.encode(&ids, &plan, cancel, events)?;
 
-        let shape = settings.latent_shape(&self.config);
         let order = self.scheduler(settings)?.noise_order();
         let mut noise = Noise::new(u64::from(settings.seed))?;
-        let solver = Solver::new(self, &noise.latents(shape, order))?;
-
-        let total = steps
-            .iter()
-            .map(|s| 1 + usize::from(s.guidance.is_some()))
-            .sum();
-        let mut done = 0;
+        let first = noise.latents(shape, order);
+        let solver = match from {
+            Some(sample) => Solver::new(&self.gpu, shape, &sample.tensors)?,
+            None => Solver::new(&self.gpu, shape, &[first])?,
+        };
+        let mut steps_done = from.map_or(0, |sample| sample.steps_done);
+        let passes = |steps: &[StepPlan]| -> usize {
+            let passes = steps.iter().map(|s| 1 + usize::from(s.guidance.is_some()));
+            passes.sum()
+        };
+        let (before, rest) = steps.split_at(steps_done);
+        let (skipped, total) = (passes(before), passes(&steps));
+        // The steps that are done have had theirs.
+        for _ in before.iter().filter(|step| step.coefficients.renoises) {
+            noise.latents(shape, order);
+        }
+        let mut done = skipped;
+        let mut pace = Pace::new(steps_done);
         let mut loaded: Option<(Expert, Denoiser)> = None;
-        for step in &steps {
+        let mut step = |step: &StepPlan| -> Result<(), Error> {
             let denoiser = match loaded.take() {
                 Some((expert, denoiser)) if expert == step.expert => denoiser,
                 other => {
@@ -73,11 +105,12 @@ impl Engine {
                     self.load(step.expert, run, &plan, &texts, cancel, events)?
                 }
             };
-            if done == 0 {
-                events(Event::Started {
-                    stage: Stage::Sample,
-                    total,
-                });
+            if done == skipped {
+                let stage = Stage::Sample;
+                events(Event::Started { stage, total });
+                if skipped > 0 {
+                    events(Event::Resumed { stage, skipped });
+                }
             }
             let mut stream = Stream::new(&self.gpu, cancel);
             let uncond = step.guidance.and(denoiser.uncond.as_ref());
@@ -99,25 +132,42 @@ impl Engine {
             if step.coefficients.renoises {
                 let fresh = noise.latents(shape, order);
                 self.gpu
-                    .write(&solver.last, 0, bytemuck::cast_slice(&fresh))?;
+                    .write(solver.last(), 0, bytemuck::cast_slice(&fresh))?;
             }
-            solver.step(self, &mut stream, step)?;
+            solver.step(step)?;
             loaded = Some((step.expert, denoiser));
+            Ok(())
+        };
+        let mut ended = Ok(());
+        for plan in rest {
+            ended = step(plan);
+            if ended.is_err() {
+                break;
+            }
+            steps_done += 1;
+            if steps_done < steps.len() && pace.is_due() {
+                pace.keep(
+                    || solver.sample(steps_done).map(|sample| keep(&sample)),
+                    steps_done,
+                )?;
+            }
+        }
+        if let Err(error) = ended {
+            // The last whole step is still on the device, unless that has failed.
+            if steps_done > pace.kept
+                && let Ok(sample) = solver.sample(steps_done)
+            {
+                keep(&sample);
+            }
+            return Err(error);
         }
         drop(loaded);
         events(Event::Finished {
             stage: Stage::Sample,
         });
-        let bytes = self.gpu.read(&solver.x, 0..solver.x.size())?;
-        let values = bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&b| f32::from_le_bytes(b))
-            .collect();
         Ok(Latents {
             shape,
-            values,
+            values: solver.x()?,
             metadata: BTreeMap::new(),
         })
     }
@@ -230,63 +280,57 @@ struct Denoiser {
     uncond: Option<Context>,
 }
 
-/// The sample and the solver's history on the device.
-struct Solver {
-    x: Buffer,
-    last: Buffer,
-    v_cond: Buffer,
-    v_uncond: Buffer,
-    weights: Buffer,
-    bound: Bound,
-    _plan: Plan,
+/// Refuses to go on from what cannot be of the run.
+fn check(sample: &Sample, shape: [usize; 5], steps: usize) -> Result<(), Error> {
+    let count: usize = shape.iter().product();
+    let whole = sample.tensors.iter().all(|values| values.len() == count);
+    if sample.shape == shape && whole && sample.steps_done <= steps {
+        return Ok(());
+    }
+    Err(RequestError::Sample {
+        found: (sample.shape.to_vec(), sample.steps_done),
+        expected: (shape.to_vec(), steps),
+    }
+    .into())
 }
 
-/// The solver's step over so many values, all of whose tensors live from step to step.
-pub(super) fn solver_recording(caps: &Caps, count: usize) -> Result<Recording, Error> {
-    let mut rec = Recorder::new(caps);
-    solver_states(&mut rec, count)?;
-    Ok(rec.finish())
+/// How much of a run's time keeping its state may take: one part of so many.
+const SHARE: u32 = 100;
+
+/// When to keep what a run can be gone on from.
+struct Pace {
+    /// Steps that were done when it was kept last.
+    kept: usize,
+    since: Instant,
+    /// What it took then.
+    cost: Duration,
 }
 
-impl Solver {
-    fn new(engine: &Engine, noise: &[f32]) -> Result<Self, Error> {
-        let gpu = &engine.gpu;
-        let count = noise.len();
-        let recording = solver_recording(gpu.caps(), count)?;
-        let plan = Plan::new(gpu, &[&recording])?;
-        let mut buffers = BTreeMap::new();
-        for (_, info) in recording.iter() {
-            buffers.insert(info.name.clone(), gpu.buffer(&info.name, info.bytes())?);
+impl Pace {
+    fn new(kept: usize) -> Self {
+        Self {
+            kept,
+            since: Instant::now(),
+            cost: Duration::ZERO,
         }
-        let bound = plan.bind(0, &|info| buffers.get(&info.name).cloned())?;
-        let mut take = |name: &str| match buffers.remove(name) {
-            Some(buffer) => Ok(buffer),
-            None => gpu.buffer(name, count as u64 * 4),
-        };
-        let solver = Self {
-            x: take("x")?,
-            last: take("last")?,
-            v_cond: take("v_cond")?,
-            v_uncond: take("v_uncond")?,
-            weights: take("weights")?,
-            bound,
-            _plan: plan,
-        };
-        // The history must start at zero, which a new buffer is only by the API's promise.
-        gpu.clear(&solver.last)?;
-        for name in ["m0", "m1"] {
-            gpu.clear(&take(name)?)?;
-        }
-        gpu.write(&solver.x, 0, bytemuck::cast_slice(noise))?;
-        Ok(solver)
     }
 
-    fn step(&self, engine: &Engine, stream: &mut Stream, step: &StepPlan) -> Result<(), Error> {
-        engine
-            .gpu
-            .write(&self.weights, 0, bytemuck::cast_slice(&step.kernel_input()))?;
-        stream.run(&self.bound)?;
-        stream.finish()?;
+    fn is_due(&self) -> bool {
+        self.since.elapsed() >= self.cost * SHARE
+    }
+
+    fn keep(
+        &mut self,
+        keep: impl FnOnce() -> Result<(), Error>,
+        steps_done: usize,
+    ) -> Result<(), Error> {
+        let begun = Instant::now();
+        keep()?;
+        *self = Self {
+            kept: steps_done,
+            since: Instant::now(),
+            cost: begun.elapsed(),
+        };
         Ok(())
     }
 }

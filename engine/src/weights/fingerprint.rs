@@ -60,7 +60,8 @@ fn add_file(hash: &mut Sha256, shard: &Shard) {
     }
 }
 
-fn hex(hash: Sha256) -> String {
+/// 64 hexadecimal digits.
+pub(super) fn hex(hash: Sha256) -> String {
     hash.finalize()
         .iter()
         .map(|byte| format!("{byte:02x}"))

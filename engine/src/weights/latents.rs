@@ -1,10 +1,9 @@
 //! Latents on disk: what a run saves before it decodes, and what `decode` begins from.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use super::{Checkpoint, Storage};
+use super::{Checkpoint, Storage, tensor_file};
 use crate::error::WeightsError;
 
 /// The tensor's name in the file.
@@ -83,68 +82,7 @@ impl Latents {
     /// [`WeightsError::LatentsCount`] where shape and values do not match, and
     /// [`WeightsError::Write`].
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), WeightsError> {
-        let path = path.as_ref();
-        if self.shape.iter().product::<usize>() != self.values.len() {
-            return Err(WeightsError::LatentsCount {
-                file: path.display().to_string(),
-                shape: self.shape.to_vec(),
-                count: self.values.len(),
-            });
-        }
-        self.write_file(path).map_err(|source| WeightsError::Write {
-            path: path.to_owned(),
-            source,
-        })
-    }
-
-    fn write_file(&self, path: &Path) -> io::Result<()> {
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let mut temporary = tempfile::Builder::new();
-        temporary.prefix(".kinora-").suffix(".safetensors.part");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // A temporary file is private by default; this one becomes the user's, under the umask.
-            temporary.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let mut temporary = temporary.tempfile_in(folder)?;
-        let header = self.header()?;
-        let mut out = BufWriter::new(temporary.as_file_mut());
-        out.write_all(&(header.len() as u64).to_le_bytes())?;
-        out.write_all(&header)?;
-        for value in &self.values {
-            out.write_all(&value.to_le_bytes())?;
-        }
-        out.flush()?;
-        drop(out);
-        // Before the rename, or a power cut could leave the name without the data.
-        temporary.as_file().sync_all()?;
-        temporary.persist(path)?;
-        Ok(())
-    }
-
-    /// The header's JSON, padded with spaces so that the data begin at a multiple of 8.
-    fn header(&self) -> io::Result<Vec<u8>> {
-        // Written by hand rather than through the safetensors crate, whose metadata is a hash map
-        // and comes out in another order each time: the same run must give the same bytes.
-        let tensor = serde_json::json!({
-            "dtype": "F32",
-            "shape": self.shape,
-            "data_offsets": [0, self.values.len() * size_of::<f32>()],
-        });
-        let mut header = serde_json::Map::new();
-        if !self.metadata.is_empty() {
-            header.insert(
-                "__metadata__".to_owned(),
-                serde_json::to_value(&self.metadata)?,
-            );
-        }
-        header.insert(TENSOR.to_owned(), tensor);
-        let mut json = serde_json::to_vec(&header)?;
-        json.resize(json.len().next_multiple_of(8), b' ');
-        Ok(json)
+        let tensor = (TENSOR, &self.shape[..], self.values.as_slice());
+        tensor_file::write(path.as_ref(), &[tensor], &self.metadata)
     }
 }

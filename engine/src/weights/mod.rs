@@ -9,6 +9,7 @@
 //! | [`TensorView`] | one tensor's name, type, shape and bytes, borrowed from its checkpoint |
 //! | [`Storage`] | where a file's bytes lie: mapped, embedded or shared |
 //! | [`Latents`] | a run's latents as `--save-latents` writes them |
+//! | [`RunState`] | a run that is not done: what it goes on from |
 //!
 //! Nothing here copies a file into memory: a checkpoint is its mapped pages and a table of names.
 
@@ -22,7 +23,9 @@ mod locate;
 mod named;
 mod nearest;
 mod renamed;
+mod state;
 mod storage;
+mod tensor_file;
 mod view;
 
 pub use checkpoint::Checkpoint;
@@ -30,5 +33,6 @@ pub use container::{Container, GgufHeader, GgufValue};
 pub use fingerprint::combined_fingerprint;
 pub use latents::Latents;
 pub use renamed::{Piece, Renamed};
+pub use state::{RunState, Sample, Sampled};
 pub use storage::Storage;
 pub use view::TensorView;

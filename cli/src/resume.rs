@@ -1,0 +1,95 @@
+//! `kinora resume`: the command that a run was started with, once more, from where it was left.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use crate::args::{GenerateArgs, ResumeArgs, generate_again};
+use crate::error::CliError;
+use crate::generate;
+use crate::unfinished::{EXTENSION, Found, Origin, states_in};
+
+/// Goes on with a run that was not finished.
+pub(crate) fn run(args: &ResumeArgs, quiet: bool) -> Result<(), CliError> {
+    let found = Found::read(&chosen(args.file.as_deref())?)?;
+    let (mut generate, origin) = again(&found)?;
+    let here = env::current_dir().map_err(|source| CliError::Folder {
+        folder: ".".into(),
+        source,
+    })?;
+    let absolute = |path: &Path| here.join(path);
+    let found = Found {
+        path: match found.path.is_absolute() || here == origin.folder {
+            true => found.path,
+            false => absolute(&found.path),
+        },
+        ..found
+    };
+    if here != origin.folder {
+        // Paths were typed there.
+        env::set_current_dir(&origin.folder).map_err(|source| CliError::Folder {
+            folder: origin.folder.clone(),
+            source,
+        })?;
+        generate.output = generate.output.map(|path| origin.folder.join(path));
+    }
+    if let Some(path) = &args.output {
+        let path = match here == origin.folder {
+            true => path.clone(),
+            false => absolute(path),
+        };
+        generate.output = Some(path);
+        generate.sampling.seed = found.seed();
+        generate.sampling.count = 1;
+    }
+    if let Some(model) = &args.model.model {
+        generate.model.model = Some(absolute(model));
+    }
+    if args.device.is_some() {
+        generate.device.device = args.device.clone();
+    }
+    if args.memory.memory.is_some() {
+        generate.memory.memory = args.memory.memory;
+    }
+    generate.video.force |= args.force;
+    generate.profile |= args.profile;
+    generate::run_from(&generate, quiet, Some(&origin), Some(found))
+}
+
+/// The state that is meant: one by name, by its clip's name, or the only one here.
+fn chosen(file: Option<&Path>) -> Result<PathBuf, CliError> {
+    let Some(file) = file else {
+        let mut all = states_in(Path::new("."), "");
+        return match (all.pop(), all.as_slice()) {
+            (Some(one), []) => Ok(one),
+            (None, _) => Err(CliError::NothingToResume),
+            (Some(last), _) => {
+                all.push(last);
+                let names: Vec<String> = all.iter().map(|p| p.display().to_string()).collect();
+                Err(CliError::SeveralToResume {
+                    names: names.join(", "),
+                })
+            }
+        };
+    };
+    let state = match file.extension().is_some_and(|e| e == EXTENSION) {
+        true => file.to_owned(),
+        false => file.with_extension(EXTENSION),
+    };
+    match state.symlink_metadata() {
+        Ok(_) => Ok(state),
+        Err(_) => Err(CliError::NoState { path: state }),
+    }
+}
+
+/// The command of a run, with what it left open decided as it was.
+fn again(found: &Found) -> Result<(GenerateArgs, Origin), CliError> {
+    let unknown = || CliError::UnknownCommand {
+        path: found.path.clone(),
+    };
+    let origin = found.origin().ok_or_else(unknown)?;
+    let mut args = generate_again(&origin.arguments).ok_or_else(unknown)?;
+    args.prompt = found.prompt().map(str::to_owned);
+    args.sampling.seed = found.first_seed();
+    args.output = found.output().or(args.output);
+    Ok((args, origin))
+}

@@ -1,0 +1,132 @@
+//! The solver's state and step on the device.
+
+use std::collections::BTreeMap;
+
+use crate::error::Error;
+use crate::gpu::{Bound, Buffer, Cancel, Gpu, Plan, READ_PIECE, Stream};
+use crate::ops::solver::solver_states;
+use crate::record::{Caps, Footprint, Recorder, Recording, buffer_bytes};
+use crate::sampling::StepPlan;
+use crate::weights::Sample;
+
+/// The sample and the solver's history on the device.
+pub(super) struct Solver {
+    gpu: Gpu,
+    /// [1, C, T, h, w], of all but the weights.
+    shape: [usize; 5],
+    /// The sample.
+    pub(super) x: Buffer,
+    /// Where the transformer writes.
+    pub(super) v_cond: Buffer,
+    /// Where the transformer writes for the negative prompt.
+    pub(super) v_uncond: Buffer,
+    /// `last`, `m0` and `m1`.
+    history: [Buffer; 3],
+    weights: Buffer,
+    /// What the state is read back through.
+    staging: Buffer,
+    bound: Bound,
+    _plan: Plan,
+}
+
+/// The solver's step over so many values, all of whose tensors live from step to step.
+fn recording(caps: &Caps, count: usize) -> Result<Recording, Error> {
+    let mut rec = Recorder::new(caps);
+    solver_states(&mut rec, count)?;
+    Ok(rec.finish())
+}
+
+/// Bytes that the state is read back through: the largest tensor's, or a piece of it.
+fn staging_bytes(count: usize) -> u64 {
+    buffer_bytes(count as u64 * 4).min(READ_PIECE)
+}
+
+/// Bytes that the solver of so many values takes on the device.
+pub(super) fn solver_bytes(caps: &Caps, count: usize) -> Result<u64, Error> {
+    Ok(Footprint::of([&recording(caps, count)?]).total() + staging_bytes(count))
+}
+
+impl Solver {
+    /// A solver whose state are the tensors `x`, `last`, `m0` and `m1` of this shape; those that
+    /// are not given are zeros.
+    pub(super) fn new(gpu: &Gpu, shape: [usize; 5], tensors: &[Vec<f32>]) -> Result<Self, Error> {
+        let count: usize = shape.iter().product();
+        let recording = recording(gpu.caps(), count)?;
+        let plan = Plan::new(gpu, &[&recording])?;
+        let mut buffers = BTreeMap::new();
+        for (_, info) in recording.iter() {
+            buffers.insert(info.name.clone(), gpu.buffer(&info.name, info.bytes())?);
+        }
+        let bound = plan.bind(0, &|info| buffers.get(&info.name).cloned())?;
+        let mut take = |name: &str| match buffers.remove(name) {
+            Some(buffer) => Ok(buffer),
+            None => gpu.buffer(name, count as u64 * 4),
+        };
+        let solver = Self {
+            gpu: gpu.clone(),
+            shape,
+            x: take("x")?,
+            v_cond: take("v_cond")?,
+            v_uncond: take("v_uncond")?,
+            history: [take("last")?, take("m0")?, take("m1")?],
+            weights: take("weights")?,
+            staging: gpu.staging(staging_bytes(count))?,
+            bound,
+            _plan: plan,
+        };
+        let mut given = tensors.iter();
+        for buffer in solver.state() {
+            match given.next() {
+                Some(values) => gpu.write(buffer, 0, bytemuck::cast_slice(values))?,
+                // The history must start at zero, which a new buffer is only by the API's promise.
+                None => gpu.clear(buffer)?,
+            }
+        }
+        Ok(solver)
+    }
+
+    /// `x`, `last`, `m0` and `m1`.
+    fn state(&self) -> [&Buffer; 4] {
+        let [last, m0, m1] = &self.history;
+        [&self.x, last, m0, m1]
+    }
+
+    /// Where a step that adds noise finds it.
+    pub(super) fn last(&self) -> &Buffer {
+        &self.history[0]
+    }
+
+    /// Moves the sample a step on. It is not cancelled: what is left is a whole step or none.
+    pub(super) fn step(&self, step: &StepPlan) -> Result<(), Error> {
+        let weights = step.kernel_input();
+        self.gpu
+            .write(&self.weights, 0, bytemuck::cast_slice(&weights))?;
+        let mut stream = Stream::new(&self.gpu, &Cancel::new());
+        stream.run(&self.bound)?;
+        Ok(stream.finish()?)
+    }
+
+    /// The sample, read back.
+    pub(super) fn x(&self) -> Result<Vec<f32>, Error> {
+        self.read(&self.x)
+    }
+
+    /// The whole state, read back.
+    pub(super) fn sample(&self, steps_done: usize) -> Result<Sample, Error> {
+        let [x, last, m0, m1] = self.state().map(|buffer| self.read(buffer));
+        Ok(Sample {
+            shape: self.shape,
+            steps_done,
+            tensors: [x?, last?, m0?, m1?],
+        })
+    }
+
+    fn read(&self, buffer: &Buffer) -> Result<Vec<f32>, Error> {
+        let count: usize = self.shape.iter().product();
+        let bytes = self
+            .gpu
+            .read_through(&self.staging, buffer, 0..count as u64 * 4)?;
+        let values = bytes.as_chunks().0.iter();
+        Ok(values.map(|&b| f32::from_le_bytes(b)).collect())
+    }
+}

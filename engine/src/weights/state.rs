@@ -1,0 +1,214 @@
+//! A run on disk: what it goes on from, whatever ended it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::fingerprint::hex;
+use super::tensor_file::{self, HostTensor, each_piece};
+use super::{Checkpoint, Latents, Storage};
+use crate::error::WeightsError;
+use crate::staged;
+
+/// The form of the file; a file of another is refused.
+const VERSION: &str = "1";
+/// Entries of the file's metadata that are the file's own.
+const VERSION_KEY: &str = "kinora_state";
+const STEP_KEY: &str = "steps_done";
+const HASH_KEY: &str = "sha256";
+/// The tensor of finished latents, as [`Latents`] has it: once sampling is done, a state is a file
+/// of latents.
+const LATENTS: &str = "latents";
+/// The solver's tensors between two steps.
+const SOLVER: [&str; 4] = ["x", "last", "m0", "m1"];
+
+/// The solver between two steps of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// [1, C, T, h, w], of each tensor.
+    pub shape: [usize; 5],
+    /// Steps that are done: the number of the next, counted from 0.
+    pub steps_done: usize,
+    /// `x`, `last`, `m0` and `m1` of [`StepCoefficients`](crate::sampling::StepCoefficients).
+    pub tensors: [Vec<f32>; 4],
+}
+
+/// How far a run has come.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sampled {
+    /// No step is done.
+    Nothing,
+    /// Some are.
+    Part(Sample),
+    /// All are; the latents have the state's metadata.
+    All(Latents),
+}
+
+/// A run on disk: how far it has come, and text that says which run it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunState {
+    /// How far it has come.
+    pub sampled: Sampled,
+    /// What the run is: everything that makes the clip again, and what the application adds.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl RunState {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// [`WeightsError::Read`], and those of [`RunState::from_bytes`].
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
+        let path = path.as_ref();
+        Self::from_bytes(&path.display().to_string(), Storage::map(path)?)
+    }
+
+    /// Reads a state's file that lies in memory; `file` names it in messages.
+    ///
+    /// # Errors
+    /// Those of a safetensors file, and [`WeightsError::State`] for one that is no state, is of
+    /// another version, lacks a tensor, or does not match its checksum.
+    pub fn from_bytes(file: &str, bytes: impl Into<Storage>) -> Result<Self, WeightsError> {
+        let checkpoint = Checkpoint::from_bytes(file, bytes, "the saved run")?;
+        let wrong = |problem: String| WeightsError::State {
+            file: file.to_owned(),
+            problem,
+        };
+        let mut metadata = checkpoint.metadata();
+        match metadata.remove(VERSION_KEY).as_deref() {
+            None => return Err(wrong("it is no run that Kinora saved".to_owned())),
+            Some(VERSION) => {}
+            Some(found) => {
+                let found: String = found.chars().take(20).collect();
+                return Err(wrong(format!(
+                    "it is of form {found:?}, expected {VERSION:?}: another version of Kinora wrote it"
+                )));
+            }
+        }
+        let damaged = |what: &str| wrong(format!("{what}: it is damaged"));
+        let hash = metadata.remove(HASH_KEY);
+        let steps_done = metadata.remove(STEP_KEY);
+        let tensor = |name: &str| -> Result<([usize; 5], Vec<f32>), WeightsError> {
+            let view = checkpoint.get_any(name)?;
+            match *view.shape {
+                [1, c, t, h, w] if !view.is_empty() => Ok(([1, c, t, h, w], view.to_f32())),
+                _ => Err(damaged(&format!(
+                    "{name} has shape {:?}, expected [1, C, T, h, w]",
+                    view.shape
+                ))),
+            }
+        };
+        let sampled = match steps_done {
+            None if checkpoint.contains(LATENTS) => {
+                let (shape, values) = tensor(LATENTS)?;
+                Sampled::All(Latents {
+                    shape,
+                    values,
+                    metadata: metadata.clone(),
+                })
+            }
+            None => Sampled::Nothing,
+            Some(text) => {
+                let steps_done = text.parse();
+                let steps_done =
+                    steps_done.map_err(|_| damaged(&format!("{STEP_KEY} is no number")))?;
+                let (shape, x) = tensor(SOLVER[0])?;
+                let mut tensors = [x, Vec::new(), Vec::new(), Vec::new()];
+                for (values, name) in tensors.iter_mut().zip(SOLVER).skip(1) {
+                    let (found, read) = tensor(name)?;
+                    if found != shape {
+                        return Err(damaged(&format!("{name} and x differ in shape")));
+                    }
+                    *values = read;
+                }
+                Sampled::Part(Sample {
+                    shape,
+                    steps_done,
+                    tensors,
+                })
+            }
+        };
+        checkpoint.check_all_read(&[])?;
+        let state = Self { sampled, metadata };
+        if hash != Some(state.hash()) {
+            return Err(damaged("its contents do not match its checksum"));
+        }
+        Ok(state)
+    }
+
+    /// Writes the state to a temporary name in the same folder that is then renamed, in place of
+    /// the one before: `path` never holds half a state.
+    ///
+    /// # Errors
+    /// As [`Latents::write`].
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<(), WeightsError> {
+        let path = path.as_ref();
+        let mut metadata = self.metadata.clone();
+        let mut add = |key: &str, value: String| metadata.insert(key.to_owned(), value);
+        add(VERSION_KEY, VERSION.to_owned());
+        add(HASH_KEY, self.hash());
+        if let Sampled::Part(sample) = &self.sampled {
+            add(STEP_KEY, sample.steps_done.to_string());
+        }
+        tensor_file::write(path, &self.tensors(), &metadata)
+    }
+
+    /// Takes the file away, with what a killed run left of its successor.
+    ///
+    /// # Errors
+    /// [`WeightsError::Write`] where it is there and stays.
+    pub fn remove(path: impl AsRef<Path>) -> Result<(), WeightsError> {
+        let path = path.as_ref();
+        staged::sweep(path);
+        match std::fs::remove_file(path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(WeightsError::Write {
+                    path: path.to_owned(),
+                    source,
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn tensors(&self) -> Vec<HostTensor<'_>> {
+        match &self.sampled {
+            Sampled::Nothing => Vec::new(),
+            Sampled::Part(sample) => {
+                let named = SOLVER.into_iter().zip(&sample.tensors);
+                let host = named.map(|(name, values)| (name, &sample.shape[..], values.as_slice()));
+                host.collect()
+            }
+            Sampled::All(latents) => vec![(LATENTS, &latents.shape[..], &latents.values)],
+        }
+    }
+
+    /// SHA-256 over everything that the file says.
+    fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut text = |text: &str| {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        };
+        for (key, value) in &self.metadata {
+            text(key);
+            text(value);
+        }
+        if let Sampled::Part(sample) = &self.sampled {
+            text(&sample.steps_done.to_string());
+        }
+        for (name, shape, values) in self.tensors() {
+            hash.update(name);
+            for side in shape {
+                hash.update((*side as u64).to_le_bytes());
+            }
+            let added: Result<(), std::convert::Infallible> = each_piece(values, |bytes| {
+                hash.update(bytes);
+                Ok(())
+            });
+            let Ok(()) = added;
+        }
+        hex(hash)
+    }
+}

@@ -8,6 +8,8 @@
 mod harness;
 #[path = "pipelines/saved.rs"]
 mod saved;
+#[path = "pipelines/resumed.rs"]
+mod resumed;
 
 use std::path::{Path, PathBuf};
 
@@ -88,6 +90,7 @@ fn main() {
             })
         };
         let mut trials = Vec::from([Guise::Found, Guise::Staged, Guise::Coop].map(in_guise));
+        trials.extend(resumed::trials(&path, &name));
         trials.push(device_test(format!("memory/{name}"), move |gpu| {
             memory(gpu, &path)
         }));

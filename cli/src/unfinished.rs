@@ -132,12 +132,11 @@ impl Found {
     pub(crate) fn check(&self, metadata: &BTreeMap<String, String>) -> Result<(), CliError> {
         let theirs = &self.state.metadata;
         let elsewhere = theirs.get(DEVICE) != metadata.get(DEVICE);
-        let matters = |key: &&String| {
-            !key.starts_with(OWN)
-                && !INDIFFERENT.contains(&key.as_str())
-                // What a device makes of it differs from device to device.
-                && !(elsewhere && key.as_str() == "precision")
+        let indifferent = |key: &str| {
+            // What a device makes of a precision differs from device to device.
+            key.starts_with(OWN) || INDIFFERENT.contains(&key) || elsewhere && key == "precision"
         };
+        let matters = |key: &&String| !indifferent(key);
         let keys = metadata.keys().chain(theirs.keys()).filter(matters);
         let mut differ = keys.filter(|key| theirs.get(*key) != metadata.get(*key));
         let Some(key) = differ.next() else {

@@ -4,6 +4,8 @@
 
 #[path = "weights/gguf.rs"]
 mod gguf;
+#[path = "weights/torch.rs"]
+mod torch;
 
 #[path = "weights/element_types.rs"]
 mod element_types;
@@ -409,28 +411,26 @@ fn folders() {
     assert_eq!(error(&dir.path().join("no")), "vae: D/no does not exist");
     assert_eq!(
         error(dir.path()),
-        "vae: D holds no .safetensors file; Kinora reads the safetensors files of the diffusers layout"
+        "vae: D holds no file of weights; Kinora reads .safetensors, .gguf and torch's .pth"
     );
-    fs::write(dir.path().join("pytorch_model.bin"), "x").unwrap();
-    assert_eq!(
-        error(dir.path()),
-        "vae: D holds no .safetensors file (it holds pytorch_model.bin); Kinora reads the safetensors files of the diffusers layout"
-    );
+    let opened = |name: &str| {
+        let checkpoint = Checkpoint::open(dir.path(), "vae").unwrap();
+        checkpoint.origin().ends_with(name)
+    };
+    fs::copy(gguf::fixture("nested.pth"), dir.path().join("x.bin")).unwrap();
+    assert!(opened("x.bin"));
+    fs::copy(gguf::fixture("every_type.gguf"), dir.path().join("x.gguf")).unwrap();
+    assert!(opened("x.gguf"));
     let bytes = reference_file(&[("a", Dtype::F32, &[6])]);
     fs::write(dir.path().join("x.safetensors"), &bytes).unwrap();
-    assert!(Checkpoint::open(dir.path(), "vae").is_ok());
+    assert!(opened("x.safetensors"));
     fs::write(dir.path().join("y.safetensors"), &bytes).unwrap();
     assert_eq!(
         error(dir.path()),
-        "vae: D holds several safetensors files (x.safetensors, y.safetensors) and none is named diffusion_pytorch_model.safetensors or model.safetensors; leave one, or add the index that names the shards"
+        "vae: D holds several files of weights (x.safetensors, y.safetensors) and none is named diffusion_pytorch_model.safetensors or model.safetensors; name the file itself, or add the index that names the shards"
     );
     fs::write(dir.path().join("model.safetensors"), &bytes).unwrap();
-    assert!(
-        Checkpoint::open(dir.path(), "vae")
-            .unwrap()
-            .origin()
-            .ends_with("model.safetensors")
-    );
+    assert!(opened("model.safetensors"));
     fs::write(dir.path().join("empty.safetensors"), "").unwrap();
     assert!(
         error(&dir.path().join("empty.safetensors"))

@@ -10,6 +10,7 @@ mod record;
 mod request;
 mod sampling;
 mod shader;
+mod torch;
 mod vae;
 mod weights;
 
@@ -23,6 +24,7 @@ pub use record::RecordError;
 pub use request::RequestError;
 pub use sampling::SamplingError;
 pub use shader::ShaderError;
+pub use torch::TorchFault;
 pub use vae::VaeError;
 pub use weights::WeightsError;
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::GgufFault;
+use super::{GgufFault, TorchFault};
 
 /// A weights or latents file that cannot be used, as one sentence that names the file, the tensor,
 /// what was found and what was expected.
@@ -38,22 +38,20 @@ pub enum WeightsError {
         /// What the part must be.
         expected: String,
     },
-    /// A folder without a safetensors file.
+    /// A folder without a file of weights.
     #[error(
-        "{part}: {} holds no .safetensors file{found}; Kinora reads the safetensors files of the diffusers layout",
+        "{part}: {} holds no file of weights; Kinora reads .safetensors, .gguf and torch's .pth",
         dir.display()
     )]
-    NoSafetensors {
+    NoWeights {
         /// The model part.
         part: String,
         /// The folder that was looked into.
         dir: PathBuf,
-        /// What it holds instead, as ` (it holds a.bin)`, or nothing.
-        found: String,
     },
-    /// A folder with several safetensors files none of which has a usual name.
+    /// A folder with several files of weights none of which has a usual name.
     #[error(
-        "{part}: {} holds several safetensors files ({files}) and none is named diffusion_pytorch_model.safetensors or model.safetensors; leave one, or add the index that names the shards",
+        "{part}: {} holds several files of weights ({files}) and none is named diffusion_pytorch_model.safetensors or model.safetensors; name the file itself, or add the index that names the shards",
         dir.display()
     )]
     Ambiguous {
@@ -197,6 +195,15 @@ pub enum WeightsError {
         file: String,
         /// What is wrong with it.
         fault: GgufFault,
+    },
+
+    /// A file of `torch.save` that cannot be used.
+    #[error("{file}: {fault}")]
+    Torch {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        fault: TorchFault,
     },
 
     /// An index file that is not the JSON it should be.

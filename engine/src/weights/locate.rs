@@ -7,7 +7,7 @@ use crate::error::WeightsError;
 
 /// What to open.
 pub(super) enum Located {
-    /// One safetensors file.
+    /// One file, of any container.
     Single(PathBuf),
     /// An index that names the shards beside it.
     Index(PathBuf),
@@ -21,16 +21,24 @@ const USUAL: [&str; 4] = [
     "model.safetensors",
 ];
 
-const INDEX: &str = ".safetensors.index.json";
-const SINGLE: &str = ".safetensors";
+const INDEX: &str = ".index.json";
 
-/// Formats that people have and that are not read, for a better message.
-const OTHERS: [&str; 5] = [".bin", ".pt", ".pth", ".ckpt", ".gguf"];
+/// How the files' names end, in the order of preference. Which container a file is, its bytes say.
+const ENDINGS: [&str; 8] = [
+    ".safetensors.index.json",
+    ".safetensors",
+    ".gguf",
+    ".bin.index.json",
+    ".pth",
+    ".pt",
+    ".bin",
+    ".ckpt",
+];
 
 /// Finds the weights at `path`, which is a file or a folder.
 ///
 /// # Errors
-/// [`WeightsError::Missing`], [`WeightsError::Read`], [`WeightsError::NoSafetensors`] or
+/// [`WeightsError::Missing`], [`WeightsError::Read`], [`WeightsError::NoWeights`] or
 /// [`WeightsError::Ambiguous`].
 pub(super) fn locate(part: &str, path: &Path) -> Result<Located, WeightsError> {
     let metadata = fs::metadata(path).map_err(|source| match source.kind() {
@@ -58,7 +66,7 @@ pub(super) fn locate(part: &str, path: &Path) -> Result<Located, WeightsError> {
     {
         return Ok(located(path, usual));
     }
-    for suffix in [INDEX, SINGLE] {
+    for suffix in ENDINGS {
         let matching: Vec<&String> = names.iter().filter(|name| name.ends_with(suffix)).collect();
         match matching.as_slice() {
             [] => {}
@@ -76,13 +84,9 @@ pub(super) fn locate(part: &str, path: &Path) -> Result<Located, WeightsError> {
             }
         }
     }
-    let other = names
-        .iter()
-        .find(|name| OTHERS.iter().any(|suffix| name.ends_with(suffix)));
-    Err(WeightsError::NoSafetensors {
+    Err(WeightsError::NoWeights {
         part: part.to_owned(),
         dir: path.to_owned(),
-        found: other.map_or_else(String::new, |name| format!(" (it holds {name})")),
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod gguf;
 mod safetensors;
+mod torch;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ pub enum Container {
     Safetensors,
     /// <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3.
     Gguf,
+    /// What `torch.save` writes (`.pth`): tensors are read, nothing is run.
+    Torch,
 }
 
 impl Container {
@@ -37,6 +40,8 @@ impl Container {
     fn of(bytes: &[u8]) -> Self {
         if bytes.starts_with(gguf::MAGIC) {
             Self::Gguf
+        } else if bytes.starts_with(torch::MAGIC) || bytes.starts_with(torch::LEGACY) {
+            Self::Torch
         } else {
             Self::Safetensors
         }
@@ -50,6 +55,7 @@ impl Container {
         match Self::of(bytes) {
             Self::Safetensors => safetensors::read(file, bytes),
             Self::Gguf => gguf::read(file, bytes),
+            Self::Torch => torch::read(file, bytes),
         }
     }
 }
@@ -59,6 +65,7 @@ impl fmt::Display for Container {
         f.write_str(match self {
             Self::Safetensors => "safetensors",
             Self::Gguf => "GGUF",
+            Self::Torch => "torch",
         })
     }
 }

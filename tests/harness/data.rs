@@ -2,8 +2,8 @@
 
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
-use kinora::tensor::{DType, q8_0};
-use kinora::weights::Checkpoint;
+use kinora::tensor::DType;
+use kinora::weights::{Checkpoint, TensorView};
 
 use super::Weight;
 
@@ -23,32 +23,41 @@ pub fn values(seed: u64, count: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Values as an element type holds them.
+/// Values as an element type holds them, whole blocks of them.
 pub fn rounded(values: &[f32], dtype: DType) -> Vec<f32> {
-    if dtype == DType::Q8_0 {
-        return q8_0::dequantize(&q8_0::quantize(values)).collect();
-    }
-    let round = |&v: &f32| match dtype {
-        DType::F16 => half::f16::from_f32(v).to_f32(),
-        DType::BF16 => half::bf16::from_f32(v).to_f32(),
-        _ => v,
-    };
-    values.iter().map(round).collect()
+    stored(values, &[1, values.len()], dtype).to_f32()
 }
 
-/// A safetensors file in memory; weights in blocks cannot be in one.
+/// Values in an element type. Rows of `F8E4M3` have a scale each.
+pub fn stored<'a>(values: &[f32], shape: &'a [usize], dtype: DType) -> TensorView<'a> {
+    let mut view = stored_f32(values, shape)
+        .narrowed(dtype)
+        .expect("whole blocks");
+    if dtype == DType::F8E4M3 {
+        view.bytes.to_mut().clear();
+        view.scales.clear();
+        for row in values.chunks((values.len() / shape[0]).max(1)) {
+            let shape = [row.len()];
+            let row = stored_f32(row, &shape).narrowed(dtype).expect("no blocks");
+            view.bytes.to_mut().extend_from_slice(&row.bytes);
+            view.scales.extend(row.scales);
+        }
+    }
+    view
+}
+
+fn stored_f32<'a>(values: &[f32], shape: &'a [usize]) -> TensorView<'a> {
+    let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    TensorView::new("w", DType::F32, shape, bytes)
+}
+
+/// A safetensors file in memory, of the weights whose types are not for matrices alone.
 pub fn checkpoint(weights: &[Weight<'_>]) -> Checkpoint {
     let mut header = serde_json::Map::new();
     let mut body: Vec<u8> = Vec::new();
-    for (name, shape, dtype, values) in weights.iter().filter(|w| w.2 != DType::Q8_0) {
+    for (name, shape, dtype, values) in weights.iter().filter(|w| !w.2.is_for_matrices()) {
         let start = body.len();
-        for &v in *values {
-            match dtype {
-                DType::F16 => body.extend(half::f16::from_f32(v).to_le_bytes()),
-                DType::BF16 => body.extend(half::bf16::from_f32(v).to_le_bytes()),
-                _ => body.extend(v.to_le_bytes()),
-            }
-        }
+        body.extend_from_slice(&stored(values, shape, *dtype).bytes);
         header.insert(
             (*name).to_owned(),
             serde_json::json!({

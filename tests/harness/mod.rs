@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 use kinora::gpu::{Buffer, Cancel, Gpu, GpuOptions, Plan, Stream, WeightBuffers};
 use kinora::nn::Source;
 use kinora::record::{Caps, Kind, Recorder, Tensor};
-use kinora::tensor::{DType, q8_0};
+use kinora::tensor::DType;
 use kinora::weights::{Checkpoint, TensorView};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -110,8 +110,8 @@ impl<'d> Input<'d> {
 pub struct Run<'g> {
     gpu: &'g Gpu,
     checkpoint: Checkpoint,
-    /// Weights in blocks, which no safetensors file holds: name, shape, bytes.
-    blocks: Vec<(String, Vec<usize>, Vec<u8>)>,
+    /// Matrices in types for those alone: name, shape, type, values.
+    matrices: Vec<(String, Vec<usize>, DType, Vec<f32>)>,
     inputs: Vec<(String, Vec<u8>)>,
 }
 
@@ -123,19 +123,19 @@ impl<'g> Run<'g> {
         Self {
             gpu,
             checkpoint: data::checkpoint(&[]),
-            blocks: Vec::new(),
+            matrices: Vec::new(),
             inputs: Vec::new(),
         }
     }
 
     /// The checkpoint that `Source` reads, made of values rounded to each weight's type; weights in
-    /// `Q8_0` are for [`Run::record`] to name with their type.
+    /// types for matrices are for [`Run::record`] to name with their type.
     pub fn weights(mut self, weights: &[Weight<'_>]) -> Self {
         self.checkpoint = data::checkpoint(weights);
-        let blocks = weights.iter().filter(|w| w.2 == DType::Q8_0);
-        self.blocks = blocks
-            .map(|&(name, shape, _, values)| {
-                (name.to_owned(), shape.to_vec(), q8_0::quantize(values))
+        let matrices = weights.iter().filter(|w| w.2.is_for_matrices());
+        self.matrices = matrices
+            .map(|&(name, shape, dtype, values)| {
+                (name.to_owned(), shape.to_vec(), dtype, values.to_vec())
             })
             .collect();
         self
@@ -181,8 +181,13 @@ impl<'g> Run<'g> {
         let recording = recorder.finish();
         let mut weights = WeightBuffers::new();
         for (_, info, pack) in recording.weights() {
-            if let Some((name, shape, bytes)) = self.blocks.iter().find(|b| b.0 == info.name) {
-                let view = TensorView::new(name, DType::Q8_0, shape, bytes);
+            if let Some((name, shape, dtype, values)) =
+                self.matrices.iter().find(|w| w.0 == info.name)
+            {
+                let view = TensorView {
+                    name,
+                    ..data::stored(values, shape, *dtype)
+                };
                 weights.put(self.gpu, info, pack, &view)?;
             }
         }

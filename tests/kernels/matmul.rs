@@ -7,7 +7,7 @@ use kinora::tensor::DType;
 use libtest_mimic::{Failed, Trial};
 
 use crate::harness::compare::{HALVES, SUMS, close};
-use crate::harness::data::{rounded, values};
+use crate::harness::data::{rounded, stored, values};
 use crate::harness::guise::{Guise, guise_test};
 use crate::harness::{Input, Run};
 use crate::reference::matmul as twin;
@@ -38,17 +38,32 @@ const SIZES: [(usize, usize, usize); 19] = [
     (129, 33, 12),
 ];
 
+/// (M, N, blocks of K) for types that are for matrices alone: only the weight is read in another
+/// way.
+const BLOCK_SIZES: [(usize, usize, usize); 7] = [
+    (1, 1, 1),
+    (7, 63, 3),
+    (9, 65, 2),
+    (31, 17, 1),
+    (65, 68, 3),
+    (130, 100, 2),
+    (16_300, 12, 1),
+];
+
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for guise in Guise::ALL {
-        for (m, n, k) in SIZES {
-            for weight in [DType::F32, DType::F16, DType::BF16, DType::Q8_0] {
+        for weight in DType::WEIGHTS {
+            let blocks = BLOCK_SIZES.map(|(m, n, count)| (m, n, count * weight.block().max(20)));
+            let sizes = match weight.is_for_matrices() {
+                true => &blocks[..],
+                false => &SIZES,
+            };
+            for &(m, n, k) in sizes {
                 // Only the way of operands into matrices differs there: one format shows it.
                 if guise == Guise::Apple && weight != DType::BF16 {
                     continue;
                 }
-                // Whole blocks.
-                let k = k.next_multiple_of(weight.block());
                 let case = Case {
                     size: [m, n, k],
                     weight,
@@ -85,13 +100,16 @@ pub fn trials() -> Vec<Trial> {
             };
             case.run(gpu, caps)
         }));
-        for weight in [DType::F32, DType::Q8_0] {
+        for weight in [DType::F32, DType::F8E4M3, DType::Q8_0, DType::Q4_0] {
             let name = format!("matmul/small_bindings/{weight}");
             trials.push(guise_test(guise, &name, move |gpu, caps| {
                 small_bindings(gpu, caps, weight)
             }));
         }
-        for weight in [DType::BF16, DType::Q8_0] {
+        for weight in DType::WEIGHTS
+            .into_iter()
+            .filter(|dtype| dtype.exceeds_f16())
+        {
             let name = format!("matmul/wide_range/{weight}");
             trials.push(guise_test(guise, &name, move |gpu, caps| {
                 wide_range(gpu, caps, weight)
@@ -106,7 +124,7 @@ pub fn trials() -> Vec<Trial> {
             let x = rec.input("x", [3, 40], DType::F32)?;
             let w = rec.weight("w", [8, 40], DType::Q8_0, Pack::Matrix)?;
             match matmul(&mut rec, &x, &w, Epilogue::None, None) {
-                Err(error) if error.to_string().contains("a multiple of 32") => Ok(()),
+                Err(error) if error.to_string().contains("a multiple of the block") => Ok(()),
                 other => Err(format!("{other:?}").into()),
             }
         },
@@ -151,7 +169,8 @@ impl Case {
         let [m, n, k] = self.size;
         let distinct = 3;
         let x = rounded(&values(1, m * k), self.input);
-        let w = rounded(&values(2, n * k), self.weight);
+        let exact = values(2, n * k);
+        let w = stored(&exact, &[n, k], self.weight).to_f32();
         let bias = rounded(&values(5, n), DType::F16);
         let other = values(6, m * n);
         let gate = values(7, distinct * n);
@@ -159,7 +178,7 @@ impl Case {
         let mut kernel = "";
         let found = Run::new(gpu)
             .weights(&[
-                ("w", &[n, k], self.weight, &w),
+                ("w", &[n, k], self.weight, &exact),
                 ("bias", &[n], DType::F16, &bias),
             ])
             .input("x", Input::of(&x, self.input))
@@ -222,16 +241,18 @@ impl Case {
     }
 }
 
-/// On a device that can bind 64 of 130 rows of x, and of 307 of the weight 64 in f32 and 192 in
-/// q8_0: the same bits.
+/// On a device that can bind 64 of 130 rows of x, and of 563 of the weight 64 in f32, 256 in e4m3,
+/// 192 in q8_0 and 384 in q4_0: the same bits.
 fn small_bindings(gpu: &Gpu, caps: &Caps, weight: DType) -> Result<(), Failed> {
-    let (m, n, k) = (130, 307, 288);
+    let (m, n, k) = (130, 563_usize, 288);
+    let width = n.next_multiple_of(4);
     let (x, bias) = (values(8, m * k), values(10, n));
-    let w = rounded(&values(9, n * k), weight);
+    let exact = values(9, n * k);
+    let w = stored(&exact, &[n, k], weight).to_f32();
     let run = |caps: &Caps| {
         let run = Run::new(gpu)
             .weights(&[
-                ("w", &[n, k], weight, &w),
+                ("w", &[n, k], weight, &exact),
                 ("bias", &[n], DType::F32, &bias),
             ])
             .input("x", Input::F32(&x));
@@ -240,7 +261,7 @@ fn small_bindings(gpu: &Gpu, caps: &Caps, weight: DType) -> Result<(), Failed> {
             let w = rec.weight("w", [n, k], weight, Pack::Matrix)?;
             let bias = source.vector(rec, "bias", [n])?;
             // Wider than n: the last columns are 0.
-            let y = rec.intermediate("y", [m, n.next_multiple_of(4)], DType::F32);
+            let y = rec.intermediate("y", [m, width], DType::F32);
             Ok(vec![matmul(rec, &x, &w, Epilogue::Bias(&bias), Some(&y))?])
         })
     };
@@ -252,7 +273,7 @@ fn small_bindings(gpu: &Gpu, caps: &Caps, weight: DType) -> Result<(), Failed> {
         return Err("the result changes with the device's limits".into());
     }
     let narrow: Vec<f32> = found[0]
-        .chunks(308)
+        .chunks(width)
         .flat_map(|row| row[..n].to_vec())
         .collect();
     let half = |values: &[f32]| match caps.activations() {
@@ -265,7 +286,7 @@ fn small_bindings(gpu: &Gpu, caps: &Caps, weight: DType) -> Result<(), Failed> {
         .enumerate()
         .for_each(|(at, y)| *y += f64::from(bias[at % n]));
     close("y", &narrow, &expected, SUMS)?;
-    let zeros = found[0].chunks(308).all(|row| row[n..] == [0.0]);
+    let zeros = found[0].chunks(width).all(|row| row[n..] == [0.0]);
     if zeros {
         Ok(())
     } else {
@@ -273,32 +294,33 @@ fn small_bindings(gpu: &Gpu, caps: &Caps, weight: DType) -> Result<(), Failed> {
     }
 }
 
-/// Weights that f16 cannot hold: in bf16 rows around 1e30, 1e6, 1 and 1e-8, in q8_0 up to 2^21 and
-/// down to 2^-12, each judged by itself.
+/// Weights that f16 cannot hold: in f32, bf16 and e4m3 rows around 1e30, 1e6, 1 and 1e-8, in blocks
+/// up to 2^17 and down to 2^-12, each judged by itself.
 fn wide_range(gpu: &Gpu, caps: &Caps, weight: DType) -> Result<(), Failed> {
-    let (m, n, k) = (20, 8, 64);
-    let sizes = match weight {
-        DType::Q8_0 => [21, -12, 16, 0, -6, 15, 10, 17].map(|e| f32::exp2(e as f32)),
-        _ => [1e30, 1e-8, 1e6, 1.0, 1e-30, 3e4, 1e-5, 7e4],
+    let (m, n, k) = (20, 8, 64_usize.next_multiple_of(weight.block()));
+    let sizes = match weight.block() {
+        1 => [1e30, 1e-8, 1e6, 1.0, 1e-30, 3e4, 1e-5, 7e4],
+        _ => [17, -12, 16, 0, -6, 15, 10, 14].map(|e| f32::exp2(e as f32)),
     };
     let x = rounded(&values(11, m * k), DType::F16);
-    let scaled: Vec<f32> = values(12, n * k)
+    let exact: Vec<f32> = values(12, n * k)
         .iter()
         .enumerate()
         .map(|(at, v)| v * sizes[at / k])
         .collect();
-    let mut w = rounded(&scaled, weight);
+    let mut w = stored(&exact, &[n, k], weight).to_f32();
     let found = Run::new(gpu)
-        .weights(&[("w", &[n, k], weight, &w)])
+        .weights(&[("w", &[n, k], weight, &exact)])
         .input("x", Input::F32(&x))
         .record_for(caps, |rec, _| {
             let x = rec.input("x", [m, k], DType::F32)?;
             let w = rec.weight("w", [n, k], weight, Pack::Matrix)?;
             Ok(vec![matmul(rec, &x, &w, Epilogue::None, None)?])
         })?;
-    if weight == DType::Q8_0 && caps.activations() == DType::F16 {
-        // Integer times scale has more bits than f16; eight bits of bf16 fit it as they are.
+    if weight != DType::BF16 && caps.activations() == DType::F16 {
+        // Most have more bits than f16; eight bits of bf16 fit it as they are.
         for (row, size) in w.chunks_mut(k).zip(sizes) {
+            let size = size.log2().round().exp2();
             let near_one: Vec<f32> = row.iter().map(|v| v / size).collect();
             let halves = rounded(&near_one, DType::F16);
             row.iter_mut()

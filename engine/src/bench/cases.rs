@@ -67,7 +67,7 @@ pub fn cases() -> Vec<Case> {
     add("ceiling/copy".into(), Problem::Copy);
     add("ceiling/fma_f32".into(), Problem::Fma);
     add("ceiling/coop".into(), Problem::Coop);
-    for dtype in [DType::F32, DType::F16, DType::BF16, DType::Q8_0] {
+    for dtype in DType::WEIGHTS {
         let [rows, cols, depth] = [1024, 1536, 1536];
         let name = format!("matmul/{}/{rows}x{cols}x{depth}", lower(dtype));
         add(name, Problem::matmul(dtype, [rows, cols, depth]));

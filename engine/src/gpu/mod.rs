@@ -1,9 +1,11 @@
 //! The only folder that names wgpu: devices, pipelines, buffers, plans, transfers.
 
 mod adapters;
+mod blocks;
 mod buffer;
 mod context;
 mod feed;
+mod matrix;
 mod pipeline_cache;
 mod pipelines;
 mod plan;

@@ -3,6 +3,7 @@
 use crate::error::{Error, RecordError};
 use crate::ops::matmul::{Epilogue, matmul};
 use crate::record::{Pack, Recorder, Tensor};
+use crate::tensor::DType;
 use crate::weights::Checkpoint;
 
 /// A checkpoint and the prefix of a layer in it: `source.at("attn1").at("to_q")`.
@@ -49,7 +50,8 @@ impl<'c> Source<'c> {
         self.checkpoint.contains(&self.name(name))
     }
 
-    /// A tensor of the checkpoint as a weight of the recording.
+    /// A tensor of the checkpoint as a weight of the recording: in the checkpoint's element type
+    /// or, where that is for matrices alone and this is none, in f32.
     ///
     /// # Errors
     /// No such tensor, or of another shape.
@@ -62,7 +64,12 @@ impl<'c> Source<'c> {
     ) -> Result<Tensor, Error> {
         let name = self.name(name);
         let view = self.checkpoint.get(&name, &shape)?;
-        Ok(rec.weight(&name, shape, view.dtype, pack)?)
+        let matrix = pack == Pack::Matrix && N == 2;
+        let dtype = match view.dtype {
+            dtype if dtype.is_for_matrices() && !matrix => DType::F32,
+            dtype => dtype,
+        };
+        Ok(rec.weight(&name, shape, dtype, pack)?)
     }
 
     /// A bias, gain or table as f32.

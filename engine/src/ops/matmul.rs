@@ -30,8 +30,12 @@ pub(super) fn weight_module(dtype: DType) -> Option<&'static str> {
         DType::F16 => Some("f16"),
         DType::BF16 => Some("bf16"),
         DType::Q8_0 => Some("q8_0"),
-        // `check` refuses the formats that have no module yet.
-        _ => None,
+        DType::F8E4M3 => Some("f8_e4m3"),
+        DType::Q4_0 => Some("q4_0"),
+        DType::Q4_K => Some("q4_k"),
+        DType::Q5_K => Some("q5_k"),
+        DType::Q6_K => Some("q6_k"),
+        DType::F32 | DType::U32 => None,
     }
 }
 
@@ -68,7 +72,7 @@ fn variant(
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = Vec::new();
     for tile in plain::all_for_matmul(caps) {
-        for weight in [None, Some("f16"), Some("bf16"), Some("q8_0")] {
+        for weight in DType::WEIGHTS.map(weight_module) {
             for epilogue in Epilogue::MODULES {
                 for input in [DType::F32, DType::F16] {
                     all.push(variant(caps, tile, input, weight, epilogue));
@@ -84,7 +88,7 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 /// | tensor | shape | dtype |
 /// |---|---|---|
 /// | x | [.., K], padded with zeros to a multiple of 4 columns | f32, f16 |
-/// | w | [N, K] | f32, f16, bf16; q8_0 where K is a multiple of 32 |
+/// | w | [N, K] | any of [`DType::WEIGHTS`] whose block K is a multiple of |
 /// | y | [.., N]; `into` may be wider, its further columns become 0 | f32; `into` may be f16 where [`Recorder::activations`] is and its columns are a multiple of 4 |
 ///
 /// Rows, and rows of the weight, are split over dispatches where a window would exceed the device's
@@ -213,29 +217,31 @@ fn check(x: &Tensor, w: &Tensor, [_, k]: [usize; 2]) -> Result<(), RecordError> 
             expected: "at least 1",
         });
     }
-    if w.dtype.is_for_matrices() && w.dtype != DType::Q8_0 {
-        let expected = "f32, f16, bf16 or q8_0".into();
-        return Err(wrong("w", w, expected));
-    }
     if !k.is_multiple_of(w.dtype.block()) {
         return Err(RecordError::Size {
             op: OP,
             name: "K",
             found: k,
-            expected: "a multiple of 32 with a weight in blocks of 32",
+            expected: "a multiple of the block of the weight's element type",
         });
     }
     Ok(())
 }
 
-/// How many rows of a weight one dispatch binds: all, or a multiple of 64 (so that windows start
-/// at every device's alignment) within the device's binding limit.
+/// How many rows of a weight one dispatch binds: all, or a multiple of 64 or 128 (so that windows
+/// start at every device's alignment) within the device's binding limit.
 fn cols_per_dispatch(caps: &Caps, cols: usize, bytes_a_col: usize) -> usize {
     let most = (caps.max_binding_bytes / bytes_a_col.max(1) as u64).min(1 << 30) as usize;
     if cols.next_multiple_of(8) <= most {
         cols.max(1)
     } else {
-        (most / 64 * 64).max(64)
+        // A row of an odd number of blocks of 18 bytes is a whole number of words, but not more.
+        let step = if bytes_a_col.is_multiple_of(4) {
+            64
+        } else {
+            128
+        };
+        (most / step * step).max(step)
     }
 }
 

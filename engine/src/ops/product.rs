@@ -102,9 +102,9 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = Vec::new();
     for tile in Tile::all(caps) {
         for rows in [None, Some("windows")] {
-            for weight in [DType::F32, DType::F16, DType::BF16, DType::Q8_0] {
-                // Convolutions take no blocks.
-                if rows.is_some() && weight == DType::Q8_0 {
+            for weight in DType::WEIGHTS {
+                // Convolutions are widened.
+                if rows.is_some() && weight.is_for_matrices() {
                     continue;
                 }
                 for epilogue in Epilogue::MODULES {

@@ -53,6 +53,19 @@ impl DType {
         Self::Q6_K,
     ];
 
+    /// The types of matrices of linear layers.
+    pub const WEIGHTS: [Self; 9] = [
+        Self::F32,
+        Self::F16,
+        Self::BF16,
+        Self::F8E4M3,
+        Self::Q8_0,
+        Self::Q4_0,
+        Self::Q4_K,
+        Self::Q5_K,
+        Self::Q6_K,
+    ];
+
     /// The name that people and files write: `F32`, `F8_E4M3`, `Q4_K`.
     #[must_use]
     pub const fn name(self) -> &'static str {

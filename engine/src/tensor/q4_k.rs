@@ -58,13 +58,69 @@ impl Head {
         }
     }
 
+    /// Scales and minima for a block whose integers are at most `most`: 32 numbers and zero span the
+    /// integers' range. (ggml looks for the scale and minimum that have the least error.)
+    pub(super) fn fit(block: &[f32; BLOCK], most: f32) -> Self {
+        let spans: [(f32, f32); 8] = std::array::from_fn(|at| {
+            let part = &block[at * 32..][..32];
+            let low = part.iter().copied().fold(0.0, f32::min);
+            let high = part.iter().copied().fold(0.0, f32::max);
+            ((high - low) / most, -low)
+        });
+        let largest = |of: fn(&(f32, f32)) -> f32| {
+            let most = spans.iter().map(of).fold(0.0, f32::max);
+            f16::from_f32(most / 63.0)
+        };
+        let (scale, minimum) = (largest(|span| span.0), largest(|span| span.1));
+        let parts = |value: f32, unit: f16| match unit.to_f32() {
+            0.0 => 0,
+            unit => (value / unit).round().min(63.0) as u8,
+        };
+        Self {
+            scale,
+            minimum,
+            scales: spans.map(|span| parts(span.0, scale)),
+            minima: spans.map(|span| parts(span.1, minimum)),
+        }
+    }
+
+    /// The first 16 bytes of a block.
+    pub(super) fn to_bytes(self) -> [u8; HEAD_BYTES] {
+        let mut bytes = [0; HEAD_BYTES];
+        bytes[..2].copy_from_slice(&self.scale.to_le_bytes());
+        bytes[2..4].copy_from_slice(&self.minimum.to_le_bytes());
+        let packed = &mut bytes[4..];
+        for at in 0..4 {
+            let [scale, minimum] = [self.scales[at], self.minima[at]];
+            let [later, later_minimum] = [self.scales[at + 4], self.minima[at + 4]];
+            packed[at] = scale | later >> 4 << 6;
+            packed[at + 4] = minimum | later_minimum >> 4 << 6;
+            packed[at + 8] = later & 15 | later_minimum << 4;
+        }
+        bytes
+    }
+
+    /// The nearest integers, up to `most`.
+    pub(super) fn integers_of(&self, block: &[f32; BLOCK], most: f32) -> [u8; BLOCK] {
+        let factors = self.factors();
+        std::array::from_fn(|at| match factors[at / 32] {
+            (0.0, _) => 0,
+            (scale, minimum) => ((block[at] + minimum) / scale).round().clamp(0.0, most) as u8,
+        })
+    }
+
+    /// Scale and minimum of each 32 numbers.
+    fn factors(&self) -> [(f32, f32); 8] {
+        std::array::from_fn(|at| {
+            let [scale, minimum] = [self.scales[at], self.minima[at]].map(f32::from);
+            (self.scale.to_f32() * scale, self.minimum.to_f32() * minimum)
+        })
+    }
+
     /// The value of each integer: products of 11 bits and 6 are exact in f32, as is the product
     /// with 5 bits more, so that the difference alone is rounded.
     pub fn values<const N: usize>(&self, integers: [u8; N]) -> [f32; N] {
-        let factors: [(f32, f32); 8] = std::array::from_fn(|at| {
-            let [scale, minimum] = [self.scales[at], self.minima[at]].map(f32::from);
-            (self.scale.to_f32() * scale, self.minimum.to_f32() * minimum)
-        });
+        let factors = self.factors();
         std::array::from_fn(|at| {
             let (scale, minimum) = factors[at / 32];
             scale * f32::from(integers[at]) - minimum
@@ -87,6 +143,28 @@ pub fn integers(block: &Block) -> [u8; BLOCK] {
 /// Of 64 numbers each the first 32 are lower halves of bytes, the others upper halves.
 pub(super) fn lower_bits(bytes: &[u8]) -> [u8; BLOCK] {
     std::array::from_fn(|at| bytes[at / 64 * 32 + at % 32] >> (at / 32 % 2 * 4) & 15)
+}
+
+/// The bytes of lower halves and upper halves.
+pub(super) fn packed(integers: &[u8; BLOCK]) -> [u8; BLOCK / 2] {
+    std::array::from_fn(|at| {
+        let low = at / 32 * 64 + at % 32;
+        integers[low] & 15 | integers[low + 32] << 4
+    })
+}
+
+/// Values as blocks; zeros fill the last.
+#[must_use]
+pub fn quantize(values: &[f32]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(values.len().div_ceil(BLOCK) * BLOCK_BYTES);
+    for part in values.chunks(BLOCK) {
+        let mut block = [0.0; BLOCK];
+        block[..part.len()].copy_from_slice(part);
+        let head = Head::fit(&block, 15.0);
+        bytes.extend(head.to_bytes());
+        bytes.extend(packed(&head.integers_of(&block, 15.0)));
+    }
+    bytes
 }
 
 /// The values of whole blocks.

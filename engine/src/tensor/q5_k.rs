@@ -4,7 +4,7 @@
 //! fifth-bit byte j belongs to number 32 i + j. (Layout: `block_q5_K` and `dequantize_row_q5_K` of
 //! ggml, <https://github.com/ggml-org/ggml/blob/master/src/ggml-quants.c>)
 
-use super::q4_k::{HEAD_BYTES, Head, lower_bits};
+use super::q4_k::{HEAD_BYTES, Head, lower_bits, packed};
 
 /// Numbers of a block.
 pub const BLOCK: usize = 256;
@@ -27,6 +27,23 @@ pub fn integers(block: &Block) -> [u8; BLOCK] {
     let (fifth, lower) = block[HEAD_BYTES..].split_at(BLOCK / 8);
     let lower = lower_bits(lower);
     std::array::from_fn(|at| lower[at] | (fifth[at % 32] >> (at / 32) & 1) << 4)
+}
+
+/// Values as blocks; zeros fill the last.
+#[must_use]
+pub fn quantize(values: &[f32]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(values.len().div_ceil(BLOCK) * BLOCK_BYTES);
+    for part in values.chunks(BLOCK) {
+        let mut block = [0.0; BLOCK];
+        block[..part.len()].copy_from_slice(part);
+        let head = Head::fit(&block, 31.0);
+        let integers = head.integers_of(&block, 31.0);
+        bytes.extend(head.to_bytes());
+        let fifth = |at: usize| (0..8).fold(0, |byte, i| byte | integers[i * 32 + at] >> 4 << i);
+        bytes.extend((0..BLOCK / 8).map(fifth));
+        bytes.extend(packed(&integers));
+    }
+    bytes
 }
 
 /// The values of whole blocks.

@@ -46,6 +46,42 @@ pub fn integers(block: &Block) -> [u8; BLOCK] {
     })
 }
 
+/// Values as blocks; zeros fill the last. Of 16 numbers the largest in size is 31 or -31. (ggml
+/// looks for the scale that has the least error.)
+#[must_use]
+pub fn quantize(values: &[f32]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(values.len().div_ceil(BLOCK) * BLOCK_BYTES);
+    for part in values.chunks(BLOCK) {
+        let mut block = [0.0; BLOCK];
+        block[..part.len()].copy_from_slice(part);
+        let spans: [f32; SCALES] = std::array::from_fn(|at| {
+            let part = block[at * 16..][..16].iter();
+            part.fold(0.0, |most: f32, v| most.max(v.abs())) / 31.0
+        });
+        let factor = f16::from_f32(spans.iter().copied().fold(0.0, f32::max) / 127.0);
+        let scales = spans.map(|span| match factor.to_f32() {
+            0.0 => 0,
+            factor => (span / factor).round().min(127.0) as i8,
+        });
+        let integers: [u8; BLOCK] =
+            std::array::from_fn(|at| match factor.to_f32() * f32::from(scales[at / 16]) {
+                0.0 => 32,
+                scale => ((block[at] / scale).round().clamp(-32.0, 31.0) + 32.0) as u8,
+            });
+        bytes.extend((0..BLOCK / 2).map(|at| {
+            let low = at / 64 * 128 + at % 64;
+            integers[low] & 15 | integers[low + 64] << 4
+        }));
+        bytes.extend((0..BLOCK / 4).map(|at| {
+            let first = at / 32 * 128 + at % 32;
+            (0..4).fold(0, |byte, i| byte | integers[first + i * 32] >> 4 << (2 * i))
+        }));
+        bytes.extend(scales.map(|scale| scale as u8));
+        bytes.extend(factor.to_le_bytes());
+    }
+    bytes
+}
+
 /// The values of whole blocks, exact: 11 bits times 7 times 5 fit f32.
 pub fn dequantize(blocks: &[u8]) -> impl Iterator<Item = f32> {
     blocks.as_chunks().0.iter().flat_map(|block| {

@@ -21,6 +21,7 @@ mod index;
 mod latents;
 mod locate;
 mod named;
+mod narrow;
 mod nearest;
 mod renamed;
 mod state;

@@ -53,22 +53,33 @@ impl<'a> TensorView<'a> {
         self.len() == 0
     }
 
+    /// What the elements of a row are multiplied by.
+    #[must_use]
+    pub fn scale(&self, row: usize) -> f32 {
+        match *self.scales.as_slice() {
+            [] => 1.0,
+            [scale] => scale,
+            ref rows => rows.get(row).copied().unwrap_or(1.0),
+        }
+    }
+
+    /// The same elements as f32 where `dtype` is that and theirs is not.
+    #[must_use]
+    pub fn widened_to(&self, dtype: DType) -> Cow<'_, Self> {
+        if dtype != DType::F32 || self.dtype == DType::F32 {
+            return Cow::Borrowed(self);
+        }
+        let bytes = self.to_f32().into_iter().flat_map(f32::to_le_bytes);
+        let bytes = bytes.collect::<Vec<u8>>();
+        Cow::Owned(Self::new(self.name, dtype, self.shape, bytes))
+    }
+
     /// All elements as f32. Exact, save that products with `scales` and the differences of `Q4_K`
     /// and `Q5_K` are rounded once.
     #[must_use]
     pub fn to_f32(&self) -> Vec<f32> {
         let mut values = Vec::with_capacity(self.len());
-        widen(self.dtype, &self.bytes, &mut values);
-        match *self.scales.as_slice() {
-            [] => {}
-            [scale] => values.iter_mut().for_each(|value| *value *= scale),
-            ref rows => {
-                let row = values.len().div_ceil(rows.len()).max(1);
-                for (row, scale) in values.chunks_mut(row).zip(rows) {
-                    row.iter_mut().for_each(|value| *value *= scale);
-                }
-            }
-        }
+        self.pieces(&mut |piece| values.extend_from_slice(piece));
         values
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use kinora::tensor::{DType, f8_e4m3, q4_0, q8_0};
-use kinora::weights::TensorView;
+use kinora::weights::{Checkpoint, Piece, Renamed, TensorView};
 use safetensors::SafeTensors;
 
 /// `tests/fixtures/oracle/element_types.py` made it.
@@ -66,4 +66,73 @@ fn scales_are_nothing_or_one_for_all_or_one_a_row() {
     assert_eq!(view(&[]).to_f32(), [1.0, 1.5, -2.0, 448.0]);
     assert_eq!(view(&[0.1]).to_f32(), [0.1, 0.1 * 1.5, -0.2, 0.1 * 448.0]);
     assert_eq!(view(&[0.5, 3.0]).to_f32(), [0.5, 0.75, -6.0, 1344.0]);
+}
+
+/// A file of tensors: name, type, shape, bytes.
+fn file(tensors: &[(&str, &str, &[usize], &[u8])]) -> Vec<u8> {
+    let mut body = Vec::new();
+    let mut header = serde_json::Map::new();
+    for &(name, dtype, shape, bytes) in tensors {
+        let offsets = [body.len(), body.len() + bytes.len()];
+        let entry = serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": offsets});
+        header.insert(name.to_owned(), entry);
+        body.extend_from_slice(bytes);
+    }
+    let header = serde_json::Value::Object(header).to_string();
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header.bytes());
+    file.extend(body);
+    file
+}
+
+#[test]
+fn matrices_have_the_scales_that_lie_beside_them() {
+    let (half, three) = (0.5_f32.to_le_bytes(), 3.0_f32.to_le_bytes());
+    let rows = [half, three].concat();
+    let eighths: &[u8] = &[0x38, 0x3c, 0xc0, 0x7e];
+    let bytes = file(&[
+        ("m.a.weight", "F8_E4M3", &[2, 2], eighths),
+        ("m.a.scale_weight", "F32", &[], &three),
+        ("m.a.scale_input", "F32", &[1], &half),
+        ("m.a.bias", "F32", &[1], &half),
+        ("m.b.weight", "F8_E4M3", &[2, 2], eighths),
+        ("m.b.weight_scale", "F32", &[2, 1], &rows),
+        ("m.b.comfy_quant", "U8", &[2], b"{}"),
+        ("m.c.weight", "F8_E4M3", &[4], eighths),
+        ("m.scaled_fp8", "F8_E4M3", &[0], &[]),
+    ]);
+    let checkpoint = Checkpoint::from_bytes("a.safetensors", bytes, "transformer").unwrap();
+    let names: Vec<&str> = checkpoint.names().collect();
+    assert_eq!(
+        names,
+        ["m.a.weight", "m.a.bias", "m.b.weight", "m.c.weight"]
+    );
+    let values = |name, shape: &[usize]| checkpoint.get(name, shape).unwrap().to_f32();
+    assert_eq!(values("m.a.weight", &[2, 2]), [3.0, 4.5, -6.0, 1344.0]);
+    assert_eq!(values("m.b.weight", &[2, 2]), [0.5, 0.75, -6.0, 1344.0]);
+    assert_eq!(values("m.c.weight", &[4]), [1.0, 1.5, -2.0, 448.0]);
+    let gathered = checkpoint.gather_rows("m.b.weight", [2, 2], &[1, 0]);
+    assert_eq!(gathered.unwrap(), [-6.0, 1344.0, 0.5, 0.75]);
+
+    // Under other names, and of some rows.
+    let renamed = checkpoint.renamed(&|name, _| match name {
+        "m.b.weight" => Piece::named("second").rows(1..2).into(),
+        _ => Renamed::Kept,
+    });
+    let second = renamed.unwrap();
+    let second = second.get("second", &[1, 2]).unwrap().to_f32();
+    assert_eq!(second, [-6.0, 1344.0]);
+}
+
+#[test]
+fn scales_of_another_number_than_rows_are_refused() {
+    let bytes = file(&[
+        ("a.weight", "F8_E4M3", &[2, 2], &[0; 4]),
+        ("a.weight_scale", "F32", &[3], &[0; 12]),
+    ]);
+    let error = Checkpoint::from_bytes("a.safetensors", bytes, "transformer").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "transformer: tensor \"a.weight_scale\" of a.safetensors has shape [3], but the scales of \"a.weight\" are one number, or 2, one a row; other kinds of scaled files are not read"
+    );
 }

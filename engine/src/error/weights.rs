@@ -307,6 +307,24 @@ pub enum WeightsError {
         /// What was asked for, as `shape [384]` or `rows 0..384`.
         expected: String,
     },
+    /// Scales of 8-bit floats that are neither one number nor one a row.
+    #[error(
+        "{part}: tensor {tensor} of {file} has shape {found:?}, but the scales of {of} are one number, or {rows}, one a row; other kinds of scaled files are not read"
+    )]
+    Scales {
+        /// The model part.
+        part: String,
+        /// The file that holds the scales.
+        file: String,
+        /// The scales' name in the file.
+        tensor: String,
+        /// The matrix's name.
+        of: String,
+        /// The shape of the scales.
+        found: Box<[usize]>,
+        /// The rows of the matrix.
+        rows: usize,
+    },
     /// Two stored tensors that the model calls the same.
     #[error(
         "{part}: {file} holds both {first} and {second}, which are the same tensor {name}; it mixes two layouts"

@@ -95,7 +95,7 @@ impl<'m> Layers<'m> {
             let recording = this.record_layer(layer, 1)?;
             for other in this.signatures.members(kind) {
                 for (_, info, _) in recording.weights() {
-                    checkpoint.get(
+                    checkpoint.type_of(
                         &this.signatures.rename(kind, other, &info.name),
                         &info.shape,
                     )?;
@@ -107,7 +107,7 @@ impl<'m> Layers<'m> {
             .into_iter()
             .filter(|name| checkpoint.contains(name))
         {
-            checkpoint.get(name, &[config.vocab_size, config.d_model])?;
+            checkpoint.type_of(name, &[config.vocab_size, config.d_model])?;
         }
         checkpoint.check_all_read(&[])?;
         Ok(this)

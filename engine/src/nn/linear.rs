@@ -63,9 +63,9 @@ impl<'c> Source<'c> {
         pack: Pack,
     ) -> Result<Tensor, Error> {
         let name = self.name(name);
-        let view = self.checkpoint.get(&name, &shape)?;
+        let dtype = self.checkpoint.type_of(&name, &shape)?;
         let matrix = pack == Pack::Matrix && N == 2;
-        let dtype = match view.dtype {
+        let dtype = match dtype {
             dtype if dtype.is_for_matrices() && !matrix => DType::F32,
             dtype => dtype,
         };

@@ -9,6 +9,7 @@ use super::container::{Container, Contents, shown};
 use super::index::Index;
 use super::locate::{Located, locate};
 use super::named::Tensor;
+use super::narrowing::Narrowing;
 use super::view::widen;
 use super::{Storage, TensorView, nearest};
 use crate::error::WeightsError;
@@ -45,6 +46,7 @@ pub struct Checkpoint {
     pub(super) by_name: HashMap<String, usize>,
     /// Holds whatever is asked for, in this type and without a byte.
     imagined: Option<DType>,
+    pub(super) narrowing: Option<Narrowing>,
 }
 
 /// One file of a checkpoint.
@@ -91,7 +93,7 @@ impl Checkpoint {
             }
             checkpoint.add_shard(file, Storage::map(path)?)?;
         }
-        Ok(checkpoint)
+        checkpoint.with_scales()
     }
 
     /// Reads a file of any [`Container`] that lies in memory, at any alignment. `file` names it in
@@ -106,7 +108,7 @@ impl Checkpoint {
     ) -> Result<Self, WeightsError> {
         let mut checkpoint = Self::empty(part, file);
         checkpoint.add_shard(file.to_owned(), bytes.into())?;
-        Ok(checkpoint)
+        checkpoint.with_scales()
     }
 
     /// A checkpoint that holds whatever is asked for, as elements of `dtype`, and not a byte of it:
@@ -141,21 +143,42 @@ impl Checkpoint {
         name: &'a str,
         expected: &'a [usize],
     ) -> Result<TensorView<'a>, WeightsError> {
-        if let Some(dtype) = self.imagined {
+        if self.imagined.is_some() {
+            let dtype = self.type_of(name, expected)?;
             return Ok(TensorView::new(name, dtype, expected, &[][..]));
         }
+        self.view(self.expected(name, expected)?)
+    }
+
+    /// The element type of the tensor `name`, which must have the shape `expected`: what
+    /// [`get`](Self::get) hands out, without reading the elements.
+    ///
+    /// # Errors
+    /// Those of [`get`](Self::get).
+    pub fn type_of(&self, name: &str, expected: &[usize]) -> Result<DType, WeightsError> {
+        if let Some(dtype) = self.imagined {
+            return Ok(self.narrowed_type(name, expected, dtype));
+        }
+        let tensor = self.expected(name, expected)?;
+        let dtype = tensor.dtype().filter(|&dtype| dtype != DType::U32);
+        let dtype = dtype.ok_or_else(|| self.unsupported(tensor))?;
+        Ok(self.narrowed_type(name, expected, dtype))
+    }
+
+    /// The tensor `name`, read, if it has the shape `expected`.
+    fn expected(&self, name: &str, expected: &[usize]) -> Result<&Tensor, WeightsError> {
         let tensor = self.tensor(name)?;
         tensor.read.store(true, Ordering::Relaxed);
-        if tensor.shape != expected {
-            return Err(WeightsError::Shape {
-                part: self.part.clone(),
-                file: self.file_of(tensor),
-                tensor: tensor.shown(),
-                found: tensor.shape.as_slice().into(),
-                expected: expected.into(),
-            });
+        if tensor.shape == expected {
+            return Ok(tensor);
         }
-        self.view(tensor)
+        Err(WeightsError::Shape {
+            part: self.part.clone(),
+            file: self.file_of(tensor),
+            tensor: tensor.shown(),
+            found: tensor.shape.as_slice().into(),
+            expected: expected.into(),
+        })
     }
 
     /// The tensor `name` in whatever shape it has.
@@ -169,7 +192,7 @@ impl Checkpoint {
     }
 
     /// Rows of the table `name` of `shape` [rows, columns], one for each of `ids`, as f32:
-    /// [`ids.len()`, columns], row-major. Exact for F16 and BF16. Only the rows' own pages are
+    /// [`ids.len()`, columns], row-major. Only the rows' own pages are
     /// read, so that a token embedding of 2 GB is never loaded.
     ///
     /// # Errors
@@ -196,7 +219,13 @@ impl Checkpoint {
                 row,
                 rows,
             })?;
+            let from = values.len();
             widen(table.dtype, bytes, &mut values);
+            let scale = table.scale(row as usize);
+            values
+                .iter_mut()
+                .skip(from)
+                .for_each(|value| *value *= scale);
         }
         Ok(values)
     }
@@ -219,7 +248,7 @@ impl Checkpoint {
     #[must_use]
     pub fn dtype_of(&self, name: &str) -> Option<DType> {
         let tensor = self.tensors.get(*self.by_name.get(name)?)?;
-        tensor.dtype()
+        Some(self.narrowed_type(name, &tensor.shape, tensor.dtype()?))
     }
 
     /// The name in its file of the tensor `name`, if there is one.
@@ -331,6 +360,7 @@ impl Checkpoint {
             tensors: Vec::new(),
             by_name: HashMap::new(),
             imagined: None,
+            narrowing: None,
         }
     }
 
@@ -362,7 +392,7 @@ impl Checkpoint {
                 });
             }
         }
-        Ok(checkpoint)
+        checkpoint.with_scales()
     }
 
     /// Reads one more file, whose tensors must be new.
@@ -406,16 +436,26 @@ impl Checkpoint {
         })
     }
 
-    fn view<'a>(&'a self, tensor: &'a Tensor) -> Result<TensorView<'a>, WeightsError> {
+    pub(super) fn view<'a>(&'a self, tensor: &'a Tensor) -> Result<TensorView<'a>, WeightsError> {
         let shard = self.shards.get(tensor.shard);
-        match shard.and_then(|shard| tensor.elements_of(&shard.bytes)) {
-            Some((dtype, bytes)) => Ok(TensorView::new(&tensor.name, dtype, &tensor.shape, bytes)),
-            None => Err(WeightsError::Unsupported {
-                part: self.part.clone(),
-                file: self.file_of(tensor),
-                tensor: tensor.shown(),
-                found: tensor.stored.name.clone().into_owned(),
-            }),
+        let elements = shard.and_then(|shard| tensor.elements_of(&shard.bytes));
+        let (dtype, bytes) = elements.ok_or_else(|| self.unsupported(tensor))?;
+        let view = TensorView {
+            scales: tensor.scales.clone(),
+            ..TensorView::new(&tensor.name, dtype, &tensor.shape, bytes)
+        };
+        match self.narrowed_type(&tensor.name, &tensor.shape, dtype) {
+            same if same == dtype => Ok(view),
+            narrower => Ok(view.narrowed(narrower).unwrap_or(view)),
+        }
+    }
+
+    fn unsupported(&self, tensor: &Tensor) -> WeightsError {
+        WeightsError::Unsupported {
+            part: self.part.clone(),
+            file: self.file_of(tensor),
+            tensor: tensor.shown(),
+            found: tensor.stored.name.clone().into_owned(),
         }
     }
 

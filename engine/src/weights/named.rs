@@ -18,6 +18,8 @@ pub(super) struct Tensor {
     /// The first byte and the one after the last, counted from the beginning of the file.
     pub(super) start: usize,
     pub(super) end: usize,
+    /// What 8-bit floats are multiplied by, as [`TensorView::scales`](super::TensorView::scales).
+    pub(super) scales: Vec<f32>,
     /// Whether somebody asked for it.
     pub(super) read: AtomicBool,
 }
@@ -32,6 +34,7 @@ impl Tensor {
             shard,
             start: entry.start,
             end: entry.end,
+            scales: Vec::new(),
             read: AtomicBool::new(false),
         }
     }
@@ -53,6 +56,7 @@ impl Tensor {
             shard: self.shard,
             start,
             end,
+            scales: self.scales.clone(),
             read: AtomicBool::new(false),
         }
     }

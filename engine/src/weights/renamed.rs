@@ -78,6 +78,7 @@ impl Piece {
     fn of(self, tensor: &Tensor) -> Result<Tensor, String> {
         let mut shape = tensor.shape.clone();
         let (mut start, mut end) = (tensor.start, tensor.end);
+        let mut scales = tensor.scales.clone();
         if let Some(rows) = self.rows {
             let refused = || format!("rows {}..{}", rows.start, rows.end);
             let [all, inner @ ..] = shape.as_mut_slice() else {
@@ -95,6 +96,9 @@ impl Piece {
                 // No overflow, since all rows lie within the file.
                 end = start + rows.end * stride;
                 start += rows.start * stride;
+                if scales.len() > 1 {
+                    scales = scales.get(rows.clone()).unwrap_or_default().to_vec();
+                }
             }
             *all = rows.len();
         }
@@ -105,7 +109,9 @@ impl Piece {
             }
             shape = wanted;
         }
-        Ok(tensor.derived(self.name, shape, start, end))
+        let mut derived = tensor.derived(self.name, shape, start, end);
+        derived.scales = scales;
+        Ok(derived)
     }
 }
 

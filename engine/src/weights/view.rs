@@ -78,9 +78,7 @@ impl<'a> TensorView<'a> {
     /// and `Q5_K` are rounded once.
     #[must_use]
     pub fn to_f32(&self) -> Vec<f32> {
-        let mut values = Vec::with_capacity(self.len());
-        self.pieces(&mut |piece| values.extend_from_slice(piece));
-        values
+        self.pieces(&|piece| piece.to_vec()).concat()
     }
 }
 

@@ -95,7 +95,7 @@ impl TransformerPasses {
         for (kind, recording) in blocks.iter().enumerate() {
             for block in signatures.members(kind) {
                 for (_, info, _) in recording.weights() {
-                    checkpoint.get(&signatures.rename(kind, block, &info.name), &info.shape)?;
+                    checkpoint.type_of(&signatures.rename(kind, block, &info.name), &info.shape)?;
                 }
             }
         }

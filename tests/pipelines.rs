@@ -6,10 +6,10 @@
 #![allow(unreachable_pub, reason = "modules of a test program")]
 
 mod harness;
-#[path = "pipelines/saved.rs"]
-mod saved;
 #[path = "pipelines/resumed.rs"]
 mod resumed;
+#[path = "pipelines/saved.rs"]
+mod saved;
 
 use std::path::{Path, PathBuf};
 

@@ -10,6 +10,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::partial::on_disk;
+use super::select::is_original;
 use super::{Hub, Repo};
 use crate::error::HubError;
 
@@ -255,18 +256,19 @@ impl Hub {
         })
     }
 
-    /// The models in the cache: those with a `model_index.json` at their usual revision, by name.
+    /// The models in the cache, those in a layout that is read, at their usual revision, by name.
     #[must_use]
     pub fn pulled(&self) -> Vec<(Repo, PathBuf)> {
-        let folders = fs::read_dir(&self.cache).into_iter().flatten().flatten();
+        let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+        let name = |entry: fs::DirEntry| entry.file_name().into_string().ok();
         let model = |entry: fs::DirEntry| {
-            let repo = Repo::of_folder(entry.file_name().to_str()?)?;
+            let repo = Repo::of_folder(&name(entry)?)?;
             let folder = self.find(&repo).ok()?;
-            folder
-                .join("model_index.json")
-                .is_file()
-                .then_some((repo, folder))
+            let known = |file: String| file == "model_index.json" || is_original(&file);
+            let found = entries(&folder).filter_map(name).any(known);
+            found.then_some((repo, folder))
         };
+        let folders = entries(&self.cache);
         let mut found: Vec<_> = folders.filter_map(model).collect();
         found.sort_by(|(a, _), (b, _)| a.name().cmp(b.name()));
         found

@@ -143,10 +143,14 @@ impl Client {
                     expected: "an address that begins with http:// or https://",
                 }))
             }
-            Err(error) => Err(Failure::Network {
-                host: host(url),
-                reason: error.to_string(),
-            }),
+            Err(error) => {
+                let mut reason = error.to_string();
+                if reason.contains("certificate") {
+                    reason.push_str(" (SSL_CERT_FILE names a file of others to trust)");
+                }
+                let host = host(url);
+                Err(Failure::Network { host, reason })
+            }
         }
     }
 }

@@ -13,27 +13,74 @@ const PARTS: [&str; 6] = [
 /// The names that weights go by, as [`crate::weights`] prefers them.
 const STEMS: [&str; 2] = ["diffusion_pytorch_model", "model"];
 
-/// The files to fetch from a repository in the diffusers layout, or what it lacks.
+/// Where Wan's own release has a transformer, or two.
+const EXPERTS: [&str; 3] = ["", "high_noise_model", "low_noise_model"];
+
+/// Its tokenizer.
+const TOKENIZER: &str = "google/umt5-xxl";
+
+/// The files to fetch from a repository in the diffusers layout or that of Wan's own release, or
+/// what it lacks.
 ///
 /// # Errors
 /// What is not there, in words.
 pub(super) fn needed<'p>(paths: &[&'p str]) -> Result<Vec<&'p str>, String> {
-    if !paths.contains(&"model_index.json") {
-        let other = if paths
-            .iter()
-            .any(|path| path.ends_with(".pth") || path.ends_with(".gguf"))
-        {
-            "; its files are in another layout: look for the repository whose name ends in -Diffusers"
-        } else {
-            ""
+    // The licence belongs to what is kept of the model.
+    let licence =
+        |path: &&&str| !path.contains('/') && path.to_ascii_uppercase().starts_with("LICENSE");
+    let mut needed: Vec<&str> = paths.iter().filter(licence).copied().collect();
+    needed.extend(if paths.contains(&"model_index.json") {
+        diffusers(paths)?
+    } else if paths.iter().any(|path| is_original(path)) {
+        original(paths)?
+    } else {
+        return Err(
+            "it has neither a model_index.json nor the files of Wan's own release".to_owned(),
+        );
+    });
+    Ok(needed)
+}
+
+/// Whether a file is one that Wan's own releases have.
+pub(super) fn is_original(path: &str) -> bool {
+    path.starts_with("Wan") && path.ends_with("_VAE.pth")
+}
+
+fn original<'p>(paths: &[&'p str]) -> Result<Vec<&'p str>, String> {
+    let encoder = |path: &str| path.starts_with("models_t5_") && path.ends_with(".pth");
+    let tokenizer = |path: &str| {
+        path.strip_prefix(TOKENIZER)
+            .is_some_and(|file| file.ends_with("/tokenizer.json"))
+    };
+    let part = |path: &&&str| is_original(path) || encoder(path) || tokenizer(path);
+    let mut needed: Vec<&str> = paths.iter().filter(part).copied().collect();
+    let parts = needed.len();
+    for expert in EXPERTS {
+        let inside = |path: &&'p str| {
+            let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+            (folder == expert).then_some((file, *path))
         };
-        return Err(format!("it has no model_index.json{other}"));
+        let files: Vec<(&str, &str)> = paths.iter().filter_map(inside).collect();
+        let weights = weights(&files);
+        let config = files.iter().filter(|(file, _)| *file == "config.json");
+        needed.extend(
+            config
+                .map(|(_, path)| *path)
+                .filter(|_| !weights.is_empty()),
+        );
+        needed.extend(weights);
     }
+    match (needed.len() > parts, paths.iter().any(|path| encoder(path))) {
+        (true, true) => Ok(needed),
+        (false, _) => Err("it has no safetensors of a transformer".to_owned()),
+        (_, false) => Err("it has no text encoder (models_t5_*.pth)".to_owned()),
+    }
+}
+
+fn diffusers<'p>(paths: &[&'p str]) -> Result<Vec<&'p str>, String> {
     let mut needed: Vec<&str> = Vec::new();
     for path in paths {
-        // The licence belongs to what is kept of the model.
-        let root = ["model_index.json", "kinora.json"].contains(path)
-            || (!path.contains('/') && path.to_ascii_uppercase().starts_with("LICENSE"));
+        let root = ["model_index.json", "kinora.json"].contains(path);
         let json = split(path).is_some_and(|(part, file)| {
             PARTS.contains(&part) && file.ends_with(".json") && !file.contains(".index.")
         });
@@ -160,12 +207,50 @@ mod tests {
             "vae/diffusion_pytorch_model.safetensors",
         ];
         assert_eq!(found, expected);
-        assert!(
-            needed(&["Wan2.1_VAE.pth"])
-                .unwrap_err()
-                .contains("-Diffusers")
-        );
         let bin = needed(&["model_index.json", "vae/diffusion_pytorch_model.bin"]);
         assert!(bin.unwrap_err().contains("safetensors"));
+    }
+    #[test]
+    fn files_of_wans_own_release() {
+        let paths = [
+            "LICENSE.txt",
+            "Wan2.1_VAE.pth",
+            "assets/logo.png",
+            "config.json",
+            "diffusion_pytorch_model.safetensors",
+            "examples/a.jpg",
+            "google/umt5-xxl/special_tokens_map.json",
+            "google/umt5-xxl/spiece.model",
+            "google/umt5-xxl/tokenizer.json",
+            "models_t5_umt5-xxl-enc-bf16.pth",
+        ];
+        let mut found = needed(&paths).unwrap();
+        found.sort_unstable();
+        let expected = [
+            "LICENSE.txt",
+            "Wan2.1_VAE.pth",
+            "config.json",
+            "diffusion_pytorch_model.safetensors",
+            "google/umt5-xxl/tokenizer.json",
+            "models_t5_umt5-xxl-enc-bf16.pth",
+        ];
+        assert_eq!(found, expected);
+        let shards = [
+            "high_noise_model/config.json",
+            "high_noise_model/diffusion_pytorch_model-00001-of-00001.safetensors",
+            "high_noise_model/diffusion_pytorch_model.safetensors.index.json",
+            "low_noise_model/diffusion_pytorch_model.safetensors",
+            "Wan2.1_VAE.pth",
+            "models_t5_umt5-xxl-enc-bf16.pth",
+        ];
+        assert_eq!(needed(&shards).unwrap().len(), shards.len());
+        for lacking in [&shards[3..5], &shards[4..]] {
+            assert!(needed(lacking).unwrap_err().contains("it has no"));
+        }
+        assert!(
+            needed(&["unet/model.safetensors"])
+                .unwrap_err()
+                .contains("model_index.json")
+        );
     }
 }

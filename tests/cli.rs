@@ -16,6 +16,8 @@ mod clips;
 mod endings;
 #[path = "cli/hub.rs"]
 mod hub;
+#[path = "cli/parts.rs"]
+mod parts;
 #[path = "cli/program.rs"]
 mod program;
 #[path = "cli/pull.rs"]
@@ -33,6 +35,7 @@ fn main() {
         .iter()
         .chain(bad_input::TESTS)
         .chain(bench::TESTS)
+        .chain(parts::TESTS)
         .chain(pull::TESTS)
         .chain(resume::WORDS)
     {
@@ -46,6 +49,7 @@ fn main() {
         .chain(bad_input::DEVICE_TESTS)
         .chain(bench::DEVICE_TESTS)
         .chain(endings::TESTS)
+        .chain(parts::DEVICE_TESTS)
         .chain(pull::DEVICE_TESTS)
         .chain(resume::TESTS)
     {

@@ -1,10 +1,10 @@
 //! The command line: what may be said, and who does it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
-use kinora::models::config::SchedulerName;
+use kinora::models::config::{PartFiles, SchedulerName};
 use kinora::sampling::Distilled;
 use kinora::text_to_video::{Aspect, Request, Size};
 
@@ -200,7 +200,7 @@ pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     /// A released model that is not at hand: wan2.1-1.3b, wan2.1-14b, wan2.2-a14b, wan2.2-5b
-    #[arg(long, value_name = "NAME", conflicts_with = "model")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["model", "transformer", "transformer_2", "text_encoder", "vae", "tokenizer"])]
     pub like: Option<String>,
     #[command(flatten)]
     pub picture: PictureArgs,
@@ -265,7 +265,12 @@ pub(crate) struct ShowArgs {
 }
 
 /// Print the devices, the kernels chosen for them, and what a model is made of
+///
+/// Of a model that lacks a part it says what was recognised and what is missing.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kinora info --model ~/Wan2.1-T2V-1.3B
+  kinora info --transformer wan2.2_ti2v_5B-Q4_K.gguf --vae wan2.2_vae.safetensors")]
 pub(crate) struct InfoArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -323,11 +328,82 @@ pub(crate) struct CompletionsArgs {
 /// Which model.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// Folder of a Wan model in the diffusers layout, or the name of one that 'kinora pull' fetched
-    /// [default: the starter that Kinora brings]
-    #[arg(short, long, value_name = "DIR|NAME", value_hint = ValueHint::DirPath)]
+    /// Folder of a Wan model, in the diffusers layout or as Wan released it, or the name of one that
+    /// 'kinora pull' fetched [default: the starter that Kinora brings]
+    #[arg(short, long, value_name = "DIR|NAME", value_hint = ValueHint::AnyPath)]
     pub model: Option<PathBuf>,
+    /// A transformer in place of the model's: safetensors or GGUF, as ComfyUI has them; of two
+    /// experts the one for high noise
+    #[arg(long, value_name = "FILE", help_heading = "Model in single files", value_hint = ValueHint::FilePath)]
+    pub transformer: Option<PathBuf>,
+    /// The expert for low noise
+    #[arg(long, value_name = "FILE", help_heading = "Model in single files", value_hint = ValueHint::FilePath)]
+    pub transformer_2: Option<PathBuf>,
+    /// A UMT5 text encoder in place of the model's
+    #[arg(long, value_name = "FILE", help_heading = "Model in single files", value_hint = ValueHint::FilePath)]
+    pub text_encoder: Option<PathBuf>,
+    /// An autoencoder in place of the model's
+    #[arg(long, value_name = "FILE", help_heading = "Model in single files", value_hint = ValueHint::FilePath)]
+    pub vae: Option<PathBuf>,
+    /// The text encoder's tokenizer.json [default: the model's, or the one beside the text encoder]
+    #[arg(long, value_name = "FILE", help_heading = "Model in single files", value_hint = ValueHint::FilePath)]
+    pub tokenizer: Option<PathBuf>,
 }
+
+impl ModelArgs {
+    /// The parts that are files of their own.
+    pub(crate) fn parts(&self) -> PartFiles {
+        PartFiles {
+            transformer: self.transformer.clone(),
+            transformer_2: self.transformer_2.clone(),
+            text_encoder: self.text_encoder.clone(),
+            vae: self.vae.clone(),
+            tokenizer: self.tokenizer.clone(),
+        }
+    }
+
+    /// Takes what `other` names, as `place` makes it.
+    pub(crate) fn take_from(&mut self, other: &Self, place: &dyn Fn(&Path) -> PathBuf) {
+        for (own, other) in [
+            (&mut self.model, &other.model),
+            (&mut self.transformer, &other.transformer),
+            (&mut self.transformer_2, &other.transformer_2),
+            (&mut self.text_encoder, &other.text_encoder),
+            (&mut self.vae, &other.vae),
+            (&mut self.tokenizer, &other.tokenizer),
+        ] {
+            if let Some(path) = other {
+                *own = Some(place(path));
+            }
+        }
+    }
+
+    /// What was typed, under the keys that a clip carries: see [`MODEL_PATHS`].
+    pub(crate) fn typed(&self) -> impl Iterator<Item = (String, String)> {
+        let paths = [
+            &self.model,
+            &self.transformer,
+            &self.transformer_2,
+            &self.text_encoder,
+            &self.vae,
+            &self.tokenizer,
+        ];
+        let keys = MODEL_PATHS.iter().zip(paths);
+        keys.filter_map(|((key, _), path)| {
+            Some(((*key).to_owned(), path.as_ref()?.display().to_string()))
+        })
+    }
+}
+
+/// Where the model was, as it was typed: the key in a clip's metadata, the option.
+pub(crate) const MODEL_PATHS: [(&str, &str); 6] = [
+    ("model_path", "--model"),
+    ("transformer_path", "--transformer"),
+    ("transformer_2_path", "--transformer-2"),
+    ("text_encoder_path", "--text-encoder"),
+    ("vae_path", "--vae"),
+    ("tokenizer_path", "--tokenizer"),
+];
 
 /// Which device.
 #[derive(Debug, Args)]

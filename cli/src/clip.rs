@@ -8,18 +8,15 @@ use kinora::media::{
 use kinora::text_to_video::Engine;
 use kinora::weights::Latents;
 
-use crate::args::VideoArgs;
+use crate::args::{MODEL_PATHS, VideoArgs};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::output::{self, Target};
 use crate::progress::Progress;
 use crate::unfinished::Keeper;
 
-/// Where the model was, as it was typed: what the command that makes a clip again needs.
-pub(crate) const MODEL_PATH: &str = "model_path";
-
-/// Keys in the order in which a clip carries them.
-const ORDER: [&str; 19] = [
+/// Keys in the order in which a clip carries them; the paths of the model follow.
+const ORDER: [&str; 18] = [
     "prompt",
     "negative_prompt",
     "seed",
@@ -38,7 +35,6 @@ const ORDER: [&str; 19] = [
     "model",
     "model_hash",
     "kinora",
-    MODEL_PATH,
 ];
 
 /// Options of the video, but for the metadata.
@@ -66,7 +62,8 @@ pub(crate) fn made_by(metadata: &BTreeMap<String, String>) -> Vec<(String, Strin
     }
     // What other programs keep beside their tensors says nothing of the clip.
     let entry = |key: &&str| Some(((*key).to_owned(), metadata.get(*key)?.clone()));
-    ORDER.iter().filter_map(entry).collect()
+    let paths = MODEL_PATHS.iter().map(|(key, _)| key);
+    ORDER.iter().chain(paths).filter_map(entry).collect()
 }
 
 /// A clip that has its latents and awaits its frames.

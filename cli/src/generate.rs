@@ -12,7 +12,7 @@ use kinora::text_to_video::{Engine, Request, Settings, bytes_for_people};
 use kinora::weights::{Latents, Sample, Sampled};
 
 use crate::args::GenerateArgs;
-use crate::clip::{Clip, MODEL_PATH, made_by, video};
+use crate::clip::{Clip, made_by, video};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::model;
@@ -223,9 +223,7 @@ impl<'a> Run<'a> {
         own: Vec<(String, String)>,
     ) -> Result<Self, CliError> {
         let mut metadata: BTreeMap<_, _> = settings.metadata(engine)?.into_iter().collect();
-        if let Some(path) = &args.model.model {
-            metadata.insert(MODEL_PATH.to_owned(), path.display().to_string());
-        }
+        metadata.extend(args.model.typed());
         Ok(Self {
             args,
             engine,

@@ -4,21 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use kinora::error::GpuError;
+use kinora::error::{ConfigError, GpuError};
 use kinora::gpu::{DeviceInfo, GpuOptions, devices};
 use kinora::hub::{Hub, SHORT_NAMES};
-use kinora::models::config::{Defaults, ModelFolder};
+use kinora::models::config::{Defaults, Layout, ModelFolder};
+use kinora::models::names::Names;
 use kinora::record::{Caps, DeviceClass};
+use kinora::weights::Checkpoint;
 
 use crate::args::InfoArgs;
 use crate::error::CliError;
-use crate::model::{folder, parts};
+use crate::model::folder;
 use crate::output;
 
 /// Prints what there is.
 pub(crate) fn run(args: &InfoArgs) -> Result<(), CliError> {
     // A model's own mistakes are quicker to find than devices.
-    let model = describe_model(&folder(&args.model)?)?;
+    let (model, incomplete) = describe_model(&folder(&args.model)?)?;
     let all = devices(&GpuOptions::default());
     let chosen = chosen(&all, args.device.device.as_deref())?;
     let mut text = String::new();
@@ -29,14 +31,14 @@ pub(crate) fn run(args: &InfoArgs) -> Result<(), CliError> {
         describe_kernels(&mut text, &device.caps);
     }
     text.push_str(&model);
-    if args.model.model.is_none() {
+    if args.model.model.is_none() && args.model.parts().is_empty() {
         list_pulled(&mut text);
     }
     output::print(text.as_bytes())?;
-    if all.is_empty() {
-        Err(GpuError::NoDevice.into())
-    } else {
-        Ok(())
+    match incomplete {
+        Some(error) => Err(error.into()),
+        None if all.is_empty() => Err(GpuError::NoDevice.into()),
+        None => Ok(()),
     }
 }
 
@@ -213,31 +215,36 @@ fn describe_kernels(text: &mut String, caps: &Caps) {
     }
 }
 
-fn describe_model(folder: &ModelFolder) -> Result<String, CliError> {
-    let config = folder.config()?;
+/// What a model is made of, and what keeps it from running, where single files lack a part.
+fn describe_model(folder: &ModelFolder) -> Result<(String, Option<ConfigError>), CliError> {
+    let config = match folder.config() {
+        Err(error) if folder.layout() == Layout::Diffusers => return Err(error.into()),
+        other => other,
+    };
     let mut text = String::new();
-    let _ = writeln!(text, "model {}: {}", folder.name(), config.defaults.name);
+    let known = config
+        .as_ref()
+        .ok()
+        .map(|config| config.defaults.name.as_str());
+    let known = known.unwrap_or("not complete");
+    let _ = writeln!(text, "model {}: {known}", folder.name());
+    let _ = writeln!(text, "  {:18} {}", "layout", folder.layout());
     let mut total = 0;
-    for part in parts(folder)? {
-        let checkpoint = folder.checkpoint(part)?;
+    for part in folder.parts() {
+        let (names, checkpoint) = folder.open_part(part)?;
         total += checkpoint.parameters();
-        let dtypes = checkpoint.dtypes().into_iter();
-        let dtypes: Vec<String> = dtypes
-            .map(|(dtype, (count, _))| format!("{count} {dtype}"))
-            .collect();
-        let files = match checkpoint.files().len() {
-            1 => "1 file".to_owned(),
-            files => format!("{files} files"),
-        };
-        let _ = writeln!(
-            text,
-            "  {part:18} {} parameters, {} in {files}, tensors: {}",
-            count(checkpoint.parameters()),
-            size(checkpoint.tensor_bytes()),
-            dtypes.join(", "),
-        );
+        describe_part(&mut text, part, names.as_ref(), &checkpoint);
     }
     let _ = writeln!(text, "  {:18} {} parameters", "all", count(total));
+    let tokenizer = match folder.tokenizer_json() {
+        Ok((file, _)) => file,
+        Err(error) => format!("missing: {error}"),
+    };
+    let _ = writeln!(text, "  {:18} {tokenizer}", "tokenizer");
+    let config = match config {
+        Ok(config) => config,
+        Err(error) => return Ok((text, Some(error))),
+    };
     let [tall, wide] = config.pixels_per_token();
     let _ = writeln!(
         text,
@@ -257,7 +264,39 @@ fn describe_model(folder: &ModelFolder) -> Result<String, CliError> {
             "negative prompt", config.defaults.negative_prompt
         );
     }
-    Ok(text)
+    Ok((text, None))
+}
+
+/// A part's size and element types, and where it is.
+fn describe_part(text: &mut String, part: &str, names: Option<&Names>, checkpoint: &Checkpoint) {
+    let dtypes = checkpoint.dtypes().into_iter();
+    let dtypes: Vec<String> = dtypes
+        .map(|(dtype, (count, _))| format!("{count} {dtype}"))
+        .collect();
+    let files = match checkpoint.files().len() {
+        1 => "1 file".to_owned(),
+        files => format!("{files} files"),
+    };
+    let _ = writeln!(
+        text,
+        "  {part:18} {} parameters, {} in {files}, tensors: {}",
+        count(checkpoint.parameters()),
+        size(checkpoint.tensor_bytes()),
+        dtypes.join(", "),
+    );
+    let containers: BTreeSet<String> = checkpoint
+        .containers()
+        .map(|container| container.to_string())
+        .collect();
+    let containers: Vec<String> = containers.into_iter().collect();
+    let naming = names.map_or_else(|| "unknown".to_owned(), |names| names.naming.to_string());
+    let _ = writeln!(
+        text,
+        "  {:18} {} ({}; names: {naming})",
+        "",
+        checkpoint.origin(),
+        containers.join(", "),
+    );
 }
 
 /// The models that `--model` may name.

@@ -13,15 +13,18 @@ use crate::error::CliError;
 use crate::progress::Progress;
 use crate::starter;
 
-/// The model's folder, or the starter.
+/// The model that is named, with the parts that are named beside it; or the starter.
 pub(crate) fn folder(args: &ModelArgs) -> Result<ModelFolder, CliError> {
-    match &args.model {
+    let parts = args.parts();
+    let folder: Result<ModelFolder, CliError> = match &args.model {
         Some(named) => match pulled(named)? {
             Some((repo, path)) => Ok(ModelFolder::open(path)?.called(&repo.to_string())),
             None => Ok(ModelFolder::open(named)?),
         },
-        None => Ok(starter::folder()),
-    }
+        None if parts.is_empty() => Ok(starter::folder()),
+        None => return Ok(ModelFolder::of_parts(&parts)?),
+    };
+    Ok(folder?.with_parts(&parts)?)
 }
 
 /// The model of the hub that is meant, and its folder in the cache; nothing where a folder is meant.
@@ -38,19 +41,10 @@ fn pulled(named: &Path) -> Result<Option<(Repo, PathBuf)>, CliError> {
 
 /// Reads the heads of the weights' files, which needs no device and little time.
 pub(crate) fn check_weights(folder: &ModelFolder) -> Result<(), CliError> {
-    for part in parts(folder)? {
+    for part in folder.parts() {
         folder.checkpoint(part)?;
     }
     Ok(())
-}
-
-/// The model's parts that have weights.
-pub(crate) fn parts(folder: &ModelFolder) -> Result<Vec<&'static str>, CliError> {
-    let mut parts = vec!["text_encoder", "transformer", "vae"];
-    if folder.config()?.transformer_2.is_some() {
-        parts.insert(2, "transformer_2");
-    }
-    Ok(parts)
 }
 
 /// An engine on the device asked for; says which.

@@ -41,9 +41,7 @@ pub(crate) fn run(args: &ResumeArgs, quiet: bool) -> Result<(), CliError> {
         generate.sampling.seed = found.seed();
         generate.sampling.count = 1;
     }
-    if let Some(model) = &args.model.model {
-        generate.model.model = Some(absolute(model));
-    }
+    generate.model.take_from(&args.model, &absolute);
     if args.device.is_some() {
         generate.device.device = args.device.clone();
     }

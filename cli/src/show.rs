@@ -5,14 +5,12 @@ use std::borrow::Cow;
 use kinora::media::{probe, read_metadata};
 use kinora::models::config::SchedulerName;
 
-use crate::args::ShowArgs;
-use crate::clip::MODEL_PATH;
+use crate::args::{MODEL_PATHS, ShowArgs};
 use crate::error::CliError;
 use crate::output;
 
-/// Options of `generate`, and the keys that carry their values.
-const OPTIONS: [(&str, &str); 13] = [
-    (MODEL_PATH, "--model"),
+/// Options of `generate` behind those of the model, and the keys that carry their values.
+const OPTIONS: [(&str, &str); 12] = [
     ("negative_prompt", "--negative-prompt"),
     ("width", "--width"),
     ("height", "--height"),
@@ -83,7 +81,7 @@ fn command(metadata: &[(String, String)]) -> String {
             .map(|(_, value)| value.as_str())
     };
     let mut words = vec!["kinora".to_owned(), "generate".to_owned()];
-    for (key, option) in OPTIONS {
+    for (key, option) in MODEL_PATHS.into_iter().chain(OPTIONS) {
         if let Some(value) = find(key) {
             // With =, so that a value may begin with a dash.
             words.push(format!("{option}={}", quoted(value)));

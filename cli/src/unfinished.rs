@@ -9,7 +9,8 @@ use kinora::media::read_metadata;
 use kinora::record::Caps;
 use kinora::weights::{RunState, Sampled};
 
-use crate::clip::{MODEL_PATH, made_by};
+use crate::args::MODEL_PATHS;
+use crate::clip::made_by;
 use crate::error::CliError;
 use crate::output::free;
 use crate::progress::Progress;
@@ -27,7 +28,7 @@ const FIRST_SEED: &str = "run_first_seed";
 const DEVICE: &str = "run_device";
 
 /// Entries that do not change the latents, or that the model's hash stands for.
-const INDIFFERENT: [&str; 4] = ["fps", "kinora", "model", MODEL_PATH];
+const INDIFFERENT: [&str; 3] = ["fps", "kinora", "model"];
 
 /// Letters of a value that a message shows.
 const SHOWN: usize = 40;
@@ -134,7 +135,10 @@ impl Found {
         let elsewhere = theirs.get(DEVICE) != metadata.get(DEVICE);
         let indifferent = |key: &str| {
             // What a device makes of a precision differs from device to device.
-            key.starts_with(OWN) || INDIFFERENT.contains(&key) || elsewhere && key == "precision"
+            key.starts_with(OWN)
+                || INDIFFERENT.contains(&key)
+                || MODEL_PATHS.iter().any(|(path, _)| *path == key)
+                || elsewhere && key == "precision"
         };
         let matters = |key: &&String| !indifferent(key);
         let keys = metadata.keys().chain(theirs.keys()).filter(matters);

@@ -28,6 +28,11 @@ fn help_names_every_option() -> Verdict {
             &[
                 "PROMPT",
                 "--model",
+                "--transformer",
+                "--transformer-2",
+                "--text-encoder",
+                "--vae",
+                "--tokenizer",
                 "--negative-prompt",
                 "--width",
                 "--height",

@@ -9,7 +9,7 @@ use super::released;
 use super::sizes::configuration;
 use super::{ModelFolder, PipelineConfig};
 use crate::error::{ConfigError, WeightsError};
-use crate::models::names::{Kind, adopt, stranger};
+use crate::models::names::{Kind, Names, adopt, stranger};
 use crate::weights::Checkpoint;
 
 /// Files that are parts of a model, each named by itself: safetensors (an index of shards too),
@@ -76,7 +76,7 @@ impl Assembled {
         let mut texts = BTreeMap::new();
         for (part, path) in &parts {
             let kind = Kind::of_part(part).unwrap_or(Kind::Transformer);
-            let checkpoint = open(path, part, kind)?;
+            let (_, checkpoint) = open(path, part, kind)?;
             let config = format!("{part}/config.json");
             let own = folder.config_json(&config).ok();
             let own = own.as_ref().map(|(_, text)| text.as_ref());
@@ -133,9 +133,13 @@ impl Assembled {
 ///
 /// # Errors
 /// [`WeightsError::WrongPart`] for anything else than weights of that part.
-pub(super) fn open(path: &Path, part: &str, kind: Kind) -> Result<Checkpoint, WeightsError> {
+pub(super) fn open(
+    path: &Path,
+    part: &str,
+    kind: Kind,
+) -> Result<(Names, Checkpoint), WeightsError> {
     match adopt(Checkpoint::open(path, part)?, kind)? {
-        (Some(_), checkpoint) => Ok(checkpoint),
+        (Some(names), checkpoint) => Ok((names, checkpoint)),
         (None, checkpoint) => Err(WeightsError::WrongPart {
             part: part.to_owned(),
             file: checkpoint.origin().to_owned(),

@@ -6,12 +6,12 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use super::ModelConfig;
 use super::assembled::{self, Assembled, PartFiles};
 use super::released::{self, Released};
 use super::search::Found;
+use super::{ModelConfig, PipelineConfig};
 use crate::error::{ConfigError, WeightsError};
-use crate::models::names::{Kind, adopt};
+use crate::models::names::{Kind, Names, adopt};
 use crate::tensor::DType;
 use crate::weights::{Checkpoint, Storage};
 
@@ -256,12 +256,18 @@ impl ModelFolder {
         })
     }
 
-    /// The parts whose weights are known, in the order of their use.
+    /// The parts of the model that there are, in the order of their use.
     #[must_use]
     pub fn parts(&self) -> Vec<&'static str> {
+        let index = self.config_json("model_index.json").ok();
+        let index = index.and_then(|(file, text)| PipelineConfig::parse(&file, &text).ok());
+        let two = index.is_some_and(|index| index.has_transformer_2);
+        let there = |part: &&str| match *part {
+            "transformer_2" => two,
+            part => self.contains(&format!("{part}/config.json")),
+        };
         let all = ["text_encoder", "transformer", "transformer_2", "vae"];
-        let known = |part: &&str| self.contains(&format!("{part}/config.json"));
-        all.into_iter().filter(known).collect()
+        all.into_iter().filter(there).collect()
     }
 
     /// Opens the weights of `part`: `text_encoder`, `transformer`, `transformer_2` or `vae`. Its
@@ -271,14 +277,24 @@ impl ModelFolder {
     /// Those of [`Checkpoint::open`] and [`Checkpoint::from_bytes`], and
     /// [`WeightsError::WrongPart`].
     pub fn checkpoint(&self, part: &str) -> Result<Checkpoint, WeightsError> {
+        Ok(self.open_part(part)?.1)
+    }
+
+    /// As [`ModelFolder::checkpoint`], and whose names the tensors have in the file, where that is
+    /// known.
+    ///
+    /// # Errors
+    /// As [`ModelFolder::checkpoint`].
+    pub fn open_part(&self, part: &str) -> Result<(Option<Names>, Checkpoint), WeightsError> {
         let kind = Kind::of_part(part);
         if let (Some(kind), Some(path)) = (kind, self.assembled.parts.get(part)) {
-            return assembled::open(path, part, kind);
+            let (names, checkpoint) = assembled::open(path, part, kind)?;
+            return Ok((Some(names), checkpoint));
         }
         let own = self.own_checkpoint(part)?;
         match kind {
-            Some(kind) => Ok(adopt(own, kind)?.1),
-            None => Ok(own),
+            Some(kind) => adopt(own, kind),
+            None => Ok((None, own)),
         }
     }
 

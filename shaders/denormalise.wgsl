@@ -1,9 +1,11 @@
-// y[p, c] = x[c, p] deviation[c] + mean[c]: latents as the sampler has them, to the decoder's own
-// space and channels last
+// y[p, c] = activate(x[c, p] deviation[c] + mean[c]): latents as the sampler has them, to the
+// decoder's own space and channels last
 //
 //   x [C, P] f32      statistics [2, C] f32: deviation, mean      y [P, C] f32      P = T H W
 //
 //   workgroup: LANES values of y; grid: values folded over x and y
+
+import package::activation::{activate};
 
 struct Params {
     pixels: u32, // P
@@ -30,5 +32,5 @@ fn main(
     let c = at % params.channels;
     let pixel = at / params.channels;
     let value = x[c * params.pixels + pixel];
-    y[at] = value * statistics[c] + statistics[params.channels + c];
+    y[at] = activate(value * statistics[c] + statistics[params.channels + c]);
 }

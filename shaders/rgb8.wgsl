@@ -1,8 +1,10 @@
-// y = round(255 clamp(x / 2 + 1 / 2, 0, 1)) as bytes, four to a word, the first in the lowest bits
+// y = round(255 clamp(gain x + shift, 0, 1)) as bytes, four to a word, the first in the lowest bits
 //
 //   x [T, H, W, 3 P P] f32      y [T, P H, P W, 3] u8      P pixels along a side of a patch
 //
-//   y[t, P i + a, P j + b, colour] = f(x[t, i, j, (colour P + b) P + a])
+//   y[t, P i + a, P j + b, colour] = f(x[t, i, j, colour P P + line_step a + column_step b])
+//
+// The steps are 1 and P, or P and 1: by columns of a patch, or by lines.
 //
 // `round` takes halves to even numbers, as numpy's does. The last word is filled up with zeros.
 //
@@ -15,6 +17,10 @@ struct Params {
     height: u32, // P H
     width: u32, // P W
     patch_size: u32, // P
+    line_step: u32,
+    column_step: u32,
+    gain: f32,
+    shift: f32,
     x_base: u32, // where in x the bound window starts
 }
 
@@ -31,9 +37,10 @@ fn shade(at: u32) -> u32 {
     let column = pixel % params.width;
     let line = pixel / params.width; // of all frames: a frame has whole patches
     let place = (line / p) * (params.width / p) + column / p;
-    let channel = (colour * p + column % p) * p + line % p;
+    let within = line % p * params.line_step + column % p * params.column_step;
+    let channel = colour * p * p + within;
     let value = x[place * (3u * p * p) + channel - params.x_base];
-    return u32(round(clamp(value * 0.5 + 0.5, 0.0, 1.0) * 255.0));
+    return u32(round(clamp(value * params.gain + params.shift, 0.0, 1.0) * 255.0));
 }
 
 @compute @workgroup_size(LANES)

@@ -4,9 +4,11 @@
 #![allow(unreachable_pub, reason = "the modules of a test program are its own")]
 
 mod harness;
+#[path = "vae/tiny.rs"]
+mod tiny;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use harness::compare::psnr;
 use harness::{Input, Run, device_test};
@@ -55,6 +57,7 @@ fn main() {
     }));
     trials.push(device_test("memory/a limit brings bands", limit));
     trials.push(device_test("cancel", cancel));
+    trials.extend(tiny::trials());
     trials.push(Trial::test("refusals", refusals));
     trials.push(Trial::test("released sizes", released));
     harness::run(trials);
@@ -75,7 +78,12 @@ fn folder(name: &str) -> PathBuf {
 
 /// The reference's frames, [F, H, W, 3].
 fn expected_frames(name: &str) -> Result<Vec<u8>, Failed> {
-    let file = std::fs::read(folder(name).join("expected.safetensors"))?;
+    frames_of(&folder(name).join("expected.safetensors"))
+}
+
+/// The tensor `frames` of a file.
+fn frames_of(file: &Path) -> Result<Vec<u8>, Failed> {
+    let file = std::fs::read(file)?;
     Ok(SafeTensors::deserialize(&file)?
         .tensor("frames")?
         .data()

@@ -101,7 +101,14 @@ fn cases() -> Vec<(String, Case)> {
             (false, 2, [3, 1, 1]),
             (true, 3, [3, 3, 3]),
         ] {
-            for epilogue in ["none", "bias", "bias_silu", "bias_residual"] {
+            for epilogue in [
+                "none",
+                "bias",
+                "bias_residual",
+                "relu",
+                "bias_relu",
+                "bias_residual_relu",
+            ] {
                 let conv = twin::Conv {
                     frames: 2,
                     height: 5,
@@ -163,8 +170,10 @@ impl Case {
                 };
                 let epilogue = match self.epilogue {
                     "bias" => Epilogue::Bias(&bias),
-                    "bias_silu" => Epilogue::BiasSilu(&bias),
                     "bias_residual" => Epilogue::BiasResidual(&bias, &residual),
+                    "relu" => Epilogue::Relu,
+                    "bias_relu" => Epilogue::BiasRelu(&bias),
+                    "bias_residual_relu" => Epilogue::BiasResidualRelu(&bias, &residual),
                     _ => Epilogue::None,
                 };
                 let conv = Conv {
@@ -194,8 +203,10 @@ impl Case {
             let biased = *value + f64::from(bias[at % n]);
             *value = match self.epilogue {
                 "bias" => biased,
-                "bias_silu" => crate::reference::matmul::silu(biased),
                 "bias_residual" => f64::from(residual[at]) + biased,
+                "relu" => value.max(0.0),
+                "bias_relu" => biased.max(0.0),
+                "bias_residual_relu" => (f64::from(residual[at]) + biased).max(0.0),
                 _ => *value,
             };
         }

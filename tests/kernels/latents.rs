@@ -1,7 +1,7 @@
 //! Latents to the decoder's space, and its values to bytes.
 
 use kinora::gpu::Gpu;
-use kinora::ops::latents::{denormalise, rgb8};
+use kinora::ops::latents::{Pixels, denormalise, rgb8};
 use kinora::tensor::DType;
 use libtest_mimic::{Failed, Trial};
 
@@ -13,8 +13,12 @@ use crate::reference::latents as twin;
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for shape in [[1, 1, 1, 1], [5, 2, 3, 7], [16, 1, 8, 13], [48, 3, 2, 5]] {
-        let name = format!("denormalise/{shape:?}");
-        trials.push(device_test(name, move |gpu| statistics(gpu, shape)));
+        for soft_clamp in [false, true] {
+            let name = format!("denormalise/{shape:?}/soft_clamp={soft_clamp}");
+            trials.push(device_test(name, move |gpu| {
+                statistics(gpu, shape, soft_clamp)
+            }));
+        }
     }
     for (shape, patch) in [
         ([1, 1, 1], 1),
@@ -23,15 +27,24 @@ pub fn trials() -> Vec<Trial> {
         ([3, 5, 7], 2),
         ([1, 2, 3], 3),
     ] {
-        let name = format!("rgb8/{shape:?}/patch={patch}");
-        trials.push(device_test(name, move |gpu| bytes(gpu, shape, patch)));
+        for (by_lines, range) in [(false, [-1.0, 1.0]), (true, [0.0, 1.0])] {
+            let name = format!("rgb8/{shape:?}/patch={patch}/by_lines={by_lines}");
+            let pixels = Pixels {
+                patch_size: patch,
+                by_lines,
+                range,
+            };
+            trials.push(device_test(name, move |gpu| bytes(gpu, shape, pixels)));
+        }
     }
     trials
 }
 
-fn statistics(gpu: &Gpu, shape: [usize; 4]) -> Result<(), Failed> {
+fn statistics(gpu: &Gpu, shape: [usize; 4], soft_clamp: bool) -> Result<(), Failed> {
     let channels = shape[0];
-    let x = values(1, shape.iter().product());
+    let mut x = values(1, shape.iter().product());
+    // Far beyond what tanh is given without a bound.
+    x[0] = 4000.0;
     let (deviation, mean) = (values(2, channels), values(3, channels));
     let both = [deviation.as_slice(), &mean].concat();
     let found = Run::new(gpu)
@@ -40,17 +53,19 @@ fn statistics(gpu: &Gpu, shape: [usize; 4]) -> Result<(), Failed> {
         .record(|rec, _| {
             let x = rec.input("x", shape, DType::F32)?;
             let statistics = rec.input("s", [2, channels], DType::F32)?;
-            Ok(vec![denormalise(rec, &x, &statistics)?])
+            Ok(vec![denormalise(rec, &x, &statistics, soft_clamp)?])
         })?;
-    close(
-        "y",
-        &found[0],
-        &twin::denormalise(&x, &deviation, &mean),
-        ELEMENTWISE,
-    )
+    let mut expected = twin::denormalise(&x, &deviation, &mean);
+    if soft_clamp {
+        for value in &mut expected {
+            *value = 3.0 * (*value / 3.0).tanh();
+        }
+    }
+    close("y", &found[0], &expected, ELEMENTWISE)
 }
 
-fn bytes(gpu: &Gpu, [t, h, w]: [usize; 3], patch: usize) -> Result<(), Failed> {
+fn bytes(gpu: &Gpu, [t, h, w]: [usize; 3], pixels: Pixels) -> Result<(), Failed> {
+    let patch = pixels.patch_size;
     let channels = 3 * patch * patch;
     let mut x = values(1, t * h * w * channels);
     // A half between two bytes goes to the even one; beyond the range is clamped.
@@ -59,13 +74,13 @@ fn bytes(gpu: &Gpu, [t, h, w]: [usize; 3], patch: usize) -> Result<(), Failed> {
     }
     let found = Run::new(gpu).input("x", Input::F32(&x)).record(|rec, _| {
         let x = rec.input("x", [t, h, w, channels], DType::F32)?;
-        Ok(vec![rgb8(rec, &x, patch, None)?])
+        Ok(vec![rgb8(rec, &x, pixels, None)?])
     })?;
     let found: Vec<u8> = found[0]
         .iter()
         .flat_map(|word| word.to_le_bytes())
         .collect();
-    let expected = twin::rgb8(&x, [t, h, w], patch);
+    let expected = twin::rgb8(&x, [t, h, w], patch, pixels.by_lines, pixels.range);
     match found.iter().zip(&expected).position(|(a, b)| a != b) {
         None => Ok(()),
         Some(at) => Err(format!("byte {at} is {}, expected {}", found[at], expected[at]).into()),

@@ -13,8 +13,15 @@ pub fn denormalise(x: &[f32], deviation: &[f32], mean: &[f32]) -> Vec<f64> {
     y
 }
 
-/// `x [t, h, w, 3 p p]`, each in -1..1 and clamped to it, as bytes `[t, p h, p w, 3]`.
-pub fn rgb8(x: &[f32], [t, h, w]: [usize; 3], p: usize) -> Vec<u8> {
+/// `x [t, h, w, 3 p p]`, each in a range and clamped to it, as bytes `[t, p h, p w, 3]`; the
+/// channels of a patch go along its lines or along its columns.
+pub fn rgb8(
+    x: &[f32],
+    [t, h, w]: [usize; 3],
+    p: usize,
+    by_lines: bool,
+    [black, white]: [f32; 2],
+) -> Vec<u8> {
     let mut y = vec![0; x.len()];
     for frame in 0..t {
         for i in 0..h {
@@ -22,9 +29,12 @@ pub fn rgb8(x: &[f32], [t, h, w]: [usize; 3], p: usize) -> Vec<u8> {
                 for colour in 0..3 {
                     for b in 0..p {
                         for a in 0..p {
-                            let channel = (colour * p + b) * p + a;
+                            let channel = match by_lines {
+                                true => (colour * p + a) * p + b,
+                                false => (colour * p + b) * p + a,
+                            };
                             let value = x[((frame * h + i) * w + j) * 3 * p * p + channel];
-                            let shade = (value * 0.5 + 0.5).clamp(0.0, 1.0) * 255.0;
+                            let shade = ((value - black) / (white - black)).clamp(0.0, 1.0) * 255.0;
                             let place = (frame * p * h + p * i + a) * p * w + p * j + b;
                             y[place * 3 + colour] = shade.round_ties_even() as u8;
                         }

@@ -26,6 +26,16 @@ pub enum VaeError {
         /// Channels of the autoencoder.
         expected: usize,
     },
+    /// A checkpoint that is no tiny decoder, or one of other latents.
+    #[error("tiny decoder {file}: {found}, expected {expected}")]
+    Tiny {
+        /// The file.
+        file: String,
+        /// What it holds.
+        found: String,
+        /// What is wanted.
+        expected: String,
+    },
     /// A size or option that must not be zero.
     #[error("decoder: {name} is 0, expected at least 1")]
     Zero {

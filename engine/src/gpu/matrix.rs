@@ -23,8 +23,9 @@ pub(super) fn upload_matrix(
     let k = info.shape.count().checked_div(n).unwrap_or(0);
     // A convolution's [C, taps] becomes [taps, C]; a matrix is one tap.
     let channels = match pack {
-        Pack::Conv => info.shape.get(1).copied().unwrap_or(1),
-        Pack::Matrix | Pack::Vector => k,
+        Pack::Conv => [info.shape.get(1).copied().unwrap_or(1), 1],
+        Pack::ConvOfTwo => [info.shape.get(1).copied().unwrap_or(2) / 2, 2],
+        Pack::Matrix | Pack::Vector => [k, 1],
     };
     let blocks = k / info.dtype.block();
     match info.dtype {
@@ -49,11 +50,11 @@ fn upload_groups<const SIZE: usize>(
     source: &[[u8; SIZE]],
     n: usize,
     k: usize,
-    channels: usize,
+    [channels, frames]: [usize; 2],
 ) -> Result<(), Error> {
-    let taps = k.checked_div(channels).unwrap_or(0);
+    let taps = k.checked_div(channels * frames).unwrap_or(0);
     let padded = channels.next_multiple_of(4);
-    let block = taps * padded * ROWS;
+    let block = frames * taps * padded * ROWS;
     let per_piece = (PIECE / (block * SIZE).max(1)).max(1) * ROWS;
     let mut piece: Vec<[u8; SIZE]> = Vec::new();
     for first in (0..n).step_by(per_piece) {
@@ -63,11 +64,15 @@ fn upload_groups<const SIZE: usize>(
         for row in 0..count {
             let from = &source[(first + row) * k..(first + row + 1) * k];
             let to = &mut piece[row / ROWS * block + row % ROWS * 4..];
-            // On the device they are [taps, channels], in the file [channels, taps].
-            for tap in 0..taps {
-                for channel in 0..channels {
-                    let at = tap * padded + channel;
-                    to[at / 4 * ROWS * 4 + at % 4] = from[channel * taps + tap];
+            // On the device they are [frames, taps, channels], in the file [frames, channels, taps],
+            // the latest frame first.
+            for frame in 0..frames {
+                let from = &from[(frames - 1 - frame) * channels * taps..];
+                for tap in 0..taps {
+                    for channel in 0..channels {
+                        let at = (frame * taps + tap) * padded + channel;
+                        to[at / 4 * ROWS * 4 + at % 4] = from[channel * taps + tap];
+                    }
                 }
             }
         }

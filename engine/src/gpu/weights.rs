@@ -87,7 +87,7 @@ pub(super) fn upload(
     check(info, pack, view)?;
     match pack {
         Pack::Vector => gpu.write(buffer, 0, bytemuck::cast_slice(&view.to_f32()))?,
-        Pack::Matrix | Pack::Conv => {
+        Pack::Matrix | Pack::Conv | Pack::ConvOfTwo => {
             let view = &*view.widened_to(info.dtype);
             upload_matrix(gpu, buffer, info, pack, view)?;
             if let Some(place) = info.scales() {

@@ -4,6 +4,7 @@ pub mod config;
 pub mod names;
 pub mod prompt;
 mod signature;
+pub mod tiny_vae;
 pub mod tokenizer;
 pub mod umt5;
 pub mod wan_transformer;

@@ -145,7 +145,7 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     for tile in plain::all_for_conv(caps) {
         for (kt, single) in [(1, false), (3, false), (1, true), (3, true)] {
             for weight in [None, Some("f16"), Some("bf16")] {
-                for epilogue in Epilogue::MODULES {
+                for epilogue in Epilogue::OF_CONVOLUTIONS {
                     all.push(variant(caps, (kt, tile), single, weight, epilogue));
                 }
             }

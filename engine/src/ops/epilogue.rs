@@ -32,6 +32,12 @@ pub enum Epilogue<'t> {
     Residual(&'t Tensor),
     /// `gelu_tanh(v) * other[M, N]`
     GeluMul(&'t Tensor),
+    /// `max(v, 0)`
+    Relu,
+    /// `max(v + bias[N], 0)`
+    BiasRelu(&'t Tensor),
+    /// `max(residual[M, N] + v + bias[N], 0)`
+    BiasResidualRelu(&'t Tensor, &'t Tensor),
 }
 
 impl Epilogue<'_> {
@@ -46,11 +52,24 @@ impl Epilogue<'_> {
             Self::GateResidual { .. } => Some("gate_residual"),
             Self::Residual(_) => Some("residual"),
             Self::GeluMul(_) => Some("gelu_mul"),
+            Self::Relu => Some("relu"),
+            Self::BiasRelu(_) => Some("bias_relu"),
+            Self::BiasResidualRelu(..) => Some("bias_residual_relu"),
         }
     }
 
-    /// Every module of the slot.
-    pub(super) const MODULES: [Option<&'static str>; 8] = [
+    /// The modules that convolutions use.
+    pub(super) const OF_CONVOLUTIONS: [Option<&'static str>; 6] = [
+        None,
+        Some("bias"),
+        Some("bias_residual"),
+        Some("relu"),
+        Some("bias_relu"),
+        Some("bias_residual_relu"),
+    ];
+
+    /// The modules that linear layers use.
+    pub(super) const OF_MATRICES: [Option<&'static str>; 8] = [
         None,
         Some("bias"),
         Some("bias_gelu"),
@@ -97,9 +116,14 @@ impl Epilogue<'_> {
             must(name, t, good, format!("[{rows}, {out_cols}]"))
         };
         match self {
-            Self::None => Ok(()),
-            Self::Bias(bias) | Self::BiasGelu(bias) | Self::BiasSilu(bias) => vector(bias),
-            Self::BiasResidual(bias, residual) => vector(bias).and(matrix("residual", residual)),
+            Self::None | Self::Relu => Ok(()),
+            Self::Bias(bias)
+            | Self::BiasGelu(bias)
+            | Self::BiasSilu(bias)
+            | Self::BiasRelu(bias) => vector(bias),
+            Self::BiasResidual(bias, residual) | Self::BiasResidualRelu(bias, residual) => {
+                vector(bias).and(matrix("residual", residual))
+            }
             Self::GateResidual {
                 bias,
                 residual,
@@ -134,15 +158,14 @@ impl Epilogue<'_> {
             first as u64 * row..(first + rows) as u64 * row
         };
         match self {
-            Self::None => builder,
-            Self::Bias(bias) | Self::BiasGelu(bias) | Self::BiasSilu(bias) => {
-                builder.read(12, bias)
-            }
-            Self::BiasResidual(bias, residual) => {
-                builder
-                    .read(12, bias)
-                    .read_window(13, residual, window(residual))
-            }
+            Self::None | Self::Relu => builder,
+            Self::Bias(bias)
+            | Self::BiasGelu(bias)
+            | Self::BiasSilu(bias)
+            | Self::BiasRelu(bias) => builder.read(12, bias),
+            Self::BiasResidual(bias, residual) | Self::BiasResidualRelu(bias, residual) => builder
+                .read(12, bias)
+                .read_window(13, residual, window(residual)),
             Self::GateResidual {
                 bias,
                 residual,

@@ -5,7 +5,7 @@ use super::params::params;
 use super::window::window;
 use crate::error::RecordError;
 use crate::record::{Caps, Recorder, Tensor};
-use crate::shader::Variant;
+use crate::shader::{Slot, Variant};
 use crate::tensor::DType;
 
 params! {
@@ -25,6 +25,10 @@ params! {
         height: u32,
         width: u32,
         patch_size: u32,
+        line_step: u32,
+        column_step: u32,
+        gain: f32,
+        shift: f32,
         x_base: u32,
     }
 }
@@ -34,10 +38,31 @@ fn variant(caps: &Caps, kernel: &'static str) -> Variant {
 }
 
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
-    vec![variant(caps, "denormalise"), variant(caps, "rgb8")]
+    let denormalise = variant(caps, "denormalise");
+    vec![
+        denormalise.clone(),
+        denormalise.slot(Slot::Activation, SOFT_CLAMP),
+        variant(caps, "rgb8"),
+    ]
 }
 
-/// `y = x deviation + mean`, and channels last: latents from the sampler's space to the decoder's.
+/// `y = 3 tanh(x / 3)`.
+const SOFT_CLAMP: &str = "soft_clamp";
+
+/// How a decoder's values become pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pixels {
+    /// Pixels along a side of the square that one position holds.
+    pub patch_size: usize,
+    /// Whether the channels of a patch go along its lines, as in `torch.nn.PixelShuffle`, or along
+    /// its columns, as in Wan's `unpatchify`.
+    pub by_lines: bool,
+    /// The values of black and white.
+    pub range: [f32; 2],
+}
+
+/// `y = x deviation + mean`, and channels last: latents from the sampler's space to the decoder's;
+/// with `soft_clamp` then `y = 3 tanh(y / 3)`.
 ///
 /// | tensor | shape | dtype |
 /// |---|---|---|
@@ -51,6 +76,7 @@ pub fn denormalise(
     rec: &mut Recorder<'_>,
     x: &Tensor,
     statistics: &Tensor,
+    soft_clamp: bool,
 ) -> Result<Tensor, RecordError> {
     const OP: &str = "denormalise";
     let [channels, t, h, w] = x.dims(OP, "x")?;
@@ -66,7 +92,12 @@ pub fn denormalise(
     let y = rec.intermediate(OP, [t, h, w, channels], DType::F32);
     let caps = rec.caps();
     let count = y.shape.count();
-    rec.dispatch(OP, variant(caps, "denormalise"))
+    let plain = variant(caps, "denormalise");
+    let variant = match soft_clamp {
+        false => plain,
+        true => plain.slot(Slot::Activation, SOFT_CLAMP),
+    };
+    rec.dispatch(OP, variant)
         .read(1, x)
         .read(2, statistics)
         .write(3, &y)
@@ -79,8 +110,9 @@ pub fn denormalise(
     Ok(y)
 }
 
-/// `y = round(255 clamp(x / 2 + 1 / 2, 0, 1))` as bytes, halves to even numbers, patches laid out
-/// as pixels: diffusers' `unpatchify`, its image processor's denormalisation and `numpy_to_pil`.
+/// `y = round(255 clamp(gain x + shift, 0, 1))` as bytes, halves to even numbers, patches laid out
+/// as pixels. For [`Pixels`] of Wan's decoders: diffusers' `unpatchify`, its image processor's
+/// denormalisation (`x / 2 + 1 / 2`) and `numpy_to_pil`.
 ///
 /// | tensor | shape | dtype |
 /// |---|---|---|
@@ -92,10 +124,20 @@ pub fn denormalise(
 pub fn rgb8(
     rec: &mut Recorder<'_>,
     x: &Tensor,
-    patch_size: usize,
+    pixels: Pixels,
     into: Option<&Tensor>,
 ) -> Result<Tensor, RecordError> {
     const OP: &str = "rgb8";
+    let Pixels {
+        patch_size,
+        by_lines,
+        range: [black, white],
+    } = pixels;
+    let gain = 1.0 / (white - black);
+    let (line_step, column_step) = match by_lines {
+        true => (patch_size, 1),
+        false => (1, patch_size),
+    };
     let [t, h, w, channels] = x.dims(OP, "x")?;
     if channels != 3 * patch_size * patch_size {
         let expected = "3 patch_size²";
@@ -147,6 +189,10 @@ pub fn rgb8(
                 height: (h * patch_size) as u32,
                 width: (w * patch_size) as u32,
                 patch_size: patch_size as u32,
+                line_step: line_step as u32,
+                column_step: column_step as u32,
+                gain,
+                shift: -black * gain,
                 x_base: from.base,
             })
             .flops(4 * bytes as u64)

@@ -73,7 +73,7 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = Vec::new();
     for tile in plain::all_for_matmul(caps) {
         for weight in DType::WEIGHTS.map(weight_module) {
-            for epilogue in Epilogue::MODULES {
+            for epilogue in Epilogue::OF_MATRICES {
                 for input in [DType::F32, DType::F16] {
                     all.push(variant(caps, tile, input, weight, epilogue));
                 }

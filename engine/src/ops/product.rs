@@ -107,11 +107,11 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
                 if rows.is_some() && weight.is_for_matrices() {
                     continue;
                 }
-                for epilogue in Epilogue::MODULES {
-                    // Nine buffers, and no convolution is gated.
-                    if rows.is_some() && epilogue == Some("gate_residual") {
-                        continue;
-                    }
+                let epilogues: &[_] = match rows {
+                    None => &Epilogue::OF_MATRICES,
+                    Some(_) => &Epilogue::OF_CONVOLUTIONS,
+                };
+                for &epilogue in epilogues {
                     for (input, output, single) in [
                         (DType::F32, DType::F32, false),
                         (DType::F16, DType::F32, false),

@@ -96,6 +96,16 @@ pub enum Pack {
     Matrix,
     /// A convolution [N, C, (t,) h, w] as the matrix [N, (t,) h, w, C], then as `Matrix`.
     Conv,
+    /// A convolution [N, 2 C, h, w] of the channels of a frame and then of the one before it, as
+    /// the causal convolution [N, C, 2, h, w] that it is, then as `Conv`.
+    ConvOfTwo,
+}
+
+impl Pack {
+    /// Whether it lies as a matrix does, padded.
+    pub fn is_matrix(self) -> bool {
+        self != Self::Vector
+    }
 }
 
 /// What a tensor is to its recording.
@@ -139,11 +149,12 @@ impl TensorInfo {
     /// convolution to 4 channels.
     pub fn element_bytes(&self) -> u64 {
         let bytes = match self.kind {
-            Kind::Weight(pack @ (Pack::Matrix | Pack::Conv)) => {
+            Kind::Weight(pack) if pack.is_matrix() => {
                 let n = self.shape.first().copied().unwrap_or(1);
                 let k = self.shape.count().checked_div(n.max(1)).unwrap_or(0);
                 let channels = match pack {
                     Pack::Conv => self.shape.get(1).copied().unwrap_or(1),
+                    Pack::ConvOfTwo => self.shape.get(1).copied().unwrap_or(2) / 2,
                     _ => k,
                 };
                 let taps = k.checked_div(channels).unwrap_or(0);
@@ -158,7 +169,7 @@ impl TensorInfo {
     /// Where the scales of a matrix's rows lie behind its elements: f32, one a row, in formats
     /// that hold numbers which f16 cannot. `shaders/scale/rows.wgsl` says what for.
     pub fn scales(&self) -> Option<Range<u64>> {
-        let matrix = matches!(self.kind, Kind::Weight(Pack::Matrix | Pack::Conv));
+        let matrix = matches!(self.kind, Kind::Weight(pack) if pack.is_matrix());
         (matrix && self.dtype.exceeds_f16()).then(|| {
             // A binding may start at a multiple of 256 bytes on every device.
             let start = self.element_bytes().next_multiple_of(256);

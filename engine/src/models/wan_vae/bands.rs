@@ -4,9 +4,8 @@
 //! fewer latent lines that is: what a level's own convolutions have seen to the end is cut away
 //! before the next upsampling.
 
-use super::network::halos;
+use super::architecture::Architecture;
 use crate::error::Error;
-use crate::models::config::VaeConfig;
 use crate::ops::frames::crop_lines;
 use crate::record::{Recorder, Tensor};
 
@@ -24,8 +23,8 @@ pub(super) struct BandLines {
 }
 
 impl BandLines {
-    pub(super) fn new(config: &VaeConfig, band: usize, height: usize) -> Self {
-        let halos = halos(config);
+    pub(super) fn new(config: &dyn Architecture, band: usize, height: usize) -> Self {
+        let halos = config.halos();
         let kept = halos.iter().enumerate().map(|(level, halo)| {
             let lines = band.min(height) << level;
             (lines + 2 * halo).min(height << level)
@@ -118,7 +117,7 @@ impl Crop {
     }
 
     /// The lines of `x` that are kept at the end of a level, all at the last.
-    pub(super) fn apply(
+    pub(crate) fn apply(
         &self,
         rec: &mut Recorder<'_>,
         level: usize,
@@ -134,6 +133,8 @@ impl Crop {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::config::VaeConfig;
+    use crate::models::wan_vae::halos;
 
     /// Every line that a band needs lies in what it sees, at every level.
     #[test]

@@ -1,5 +1,6 @@
 //! Latents to 8-bit frames on a device.
 
+use super::architecture::Architecture;
 use super::bands::BandLines;
 use super::half::Half;
 use super::layout::{DecodeLayout, DecodeOptions, choose};
@@ -9,21 +10,17 @@ use super::passes::{
 use super::scratch::Scratch;
 use crate::error::{Error, GpuError, VaeError};
 use crate::gpu::{Cancel, Gpu, Stream};
-use crate::models::config::VaeConfig;
 use crate::record::{Caps, Recording};
 use crate::weights::Checkpoint;
 
-/// Tensors of a whole autoencoder that a decoder has no use for.
-const ENCODER: [&str; 2] = ["encoder.", "quant_conv."];
-
-/// The decoder of `AutoencoderKLWan`, made ready for latents of one shape.
+/// A decoder, such as that of `AutoencoderKLWan`, made ready for latents of one shape.
 ///
 /// The first latent frame gives one frame of pixels, every later one as many as the temporal
 /// scale. Chunks and bands are exact: they change memory and time, not one byte of the picture.
 #[derive(Debug)]
 pub struct VaeDecoder<'m> {
     gpu: Gpu,
-    config: &'m VaeConfig,
+    config: &'m dyn Architecture,
     checkpoint: &'m Checkpoint,
     options: DecodeOptions,
     /// [C, T, h, w]
@@ -45,7 +42,7 @@ pub struct VaeDecoder<'m> {
 /// As [`VaeDecoder::new`].
 pub fn decode_layout(
     caps: &Caps,
-    config: &VaeConfig,
+    config: &dyn Architecture,
     checkpoint: &Checkpoint,
     latents: [usize; 4],
     options: &DecodeOptions,
@@ -55,16 +52,16 @@ pub fn decode_layout(
 
 fn prepare(
     caps: &Caps,
-    config: &VaeConfig,
+    config: &dyn Architecture,
     checkpoint: &Checkpoint,
     latents: [usize; 4],
     options: &DecodeOptions,
 ) -> Result<(DecodeLayout, Passes), Error> {
     let [channels, frames, height, width] = latents;
-    if channels != config.z_dim {
+    if channels != config.channels() {
         return Err(VaeError::Channels {
             found: channels,
-            expected: config.z_dim,
+            expected: config.channels(),
         }
         .into());
     }
@@ -89,7 +86,7 @@ fn prepare(
             false,
         )?;
     }
-    checkpoint.check_all_read(&ENCODER)?;
+    checkpoint.check_all_read(config.unread())?;
     Ok(prepared)
 }
 
@@ -104,14 +101,14 @@ impl<'m> VaeDecoder<'m> {
     /// not fit; a device that fails.
     pub fn new(
         gpu: &Gpu,
-        config: &'m VaeConfig,
+        config: &'m dyn Architecture,
         checkpoint: &'m Checkpoint,
         latents: [usize; 4],
         options: &DecodeOptions,
     ) -> Result<Self, Error> {
         let (layout, passes) = prepare(gpu.caps(), config, checkpoint, latents, options)?;
         let [_, _, height, width] = latents;
-        let side = config.scale_factor_spatial;
+        let scale @ [_, side] = config.scale();
         let mut this = Self {
             gpu: gpu.clone(),
             config,
@@ -119,7 +116,7 @@ impl<'m> VaeDecoder<'m> {
             options: *options,
             latents,
             size: [height * side, width * side],
-            scale: [config.scale_factor_temporal, side],
+            scale,
             layout,
             passes,
             whole: None,

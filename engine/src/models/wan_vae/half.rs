@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::architecture::Architecture;
 use super::passes::STATISTICS;
 use crate::error::{Error, GpuError};
 use crate::gpu::{Bound, Buffer, Gpu, Plan, WeightBuffers};
-use crate::models::config::VaeConfig;
 use crate::record::{Kind, Recording};
 use crate::weights::Checkpoint;
 
@@ -27,7 +27,7 @@ impl Half {
     /// Weights that are missing or of another shape, no room on the device.
     pub(super) fn new(
         gpu: &Gpu,
-        config: &VaeConfig,
+        config: &dyn Architecture,
         checkpoint: &Checkpoint,
         recordings: &[&Recording],
     ) -> Result<Self, Error> {
@@ -47,14 +47,8 @@ impl Half {
             let buffer = gpu.buffer(&name, bytes)?;
             buffers.insert(name, buffer);
         }
-        let statistics: Vec<f32> = config
-            .latents_std
-            .iter()
-            .chain(&config.latents_mean)
-            .map(|&v| v as f32)
-            .collect();
         if let Some(buffer) = buffers.get(STATISTICS) {
-            gpu.write(buffer, 0, bytemuck::cast_slice(&statistics))?;
+            gpu.write(buffer, 0, bytemuck::cast_slice(&config.statistics()))?;
         }
         let plan = Plan::new(gpu, recordings)?;
         let mut bound = Vec::new();

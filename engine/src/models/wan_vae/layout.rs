@@ -1,11 +1,10 @@
 //! How a video is cut into chunks of frames and bands of lines so that its decode fits.
 
+use super::architecture::Architecture;
 use super::bands::BandLines;
-use super::network::halos;
 use super::passes::{Extent, Passes};
 use crate::error::{Error, RecordError, VaeError};
 use crate::gpu::READ_PIECE;
-use crate::models::config::VaeConfig;
 use crate::record::{Caps, Footprint, Kind, Recording};
 use crate::weights::Checkpoint;
 
@@ -66,9 +65,9 @@ fn taken(recordings: &[&Recording]) -> (Footprint, u64) {
 const CHUNK_PIXELS: usize = 1 << 20;
 
 /// Latent frames at a time unless given: small pictures need several to fill a device.
-fn default_chunk(config: &VaeConfig, extent: Extent) -> usize {
-    let side = config.scale_factor_spatial;
-    let pixels = extent.height * side * extent.width * side * config.scale_factor_temporal;
+fn default_chunk(config: &dyn Architecture, extent: Extent) -> usize {
+    let [frames, side] = config.scale();
+    let pixels = extent.height * side * extent.width * side * frames;
     (CHUNK_PIXELS / pixels.max(1)).clamp(1, 8)
 }
 
@@ -80,7 +79,7 @@ fn default_chunk(config: &VaeConfig, extent: Extent) -> usize {
 /// [`VaeError::DoesNotFit`] or the recording's own error where not even one line fits.
 pub(super) fn choose(
     caps: &Caps,
-    config: &VaeConfig,
+    config: &dyn Architecture,
     checkpoint: &Checkpoint,
     extent: Extent,
     options: &DecodeOptions,
@@ -108,7 +107,7 @@ pub(super) fn choose(
             return Err(VaeError::Zero { name }.into());
         }
     }
-    let halo = halos(config).first().copied().unwrap_or(height);
+    let halo = config.halos().first().copied().unwrap_or(height);
     let chunk = options
         .chunk
         .unwrap_or_else(|| default_chunk(config, extent));
@@ -157,7 +156,7 @@ pub(super) fn choose(
         };
         let total = memory.total() + read_back;
         let available = options.max_bytes.unwrap_or(u64::MAX);
-        let side = config.scale_factor_spatial;
+        let [_, side] = config.scale();
         let size = (width * side, height * side);
         if total > available || memory.largest_buffer > caps.max_buffer_bytes {
             let (needed, available) = match total > available {

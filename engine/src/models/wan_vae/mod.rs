@@ -14,7 +14,10 @@
 //! bands of lines: the head's features of all frames go to the host, its weights and caches leave the
 //! device before the tail's come, and band after band goes through the tail, with a halo as wide as
 //! the convolutions reach, which is cropped away level by level.
+//!
+//! Chunks and bands serve every [`Architecture`]: this one, and the tiny decoders' too.
 
+mod architecture;
 mod bands;
 mod decoder;
 mod half;
@@ -24,6 +27,7 @@ mod network;
 mod passes;
 mod scratch;
 
+pub use architecture::Architecture;
 pub use bands::Crop;
 pub use decoder::{VaeDecoder, decode_layout};
 pub use layout::{Bands, DecodeLayout, DecodeOptions};

@@ -1,12 +1,13 @@
 //! The decoder's two halves: what needs whole frames, and what can be cut into bands of lines.
 
+use super::architecture::Architecture;
 use super::bands::Crop;
 use super::layers::{attention_block, conv_1x1x1, conv_3x3x3, norm_silu, residual_block, upsample};
 use crate::error::{Error, RecordError};
 use crate::models::config::VaeConfig;
 use crate::nn::Source;
 use crate::ops::frames::dup_up;
-use crate::ops::latents::denormalise;
+use crate::ops::latents::{Pixels, denormalise};
 use crate::record::{Recorder, Tensor};
 
 /// The output of the layers before the first upsampling in space: the seam between the halves.
@@ -84,7 +85,7 @@ impl<'n, 'c> Network<'n, 'c> {
         let decoder = self.source.at("decoder");
         let dims = self.config.decoder_dims();
         let widest = dims.first().copied().unwrap_or(0);
-        let x = denormalise(rec, latents, statistics)?;
+        let x = denormalise(rec, latents, statistics, false)?;
         let x = conv_1x1x1(
             rec,
             &self.source.at("post_quant_conv"),
@@ -206,6 +207,59 @@ impl<'n, 'c> Network<'n, 'c> {
             dup_up(rec, shortcut, &y, if temporal { 2 } else { 1 }, self.first)?;
         }
         Ok(y)
+    }
+}
+
+impl Architecture for VaeConfig {
+    fn channels(&self) -> usize {
+        self.z_dim
+    }
+
+    fn scale(&self) -> [usize; 2] {
+        [self.scale_factor_temporal, self.scale_factor_spatial]
+    }
+
+    fn statistics(&self) -> Vec<f32> {
+        let both = self.latents_std.iter().chain(&self.latents_mean);
+        both.map(|&v| v as f32).collect()
+    }
+
+    fn unread(&self) -> &'static [&'static str] {
+        &["encoder.", "quant_conv."]
+    }
+
+    fn halos(&self) -> Vec<usize> {
+        halos(self)
+    }
+
+    fn pixels(&self) -> Pixels {
+        Pixels {
+            patch_size: self.patch_size,
+            by_lines: false,
+            range: [-1.0, 1.0],
+        }
+    }
+
+    fn head(
+        &self,
+        rec: &mut Recorder<'_>,
+        source: &Source<'_>,
+        latents: &Tensor,
+        statistics: &Tensor,
+        first: bool,
+    ) -> Result<Features, Error> {
+        Network::new(source, self, first).head(rec, latents, statistics)
+    }
+
+    fn tail(
+        &self,
+        rec: &mut Recorder<'_>,
+        source: &Source<'_>,
+        features: &Features,
+        crop: Option<&Crop>,
+        first: bool,
+    ) -> Result<Tensor, Error> {
+        Network::new(source, self, first).tail(rec, features, crop)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::architecture::Architecture;
 use super::bands::{BandLines, Crop};
-use super::network::{Features, Network};
+use super::network::Features;
 use crate::error::Error;
-use crate::models::config::VaeConfig;
 use crate::nn::Source;
 use crate::ops::latents::rgb8;
 use crate::record::{Caps, Kind, Recorder, Recording};
@@ -93,7 +93,7 @@ impl Passes {
     /// Records the passes of a video whose second half sees whole frames, or bands of lines.
     pub(super) fn record(
         caps: &Caps,
-        config: &VaeConfig,
+        config: &dyn Architecture,
         checkpoint: &Checkpoint,
         extent: Extent,
         chunk: usize,
@@ -139,7 +139,7 @@ impl Passes {
 /// The two halves over `extent.frames` latent frames, the second over whole ones or over bands.
 pub(super) fn record(
     caps: &Caps,
-    config: &VaeConfig,
+    config: &dyn Architecture,
     checkpoint: &Checkpoint,
     extent: Extent,
     bands: Option<&BandLines>,
@@ -151,11 +151,11 @@ pub(super) fn record(
         width,
     } = extent;
     let source = Source::new(checkpoint);
+    let channels = config.channels();
     let mut rec = Recorder::new(caps);
-    let latents = rec.input(LATENTS, [config.z_dim, frames, height, width], DType::F32)?;
-    let statistics = rec.input(STATISTICS, [2, config.z_dim], DType::F32)?;
-    let mut network = Network::new(&source, config, first);
-    let seam = network.head(&mut rec, &latents, &statistics)?;
+    let latents = rec.input(LATENTS, [channels, frames, height, width], DType::F32)?;
+    let statistics = rec.input(STATISTICS, [2, channels], DType::F32)?;
+    let seam = config.head(&mut rec, &source, &latents, &statistics, first)?;
     for (name, x) in [(FEATURES, Some(seam.x)), (SHORTCUT, seam.shortcut)] {
         if let Some(x) = x {
             let out = rec.output(name, x.shape, x.dtype)?;
@@ -180,10 +180,11 @@ pub(super) fn record(
             Some(Crop::new(lines, starts))
         }
     };
-    let pixels = network.tail(&mut rec, &Features { x, shortcut }, crop.as_ref())?;
+    let features = Features { x, shortcut };
+    let pixels = config.tail(&mut rec, &source, &features, crop.as_ref(), first)?;
     let words = pixels.shape.count().div_ceil(4);
     let rgb = rec.output(RGB, [words], DType::U32)?;
-    rgb8(&mut rec, &pixels, config.patch_size, Some(&rgb))?;
+    rgb8(&mut rec, &pixels, config.pixels(), Some(&rgb))?;
     Ok((head, rec.finish()))
 }
 

@@ -1,0 +1,10 @@
+// epilogue: max(residual[row, col] + (value + bias[col]), 0)
+
+@group(0) @binding(12) var<storage, read> bias: array<f32>; // [N]
+@group(0) @binding(13) var<storage, read> residual: array<f32>; // [M, N]
+
+var<private> epilogue_cols: u32;
+
+fn epilogue(row: u32, col: u32, value: f32) -> f32 {
+    return max(residual[row * epilogue_cols + col] + (value + bias[col]), 0.0);
+}

@@ -1,0 +1,285 @@
+//! The tiny decoders against the reference's frames, and the promises about chunks, bands and
+//! memory, which they share with the large ones.
+
+use kinora::gpu::Gpu;
+use kinora::models::config::VaeConfig;
+use kinora::models::tiny_vae::TinyVae;
+use kinora::models::wan_vae::{Architecture, Bands, DecodeOptions, VaeDecoder};
+use kinora::sampling::{Noise, randn};
+use kinora::tensor::DType;
+use kinora::weights::Checkpoint;
+use libtest_mimic::{Failed, Trial};
+
+use crate::harness::compare::psnr;
+use crate::harness::data::{checkpoint, values};
+use crate::harness::device_test;
+use crate::{all_frames, folder, frames_of};
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for (name, model) in [("tiny21", "wan21"), ("tiny22", "ti2v")] {
+        let of = move |gpu: &Gpu, test: fn(&Gpu, &Tiny) -> Result<(), Failed>| {
+            test(gpu, &Tiny::open(name, model)?)
+        };
+        let test =
+            |what: &str, test| device_test(format!("{what}/{name}"), move |gpu| of(gpu, test));
+        trials.push(test("frames", frames));
+        trials.push(test("chunks", chunks));
+        trials.push(test("bands", bands));
+        trials.push(test("memory", memory));
+    }
+    for (name, channels, patch, latents) in [
+        ("tiny21_full", 16, 1, [16, 2, 5, 4]),
+        ("tiny22_full", 48, 2, [48, 1, 3, 2]),
+    ] {
+        trials.push(device_test(format!("frames/{name}"), move |gpu| {
+            full_size(gpu, name, channels, patch, latents)
+        }));
+    }
+    trials.push(Trial::test("tiny refusals", refusals));
+    trials
+}
+
+/// A tiny decoder and the latents that its frames are of.
+struct Tiny {
+    name: &'static str,
+    vae: TinyVae,
+    checkpoint: Checkpoint,
+}
+
+fn vae_config(model: &str) -> Result<VaeConfig, Failed> {
+    let file = folder(model).join("model/vae/config.json");
+    Ok(VaeConfig::parse("config.json", &std::fs::read(file)?)?)
+}
+
+fn part(name: &str) -> std::path::PathBuf {
+    folder("parts").join(format!("{name}.safetensors"))
+}
+
+impl Tiny {
+    fn open(name: &'static str, model: &str) -> Result<Self, Failed> {
+        let checkpoint = Checkpoint::open(part(name), "tiny decoder")?;
+        Ok(Self {
+            name,
+            vae: TinyVae::of(&checkpoint, &vae_config(model)?)?,
+            checkpoint,
+        })
+    }
+
+    fn decode(
+        &self,
+        gpu: &Gpu,
+        (latents, shape): &(Vec<f32>, [usize; 4]),
+        options: &DecodeOptions,
+    ) -> Result<Vec<u8>, Failed> {
+        let decoder = VaeDecoder::new(gpu, &self.vae, &self.checkpoint, *shape, options)?;
+        Ok(all_frames(&decoder, latents)?)
+    }
+
+    fn made_up(&self, frames: usize, height: usize, width: usize) -> (Vec<f32>, [usize; 4]) {
+        let shape = [self.vae.channels(), frames, height, width];
+        (values(7, shape.iter().product()), shape)
+    }
+}
+
+/// Frames within a shade of the reference's.
+fn same(found: &[u8], expected: &[u8]) -> Result<(), Failed> {
+    if found.len() != expected.len() {
+        return Err(format!("{} bytes, expected {}", found.len(), expected.len()).into());
+    }
+    let quality = psnr(found, expected);
+    println!("  {quality:.1} dB");
+    if quality < 50.0 {
+        return Err(format!("{quality:.1} dB, expected at least 50").into());
+    }
+    let mut both = found.iter().zip(expected);
+    match both.find(|(a, b)| a.abs_diff(**b) > 1) {
+        None => Ok(()),
+        Some((a, b)) => Err(format!("a shade of {a}, expected {b}").into()),
+    }
+}
+
+fn frames(gpu: &Gpu, tiny: &Tiny) -> Result<(), Failed> {
+    let file = part(&format!("{}_expected", tiny.name));
+    let expected = Checkpoint::open(&file, "expected")?;
+    let view = expected.get_any("latents")?;
+    let shape: [usize; 4] = view.shape[1..].try_into()?;
+    let found = tiny.decode(gpu, &(view.to_f32(), shape), &DecodeOptions::default())?;
+    same(&found, &frames_of(&file)?)
+}
+
+/// A decoder of the released widths, of weights that the reference draws likewise.
+fn full_size(
+    gpu: &Gpu,
+    name: &str,
+    channels: usize,
+    patch: usize,
+    shape: [usize; 4],
+) -> Result<(), Failed> {
+    let file = part(&format!("{name}_expected"));
+    let last = Checkpoint::open(&file, "expected")?
+        .get("last", &[2])?
+        .to_f32();
+    let mut shapes = released(channels, 3 * patch * patch);
+    shapes.sort();
+    let mut tensors = Vec::new();
+    for (seed, (tensor, shape)) in (1000..).zip(shapes) {
+        let fan_in: usize = shape[1..].iter().product();
+        let scale = match shape.len() {
+            1 => 0.1,
+            _ => (1.5 / fan_in as f64).sqrt() as f32,
+        };
+        let mut values = randn(seed, shape.iter().product())?;
+        for value in &mut values {
+            *value *= scale;
+            match tensor.as_str() {
+                "decoder.22.weight" => *value *= last[0],
+                "decoder.22.bias" => *value += last[1],
+                _ => {}
+            }
+        }
+        tensors.push((tensor, shape, values));
+    }
+    let weights: Vec<_> = tensors
+        .iter()
+        .map(|(name, shape, values)| {
+            (
+                name.as_str(),
+                shape.as_slice(),
+                DType::F32,
+                values.as_slice(),
+            )
+        })
+        .collect();
+    let checkpoint = checkpoint(&weights);
+    let config = format!(
+        r#"{{"_class_name": "AutoencoderKLWan", "z_dim": {channels}, "latents_mean": {zeros:?},
+            "latents_std": {ones:?}, "out_channels": {values}, "in_channels": {values},
+            "patch_size": {patch}, "scale_factor_spatial": {side}, "is_residual": {residual}}}"#,
+        zeros = vec![0; channels],
+        ones = vec![1; channels],
+        values = 3 * patch * patch,
+        side = 8 * patch,
+        residual = patch > 1,
+    );
+    let config = VaeConfig::parse("config.json", config.as_bytes())?;
+    let vae = TinyVae::of(&checkpoint, &config)?;
+    let mut latents = vec![0.0; shape.iter().product()];
+    Noise::new(9)?.fill(&mut latents);
+    let decoder = VaeDecoder::new(gpu, &vae, &checkpoint, shape, &DecodeOptions::default())?;
+    same(&all_frames(&decoder, &latents)?, &frames_of(&file)?)
+}
+
+/// Names and shapes of `taew2_1` and `taew2_2`, without their encoders.
+fn released(channels: usize, values: usize) -> Vec<(String, Vec<usize>)> {
+    const WIDTHS: [usize; 4] = [256, 128, 64, 64];
+    let mut shapes = Vec::new();
+    let mut put = |name: String, shape: &[usize]| {
+        shapes.push((format!("decoder.{name}"), shape.to_vec()));
+    };
+    put("1.weight".into(), &[WIDTHS[0], channels, 3, 3]);
+    put("1.bias".into(), &[WIDTHS[0]]);
+    for (level, memory) in [3, 9, 15].into_iter().enumerate() {
+        let width = WIDTHS[level];
+        for block in memory..memory + 3 {
+            for layer in [0, 2, 4] {
+                let inputs = if layer == 0 { 2 * width } else { width };
+                put(
+                    format!("{block}.conv.{layer}.weight"),
+                    &[width, inputs, 3, 3],
+                );
+                put(format!("{block}.conv.{layer}.bias"), &[width]);
+            }
+        }
+        let grown = if level == 0 { width } else { 2 * width };
+        put(format!("{}.conv.weight", memory + 4), &[grown, width, 1, 1]);
+        put(
+            format!("{}.weight", memory + 5),
+            &[WIDTHS[level + 1], width, 3, 3],
+        );
+    }
+    put("22.weight".into(), &[values, WIDTHS[3], 3, 3]);
+    put("22.bias".into(), &[values]);
+    shapes
+}
+
+fn chunks(gpu: &Gpu, tiny: &Tiny) -> Result<(), Failed> {
+    let latents = tiny.made_up(6, 3, 5);
+    let mut first = None;
+    for chunk in [1, 2, 5, 100] {
+        let options = DecodeOptions {
+            chunk: Some(chunk),
+            ..DecodeOptions::default()
+        };
+        let found = tiny.decode(gpu, &latents, &options)?;
+        if *first.get_or_insert_with(|| found.clone()) != found {
+            return Err(format!("chunks of {chunk} change the picture").into());
+        }
+    }
+    Ok(())
+}
+
+fn bands(gpu: &Gpu, tiny: &Tiny) -> Result<(), Failed> {
+    let latents = tiny.made_up(3, 2 * tiny.vae.halos()[0] + 5, 1);
+    let options = DecodeOptions {
+        bands: Bands::Off,
+        ..DecodeOptions::default()
+    };
+    let whole = tiny.decode(gpu, &latents, &options)?;
+    for (lines, chunk) in [(1, 1), (2, 2), (4, 1)] {
+        let options = DecodeOptions {
+            bands: Bands::Lines(lines),
+            chunk: Some(chunk),
+            ..options
+        };
+        if tiny.decode(gpu, &latents, &options)? != whole {
+            return Err(format!("bands of {lines} lines change the picture").into());
+        }
+    }
+    Ok(())
+}
+
+/// A decode takes what its layout says, however many frames there are.
+fn memory(gpu: &Gpu, tiny: &Tiny) -> Result<(), Failed> {
+    for frames in [4, 9] {
+        let (latents, shape) = tiny.made_up(frames, 4, 6);
+        let options = DecodeOptions {
+            chunk: Some(1),
+            ..DecodeOptions::default()
+        };
+        let before = gpu.memory().current;
+        gpu.reset_peak();
+        let decoder = VaeDecoder::new(gpu, &tiny.vae, &tiny.checkpoint, shape, &options)?;
+        all_frames(&decoder, &latents)?;
+        let (peak, said) = (gpu.memory().peak - before, decoder.layout().peak_bytes());
+        if peak != said {
+            return Err(format!("a peak of {peak} bytes, said to be {said}").into());
+        }
+    }
+    Ok(())
+}
+
+fn refusals() -> Result<(), Failed> {
+    let tiny = Checkpoint::open(part("tiny21"), "tiny decoder")?;
+    let vae = Checkpoint::open(folder("wan21").join("model/vae"), "vae")?;
+    let distilled = Checkpoint::open(part("distilled"), "tiny decoder")?;
+    for (checkpoint, model, says) in [
+        (
+            &tiny,
+            "ti2v",
+            "it decodes latents of 8 channels, 4 frames of 8x8 pixels a latent, expected 12 channels, 4 frames of 16x16 pixels a latent, the model's",
+        ),
+        (
+            &vae,
+            "wan21",
+            "there is no decoder.1.weight, expected the tensors of taew2_1",
+        ),
+        (&distilled, "wan21", "there is no decoder.1.weight"),
+    ] {
+        match TinyVae::of(checkpoint, &vae_config(model)?) {
+            Err(error) if error.to_string().contains(says) => {}
+            other => return Err(format!("{other:?}, expected {says}").into()),
+        }
+    }
+    Ok(())
+}

@@ -12,6 +12,8 @@ mod bad_input;
 mod bench;
 #[path = "cli/clips.rs"]
 mod clips;
+#[path = "cli/decoders.rs"]
+mod decoders;
 #[path = "cli/endings.rs"]
 mod endings;
 #[path = "cli/hub.rs"]
@@ -46,6 +48,7 @@ fn main() {
     for (name, test) in clips::TESTS
         .iter()
         .chain(again::TESTS)
+        .chain(decoders::TESTS)
         .chain(bad_input::DEVICE_TESTS)
         .chain(bench::DEVICE_TESTS)
         .chain(endings::TESTS)

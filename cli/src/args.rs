@@ -105,6 +105,8 @@ pub(crate) struct GenerateArgs {
     pub picture: PictureArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub decoder: DecoderArgs,
     /// The clip; with --count, FILE-SEED.mp4 [default: made from prompt and seed]
     #[arg(short, long, value_name = "FILE.mp4", help_heading = "Output", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
@@ -161,14 +163,17 @@ pub(crate) struct ResumeArgs {
 ///
 /// Size, frame rate and metadata are those that the latents' file carries.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
-  kinora decode --latents kite.latents.safetensors -o kite.mp4")]
+#[command(after_help = "Examples:
+  kinora decode --latents kite.latents.safetensors -o kite.mp4
+  kinora decode --latents kite.latents.safetensors --tiny-decoder taew2_1.safetensors")]
 pub(crate) struct DecodeArgs {
     /// The latents, as --save-latents and diffusers' output_type="latent" write them
     #[arg(long, value_name = "FILE.safetensors", value_hint = ValueHint::FilePath)]
     pub latents: PathBuf,
     #[command(flatten)]
     pub model: ModelArgs,
+    #[command(flatten)]
+    pub decoder: DecoderArgs,
     /// Frames a second of playback [default: the latents' own, else the model's]
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
     pub fps: Option<f64>,
@@ -204,6 +209,8 @@ pub(crate) struct PlanArgs {
     pub like: Option<String>,
     #[command(flatten)]
     pub picture: PictureArgs,
+    #[command(flatten)]
+    pub decoder: DecoderArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
     #[command(flatten)]
@@ -516,6 +523,30 @@ pub(crate) struct SamplingArgs {
     #[arg(short, long, value_name = "N", default_value_t = 1, allow_negative_numbers = true,
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub count: u32,
+}
+
+/// What makes pictures of latents.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Decoding")]
+pub(crate) struct DecoderArgs {
+    /// What makes pictures of the latents [default: full, or tiny with --tiny-decoder]
+    #[arg(long, value_enum)]
+    pub decoder: Option<DecoderName>,
+    /// The tiny decoder: taew2_1 for Wan 2.1 and 2.2 A14B, taew2_2 for 2.2 TI2V-5B
+    /// [default: the one in the model's folder]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub tiny_decoder: Option<PathBuf>,
+}
+
+/// Decoders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DecoderName {
+    /// The model's own
+    Full,
+    /// Near to the model's own, in a small part of the time and memory (TAEHV)
+    Tiny,
+    /// What the clip shows, blurred, at once
+    Linear,
 }
 
 /// How the clip is written.

@@ -15,8 +15,11 @@ use crate::output::{self, Target};
 use crate::progress::Progress;
 use crate::unfinished::Keeper;
 
+/// The tiny decoder's file, as it was typed.
+pub(crate) const TINY_DECODER: &str = "tiny_decoder";
+
 /// Keys in the order in which a clip carries them; the paths of the model follow.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 19] = [
     "prompt",
     "negative_prompt",
     "seed",
@@ -27,6 +30,7 @@ const ORDER: [&str; 18] = [
     "scheduler",
     "timesteps",
     "decoder",
+    TINY_DECODER,
     "width",
     "height",
     "frames",

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use kinora::media::VideoWriter;
+use kinora::text_to_video::Decoder;
 use kinora::weights::Latents;
 
 use crate::args::DecodeArgs;
@@ -17,8 +18,10 @@ use crate::progress::Progress;
 
 /// Decodes the latents' file.
 pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
-    let latents = Latents::read(&args.latents)?;
-    let folder = model::folder(&args.model)?;
+    let mut latents = Latents::read(&args.latents)?;
+    let folder = model::folder_for(&args.model, &args.decoder, latents.shape[1])?;
+    let decoder = model::decoder(&args.decoder, &args.model, &folder)?;
+    model::made_by_decoder(&decoder, &args.decoder, &mut latents.metadata);
     let config = folder.config()?;
     let entries = Entries {
         path: &args.latents,
@@ -48,11 +51,13 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
     };
     target.check()?;
     VideoWriter::create(&target.clip, video.clone())?;
-    folder.checkpoint("vae")?;
+    if decoder == Decoder::Full {
+        folder.checkpoint("vae")?;
+    }
 
     let interrupt = Interrupt::listen()?;
     let mut progress = Progress::new(quiet);
-    let engine = model::open(&args.device, &args.memory, folder, &progress)?;
+    let engine = model::open(&args.device, &args.memory, folder, &progress)?.with_decoder(decoder);
     if args.profile {
         progress.profile(engine.gpu());
     }

@@ -52,6 +52,17 @@ pub(crate) enum CliError {
         /// How many.
         count: u32,
     },
+    /// No tiny decoder where one is looked for.
+    #[error(
+        "--decoder tiny: there is no {name}.safetensors or {name}.pth in the model's folder: download it (github.com/madebyollin/taehv) and name it with --tiny-decoder"
+    )]
+    NoTinyDecoder {
+        /// As its makers name it.
+        name: &'static str,
+    },
+    /// A tiny decoder's file, and another decoder.
+    #[error("--tiny-decoder is given with another --decoder: leave one of them out")]
+    OtherDecoder,
     /// A name for latents that another program would not know.
     #[error("cannot write {}: latents are kept as safetensors, so the name has to end in .safetensors", path.display())]
     LatentsExtension {

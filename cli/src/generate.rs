@@ -12,7 +12,7 @@ use kinora::text_to_video::{Engine, Request, Settings, bytes_for_people};
 use kinora::weights::{Latents, Sample, Sampled};
 
 use crate::args::GenerateArgs;
-use crate::clip::{Clip, made_by, video};
+use crate::clip::{Clip, TINY_DECODER, made_by, video};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::model;
@@ -34,6 +34,7 @@ pub(crate) fn run_from(
 ) -> Result<(), CliError> {
     let mut request = args.request(prompt(args.prompt.as_deref())?);
     let folder = model::folder(&args.model)?;
+    let decoder = model::decoder(&args.decoder, &args.model, &folder)?;
     let first = Settings::resolve(&request, &folder.config()?)?;
     let first = match request.seed {
         Some(_) => first,
@@ -79,7 +80,7 @@ pub(crate) fn run_from(
 
     let interrupt = Interrupt::listen()?;
     let mut progress = Progress::new(quiet);
-    let engine = model::open(&args.device, &args.memory, folder, &progress)?;
+    let engine = model::open(&args.device, &args.memory, folder, &progress)?.with_decoder(decoder);
     if args.profile {
         progress.profile(engine.gpu());
     }
@@ -224,6 +225,9 @@ impl<'a> Run<'a> {
     ) -> Result<Self, CliError> {
         let mut metadata: BTreeMap<_, _> = settings.metadata(engine)?.into_iter().collect();
         metadata.extend(args.model.typed());
+        if let Some(file) = &args.decoder.tiny_decoder {
+            metadata.insert(TINY_DECODER.to_owned(), file.display().to_string());
+        }
         Ok(Self {
             args,
             engine,

@@ -1,14 +1,16 @@
 //! The model and the device of a run.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use kinora::gpu::{Gpu, GpuOptions};
 use kinora::hub::{Hub, Repo};
 use kinora::models::config::ModelFolder;
 use kinora::record::Precision;
-use kinora::text_to_video::Engine;
+use kinora::text_to_video::{Decoder, Engine};
 
-use crate::args::{DeviceArgs, MemoryArgs, ModelArgs, PrecisionChoice};
+use crate::args::{DecoderArgs, DecoderName, DeviceArgs, MemoryArgs, ModelArgs, PrecisionChoice};
+use crate::clip::TINY_DECODER;
 use crate::error::CliError;
 use crate::progress::Progress;
 use crate::starter;
@@ -37,6 +39,71 @@ fn pulled(named: &Path) -> Result<Option<(Repo, PathBuf)>, CliError> {
         }
         _ => Ok(None),
     }
+}
+
+/// The model's folder for latents of so many channels. Decoders that are not the model's own need
+/// nothing of it but its sizes, which the channels tell.
+pub(crate) fn folder_for(
+    args: &ModelArgs,
+    decoder: &DecoderArgs,
+    channels: usize,
+) -> Result<ModelFolder, CliError> {
+    let own = matches!(decoder.decoder, None | Some(DecoderName::Full));
+    let released = match channels {
+        16 => "wan2.1-1.3b",
+        48 => "wan2.2-5b",
+        _ => return folder(args),
+    };
+    let named = args.model.is_some() || !args.parts().is_empty();
+    match named || own && decoder.tiny_decoder.is_none() {
+        true => folder(args),
+        false => Ok(ModelFolder::like(released)?),
+    }
+}
+
+/// What makes pictures of latents.
+pub(crate) fn decoder(
+    args: &DecoderArgs,
+    model: &ModelArgs,
+    folder: &ModelFolder,
+) -> Result<Decoder, CliError> {
+    match (args.decoder, &args.tiny_decoder) {
+        (None, None) | (Some(DecoderName::Full), None) => Ok(Decoder::Full),
+        (Some(DecoderName::Linear), None) => Ok(Decoder::Linear),
+        (None | Some(DecoderName::Tiny), Some(file)) => Ok(Decoder::Tiny(file.clone())),
+        (Some(DecoderName::Tiny), None) => {
+            // As the project that makes them names them.
+            let name = match folder.config()?.vae.z_dim {
+                48 => "taew2_2",
+                _ => "taew2_1",
+            };
+            let pulled = model.model.as_deref().map(pulled).transpose()?.flatten();
+            let pulled = pulled.map(|(_, path)| path);
+            let folder = pulled.as_deref().or(model.model.as_deref());
+            let files = ["safetensors", "pth"].map(|ending| format!("{name}.{ending}"));
+            let mut places = folder
+                .into_iter()
+                .flat_map(|at| files.iter().map(|f| at.join(f)));
+            let found = places.find(|file| file.is_file());
+            found
+                .map(Decoder::Tiny)
+                .ok_or(CliError::NoTinyDecoder { name })
+        }
+        (Some(DecoderName::Full | DecoderName::Linear), Some(_)) => Err(CliError::OtherDecoder),
+    }
+}
+
+/// Says of a clip what will have made its pictures.
+pub(crate) fn made_by_decoder(
+    decoder: &Decoder,
+    args: &DecoderArgs,
+    metadata: &mut BTreeMap<String, String>,
+) {
+    metadata.insert("decoder".to_owned(), decoder.name().to_owned());
+    match &args.tiny_decoder {
+        Some(file) => metadata.insert(TINY_DECODER.to_owned(), file.display().to_string()),
+        None => metadata.remove(TINY_DECODER),
+    };
 }
 
 /// Reads the heads of the weights' files, which needs no device and little time.

@@ -19,6 +19,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), CliError> {
         None => model::folder(&args.model)?,
     };
     let config = folder.config()?;
+    let decoder = model::decoder(&args.decoder, &args.model, &folder)?;
     let request = Request {
         size: args.picture.size(),
         frames: args.picture.frames,
@@ -38,6 +39,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), CliError> {
         folder: &folder,
         config: &config,
         settings: &settings,
+        decoder: &decoder,
         prompts,
     };
     let plan = MemoryPlan::new(run, budget)?;

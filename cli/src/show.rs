@@ -6,11 +6,12 @@ use kinora::media::{probe, read_metadata};
 use kinora::models::config::SchedulerName;
 
 use crate::args::{MODEL_PATHS, ShowArgs};
+use crate::clip::TINY_DECODER;
 use crate::error::CliError;
 use crate::output;
 
 /// Options of `generate` behind those of the model, and the keys that carry their values.
-const OPTIONS: [(&str, &str); 12] = [
+const OPTIONS: [(&str, &str); 14] = [
     ("negative_prompt", "--negative-prompt"),
     ("width", "--width"),
     ("height", "--height"),
@@ -21,6 +22,8 @@ const OPTIONS: [(&str, &str); 12] = [
     ("guidance_2", "--guidance-2"),
     ("shift", "--shift"),
     ("timesteps", "--timesteps"),
+    ("decoder", "--decoder"),
+    (TINY_DECODER, "--tiny-decoder"),
     ("seed", "--seed"),
     ("precision", "--precision"),
 ];

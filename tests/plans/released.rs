@@ -5,7 +5,7 @@ use kinora::models::config::ModelFolder;
 use kinora::models::wan_transformer::{Residency, TransformerPasses, TransformerShape};
 use kinora::models::wan_vae::{DecodeLayout, DecodeOptions, decode_layout};
 use kinora::record::{Caps, Command, DeviceClass};
-use kinora::text_to_video::{MemoryPlan, Planned, Request, Settings, Size};
+use kinora::text_to_video::{Decoder, MemoryPlan, Planned, Request, Settings, Size};
 
 const GB: u64 = 1_000_000_000;
 
@@ -40,6 +40,7 @@ fn plan(
         folder: &folder,
         config: &config,
         settings: &settings,
+        decoder: &Decoder::Full,
         prompts: &Planned::LONGEST,
     };
     MemoryPlan::new(run, Some(budget))

@@ -3,11 +3,12 @@
 
 use kinora::gpu::Gpu;
 use kinora::models::config::VaeConfig;
+use kinora::models::latent_rgb::LatentRgb;
 use kinora::models::tiny_vae::TinyVae;
 use kinora::models::wan_vae::{Architecture, Bands, DecodeOptions, VaeDecoder};
 use kinora::sampling::{Noise, randn};
 use kinora::tensor::DType;
-use kinora::weights::Checkpoint;
+use kinora::weights::{Checkpoint, Latents};
 use libtest_mimic::{Failed, Trial};
 
 use crate::harness::compare::psnr;
@@ -37,6 +38,10 @@ pub fn trials() -> Vec<Trial> {
         }));
     }
     trials.push(Trial::test("tiny refusals", refusals));
+    let latents = folder("../../../shared/latents/wan21_cheesecake.safetensors");
+    let absent = !latents.is_file();
+    let test = Trial::test("colours/cheesecake", move || cheesecake(&latents));
+    trials.push(test.with_ignored_flag(absent));
     trials
 }
 
@@ -254,6 +259,39 @@ fn memory(gpu: &Gpu, tiny: &Tiny) -> Result<(), Failed> {
         let (peak, said) = (gpu.memory().peak - before, decoder.layout().peak_bytes());
         if peak != said {
             return Err(format!("a peak of {peak} bytes, said to be {said}").into());
+        }
+    }
+    Ok(())
+}
+
+/// Real latents: a slice of cheesecake with berries and a leaf of mint on a white plate, in the dark.
+fn cheesecake(file: &std::path::Path) -> Result<(), Failed> {
+    let latents = Latents::read(file)?;
+    let colours = LatentRgb::of(latents.shape[1]).ok_or("no colours")?;
+    let [_, _, frames, h, w] = latents.shape;
+    if [frames, h, w] != [16, 40, 64] {
+        return Err(format!("latents are {:?}", latents.shape).into());
+    }
+    for t in 0..frames {
+        let rgb = colours.frame(&latents, t);
+        // The mean colour of a few latents.
+        let mean = |left: usize, top: usize| {
+            let mut sum = [0.0; 3];
+            for (y, x) in (top..top + 4).flat_map(|y| (left..left + 4).map(move |x| (y, x))) {
+                for (sum, colour) in sum.iter_mut().zip(&rgb[(y * w + x) * 3..]) {
+                    *sum += colour.clamp(0.0, 1.0) / 16.0;
+                }
+            }
+            sum
+        };
+        let [_, green, _] = mean(17, 7);
+        let [red, _, blue] = mean(17, 7);
+        let dark = mean(2, 0).iter().sum::<f32>();
+        let berries = mean(30, 12).iter().sum::<f32>();
+        let cake = mean(47, 18).iter().sum::<f32>();
+        if green < red || green < blue || dark > 1.0 || berries > 1.2 || cake < 1.8 {
+            let all = [mean(17, 7), mean(2, 0), mean(30, 12), mean(47, 18)];
+            return Err(format!("frame {t}: mint, dark, berries, cake are {all:?}").into());
         }
     }
     Ok(())

@@ -68,6 +68,14 @@ pub enum RequestError {
         /// The model's channels.
         channels: usize,
     },
+    /// Latents that no linear map to colours is known for.
+    #[error(
+        "no colours are known for latents of {channels} channels, expected 16 (Wan 2.1, 2.2 A14B) or 48 (2.2 TI2V-5B): leave --preview and --decoder linear out"
+    )]
+    NoColours {
+        /// Channels of the latents.
+        channels: usize,
+    },
 }
 
 fn megabytes(bytes: u64) -> String {

@@ -115,3 +115,36 @@ impl LatentRgb {
         rgb
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// A latent of one channel is that channel's row, in the frame and at the place where it lies.
+    #[test]
+    fn each_channel_has_its_colour() {
+        for (channels, row, bias) in [(16, WAN21[3], WAN21_BIAS), (48, WAN22[3], WAN22_BIAS)] {
+            let (frames, h, w) = (3, 2, 5);
+            let mut values = vec![0.0; channels * frames * h * w];
+            let (channel, t, place) = (3, 1, 7);
+            values[(channel * frames + t) * h * w + place] = 2.0;
+            let latents = Latents {
+                shape: [1, channels, frames, h, w],
+                values,
+                metadata: BTreeMap::new(),
+            };
+            let colours = LatentRgb::of(channels).unwrap();
+            for at in 0..frames {
+                let found = colours.frame(&latents, at);
+                for (pixel, found) in found.as_chunks::<3>().0.iter().enumerate() {
+                    let share = if (at, pixel) == (t, place) { 2.0 } else { 0.0 };
+                    let expected = [0, 1, 2].map(|c| (bias[c] + share * row[c]) / 2.0 + 0.5);
+                    let near = (0..3).all(|c| (found[c] - expected[c]).abs() < 1e-6);
+                    assert!(near, "{found:?}, expected {expected:?}");
+                }
+            }
+        }
+        assert_eq!(LatentRgb::of(20), None);
+    }
+}

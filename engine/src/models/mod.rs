@@ -1,6 +1,7 @@
 //! Text encoders, transformers and decoders, from the configurations of the diffusers layout.
 
 pub mod config;
+pub mod latent_rgb;
 pub mod names;
 pub mod prompt;
 mod signature;

@@ -3,16 +3,15 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use super::memory::decoder_budget;
+use super::decoder::Decoder;
 use super::request::{MAX_TOKENS, Note, Request, Settings};
-use crate::error::{Error, RequestError};
+use crate::error::Error;
 use crate::gpu::{Cancel, Gpu};
 use crate::models::config::{ModelConfig, ModelFolder, SchedulerName};
 use crate::models::prompt::clean;
 use crate::models::tokenizer::{Tokenizer, Tokens};
-use crate::models::wan_vae::{DecodeOptions, VaeDecoder};
 use crate::sampling::Scheduler;
-use crate::weights::{Latents, combined_fingerprint};
+use crate::weights::combined_fingerprint;
 
 /// Characters of a prompt that a note about its end shows.
 const SHOWN: usize = 40;
@@ -103,6 +102,7 @@ pub struct Engine {
     pub(super) config: ModelConfig,
     /// Bytes of device memory that a run may take.
     pub(super) memory: Option<u64>,
+    pub(super) decoder: Decoder,
     tokenizer: OnceLock<Tokenizer>,
 }
 
@@ -128,6 +128,7 @@ impl Engine {
             folder,
             config,
             memory,
+            decoder: Decoder::default(),
             tokenizer: OnceLock::new(),
         })
     }
@@ -140,6 +141,12 @@ impl Engine {
             memory: Some(bytes),
             ..self
         }
+    }
+
+    /// The same engine, whose pictures are made by this decoder.
+    #[must_use]
+    pub fn with_decoder(self, decoder: Decoder) -> Self {
+        Self { decoder, ..self }
     }
 
     /// The device.
@@ -240,75 +247,6 @@ impl Engine {
         ))
     }
 
-    /// Decodes latents to 8-bit RGB frames, handed out in order as they are ready and cropped
-    /// centrally to `crop` (width, height) where given. Device memory does not grow with the
-    /// number of frames.
-    ///
-    /// # Errors
-    /// Latents of another model, no room on the device, cancelled, or the callback's own error.
-    pub fn decode(
-        &self,
-        latents: &Latents,
-        crop: Option<[usize; 2]>,
-        cancel: &Cancel,
-        events: &mut dyn FnMut(Event),
-        frame: FrameSink<'_>,
-    ) -> Result<(), Error> {
-        let [_, channels, t, h, w] = latents.shape;
-        let vae = &self.config.vae;
-        if channels != vae.z_dim {
-            return Err(RequestError::Latents {
-                file: self.folder.name().to_owned(),
-                found: latents.shape.to_vec(),
-                channels: vae.z_dim,
-            }
-            .into());
-        }
-        let made = [w * vae.scale_factor_spatial, h * vae.scale_factor_spatial];
-        let size = crop.unwrap_or(made);
-        if size[0] > made[0] || size[1] > made[1] {
-            return Err(RequestError::Range {
-                option: "the crop",
-                found: format!("{}x{}", size[0], size[1]),
-                expected: format!("at most the {}x{} of the latents", made[0], made[1]),
-            }
-            .into());
-        }
-        let load = Stage::Load("vae");
-        events(Event::Started {
-            stage: load,
-            total: 1,
-        });
-        let checkpoint = self.folder.checkpoint("vae")?;
-        let options = DecodeOptions {
-            max_bytes: self.memory.map(decoder_budget),
-            ..DecodeOptions::default()
-        };
-        let decoder = VaeDecoder::new(&self.gpu, vae, &checkpoint, [channels, t, h, w], &options)?;
-        events(Event::Finished { stage: load });
-
-        let total = decoder.frames();
-        events(Event::Started {
-            stage: Stage::Decode,
-            total,
-        });
-        let mut cropped = Vec::new();
-        decoder.decode(&latents.values, cancel, |index, rgb| {
-            crop_rgb(rgb, made, size, &mut cropped);
-            frame(index, &cropped)?;
-            events(Event::Progress {
-                stage: Stage::Decode,
-                done: index + 1,
-                total,
-            });
-            Ok(())
-        })?;
-        events(Event::Finished {
-            stage: Stage::Decode,
-        });
-        Ok(())
-    }
-
     /// Makes a clip, all frames in memory: settings, sampling and decoding in one call.
     ///
     /// # Errors
@@ -343,14 +281,5 @@ impl Engine {
             frames,
             settings,
         })
-    }
-}
-
-/// The central `size` of a picture of `made` pixels.
-fn crop_rgb(rgb: &[u8], made: [usize; 2], size: [usize; 2], out: &mut Vec<u8>) {
-    out.clear();
-    let (left, top) = ((made[0] - size[0]) / 2, (made[1] - size[1]) / 2);
-    for row in rgb.chunks_exact(3 * made[0]).skip(top).take(size[1]) {
-        out.extend_from_slice(&row[3 * left..3 * (left + size[0])]);
     }
 }

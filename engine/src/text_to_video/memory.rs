@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::decoder::Decoder;
 use super::request::{MAX_TOKENS, Settings};
 use super::solver::solver_bytes;
 use crate::error::{Error, RequestError, VaeError};
@@ -15,7 +16,7 @@ use crate::record::Caps;
 /// A part of a model and what it takes while its turn lasts; no two are on the device together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartPlan {
-    /// `text_encoder`, `transformer`, `transformer_2` or `vae`.
+    /// `text_encoder`, `transformer`, `transformer_2`, and `vae` or `tiny decoder`.
     pub part: &'static str,
     /// Whether its weights stay for its whole turn or pass through the device piece by piece.
     pub residency: Residency,
@@ -54,6 +55,8 @@ pub struct Planned<'a> {
     pub config: &'a ModelConfig,
     /// The run.
     pub settings: &'a Settings,
+    /// What makes pictures of the latents.
+    pub decoder: &'a Decoder,
     /// Tokens of the prompt and, in a guided run, of the negative prompt.
     pub prompts: &'a [usize],
 }
@@ -128,23 +131,30 @@ impl MemoryPlan {
         if run.config.transformer_2.is_some() {
             self.add_first(transformer(run, "transformer_2")?)?;
         }
-        self.add(self.decoder(run)?)
+        match self.decoder(run)? {
+            Some(part) => self.add(part),
+            None => Ok(()),
+        }
     }
 
-    fn decoder(&self, run: Planned<'_>) -> Result<PartPlan, Error> {
-        let checkpoint = run.folder.checkpoint("vae")?;
+    fn decoder(&self, run: Planned<'_>) -> Result<Option<PartPlan>, Error> {
+        let Some(network) = run.decoder.open(run.folder, run.config)? else {
+            return Ok(None);
+        };
         let [_, c, t, h, w] = run.settings.latent_shape(run.config);
         let options = DecodeOptions {
             max_bytes: self.budget.map(decoder_budget),
             ..DecodeOptions::default()
         };
         let vae = &run.config.vae;
-        let layout = match decode_layout(run.caps, vae, &checkpoint, [c, t, h, w], &options) {
+        let network_of = network.architecture(run.config);
+        let weights = &network.checkpoint;
+        let layout = match decode_layout(run.caps, network_of, weights, [c, t, h, w], &options) {
             Err(Error::Vae(VaeError::DoesNotFit {
                 needed, available, ..
             })) if options.max_bytes == Some(available) => {
                 return Err(too_large(
-                    "vae",
+                    network.part,
                     needed + STAGING_BYTES,
                     self.budget.unwrap_or(available),
                 ));
@@ -152,15 +162,15 @@ impl MemoryPlan {
             layout => layout?,
         };
         let side = vae.scale_factor_spatial;
-        Ok(PartPlan {
-            part: "vae",
+        Ok(Some(PartPlan {
+            part: network.part,
             residency: Residency::Resident,
             weights: layout.memory.weights,
             working: layout.peak_bytes() - layout.memory.weights + STAGING_BYTES,
             pieces: layout
                 .band
                 .map(|lines| format!("bands of {} lines", lines * side)),
-        })
+        }))
     }
 
     fn allows(&self, part: &PartPlan) -> bool {

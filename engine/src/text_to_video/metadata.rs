@@ -37,6 +37,7 @@ impl Settings {
         pairs.extend([
             ("scheduler", name.name().to_owned()),
             ("shift", scheduler.shift().to_string()),
+            ("decoder", engine.decoder.name().to_owned()),
             ("width", self.width.to_string()),
             ("height", self.height.to_string()),
             ("frames", self.frames.to_string()),

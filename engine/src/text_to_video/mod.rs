@@ -17,13 +17,17 @@
 //! # Ok::<(), kinora::Error>(())
 //! ```
 
+mod decoder;
 mod engine;
 mod memory;
 mod metadata;
+mod preview;
 mod request;
 mod sample;
 mod solver;
 
+pub use decoder::Decoder;
 pub use engine::{Clip, Engine, Event, FrameSink, Stage};
 pub use memory::{MemoryPlan, PartPlan, Planned, bytes_for_people};
+pub use preview::Preview;
 pub use request::{Aspect, Note, Request, Settings, Size};

@@ -188,6 +188,7 @@ impl Engine {
             folder: &self.folder,
             config: &self.config,
             settings,
+            decoder: &self.decoder,
             prompts,
         }
     }

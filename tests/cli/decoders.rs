@@ -107,7 +107,7 @@ fn colours() -> Verdict {
         values: values.collect(),
         metadata: Default::default(),
     };
-    latents.write(&place.path("a.safetensors")).map_err(text)?;
+    latents.write(place.path("a.safetensors")).map_err(text)?;
     let decode = [
         "decode",
         "--latents",

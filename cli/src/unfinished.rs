@@ -10,7 +10,7 @@ use kinora::record::Caps;
 use kinora::weights::{RunState, Sampled};
 
 use crate::args::MODEL_PATHS;
-use crate::clip::made_by;
+use crate::clip::{TINY_DECODER, made_by};
 use crate::error::CliError;
 use crate::output::free;
 use crate::progress::Progress;
@@ -28,7 +28,7 @@ const FIRST_SEED: &str = "run_first_seed";
 const DEVICE: &str = "run_device";
 
 /// Entries that do not change the latents, or that the model's hash stands for.
-const INDIFFERENT: [&str; 3] = ["fps", "kinora", "model"];
+const INDIFFERENT: [&str; 5] = ["decoder", "fps", "kinora", "model", TINY_DECODER];
 
 /// Letters of a value that a message shows.
 const SHOWN: usize = 40;

@@ -12,6 +12,7 @@ use kinora::models::prompt::{PROMPT_LIMIT, clean};
 use kinora::models::tokenizer::{Cut, MAX_TOKENS, Tokenizer};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde::Deserialize;
+use serde_json::Value;
 
 /// What UMT5's tokenizer makes of prompts.
 const UMT5: [(&str, &[u32]); 5] = [
@@ -55,6 +56,18 @@ fn main() {
         Trial::test("a_long_prompt_is_cut", a_long_prompt_is_cut),
         Trial::test("a_huge_prompt_is_refused", a_huge_prompt_is_refused),
         Trial::test("a_broken_tokenizer_is_named", a_broken_tokenizer_is_named),
+        Trial::test("a_sentencepiece_model_makes_the_same_ids", || {
+            same_from_sentencepiece(&parts().join("tokenizer/tokenizer.json"))
+        }),
+        Trial::test("umt5_from_sentencepiece", {
+            let umt5 = umt5.clone();
+            move || same_from_sentencepiece(&umt5)
+        })
+        .with_ignored_flag(absent),
+        Trial::test(
+            "a_broken_sentencepiece_model_is_refused",
+            broken_sentencepiece,
+        ),
         with_umt5("umt5_ids", umt5_ids),
         with_umt5("umt5_cut", umt5_cut),
     ];
@@ -245,6 +258,104 @@ fn umt5_cut(tokenizer: &Tokenizer) -> Result<(), Failed> {
         equal("cut", tokens.cut, cut)?;
         equal("length", tokens.ids.len(), MAX_TOKENS)?;
         equal("last", tokens.ids.last(), Some(&1))?;
+    }
+    Ok(())
+}
+
+/// A protobuf field that holds bytes.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut field = vec![number << 3 | 2];
+    let mut length = bytes.len();
+    while length >= 0x80 {
+        field.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    field.push(length as u8);
+    field.extend_from_slice(bytes);
+    field
+}
+
+/// The SentencePiece model that a `tokenizer.json` was made from, as far as its fields are read.
+fn sentencepiece(json: &Value) -> Result<Vec<u8>, Failed> {
+    let vocabulary = json["model"]["vocab"].as_array().ok_or("a vocabulary")?;
+    let mut model = Vec::new();
+    for (id, entry) in vocabulary.iter().enumerate() {
+        let text = entry[0].as_str().ok_or("a piece")?;
+        if text.starts_with("<extra_id_") {
+            // T5's tokenizer adds these itself.
+            break;
+        }
+        let mut piece = field(1, text.as_bytes());
+        piece.push(2 << 3 | 5);
+        let score = entry[1].as_f64().ok_or("a score")?;
+        piece.extend((score as f32).to_le_bytes());
+        let special = json["added_tokens"]
+            .as_array()
+            .is_some_and(|tokens| tokens.iter().any(|token| token["id"] == id));
+        if special {
+            let kind = if json["model"]["unk_id"] == id { 2 } else { 3 };
+            piece.extend([3 << 3, kind]);
+        }
+        model.extend(field(1, &piece));
+    }
+    // Unigram, and no map of characters.
+    model.extend(field(2, &[3 << 3, 1]));
+    model.extend(field(3, &field(1, b"identity")));
+    Ok(model)
+}
+
+fn same_from_sentencepiece(path: &Path) -> Result<(), Failed> {
+    let json = fs::read(path)?;
+    let model = sentencepiece(&serde_json::from_slice(&json)?)?;
+    let own = Tokenizer::from_bytes("tokenizer.json", &json)?;
+    let made = Tokenizer::from_bytes("spiece.model", &model)?;
+    let mut prompts: Vec<String> = UMT5.iter().map(|(text, _)| (*text).to_owned()).collect();
+    for file in ["tokens.json", "clean.json"] {
+        let cases: Value = serde_json::from_slice(&fs::read(parts().join(file))?)?;
+        let mut texts = vec![&cases];
+        while let Some(value) = texts.pop() {
+            match value {
+                Value::String(text) => prompts.push(text.clone()),
+                Value::Array(items) => texts.extend(items),
+                Value::Object(fields) => texts.extend(fields.values()),
+                _ => {}
+            }
+        }
+    }
+    if prompts.len() < 40 {
+        return Err(format!("{} prompts", prompts.len()).into());
+    }
+    for prompt in prompts {
+        let [own, made] = [&own, &made].map(|tokenizer| tokenizer.encode(&prompt, MAX_TOKENS));
+        equal(&prompt, made?, own?)?;
+    }
+    Ok(())
+}
+
+fn broken_sentencepiece() -> Result<(), Failed> {
+    let json = fs::read(parts().join("tokenizer/tokenizer.json"))?;
+    let model = sentencepiece(&serde_json::from_slice(&json)?)?;
+    let error = |bytes: &[u8]| match Tokenizer::from_bytes("spiece.model", bytes) {
+        Ok(_) => Err(Failed::from(format!("{} bytes were accepted", bytes.len()))),
+        Err(error) => Ok(error.to_string()),
+    };
+    let mut bpe = model.clone();
+    bpe.extend(field(2, &[3 << 3, 2]));
+    equal(
+        "another kind",
+        error(&bpe)?,
+        "spiece.model is not a usable tokenizer: its model_type is 2, expected 1, Unigram"
+            .to_owned(),
+    )?;
+    equal(
+        "no unknown piece",
+        error(&model[..9])?,
+        "spiece.model is not a usable tokenizer: it is truncated or not a SentencePiece model"
+            .to_owned(),
+    )?;
+    // Cut anywhere it is refused, or is a smaller vocabulary; it never panics.
+    for end in 1..model.len() {
+        drop(Tokenizer::from_bytes("spiece.model", &model[..end]));
     }
     Ok(())
 }

@@ -352,7 +352,8 @@ pub(crate) struct ModelArgs {
     /// An autoencoder in place of the model's
     #[arg(long, value_name = "FILE", help_heading = "Model in single files", value_hint = ValueHint::FilePath)]
     pub vae: Option<PathBuf>,
-    /// The text encoder's tokenizer.json [default: the model's, or the one beside the text encoder]
+    /// The text encoder's tokenizer.json or spiece.model [default: the model's, one beside the text
+    /// encoder, or the one within it]
     #[arg(long, value_name = "FILE", help_heading = "Model in single files", value_hint = ValueHint::FilePath)]
     pub tokenizer: Option<PathBuf>,
 }

@@ -4,6 +4,7 @@ pub mod config;
 pub mod latent_rgb;
 pub mod names;
 pub mod prompt;
+mod sentencepiece;
 mod signature;
 pub mod tiny_vae;
 pub mod tokenizer;

@@ -1,4 +1,4 @@
-//! Text to tokens, by the `tokenizer.json` that the model ships.
+//! Text to tokens, by the `tokenizer.json` or the SentencePiece model that the model ships.
 
 use std::fmt;
 
@@ -6,6 +6,7 @@ use tokenizers::Tokenizer as Inner;
 use tokenizers::tokenizer::PostProcessor;
 
 use super::prompt::PROMPT_LIMIT;
+use super::sentencepiece::tokenizer_json;
 use crate::error::ConfigError;
 
 /// The most tokens of a prompt that a Wan model reads, the closing `</s>` included.
@@ -37,7 +38,8 @@ pub struct Cut {
 }
 
 impl Tokenizer {
-    /// Reads the `tokenizer.json` in `bytes`; `file` is its name for messages.
+    /// Reads the `tokenizer.json`, or the SentencePiece model (`spiece.model`), in `bytes`; `file` is
+    /// its name for messages.
     ///
     /// # Errors
     /// [`ConfigError::Tokenizer`] with the library's reason.
@@ -46,7 +48,13 @@ impl Tokenizer {
             file: file.to_owned(),
             reason: reason.to_string(),
         };
-        let mut inner = Inner::from_bytes(bytes).map_err(failed)?;
+        // A SentencePiece model begins with its first piece, field 1; JSON with a brace.
+        let is_json = bytes.trim_ascii_start().starts_with(b"{");
+        let made = match bytes.first() {
+            Some(0x0a) if !is_json => Some(tokenizer_json(bytes).map_err(|e| failed(e.into()))?),
+            _ => None,
+        };
+        let mut inner = Inner::from_bytes(made.as_deref().unwrap_or(bytes)).map_err(failed)?;
         // A file may carry a padding or a truncation of its own, which the pipeline overrides.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(failed)?;

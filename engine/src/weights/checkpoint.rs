@@ -243,6 +243,15 @@ impl Checkpoint {
         Some(&tensor.shape)
     }
 
+    /// The bytes of the tensor `name` as they lie in its file, of any element type. Does not count as
+    /// reading it.
+    #[must_use]
+    pub fn bytes_of(&self, name: &str) -> Option<&[u8]> {
+        let tensor = self.tensors.get(*self.by_name.get(name)?)?;
+        let shard = self.shards.get(tensor.shard)?;
+        shard.bytes.get(tensor.start..tensor.end)
+    }
+
     /// The element type of the tensor `name`, if there is one and Kinora has its type. Does not
     /// count as reading it.
     #[must_use]

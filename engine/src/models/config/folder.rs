@@ -25,7 +25,15 @@ const TOKENIZER_LIMIT: u64 = 1 << 28;
 const LOOKS_LIKE_A_PART: &str = ". This looks like one part of a model: name the folder above it";
 
 /// Where a tokenizer lies in a folder that is not in the diffusers layout; the first is Wan's own.
-const TOKENIZERS: [&str; 2] = ["google/umt5-xxl/tokenizer.json", "tokenizer.json"];
+const TOKENIZERS: [&str; 4] = [
+    "google/umt5-xxl/tokenizer.json",
+    "tokenizer.json",
+    "google/umt5-xxl/spiece.model",
+    "spiece.model",
+];
+
+/// The tensor in which ComfyUI's text encoders carry their SentencePiece model.
+const SPIECE: &str = "spiece_model";
 
 /// The parts that every model has.
 const PARTS: [&str; 3] = ["text_encoder", "transformer", "vae"];
@@ -329,25 +337,54 @@ impl ModelFolder {
         self.config_json("scheduler/scheduler_config.json")
     }
 
-    /// The bytes of the model's `tokenizer.json`, and the name that messages give the file.
+    /// The bytes of the model's `tokenizer.json`, or of its SentencePiece model where there is no
+    /// such file, and the name that messages give them.
     ///
     /// # Errors
     /// [`ConfigError::Missing`], [`ConfigError::NoTokenizer`] or [`ConfigError::Read`].
     pub fn tokenizer_json(&self) -> Result<(String, Cow<'static, [u8]>), ConfigError> {
-        let usual = "tokenizer/tokenizer.json";
+        let [usual, spiece] = ["tokenizer/tokenizer.json", "tokenizer/spiece.model"];
         let named = self.assembled.tokenizer.clone();
-        if named.is_none() && (self.layout == Layout::Diffusers || self.contains(usual)) {
-            return self.named(usual, TOKENIZER_LIMIT);
+        if named.is_none() {
+            for own in [usual, spiece] {
+                if self.contains(own) {
+                    return self.named(own, TOKENIZER_LIMIT);
+                }
+            }
+            if self.layout == Layout::Diffusers && self.assembled.parts.is_empty() {
+                return Err(self.missing(usual));
+            }
         }
-        let file = named.or_else(|| self.tokenizer_beside());
-        let file = file.ok_or_else(|| ConfigError::NoTokenizer {
-            model: self.name.clone(),
-        })?;
+        let Some(file) = named.or_else(|| self.tokenizer_beside()) else {
+            return self.tokenizer_within();
+        };
         let bytes = read_file(&file, TOKENIZER_LIMIT, &|| ConfigError::Read {
             file: file.display().to_string(),
             source: ErrorKind::NotFound.into(),
         })?;
         Ok((file.display().to_string(), Cow::Owned(bytes)))
+    }
+
+    /// The SentencePiece model that the text encoder's file carries.
+    fn tokenizer_within(&self) -> Result<(String, Cow<'static, [u8]>), ConfigError> {
+        let missing = || ConfigError::NoTokenizer {
+            model: self.name.clone(),
+        };
+        let path = self
+            .assembled
+            .parts
+            .get("text_encoder")
+            .ok_or_else(missing)?;
+        let file = Checkpoint::open(path, "text_encoder")?;
+        let name = file.names().find(|name| {
+            let prefix = name.strip_suffix(SPIECE);
+            prefix.is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('.'))
+        });
+        let bytes = name
+            .and_then(|name| file.bytes_of(name))
+            .ok_or_else(missing)?;
+        let shown = format!("{SPIECE} in {}", path.display());
+        Ok((shown, Cow::Owned(bytes.to_vec())))
     }
 
     /// A tokenizer in the folder, or beside the file of the text encoder.
@@ -399,9 +436,6 @@ impl ModelFolder {
     fn missing(&self, path: &str) -> ConfigError {
         let hint = match path {
             "model_index.json" if self.contains("config.json") => LOOKS_LIKE_A_PART,
-            _ if path.starts_with("tokenizer/") && self.contains("tokenizer/spiece.model") => {
-                ". tokenizer/spiece.model is there, but it is tokenizer.json that is read: add it from the model's repository"
-            }
             _ => "",
         };
         ConfigError::Missing {

@@ -6,6 +6,8 @@
 #![allow(unreachable_pub, reason = "modules of a test program")]
 
 mod harness;
+#[path = "pipelines/lost.rs"]
+mod lost;
 #[path = "pipelines/resumed.rs"]
 mod resumed;
 #[path = "pipelines/saved.rs"]
@@ -91,6 +93,10 @@ fn main() {
         };
         let mut trials = Vec::from([Guise::Found, Guise::Staged, Guise::Coop].map(in_guise));
         trials.extend(resumed::trials(&path, &name));
+        if ["wan21", "a14b"].contains(&name.as_str()) {
+            // One transformer and two; what else differs does not meet a device's loss.
+            trials.extend(lost::trials(&path, &name));
+        }
         trials.push(device_test(format!("memory/{name}"), move |gpu| {
             memory(gpu, &path)
         }));

@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    kinora::gpu::keep_lost_devices_quiet();
     match args::Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

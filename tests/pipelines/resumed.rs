@@ -35,7 +35,7 @@ pub(crate) fn trials(path: &Path, name: &str) -> Vec<Trial> {
     ]
 }
 
-fn bits(values: &[f32]) -> Vec<u32> {
+pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 

@@ -63,7 +63,27 @@ pub enum GpuError {
         /// What the engine holds already.
         used: u64,
     },
-    /// The device went away, or the driver reported an error.
+    /// The device has no room left for what the driver itself makes.
+    #[error(
+        "the device ran out of memory in {during}, {used} bytes in use by buffers; allow fewer with --memory, or choose a smaller size or fewer frames"
+    )]
+    Exhausted {
+        /// What was running.
+        during: String,
+        /// What the engine's buffers hold.
+        used: u64,
+    },
+    /// The device went away.
+    #[error(
+        "the device was lost while running {during} ({reason}): its driver was reset, or it was unplugged; run it again, on less of it with --memory, or on another with --device"
+    )]
+    Lost {
+        /// What was running.
+        during: String,
+        /// The driver's words.
+        reason: String,
+    },
+    /// The driver reported an error.
     #[error("the device failed while running {during}: {reason}")]
     Failed {
         /// What was running.

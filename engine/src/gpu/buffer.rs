@@ -27,9 +27,23 @@ pub(super) struct Counter {
     peak: AtomicU64,
     buffers: AtomicU64,
     bind_groups: AtomicU64,
+    /// Bytes that there may be, in tests; as many as the device has where it is 0.
+    limit: AtomicU64,
 }
 
 impl Counter {
+    pub(super) fn limit(&self, bytes: u64) {
+        self.limit.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        let used = self.current.load(Ordering::Relaxed);
+        match self.limit.load(Ordering::Relaxed) {
+            0 => true,
+            limit => used + bytes <= limit,
+        }
+    }
+
     pub(super) fn add(&self, bytes: u64) {
         self.buffers.fetch_add(1, Ordering::Relaxed);
         let now = self.current.fetch_add(bytes, Ordering::Relaxed) + bytes;

@@ -1,10 +1,11 @@
 //! An open device.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use super::adapters::{GpuOptions, adapters, caps_of, choose, unusable};
 use super::buffer::{Counter, Made, MemoryUse};
+use super::lost::Failures;
 use super::pipelines::Pipelines;
 use super::profile::{Profile, ProfileRow};
 use super::staging::{Lane, Ring};
@@ -25,20 +26,15 @@ struct Inner {
     queue: wgpu::Queue,
     caps: Caps,
     counter: Arc<Counter>,
-    failure: Arc<Mutex<Option<Failure>>>,
+    failures: Failures,
+    /// How it was opened; nothing for the host application's.
+    options: OnceLock<GpuOptions>,
     pipelines: Pipelines,
     profile: Profile,
     /// What uploads go through; made once the device can make buffers.
     ring: OnceLock<Ring>,
     /// Bits of the f64 of [`Gpu::rate`].
     rate: AtomicU64,
-}
-
-/// What the driver reported.
-#[derive(Clone, Debug)]
-pub(super) struct Failure {
-    pub(super) out_of_memory: bool,
-    pub(super) reason: String,
 }
 
 impl Gpu {
@@ -69,7 +65,9 @@ impl Gpu {
             name: caps[chosen].name.clone(),
             reason: e.to_string(),
         })?;
-        Self::from_device(adapter, device, queue, options)
+        let gpu = Self::from_device(adapter, device, queue, options)?;
+        gpu.inner.options.get_or_init(|| options.clone());
+        Ok(gpu)
     }
 
     /// An engine on the device that the host application already owns. Its capabilities are the
@@ -91,25 +89,7 @@ impl Gpu {
         if let Some(reason) = unusable(&caps) {
             return Err(reason);
         }
-        let failure = Arc::new(Mutex::new(None));
-        let keep = |failure: &Arc<Mutex<Option<Failure>>>, out_of_memory, reason| {
-            let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
-            first.get_or_insert(Failure {
-                out_of_memory,
-                reason,
-            });
-        };
-        let errors = failure.clone();
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            let out_of_memory = matches!(error, wgpu::Error::OutOfMemory { .. });
-            keep(&errors, out_of_memory, error.to_string());
-        }));
-        let lost = failure.clone();
-        device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                keep(&lost, false, format!("the device was lost: {message}"));
-            }
-        });
+        let failures = Failures::listen(&device);
         let pipelines = Pipelines::new(adapter, &device, options.bounds_checks);
         let counter = Arc::new(Counter::default());
         // A guess until the first submit was measured.
@@ -124,7 +104,8 @@ impl Gpu {
                 queue,
                 caps,
                 counter,
-                failure,
+                failures,
+                options: OnceLock::new(),
                 pipelines,
                 profile: Profile::default(),
                 ring: OnceLock::new(),
@@ -223,20 +204,17 @@ impl Gpu {
         self.inner.counter.clone()
     }
 
-    /// The first error that the driver reported since the last call.
-    pub(super) fn take_failure(&self) -> Option<Failure> {
-        let slot = self.inner.failure.lock();
-        slot.unwrap_or_else(PoisonError::into_inner).take()
+    pub(super) fn failures(&self) -> &Failures {
+        &self.inner.failures
     }
 
-    /// The same, as ours.
-    pub(super) fn check(&self, during: &str) -> Result<(), GpuError> {
-        match self.take_failure() {
-            None => Ok(()),
-            Some(failure) => Err(GpuError::Failed {
-                during: during.to_owned(),
-                reason: failure.reason,
-            }),
-        }
+    /// How the device was opened; `None` for one that the host application opened.
+    pub fn opened_with(&self) -> Option<&GpuOptions> {
+        self.inner.options.get()
+    }
+
+    /// Whether both are the same open device.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 }

@@ -240,14 +240,11 @@ impl Stream {
         let Some((index, submitted, flops)) = self.in_flight.pop_front() else {
             return Ok(());
         };
-        let waited = self.gpu.device().poll(wgpu::PollType::Wait {
+        let wait = wgpu::PollType::Wait {
             submission_index: Some(index),
             timeout: Some(Duration::from_secs(600)),
-        });
-        waited.map_err(|e| GpuError::Failed {
-            during: "a pass".into(),
-            reason: e.to_string(),
-        })?;
+        };
+        self.gpu.polled(wait, "a pass")?;
         let now = Instant::now();
         let seconds = (now - submitted.max(self.last_done)).as_secs_f64();
         self.last_done = now;
@@ -324,7 +321,7 @@ impl Drop for Stream {
                 submission_index: Some(index),
                 timeout: None,
             };
-            if self.gpu.device().poll(wait).is_err() {
+            if self.gpu.polled(wait, "a pass").is_err() {
                 break;
             }
         }

@@ -1,5 +1,6 @@
 //! Buffers, and what goes into and out of them.
 
+use super::lost::Kind;
 use super::{Buffer, Gpu};
 use crate::error::GpuError;
 
@@ -52,20 +53,19 @@ impl Gpu {
             usage,
             mapped_at_creation,
         };
+        let out_of_memory = || GpuError::OutOfMemory {
+            label: label.to_owned(),
+            bytes,
+            used: self.memory().current,
+        };
+        if !self.counter().has_room(bytes) {
+            return Err(out_of_memory());
+        }
         let raw = self.device().create_buffer(&descriptor);
         if let Some(failure) = self.take_failure() {
-            return Err(if failure.out_of_memory {
-                let used = self.memory().current;
-                GpuError::OutOfMemory {
-                    label: label.to_owned(),
-                    bytes,
-                    used,
-                }
-            } else {
-                GpuError::Failed {
-                    during: format!("making buffer `{label}`"),
-                    reason: failure.reason,
-                }
+            return Err(match failure.kind {
+                Kind::OutOfMemory => out_of_memory(),
+                _ => self.failed(failure, &format!("making buffer `{label}`")),
             });
         }
         Ok(Buffer::new(raw, self.counter()))
@@ -110,20 +110,12 @@ impl Gpu {
             submission_index: submission,
             timeout: None,
         };
-        self.polled(poll)
+        self.polled(poll, "submitted work")
     }
 
     /// The same without waiting.
     pub(super) fn poll_once(&self) -> Result<(), GpuError> {
-        self.polled(wgpu::PollType::Poll)
-    }
-
-    fn polled(&self, poll: wgpu::PollType) -> Result<(), GpuError> {
-        let polled = self.device().poll(poll);
-        polled.map(|_| ()).map_err(|e| GpuError::Failed {
-            during: "submitted work".into(),
-            reason: e.to_string(),
-        })
+        self.polled(wgpu::PollType::Poll, "submitted work")
     }
 
     /// Fills a buffer with zeros, in order with what is submitted.

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use super::engine::{Engine, Event, FrameSink, Stage};
 use super::memory::decoder_budget;
 use super::preview::enlarged;
+use super::retry::Task;
 use crate::error::{Error, GpuError, RequestError};
-use crate::gpu::Cancel;
+use crate::gpu::{Cancel, STAGING_BYTES};
 use crate::models::config::{ModelConfig, ModelFolder};
 use crate::models::latent_rgb::LatentRgb;
 use crate::models::tiny_vae::TinyVae;
-use crate::models::wan_vae::{Architecture, DecodeOptions, VaeDecoder};
+use crate::models::wan_vae::{Architecture, DecodeOptions, VaeDecoder, decode_layout};
 use crate::weights::{Checkpoint, Latents};
 
 /// What makes pictures of latents.
@@ -91,11 +92,56 @@ impl Network {
 impl Engine {
     /// Decodes latents to 8-bit RGB frames, handed out in order as they are ready and cropped
     /// centrally to `crop` (width, height) where given. Device memory does not grow with the
-    /// number of frames.
+    /// number of frames. Where the device is lost or has no room, it is tried once more with less
+    /// memory, on the device opened anew; no frame is handed out twice.
     ///
     /// # Errors
     /// Latents of another model, no room on the device, cancelled, or the callback's own error.
     pub fn decode(
+        &self,
+        latents: &Latents,
+        crop: Option<[usize; 2]>,
+        cancel: &Cancel,
+        events: &mut dyn FnMut(Event),
+        frame: FrameSink<'_>,
+    ) -> Result<(), Error> {
+        let mut handed_out = 0;
+        let mut next = |index: usize, rgb: &[u8]| {
+            if index == handed_out {
+                handed_out += 1;
+                frame(index, rgb)?;
+            }
+            Ok(())
+        };
+        self.with_retry(&Task::Decode(latents), events, &mut |engine, events| {
+            engine.decode_once(latents, crop, cancel, events, &mut next)
+        })
+    }
+
+    /// Bytes of device memory that decoding takes within the budget.
+    pub(super) fn decode_bytes(&self, latents: &Latents) -> Result<u64, Error> {
+        let [_, c, t, h, w] = latents.shape;
+        let Some(network) = self.decoder.open(&self.folder, &self.config)? else {
+            return Ok(0);
+        };
+        let layout = decode_layout(
+            self.gpu.caps(),
+            network.architecture(&self.config),
+            &network.checkpoint,
+            [c, t, h, w],
+            &self.decode_options(),
+        )?;
+        Ok(layout.peak_bytes() + STAGING_BYTES)
+    }
+
+    fn decode_options(&self) -> DecodeOptions {
+        DecodeOptions {
+            max_bytes: self.reduced.decoding.or(self.memory).map(decoder_budget),
+            ..DecodeOptions::default()
+        }
+    }
+
+    fn decode_once(
         &self,
         latents: &Latents,
         crop: Option<[usize; 2]>,
@@ -159,10 +205,7 @@ impl Engine {
                     stage: load,
                     total: 1,
                 });
-                let options = DecodeOptions {
-                    max_bytes: self.memory.map(decoder_budget),
-                    ..DecodeOptions::default()
-                };
+                let options = self.decode_options();
                 let decoder = VaeDecoder::new(
                     &self.gpu,
                     network.architecture(&self.config),

@@ -1,7 +1,7 @@
 //! A device and a model: what an application holds on to.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::decoder::Decoder;
 use super::request::{MAX_TOKENS, Note, Request, Settings};
@@ -95,6 +95,13 @@ pub struct Clip {
 /// Takes a frame's number and its 8-bit RGB pixels.
 pub type FrameSink<'f> = &'f mut dyn FnMut(usize, &[u8]) -> Result<(), Error>;
 
+/// Bytes of device memory for either half of a run, where the device had no room for more.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reduced {
+    pub(super) sampling: Option<u64>,
+    pub(super) decoding: Option<u64>,
+}
+
 /// A device and a model.
 pub struct Engine {
     pub(super) gpu: Gpu,
@@ -103,7 +110,11 @@ pub struct Engine {
     /// Bytes of device memory that a run may take.
     pub(super) memory: Option<u64>,
     pub(super) decoder: Decoder,
+    /// What it may take of that after the device failed.
+    pub(super) reduced: Reduced,
     tokenizer: OnceLock<Tokenizer>,
+    /// What took its place when its device failed.
+    retreated: Mutex<Option<Arc<Engine>>>,
 }
 
 impl fmt::Debug for Engine {
@@ -129,8 +140,38 @@ impl Engine {
             config,
             memory,
             decoder: Decoder::default(),
+            reduced: Reduced::default(),
             tokenizer: OnceLock::new(),
+            retreated: Mutex::default(),
         })
+    }
+
+    /// The same model on another device, or within less of it.
+    pub(super) fn on(&self, gpu: Gpu, reduced: Reduced) -> Self {
+        Self {
+            gpu,
+            folder: self.folder.clone(),
+            config: self.config.clone(),
+            memory: self.memory,
+            decoder: self.decoder.clone(),
+            reduced,
+            tokenizer: OnceLock::new(),
+            retreated: Mutex::default(),
+        }
+    }
+
+    /// The engine that took this one's place.
+    pub(super) fn retreated(&self) -> Option<Arc<Self>> {
+        let retreated = self.retreated.lock();
+        retreated.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_retreated(&self, engine: Arc<Self>) {
+        let mut retreated = self
+            .retreated
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *retreated = Some(engine);
     }
 
     /// The same engine, whose runs take at most so many bytes of device memory; otherwise four

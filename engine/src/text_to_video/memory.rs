@@ -108,7 +108,25 @@ impl MemoryPlan {
         }
     }
 
+    /// The same for the parts up to the latents, which may have another budget than the decoder.
+    pub(super) fn of_sampling(run: Planned<'_>, budget: Option<u64>) -> Result<Self, Error> {
+        let mut plan = Self {
+            budget,
+            parts: Vec::new(),
+        };
+        plan.fill_sampling(run)?;
+        Ok(plan)
+    }
+
     fn fill(&mut self, run: Planned<'_>) -> Result<(), Error> {
+        self.fill_sampling(run)?;
+        match self.decoder(run)? {
+            Some(part) => self.add(part),
+            None => Ok(()),
+        }
+    }
+
+    fn fill_sampling(&mut self, run: Planned<'_>) -> Result<(), Error> {
         let text = run.folder.checkpoint("text_encoder")?;
         let layers = Layers::new(run.caps, &run.config.text_encoder, &text)?;
         let mut choices = Vec::new();
@@ -131,10 +149,7 @@ impl MemoryPlan {
         if run.config.transformer_2.is_some() {
             self.add_first(transformer(run, "transformer_2")?)?;
         }
-        match self.decoder(run)? {
-            Some(part) => self.add(part),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn decoder(&self, run: Planned<'_>) -> Result<Option<PartPlan>, Error> {

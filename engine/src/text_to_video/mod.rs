@@ -23,6 +23,7 @@ mod memory;
 mod metadata;
 mod preview;
 mod request;
+mod retry;
 mod sample;
 mod solver;
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::memory::bytes_for_people;
 use crate::error::{Error, RequestError};
 use crate::models::config::{Defaults, ModelConfig, SchedulerName};
 use crate::models::prompt::PROMPT_LIMIT;
@@ -99,6 +100,13 @@ pub enum Note {
         /// As the model makes it.
         made: [usize; 2],
     },
+    /// The device failed, and the run goes on once more from what was sampled.
+    OnceMore {
+        /// How it failed.
+        reason: String,
+        /// Bytes of device memory that it may take now.
+        budget: Option<u64>,
+    },
     /// The model does not read the whole prompt.
     Truncated {
         /// `prompt` or `negative prompt`.
@@ -124,6 +132,13 @@ impl fmt::Display for Note {
                 "{}x{} is made as {}x{} and cropped centrally: the model makes multiples of its token size",
                 asked[0], asked[1], made[0], made[1]
             ),
+            Self::OnceMore { reason, budget } => {
+                write!(f, "{reason}; going on once more")?;
+                match budget {
+                    Some(bytes) => write!(f, " with at most {}", bytes_for_people(*bytes)),
+                    None => Ok(()),
+                }
+            }
             Self::Truncated { what, from } => {
                 write!(
                     f,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::engine::{Engine, Event, Stage};
 use super::memory::{MemoryPlan, Planned};
 use super::request::Settings;
+use super::retry::Task;
 use super::solver::Solver;
 use crate::error::{Error, RequestError};
 use crate::gpu::{Cancel, Stream};
@@ -50,13 +51,37 @@ impl Engine {
     }
 
     /// As [`Engine::sample`], going on from what an earlier run of the same settings kept, if it
-    /// did: on the same device the latents are the same, bit for bit, as without a break. `keep`
+    /// did: on the same device the latents are the same, bit for bit, as without a break. Where the
+    /// device is lost or has no room, the run goes on once more with less memory, on the device
+    /// opened anew. `keep`
     /// gets what this run can be gone on from: now and then, so that handing it out and keeping it
     /// take at most a hundredth of the time, and when the run ends early.
     ///
     /// # Errors
     /// As [`Engine::sample`], and [`RequestError::Sample`] for a sample of another run.
     pub fn sample_from(
+        &self,
+        settings: &Settings,
+        from: Option<&Sample>,
+        cancel: &Cancel,
+        events: &mut dyn FnMut(Event),
+        keep: &mut dyn FnMut(&Sample),
+    ) -> Result<Latents, Error> {
+        // What is handed out to be kept is what a second attempt begins from.
+        let mut last = from.cloned();
+        self.with_retry(&Task::Sample(settings), events, &mut |engine, events| {
+            let from = last.take();
+            let mut keep = |sample: &Sample| {
+                last = Some(sample.clone());
+                keep(sample);
+            };
+            let sampled = engine.sample_once(settings, from.as_ref(), cancel, events, &mut keep);
+            last = last.take().or(from);
+            sampled
+        })
+    }
+
+    fn sample_once(
         &self,
         settings: &Settings,
         from: Option<&Sample>,
@@ -72,7 +97,10 @@ impl Engine {
         let ids = self.prompts(settings, &steps)?;
         let prompts: Vec<usize> = ids.iter().map(Vec::len).collect();
         let run = self.planned(settings, &prompts);
-        let plan = MemoryPlan::new(run, self.memory)?;
+        let plan = match self.reduced.sampling {
+            None => MemoryPlan::new(run, self.memory)?,
+            reduced => MemoryPlan::of_sampling(run, reduced)?,
+        };
         let texts = self.encode(&ids, &plan, cancel, events)?;
 
         let order = self.scheduler(settings)?.noise_order();
@@ -180,6 +208,15 @@ impl Engine {
         let ids = self.prompts(settings, &self.schedule(settings)?)?;
         let prompts: Vec<usize> = ids.iter().map(Vec::len).collect();
         MemoryPlan::new(self.planned(settings, &prompts), self.memory)
+    }
+
+    /// Bytes of device memory that sampling takes within the budget.
+    pub(super) fn sampling_bytes(&self, settings: &Settings) -> Result<u64, Error> {
+        let ids = self.prompts(settings, &self.schedule(settings)?)?;
+        let prompts: Vec<usize> = ids.iter().map(Vec::len).collect();
+        let budget = self.reduced.sampling.or(self.memory);
+        let plan = MemoryPlan::of_sampling(self.planned(settings, &prompts), budget)?;
+        Ok(plan.peak_bytes())
     }
 
     fn planned<'a>(&'a self, settings: &'a Settings, prompts: &'a [usize]) -> Planned<'a> {

@@ -1,0 +1,202 @@
+//! What the driver reports, and devices that go away.
+//!
+//! wgpu hands out errors through callbacks, says of a lost device nothing but through one, and
+//! panics where it is waited for: all of that becomes a [`GpuError`] here.
+
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, Mutex, Once, PoisonError};
+
+use super::Gpu;
+use crate::error::GpuError;
+
+thread_local! {
+    /// Whether a panic of this thread is about to become an error.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What kind of thing the driver reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Lost,
+    OutOfMemory,
+    Other,
+}
+
+/// What the driver reported.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) kind: Kind,
+    pub(super) reason: String,
+}
+
+/// The first thing that the driver reported and nobody has looked at; that the device was lost,
+/// for good.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Failures(Arc<Mutex<Option<Failure>>>);
+
+impl Failures {
+    /// Has the device report to it.
+    pub(super) fn listen(device: &wgpu::Device) -> Self {
+        let this = Self::default();
+        let errors = this.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            let kind = match error {
+                wgpu::Error::OutOfMemory { .. } => Kind::OutOfMemory,
+                _ => Kind::Other,
+            };
+            errors.add(kind, error.to_string());
+        }));
+        let lost = this.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            let reason = match reason {
+                wgpu::DeviceLostReason::Destroyed => "it was taken away".to_owned(),
+                wgpu::DeviceLostReason::Unknown if message.is_empty() => "no reason given".into(),
+                wgpu::DeviceLostReason::Unknown => message,
+            };
+            lost.add(Kind::Lost, reason);
+        });
+        this
+    }
+
+    fn add(&self, kind: Kind, reason: String) {
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_lost = first.as_ref().is_some_and(|f| f.kind == Kind::Lost);
+        if first.is_none() || (kind == Kind::Lost && !is_lost) {
+            *first = Some(Failure { kind, reason });
+        }
+    }
+
+    fn take(&self) -> Option<Failure> {
+        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*first {
+            Some(failure) if failure.kind == Kind::Lost => Some(failure.clone()),
+            _ => first.take(),
+        }
+    }
+}
+
+/// Has panics that become errors print nothing; others are reported as before. For programs: a
+/// library leaves the process's hook alone.
+pub fn keep_lost_devices_quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !GUARDED.get() {
+                before(info);
+            }
+        }));
+    });
+}
+
+/// Runs what panics where a device is lost; the panic's last line is its error.
+fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    let before = GUARDED.replace(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(run));
+    GUARDED.set(before);
+    result.map_err(|payload| {
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+        let lines = text.unwrap_or_default().lines().map(str::trim);
+        let last = lines.filter(|line| !line.is_empty()).next_back();
+        last.unwrap_or("no reason given").to_owned()
+    })
+}
+
+impl Gpu {
+    /// The first error that the driver reported since the last call.
+    pub(super) fn take_failure(&self) -> Option<Failure> {
+        self.failures().take()
+    }
+
+    /// The same, as ours.
+    pub(super) fn check(&self, during: &str) -> Result<(), GpuError> {
+        match self.take_failure() {
+            None => Ok(()),
+            Some(failure) => Err(self.failed(failure, during)),
+        }
+    }
+
+    pub(super) fn failed(&self, failure: Failure, during: &str) -> GpuError {
+        let (during, reason) = (during.to_owned(), failure.reason);
+        match failure.kind {
+            Kind::Lost => GpuError::Lost { during, reason },
+            Kind::OutOfMemory => GpuError::Exhausted {
+                during,
+                used: self.memory().current,
+            },
+            Kind::Other => GpuError::Failed { during, reason },
+        }
+    }
+
+    /// Lets wgpu notice what the device has done, waiting as `poll` says.
+    pub(super) fn polled(&self, poll: wgpu::PollType, during: &str) -> Result<(), GpuError> {
+        let reason = match guarded(|| self.device().poll(poll)) {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(panic) => {
+                self.failures().add(Kind::Lost, panic.clone());
+                panic
+            }
+        };
+        // That is what a lost device looks like, too, which is told at the next look.
+        match self.is_lost() {
+            true => self.check(during),
+            false => Err(GpuError::Failed {
+                during: during.to_owned(),
+                reason,
+            }),
+        }
+    }
+
+    /// Whether the device is gone: nothing that was made on it is of use any more.
+    pub fn is_lost(&self) -> bool {
+        if let Err(panic) = guarded(|| self.device().poll(wgpu::PollType::Poll)) {
+            self.failures().add(Kind::Lost, panic);
+        }
+        let first = self.failures().0.lock();
+        let first = first.unwrap_or_else(PoisonError::into_inner);
+        first.as_ref().is_some_and(|f| f.kind == Kind::Lost)
+    }
+
+    /// Takes the device away, as a driver's reset or a pulled plug does: for tests of what comes
+    /// then. Every later use of it is [`GpuError::Lost`].
+    pub fn pull_away(&self) {
+        self.device().destroy();
+    }
+
+    /// Has buffers refused beyond so many bytes, as on a device that has no more: for tests.
+    pub fn pretend_memory(&self, bytes: u64) {
+        self.counter().limit(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_its_last_line() {
+        keep_lost_devices_quiet();
+        let text = "Error in Device::poll: Validation Error\n\nCaused by:\n  Device is lost\n";
+        let run = || -> u8 { panic::panic_any(text.to_owned()) };
+        assert_eq!(guarded(run), Err("Device is lost".to_owned()));
+        assert_eq!(guarded(|| 7), Ok(7));
+        assert!(!GUARDED.get());
+    }
+
+    #[test]
+    fn a_lost_device_stays_lost() {
+        let failures = Failures::default();
+        failures.add(Kind::Other, "first".into());
+        failures.add(Kind::OutOfMemory, "second".into());
+        assert_eq!(failures.take().unwrap().reason, "first");
+        assert!(failures.take().is_none());
+        failures.add(Kind::Other, "first".into());
+        failures.add(Kind::Lost, "gone".into());
+        for _ in 0..2 {
+            assert_eq!(failures.take().unwrap().reason, "gone");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Once more, with less: what a run does when its device is lost or has no room.
+
+use std::sync::Arc;
+
+use super::engine::{Engine, Event, Reduced};
+use super::request::{Note, Settings};
+use crate::error::{Error, GpuError, RequestError, VaeError};
+use crate::gpu::{Gpu, STAGING_BYTES};
+use crate::weights::Latents;
+
+/// What is tried again, and what it takes within an engine's budget.
+pub(super) enum Task<'t> {
+    Sample(&'t Settings),
+    Decode(&'t Latents),
+}
+
+impl Task<'_> {
+    /// Bytes of device memory, as planned.
+    fn bytes(&self, engine: &Engine) -> Result<u64, Error> {
+        match self {
+            Self::Sample(settings) => engine.sampling_bytes(settings),
+            Self::Decode(latents) => engine.decode_bytes(latents),
+        }
+    }
+
+    /// What it may take now, where that is less than before.
+    fn budget(&self, engine: &Engine) -> Option<u64> {
+        match self {
+            Self::Sample(_) => engine.reduced.sampling,
+            Self::Decode(_) => engine.reduced.decoding,
+        }
+    }
+
+    /// So many bytes for it, and for the other half of a run what it had.
+    fn reduced(&self, before: Reduced, bytes: u64) -> Reduced {
+        match self {
+            Self::Sample(_) => Reduced {
+                sampling: Some(bytes),
+                ..before
+            },
+            Self::Decode(_) => Reduced {
+                decoding: Some(bytes),
+                ..before
+            },
+        }
+    }
+}
+
+/// The bytes that a part would need at the least, where it does not fit.
+fn needed(error: &Error) -> Option<u64> {
+    match error {
+        Error::Request(RequestError::Memory { needed, .. }) => Some(*needed),
+        Error::Vae(VaeError::DoesNotFit { needed, .. }) => Some(needed + STAGING_BYTES),
+        _ => None,
+    }
+}
+
+impl Engine {
+    /// Runs `attempt`; where the device is lost or has no room, once more: on the device opened
+    /// anew, where it was lost, and with half the memory, where the task can be cut so. The engine
+    /// keeps to that from then on.
+    pub(super) fn with_retry<T>(
+        &self,
+        task: &Task<'_>,
+        events: &mut dyn FnMut(Event),
+        attempt: &mut dyn FnMut(&Engine, &mut dyn FnMut(Event)) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let retreated = self.retreated();
+        let engine = retreated.as_deref().unwrap_or(self);
+        let error = match attempt(engine, events) {
+            Ok(done) => return Ok(done),
+            Err(error) => engine.cause(error),
+        };
+        let Some(smaller) = engine.retreat(task, &error) else {
+            return Err(error);
+        };
+        let smaller = Arc::new(smaller);
+        events(Event::Note(Note::OnceMore {
+            reason: error.to_string(),
+            budget: task.budget(&smaller),
+        }));
+        self.set_retreated(smaller.clone());
+        attempt(&smaller, events).map_err(|error| smaller.cause(error))
+    }
+
+    /// The error, told as the loss of the device where it was lost: whatever fails then fails for
+    /// that.
+    fn cause(&self, error: Error) -> Error {
+        match error {
+            Error::Gpu(GpuError::Failed { during, reason }) if self.gpu.is_lost() => {
+                GpuError::Lost { during, reason }.into()
+            }
+            error => error,
+        }
+    }
+
+    /// An engine that may do what this one could not.
+    fn retreat(&self, task: &Task<'_>, error: &Error) -> Option<Self> {
+        let Error::Gpu(gpu) = error else { return None };
+        let gpu = match gpu {
+            GpuError::Lost { .. } => self.gpu.reopen().ok()?,
+            GpuError::OutOfMemory { .. } | GpuError::Exhausted { .. } => {
+                // What was made is freed when the device is done with it.
+                self.gpu.wait().ok()?;
+                self.gpu.clone()
+            }
+            _ => return None,
+        };
+        let is_lost = !self.gpu.is(&gpu);
+        let planned = task.bytes(self).ok()?;
+        let mut budget = planned / 2;
+        // Of several parts each says what it needs when its turn comes.
+        while budget < planned {
+            let smaller = self.on(gpu.clone(), task.reduced(self.reduced, budget));
+            match task.bytes(&smaller) {
+                Ok(_) => return Some(smaller),
+                Err(error) => match needed(&error) {
+                    Some(needed) if needed > budget => budget = needed,
+                    _ => break,
+                },
+            }
+        }
+        // Nothing can be cut further, but a device that is back may do.
+        is_lost.then(|| self.on(gpu, self.reduced))
+    }
+}
+
+impl Gpu {
+    /// The same device, opened anew after it was lost.
+    ///
+    /// # Errors
+    /// As [`Gpu::open`]; [`GpuError::Lost`] for a device that the host application opened.
+    fn reopen(&self) -> Result<Self, GpuError> {
+        match self.opened_with() {
+            Some(options) => Self::open(options),
+            None => Err(GpuError::Lost {
+                during: "opening the device anew".to_owned(),
+                reason: "it is the host application's".to_owned(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! A device that is lost or has no room: the run goes on once more, and makes the same clip.
+
+use std::path::Path;
+
+use kinora::error::GpuError;
+use kinora::gpu::{Cancel, Gpu, wgpu};
+use kinora::text_to_video::{Engine, Event, Note, Stage};
+use kinora::weights::{Latents, Sample};
+use kinora::{Error, models::config::ModelFolder};
+use libtest_mimic::{Failed, Trial};
+
+use crate::harness::{device_test, options};
+use crate::open;
+use crate::resumed::bits;
+
+/// Those of a fixture.
+pub(crate) fn trials(path: &Path, name: &str) -> Vec<Trial> {
+    let test = |what: &str, run: fn(&Gpu, &Path) -> Result<(), Failed>| {
+        let path = path.to_owned();
+        device_test(format!("{what}/{name}"), move |gpu| run(gpu, &path))
+    };
+    vec![
+        test("lost_sampling", sampling),
+        test("lost_decoding", decoding),
+        test("lost_for_good", for_good),
+        test("no_room", no_room),
+    ]
+}
+
+/// Whether the engine said that it tries once more, and why.
+fn once_more(events: &[Event]) -> Vec<String> {
+    let notes = events.iter().filter_map(|event| match event {
+        Event::Note(Note::OnceMore { reason, .. }) => Some(reason.clone()),
+        _ => None,
+    });
+    notes.collect()
+}
+
+/// One reason, which names this.
+fn told(events: &[Event], word: &str) -> Result<(), Failed> {
+    match once_more(events).as_slice() {
+        [reason] if reason.contains(word) => Ok(()),
+        other => Err(format!("expected one note with {word:?}, found {other:?}").into()),
+    }
+}
+
+fn sampling(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
+    let (engine, request) = open(gpu, path)?;
+    let settings = engine.settings(&request)?;
+    let never = Cancel::new();
+    let whole = engine.sample(&settings, &never, &mut |_| {})?;
+    // In the middle of a step, when the prompt is read, and when weights come.
+    let moments: [fn(&Event) -> bool; 3] = [
+        |e| {
+            matches!(
+                e,
+                Event::Progress {
+                    stage: Stage::Sample,
+                    done: 3,
+                    ..
+                }
+            )
+        },
+        |e| {
+            matches!(
+                e,
+                Event::Progress {
+                    stage: Stage::Text,
+                    done: 1,
+                    ..
+                }
+            )
+        },
+        |e| {
+            matches!(
+                e,
+                Event::Started {
+                    stage: Stage::Load(_),
+                    ..
+                }
+            )
+        },
+    ];
+    for (number, moment) in moments.iter().enumerate() {
+        let own = Gpu::open(&options())?;
+        let (engine, _) = open(&own, path)?;
+        let mut events = Vec::new();
+        let mut pulled = false;
+        let made = engine.sample(&settings, &never, &mut |event| {
+            if moment(&event) && !pulled {
+                pulled = true;
+                own.pull_away();
+            }
+            events.push(event);
+        })?;
+        told(&events, "the device was lost").map_err(|e| at(number, e))?;
+        if !pulled || bits(&made.values) != bits(&whole.values) {
+            return Err(format!("moment {number}: other latents (pulled: {pulled})").into());
+        }
+        let resumed = events.iter().any(|e| matches!(e, Event::Resumed { .. }));
+        if resumed != (number == 0) {
+            return Err(format!("moment {number}: went on from steps: {resumed}").into());
+        }
+    }
+    Ok(())
+}
+
+fn at(number: usize, error: Failed) -> Failed {
+    format!("moment {number}: {}", error.message().unwrap_or_default()).into()
+}
+
+fn frames(
+    engine: &Engine,
+    latents: &Latents,
+    events: &mut dyn FnMut(Event),
+) -> Result<Vec<Vec<u8>>, Failed> {
+    let mut frames = Vec::new();
+    engine.decode(latents, None, &Cancel::new(), events, &mut |index, rgb| {
+        assert_eq!(index, frames.len(), "a frame twice, or out of order");
+        frames.push(rgb.to_vec());
+        Ok(())
+    })?;
+    Ok(frames)
+}
+
+fn decoding(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
+    let (engine, request) = open(gpu, path)?;
+    let settings = engine.settings(&request)?;
+    let latents = engine.sample(&settings, &Cancel::new(), &mut |_| {})?;
+    let whole = frames(&engine, &latents, &mut |_| {})?;
+    let own = Gpu::open(&options())?;
+    let (engine, _) = open(&own, path)?;
+    let mut events = Vec::new();
+    let made = frames(&engine, &latents, &mut |event| {
+        let done = |done: usize| matches!(event, Event::Progress { stage: Stage::Decode, done: d, .. } if d == done);
+        if done(1) {
+            own.pull_away();
+        }
+        events.push(event);
+    })?;
+    if made != whole {
+        return Err("other frames".into());
+    }
+    // One frame is decoded before anything else can be lost.
+    if whole.len() > 1 {
+        told(&events, "the device was lost")?;
+    }
+    Ok(())
+}
+
+/// A device of the host application is not opened anew: what was sampled is handed back.
+fn for_good(_: &Gpu, path: &Path) -> Result<(), Failed> {
+    let host = || -> Result<Gpu, Failed> {
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+        let adapter = instance.request_adapter(&wgpu::RequestAdapterOptions::default());
+        let adapter = pollster::block_on(adapter)?;
+        let need = Gpu::requirements(&adapter);
+        let descriptor = wgpu::DeviceDescriptor {
+            required_features: need.features,
+            required_limits: need.limits,
+            experimental_features: need.experimental,
+            ..Default::default()
+        };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))?;
+        Ok(Gpu::from_device(&adapter, device, queue, &options())?)
+    };
+    let (first, second) = (host()?, host()?);
+    let folder = || ModelFolder::open(path.join("model"));
+    let (_, request) = open(&first, path)?;
+    let engine = Engine::new(first.clone(), folder()?)?;
+    let settings = engine.settings(&request)?;
+    let never = Cancel::new();
+    let mut kept: Option<Sample> = None;
+    let failed = engine.sample_from(
+        &settings,
+        None,
+        &never,
+        &mut |event| {
+            if matches!(
+                event,
+                Event::Progress {
+                    stage: Stage::Sample,
+                    done: 5,
+                    ..
+                }
+            ) {
+                first.pull_away();
+            }
+        },
+        &mut |sample| kept = Some(sample.clone()),
+    );
+    match failed {
+        Err(Error::Gpu(GpuError::Lost { .. })) => {}
+        other => return Err(format!("expected a lost device, found {:?}", other.err()).into()),
+    }
+    let kept = kept.ok_or("nothing was kept")?;
+    let engine = Engine::new(second, folder()?)?;
+    let whole = engine.sample(&settings, &never, &mut |_| {})?;
+    let made = engine.sample_from(&settings, Some(&kept), &never, &mut |_| {}, &mut |_| {})?;
+    match kept.steps_done > 0 && bits(&made.values) == bits(&whole.values) {
+        true => Ok(()),
+        false => Err(format!("other latents after {} steps", kept.steps_done).into()),
+    }
+}
+
+/// Less room than the device said it has.
+fn no_room(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
+    let (engine, request) = open(gpu, path)?;
+    let settings = engine.settings(&request)?;
+    let never = Cancel::new();
+    let whole = engine.sample(&settings, &never, &mut |_| {})?;
+    let pictures = frames(&engine, &whole, &mut |_| {})?;
+    let plan = engine.memory_plan(&settings)?;
+    let bytes = |part: &str| {
+        let found = plan.parts.iter().find(|planned| planned.part == part);
+        found.map_or(0, |part| part.bytes())
+    };
+
+    let own = Gpu::open(&options())?;
+    own.pretend_memory(bytes("transformer") - 4);
+    let (engine, _) = open(&own, path)?;
+    let mut events = Vec::new();
+    let made = engine.sample(&settings, &never, &mut |event| events.push(event))?;
+    told(&events, "out of memory")?;
+    if bits(&made.values) != bits(&whole.values) {
+        return Err("other latents".into());
+    }
+    own.pretend_memory(bytes("vae") - 4);
+    let made = frames(&engine, &whole, &mut |_| {})?;
+    if made != pictures {
+        return Err("other frames".into());
+    }
+    // No room for anything: one sentence.
+    own.pretend_memory(1);
+    match engine.sample(&settings, &never, &mut |_| {}) {
+        Err(error) if error.to_string().contains("out of memory") => Ok(()),
+        other => Err(format!("in one byte: {:?}", other.err()).into()),
+    }
+}

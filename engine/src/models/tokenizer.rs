@@ -1,9 +1,10 @@
 //! Text to tokens, by the `tokenizer.json` or the SentencePiece model that the model ships.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tokenizers::Tokenizer as Inner;
 use tokenizers::tokenizer::PostProcessor;
+use tokenizers::{Encoding, Tokenizer as Inner};
 
 use super::prompt::PROMPT_LIMIT;
 use super::sentencepiece::tokenizer_json;
@@ -54,7 +55,8 @@ impl Tokenizer {
             Some(0x0a) if !is_json => Some(tokenizer_json(bytes).map_err(|e| failed(e.into()))?),
             _ => None,
         };
-        let mut inner = Inner::from_bytes(made.as_deref().unwrap_or(bytes)).map_err(failed)?;
+        let json = made.as_deref().unwrap_or(bytes);
+        let mut inner = caught(|| Inner::from_bytes(json)).map_err(failed)?;
         // A file may carry a padding or a truncation of its own, which the pipeline overrides.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(failed)?;
@@ -88,7 +90,20 @@ impl Tokenizer {
             file: self.file.clone(),
             reason: reason.to_string(),
         };
-        let mut encoding = self.inner.encode(text, false).map_err(failed)?;
+        let (encoding, cut) = caught(|| self.encoded(text, max_tokens)).map_err(failed)?;
+        Ok(Tokens {
+            ids: encoding.get_ids().to_vec(),
+            cut,
+        })
+    }
+
+    /// The tokens of `text` by the library, and where it was cut.
+    fn encoded(
+        &self,
+        text: &str,
+        max_tokens: usize,
+    ) -> tokenizers::Result<(Encoding, Option<Cut>)> {
+        let mut encoding = self.inner.encode(text, false)?;
         // The post-processor's own tokens: `</s>`.
         let closing = self
             .inner
@@ -103,15 +118,16 @@ impl Tokenizer {
             tokens: encoding.len() + closing,
         });
         encoding.truncate(room, 0, tokenizers::TruncationDirection::Right);
-        let encoding = self
-            .inner
-            .post_process(encoding, None, true)
-            .map_err(failed)?;
-        Ok(Tokens {
-            ids: encoding.get_ids().to_vec(),
-            cut,
-        })
+        let encoding = self.inner.post_process(encoding, None, true)?;
+        Ok((encoding, cut))
     }
+}
+
+/// What `work` of the library makes; its panics are errors, since it has them for files that are
+/// not what they should be.
+fn caught<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> tokenizers::Result<T> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err("the tokenizers library cannot work with this file".into()))
 }
 
 impl fmt::Debug for Tokenizer {

@@ -22,12 +22,11 @@ pub struct Latents {
 }
 
 impl Latents {
-    /// Reads the F32, F16 or BF16 tensor `latents` of the safetensors file at `path`.
+    /// Reads the tensor `latents` of the safetensors file at `path`.
     ///
     /// # Errors
-    /// Those of opening a safetensors file, [`WeightsError::NoLatents`],
-    /// [`WeightsError::LatentsShape`] for anything but [1, C, T, h, w], and
-    /// [`WeightsError::NotFinite`] where a value is NaN or infinite.
+    /// [`WeightsError::Missing`], [`WeightsError::Read`], and those of
+    /// [`from_bytes`](Self::from_bytes).
     pub fn read(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
         let path = path.as_ref();
         let file = path.display().to_string();
@@ -37,11 +36,21 @@ impl Latents {
                 path: path.to_owned(),
             });
         }
-        let checkpoint = Checkpoint::from_bytes(&file, Storage::map(path)?, TENSOR)?;
+        Self::from_bytes(&file, Storage::map(path)?)
+    }
+
+    /// Reads a file of latents that lies in memory; `file` names it in messages.
+    ///
+    /// # Errors
+    /// Those of opening a safetensors file, [`WeightsError::NoLatents`],
+    /// [`WeightsError::LatentsShape`] for anything but [1, C, T, h, w], and
+    /// [`WeightsError::NotFinite`] where a value is NaN or infinite.
+    pub fn from_bytes(file: &str, bytes: impl Into<Storage>) -> Result<Self, WeightsError> {
+        let checkpoint = Checkpoint::from_bytes(file, bytes, TENSOR)?;
         if !checkpoint.contains(TENSOR) {
             let found: Vec<&str> = checkpoint.names().take(4).collect();
             return Err(WeightsError::NoLatents {
-                file,
+                file: file.to_owned(),
                 found: match found.as_slice() {
                     [] => "nothing".to_owned(),
                     names => names.join(", "),
@@ -53,7 +62,7 @@ impl Latents {
             [1, c, t, h, w] if c * t * h * w > 0 => [1, c, t, h, w],
             _ => {
                 return Err(WeightsError::LatentsShape {
-                    file,
+                    file: file.to_owned(),
                     found: view.shape.to_vec(),
                 });
             }
@@ -62,7 +71,7 @@ impl Latents {
         let count = values.iter().filter(|value| !value.is_finite()).count();
         if count > 0 {
             return Err(WeightsError::NotFinite {
-                file,
+                file: file.to_owned(),
                 count,
                 total: values.len(),
             });

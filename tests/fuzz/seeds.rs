@@ -1,0 +1,166 @@
+//! Valid files, small ones, that mutations begin from.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kinora::tensor::DType;
+use kinora::weights::{GgufHeader, GgufValue, Latents, RunState, Sample, Sampled};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures")
+}
+
+/// A file of `tests/fixtures`.
+pub fn file(path: &str) -> Vec<u8> {
+    fs::read(fixtures().join(path)).expect("a fixture")
+}
+
+/// A safetensors file of this header, padded, and as many zeros.
+pub fn with_header(header: &[u8], data: usize) -> Vec<u8> {
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header);
+    bytes.resize(bytes.len() + data, 0);
+    bytes
+}
+
+pub fn safetensors() -> Vec<Vec<u8>> {
+    let headers: [(&[u8], usize); 4] = [
+        (br#"{"a.weight":{"dtype":"F16","shape":[2,3],"data_offsets":[0,12]},"b":{"dtype":"F32","shape":[],"data_offsets":[12,16]},"__metadata__":{"format":"pt"}}"#, 16),
+        (br#"{"a":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]},"a.scale_weight":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#, 8),
+        (br#"{"x":{"dtype":"I64","shape":[1,0,7],"data_offsets":[0,0]},"y":{"dtype":"BF16","shape":[1,1,2],"data_offsets":[0,4]}}  "#, 4),
+        (b"{}", 0),
+    ];
+    let made = headers.map(|(header, data)| with_header(header, data));
+    let mut seeds = made.to_vec();
+    seeds.push(file("parts/containers/state_dict.safetensors"));
+    seeds
+}
+
+pub fn gguf() -> Vec<Vec<u8>> {
+    let mut header = GgufHeader::new("wan");
+    header.key("general.alignment", GgufValue::U32(32));
+    let shape = GgufValue::Numbers(vec![2, 16]);
+    header.key("comfy.gguf.orig_shape.a", shape);
+    for (name, dtype) in [("a", DType::Q8_0), ("b", DType::F16)] {
+        header.tensor(name, dtype, &[1, 32]).expect("a tensor");
+    }
+    let mut small = header.to_bytes();
+    small.resize(small.len() + 128, 0);
+    vec![
+        small.clone(),
+        small.clone(),
+        small,
+        GgufHeader::new("").to_bytes(),
+        file("parts/containers/every_type.gguf"),
+    ]
+}
+
+/// Pickles of `{"w": tensor}`, the tensor of shape [2, 3] in six floats: as short as can be, and with
+/// most of what `torch.save` writes.
+pub fn pickles() -> Vec<Vec<u8>> {
+    let tensor: &[u8] = b"ctorch._utils\n_rebuild_tensor_v2\nq\x01((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x06tQK\x00K\x02K\x03\x86K\x03K\x01\x86\x89ccollections\nOrderedDict\n)Rtq\x02R";
+    let around: [[&[u8]; 2]; 2] = [
+        [b"\x80\x02}q\x00X\x01\x00\x00\x00w", b"s."],
+        [
+            b"\x80\x02ccollections\nOrderedDict\n)R(X\x01\x00\x00\x00aNX\x01\x00\x00\x00b]K\x01a\x8a\x02\xff\x7fG\x00\x00\x00\x00\x00\x00\x00\x00X\x01\x00\x00\x00w",
+            b"u}X\x09\x00\x00\x00_metadata}sb.",
+        ],
+    ];
+    around
+        .map(|[before, after]| [before, tensor, after].concat())
+        .to_vec()
+}
+
+/// A zip archive of this `data.pkl` and one storage of 24 bytes.
+pub fn archive(pickle: &[u8]) -> Vec<u8> {
+    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+    for (path, data) in [("m/data.pkl", pickle), ("m/data/0", &[0; 24])] {
+        let offset = bytes.len() as u32;
+        let mut common = vec![0; 14];
+        common.extend([data.len() as u32; 2].map(u32::to_le_bytes).concat());
+        common.extend([path.len() as u16, 0].map(u16::to_le_bytes).concat());
+        bytes.extend(b"PK\x03\x04");
+        bytes.extend(&common);
+        bytes.extend(path.as_bytes());
+        bytes.extend(data);
+        directory.extend(b"PK\x01\x02\0\0");
+        directory.extend(&common);
+        directory.extend([0; 10]);
+        directory.extend(offset.to_le_bytes());
+        directory.extend(path.as_bytes());
+    }
+    let (start, size) = (bytes.len() as u32, directory.len() as u32);
+    bytes.extend(directory);
+    bytes.extend(b"PK\x05\x06\0\0\0\0\x02\0\x02\0");
+    bytes.extend([size, start].map(u32::to_le_bytes).concat());
+    bytes.extend([0; 2]);
+    bytes
+}
+
+pub fn archives() -> Vec<Vec<u8>> {
+    vec![
+        archive(&pickles()[0]),
+        file("parts/containers/nested.pth"),
+        file("parts/containers/state_dict.pth"),
+    ]
+}
+
+/// Each configuration file of the fixtures' models.
+pub fn configurations() -> Vec<Vec<u8>> {
+    let mut seeds =
+        vec![br#"{"name":"x","width":832,"fps":16,"guidance":5.0,"steps":50}"#.to_vec()];
+    for model in ["wan21", "ti2v", "image_euler"] {
+        for part in [
+            "model_index.json",
+            "scheduler/scheduler_config.json",
+            "text_encoder/config.json",
+            "transformer/config.json",
+            "vae/config.json",
+        ] {
+            seeds.push(file(&format!("{model}/model/{part}")));
+        }
+    }
+    seeds
+}
+
+/// The fixtures' tokenizer and others with a few entries.
+pub fn tokenizers() -> Vec<Vec<u8>> {
+    let unigram = br#"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[{"id":1,"content":"</s>","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}],"normalizer":{"type":"Sequence","normalizers":[{"type":"Replace","pattern":{"Regex":" {2,}"},"content":" "}]},"pre_tokenizer":{"type":"Metaspace","replacement":"\u2581","prepend_scheme":"always","split":true},"post_processor":{"type":"TemplateProcessing","single":[{"Sequence":{"id":"A","type_id":0}},{"SpecialToken":{"id":"</s>","type_id":0}}],"pair":[],"special_tokens":{"</s>":{"id":"</s>","ids":[1],"tokens":["</s>"]}}},"decoder":null,"model":{"type":"Unigram","unk_id":2,"vocab":[["<pad>",0.0],["</s>",0.0],["<unk>",0.0],["\u2581",-2.0],["a",-2.5],["cat",-3.0]],"byte_fallback":false}}"#;
+    vec![unigram.to_vec(), file("parts/tokenizer/tokenizer.json")]
+}
+
+pub fn latents() -> Vec<Vec<u8>> {
+    let header = br#"{"__metadata__":{"prompt":"a cat"},"latents":{"dtype":"F32","shape":[1,2,1,2,2],"data_offsets":[0,32]}}"#;
+    let half = br#"{"latents":{"dtype":"BF16","shape":[1,1,1,1,2],"data_offsets":[0,4]}}"#;
+    vec![with_header(header, 32), with_header(half, 4)]
+}
+
+/// Runs that have not begun, are under way and are done.
+pub fn states() -> Vec<Vec<u8>> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shape = [1, 1, 1, 2, 2];
+    let finished = Latents {
+        shape,
+        values: vec![0.5; 4],
+        metadata: BTreeMap::new(),
+    };
+    let part = Sample {
+        shape,
+        steps_done: 3,
+        tensors: [0.0, 1.0, 2.0, 3.0].map(|value| vec![value; 4]),
+    };
+    let all = [
+        Sampled::Nothing,
+        Sampled::Part(part),
+        Sampled::All(finished),
+    ];
+    all.map(|sampled| {
+        let path = folder.path().join("state");
+        let metadata = BTreeMap::from([("prompt".to_owned(), "a cat".to_owned())]);
+        let state = RunState { sampled, metadata };
+        state.write(&path).expect("a state");
+        fs::read(&path).expect("a state")
+    })
+    .to_vec()
+}

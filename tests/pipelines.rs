@@ -8,6 +8,8 @@
 mod harness;
 #[path = "pipelines/lost.rs"]
 mod lost;
+#[path = "pipelines/narrowed.rs"]
+mod narrowed;
 #[path = "pipelines/resumed.rs"]
 mod resumed;
 #[path = "pipelines/saved.rs"]
@@ -105,6 +107,7 @@ fn main() {
     let mut trials: Vec<Trial> = trials.collect();
     trials.extend(distilled_trials(&own));
     trials.extend(saved::trials());
+    trials.extend(narrowed::trials());
     harness::run(trials);
 }
 

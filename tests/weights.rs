@@ -9,8 +9,11 @@ mod torch;
 
 #[path = "weights/element_types.rs"]
 mod element_types;
+
 #[path = "weights/runs.rs"]
 mod runs;
+#[path = "weights/written.rs"]
+mod written;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -5,11 +5,15 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use kinora::models::config::{PartFiles, SchedulerName};
+use kinora::models::matrices::SMALL_TYPES;
 use kinora::sampling::Distilled;
+use kinora::tensor::DType;
 use kinora::text_to_video::{Aspect, Request, Size};
 
 use crate::error::CliError;
-use crate::{bench, completions, decode, generate, info, plan, pull, resume, shaders, show};
+use crate::{
+    bench, completions, convert, decode, generate, info, plan, pull, resume, shaders, show,
+};
 
 /// Text to video on any GPU: Wan models on Vulkan, Metal and DX12.
 #[derive(Debug, Parser)]
@@ -39,6 +43,7 @@ enum Command {
     Generate(Box<GenerateArgs>),
     Resume(ResumeArgs),
     Decode(DecodeArgs),
+    Convert(ConvertArgs),
     Plan(PlanArgs),
     Pull(PullArgs),
     Show(ShowArgs),
@@ -55,6 +60,7 @@ impl Cli {
             Command::Generate(args) => generate::run(&args, self.quiet),
             Command::Resume(args) => resume::run(&args, self.quiet),
             Command::Decode(args) => decode::run(&args, self.quiet),
+            Command::Convert(args) => convert::run(&args, self.quiet),
             Command::Plan(args) => plan::run(&args),
             Command::Pull(args) => pull::run(&args, self.quiet),
             Command::Show(args) => show::run(&args),
@@ -98,6 +104,8 @@ pub(crate) struct GenerateArgs {
     pub prompt: Option<String>,
     #[command(flatten)]
     pub model: ModelArgs,
+    #[command(flatten)]
+    pub quantize: QuantizeArgs,
     /// What the clip should not show [default: the model's]
     #[arg(short, long, value_name = "TEXT", help_heading = "Picture")]
     pub negative_prompt: Option<String>,
@@ -194,6 +202,29 @@ pub(crate) struct DecodeArgs {
     pub profile: bool,
 }
 
+/// Write a model with smaller elements
+///
+/// The blocks' matrices of transformers and text encoder get the type; f16, bf16 and f32 also go to
+/// embeddings and the other matrices. Norms, biases, modulations and the autoencoder stay as they
+/// are. Floating-point types become safetensors (f8_e4m3 with a scale a matrix, as ComfyUI's scaled
+/// files), types in blocks a GGUF file a part. The folder appears when it is whole.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  kinora convert --model ~/Wan2.1-T2V-14B-Diffusers --dtype q8_0 -o ~/Wan2.1-14B-q8_0
+  kinora generate \"a blue boat\" --model ~/Wan2.1-14B-q8_0
+
+The folder's path is printed to standard output; all else goes to standard error.")]
+pub(crate) struct ConvertArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The element type: f32, f16, bf16, f8_e4m3, q8_0, q6_k, q5_k, q4_k or q4_0
+    #[arg(long, value_name = "TYPE", value_parser = any_type)]
+    pub dtype: DType,
+    /// The folder to write, which must not exist
+    #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub output: PathBuf,
+}
+
 /// Print the device memory that a run would take, without running it
 ///
 /// Reads the heads of the weights' files, and none of the weights.
@@ -204,6 +235,8 @@ pub(crate) struct DecodeArgs {
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub model: ModelArgs,
+    #[command(flatten)]
+    pub quantize: QuantizeArgs,
     /// A released model that is not at hand: wan2.1-1.3b, wan2.1-14b, wan2.2-a14b, wan2.2-5b
     #[arg(long, value_name = "NAME", conflicts_with_all = ["model", "transformer", "transformer_2", "text_encoder", "vae", "tokenizer"])]
     pub like: Option<String>,
@@ -412,6 +445,33 @@ pub(crate) const MODEL_PATHS: [(&str, &str); 6] = [
     ("vae_path", "--vae"),
     ("tokenizer_path", "--tokenizer"),
 ];
+
+/// In what the model's weights are held.
+#[derive(Debug, Args)]
+pub(crate) struct QuantizeArgs {
+    /// Hold the blocks' matrices in a smaller type than their files do: f16, bf16, f8_e4m3, q8_0,
+    /// q6_k, q5_k, q4_k or q4_0. Streamed weights are quantised each time they pass; 'kinora convert'
+    /// does it once
+    #[arg(long, value_name = "TYPE", help_heading = "Device", value_parser = small_type)]
+    pub quantize: Option<DType>,
+}
+
+/// The same, or f32.
+fn any_type(text: &str) -> Result<DType, String> {
+    match text.eq_ignore_ascii_case(DType::F32.name()) {
+        true => Ok(DType::F32),
+        false => small_type(text).map_err(|error| error.replace("one of ", "one of f32, ")),
+    }
+}
+
+/// An element type by its name, in any case.
+fn small_type(text: &str) -> Result<DType, String> {
+    let named = |dtype: &DType| dtype.name().eq_ignore_ascii_case(text);
+    SMALL_TYPES.into_iter().find(named).ok_or_else(|| {
+        let names = SMALL_TYPES.map(|dtype| dtype.name().to_ascii_lowercase());
+        format!("expected one of {}", names.join(", "))
+    })
+}
 
 /// Which device.
 #[derive(Debug, Args)]

@@ -33,7 +33,7 @@ pub(crate) fn run_from(
     mut given: Option<Found>,
 ) -> Result<(), CliError> {
     let mut request = args.request(prompt(args.prompt.as_deref())?);
-    let folder = model::folder(&args.model)?;
+    let folder = model::quantized(model::folder(&args.model)?, &args.quantize);
     let decoder = model::decoder(&args.decoder, &args.model, &folder)?;
     let first = Settings::resolve(&request, &folder.config()?)?;
     let first = match request.seed {

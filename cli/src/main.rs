@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod clip;
 mod completions;
+mod convert;
 mod decode;
 mod error;
 mod generate;

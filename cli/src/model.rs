@@ -9,7 +9,9 @@ use kinora::models::config::ModelFolder;
 use kinora::record::Precision;
 use kinora::text_to_video::{Decoder, Engine};
 
-use crate::args::{DecoderArgs, DecoderName, DeviceArgs, MemoryArgs, ModelArgs, PrecisionChoice};
+use crate::args::{
+    DecoderArgs, DecoderName, DeviceArgs, MemoryArgs, ModelArgs, PrecisionChoice, QuantizeArgs,
+};
 use crate::clip::TINY_DECODER;
 use crate::error::CliError;
 use crate::progress::Progress;
@@ -27,6 +29,14 @@ pub(crate) fn folder(args: &ModelArgs) -> Result<ModelFolder, CliError> {
         None => return Ok(ModelFolder::of_parts(&parts)?),
     };
     Ok(folder?.with_parts(&parts)?)
+}
+
+/// The model, its matrices in the type asked for.
+pub(crate) fn quantized(folder: ModelFolder, args: &QuantizeArgs) -> ModelFolder {
+    match args.quantize {
+        Some(dtype) => folder.narrowed(dtype),
+        None => folder,
+    }
 }
 
 /// The model of the hub that is meant, and its folder in the cache; nothing where a folder is meant.

@@ -18,6 +18,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), CliError> {
         Some(name) => ModelFolder::like(name)?,
         None => model::folder(&args.model)?,
     };
+    let folder = model::quantized(folder, &args.quantize);
     let config = folder.config()?;
     let decoder = model::decoder(&args.decoder, &args.model, &folder)?;
     let request = Request {

@@ -11,7 +11,7 @@ use crate::error::CliError;
 use crate::output;
 
 /// Options of `generate` behind those of the model, and the keys that carry their values.
-const OPTIONS: [(&str, &str); 14] = [
+const OPTIONS: [(&str, &str); 15] = [
     ("negative_prompt", "--negative-prompt"),
     ("width", "--width"),
     ("height", "--height"),
@@ -26,6 +26,7 @@ const OPTIONS: [(&str, &str); 14] = [
     (TINY_DECODER, "--tiny-decoder"),
     ("seed", "--seed"),
     ("precision", "--precision"),
+    ("quantize", "--quantize"),
 ];
 
 /// Prints what made the clip.

@@ -418,6 +418,12 @@ pub enum WeightsError {
         /// What is wrong and what was expected.
         problem: String,
     },
+    /// A folder to be written that is there already.
+    #[error("{} exists already: name a folder that does not, or take it away", path.display())]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file that could not be written.
     #[error("{} cannot be written: {source}", path.display())]
     Write {

@@ -1,7 +1,9 @@
 //! Text encoders, transformers and decoders, from the configurations of the diffusers layout.
 
 pub mod config;
+pub mod convert;
 pub mod latent_rgb;
+pub mod matrices;
 pub mod names;
 pub mod prompt;
 mod sentencepiece;

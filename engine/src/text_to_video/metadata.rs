@@ -51,6 +51,11 @@ impl Settings {
                 .name()
                 .to_owned(),
             ),
+        ]);
+        if let Some(dtype) = engine.folder.narrowing() {
+            pairs.push(("quantize", dtype.name().to_ascii_lowercase()));
+        }
+        pairs.extend([
             ("model", engine.config.defaults.name.clone()),
             ("model_hash", engine.fingerprint()?),
             ("kinora", env!("CARGO_PKG_VERSION").to_owned()),

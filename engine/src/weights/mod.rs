@@ -30,6 +30,7 @@ mod state;
 mod storage;
 mod tensor_file;
 mod view;
+mod write;
 
 pub use checkpoint::Checkpoint;
 pub use container::{Container, GgufHeader, GgufValue};
@@ -39,3 +40,4 @@ pub use renamed::{Piece, Renamed};
 pub use state::{RunState, Sample, Sampled};
 pub use storage::Storage;
 pub use view::TensorView;
+pub use write::{Step, Written};

@@ -11,6 +11,7 @@ use super::released::{self, Released};
 use super::search::Found;
 use super::{ModelConfig, PipelineConfig};
 use crate::error::{ConfigError, WeightsError};
+use crate::models::matrices::is_block_matrix;
 use crate::models::names::{Kind, Names, adopt};
 use crate::tensor::DType;
 use crate::weights::{Checkpoint, Storage};
@@ -48,6 +49,7 @@ pub struct ModelFolder {
     /// What lies elsewhere, or has another layout.
     assembled: Assembled,
     layout: Layout,
+    narrowed: Option<DType>,
 }
 
 /// How a model's files lie.
@@ -109,6 +111,7 @@ impl ModelFolder {
             files: Files::Disk(path.to_owned()),
             assembled: Assembled::default(),
             layout: Layout::Diffusers,
+            narrowed: None,
         };
         if folder.contains("model_index.json") {
             return Ok(folder);
@@ -190,6 +193,7 @@ impl ModelFolder {
             files: Files::Embedded(files),
             assembled: Assembled::default(),
             layout: Layout::Diffusers,
+            narrowed: None,
         }
     }
 
@@ -213,7 +217,24 @@ impl ModelFolder {
             files: Files::Released(model),
             assembled: Assembled::default(),
             layout: Layout::Diffusers,
+            narrowed: None,
         })
+    }
+
+    /// The same model, whose [matrices](is_block_matrix) of the transformers and the text encoder
+    /// are handed out as elements of `dtype` where their files have larger ones.
+    #[must_use]
+    pub fn narrowed(self, dtype: DType) -> Self {
+        Self {
+            narrowed: Some(dtype),
+            ..self
+        }
+    }
+
+    /// What [`narrowed`](Self::narrowed) said.
+    #[must_use]
+    pub fn narrowing(&self) -> Option<DType> {
+        self.narrowed
     }
 
     /// The folder's name.
@@ -285,11 +306,15 @@ impl ModelFolder {
     /// Those of [`Checkpoint::open`] and [`Checkpoint::from_bytes`], and
     /// [`WeightsError::WrongPart`].
     pub fn checkpoint(&self, part: &str) -> Result<Checkpoint, WeightsError> {
-        Ok(self.open_part(part)?.1)
+        let checkpoint = self.open_part(part)?.1;
+        Ok(match self.narrowed {
+            Some(dtype) if part != "vae" => checkpoint.narrowed(dtype, is_block_matrix),
+            _ => checkpoint,
+        })
     }
 
-    /// As [`ModelFolder::checkpoint`], and whose names the tensors have in the file, where that is
-    /// known.
+    /// As [`ModelFolder::checkpoint`], but in the files' own types, and whose names the tensors have
+    /// in the file, where that is known.
     ///
     /// # Errors
     /// As [`ModelFolder::checkpoint`].
@@ -327,6 +352,40 @@ impl ModelFolder {
             Files::Released(_) if part == "vae" => Ok(Checkpoint::imagined(part, DType::F32)),
             Files::Released(_) => Ok(Checkpoint::imagined(part, DType::BF16)),
         }
+    }
+
+    /// All files of the model but its weights, by their paths in the diffusers layout.
+    ///
+    /// # Errors
+    /// A file that is missing or cannot be read.
+    pub(crate) fn descriptions(&self) -> Result<Vec<(String, Cow<'static, [u8]>)>, ConfigError> {
+        let index = "model_index.json".to_owned();
+        let mut all = vec![(index.clone(), self.config_json(&index)?.1)];
+        for part in self.parts() {
+            let path = format!("{part}/config.json");
+            let (_, text) = self.config_json(&path)?;
+            all.push((path, text));
+        }
+        let scheduler = "scheduler/scheduler_config.json".to_owned();
+        all.push((scheduler, self.scheduler_json()?.1));
+        // A SentencePiece model where there is no other; JSON begins with a brace.
+        let (_, bytes) = self.tokenizer_json()?;
+        let json = bytes.trim_ascii_start().first() == Some(&b'{');
+        let name = if json {
+            "tokenizer.json"
+        } else {
+            "spiece.model"
+        };
+        all.push((format!("tokenizer/{name}"), bytes));
+        // What the reference's tokenizer reads beside it.
+        for name in ["tokenizer_config.json", "special_tokens_map.json"] {
+            let path = format!("tokenizer/{name}");
+            if self.contains(&path) {
+                let bytes = self.named(&path, TOKENIZER_LIMIT)?.1;
+                all.push((path, bytes));
+            }
+        }
+        Ok(all)
     }
 
     /// The text of `scheduler/scheduler_config.json`, and the name that messages give the file.

@@ -1,0 +1,124 @@
+//! A model written in other element types: `kinora convert`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::config::ModelFolder;
+use super::matrices::is_block_matrix;
+use crate::error::{Error, GpuError, WeightsError};
+use crate::tensor::DType;
+use crate::weights::Written;
+
+/// About the size of a shard, as the hub's tools choose it.
+const SHARD: u64 = 5_000_000_000;
+
+/// What is done of a conversion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Converted {
+    /// The part that is being written.
+    pub part: &'static str,
+    /// Bytes written of all parts.
+    pub done: u64,
+    /// Bytes that there will be.
+    pub total: u64,
+}
+
+/// Writes the model as the folder `out` in the diffusers layout, with elements of `dtype`.
+///
+/// The blocks' matrices of the transformers and the text encoder become `dtype`; to `F32`, `F16` and
+/// `BF16` all else with two or more dimensions goes too. Other tensors, and the autoencoder, keep
+/// their types. Floating-point types are written as safetensors, in shards of about 5 GB, 8-bit
+/// floats with scales as ComfyUI's; types in blocks as one GGUF file a part, under diffusers' names.
+///
+/// The folder appears when it is whole: until then its files lie in a folder beside it, which goes
+/// away with a failure. `each` is told how far it is, and answers whether to go on.
+///
+/// # Errors
+/// [`WeightsError::Exists`] for a folder that is there, weights that cannot be read, a disk that is
+/// full, [`GpuError::Cancelled`] where `each` said to stop.
+pub fn convert(
+    folder: &ModelFolder,
+    dtype: DType,
+    out: &Path,
+    each: &mut dyn FnMut(Converted) -> bool,
+) -> Result<(), Error> {
+    if out.symlink_metadata().is_ok() {
+        return Err(WeightsError::Exists { path: out.into() }.into());
+    }
+    let failed = |source| WeightsError::Write {
+        path: out.into(),
+        source,
+    };
+    let mut parts = Vec::new();
+    let mut total = 0;
+    for part in folder.parts() {
+        let checkpoint = folder.checkpoint(part)?;
+        let target = move |name: &str, shape: &[usize], own| target(part, dtype, name, shape, own);
+        total += checkpoint.bytes_as(&target)?;
+        parts.push((part, checkpoint, target));
+    }
+    let mut staging = tempfile::Builder::new();
+    let staging = staging.prefix(".kinora-").suffix(".tmp");
+    let staging = staging.tempdir_in(folder_of(out)).map_err(failed)?;
+    // A folder inside, since temporary ones are private.
+    let inside: PathBuf = staging.path().join("model");
+    for (path, bytes) in folder.descriptions()? {
+        let path = inside.join(path);
+        fs::create_dir_all(folder_of(&path)).map_err(failed)?;
+        fs::write(path, bytes).map_err(failed)?;
+    }
+    let mut done = 0;
+    for (part, checkpoint, target) in &parts {
+        let stem = match *part {
+            "text_encoder" => "model",
+            _ => "diffusion_pytorch_model",
+        };
+        let written = match (*part, dtype.block()) {
+            ("vae", _) | (_, 1) => Written::Safetensors { shard: SHARD },
+            ("text_encoder", _) => Written::Gguf {
+                architecture: "t5encoder",
+            },
+            _ => Written::Gguf {
+                architecture: "wan",
+            },
+        };
+        let at = inside.join(part);
+        fs::create_dir_all(&at).map_err(failed)?;
+        let mut stopped = false;
+        let mut step = |bytes| {
+            done += bytes;
+            stopped = !each(Converted { part, done, total });
+            !stopped
+        };
+        let result = checkpoint.write_as((&at, stem), written, target, &mut step);
+        if stopped {
+            return Err(GpuError::Cancelled.into());
+        }
+        result?;
+    }
+    fs::rename(&inside, out).map_err(failed)?;
+    Ok(())
+}
+
+/// The folder that a path lies in.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// What a tensor becomes.
+fn target(part: &str, dtype: DType, name: &str, shape: &[usize], own: DType) -> DType {
+    if part == "vae" {
+        // safetensors has no blocks.
+        return if own.block() > 1 { DType::F32 } else { own };
+    }
+    let wide = matches!(dtype, DType::F32 | DType::F16 | DType::BF16);
+    let matrix = shape.len() > 1 && name.ends_with(".weight");
+    match own {
+        _ if is_block_matrix(name, shape) || wide && matrix => dtype,
+        own if own.block() > 1 && dtype.block() == 1 => DType::F32,
+        own => own,
+    }
+}

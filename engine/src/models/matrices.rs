@@ -1,0 +1,60 @@
+//! Which weights bear a small element type: the matrices of the blocks' linear layers.
+
+use crate::tensor::DType;
+
+/// Whether a tensor, by diffusers' name and its shape, is a matrix of a linear layer in a block of a
+/// transformer or of UMT5: nearly all of their bytes, and what quantised releases quantise. What is
+/// small or sensitive is none: norms, biases, the embeddings of tokens, patches, times and positions,
+/// modulations, the head.
+#[must_use]
+pub fn is_block_matrix(name: &str, shape: &[usize]) -> bool {
+    let in_block = ["blocks.", "encoder.block."]
+        .iter()
+        .any(|prefix| name.starts_with(prefix));
+    let matrix = name.ends_with(".weight") && !name.ends_with("relative_attention_bias.weight");
+    shape.len() == 2 && in_block && matrix
+}
+
+/// The types that such matrices may be given, by the names that options have for them.
+pub const SMALL_TYPES: [DType; 8] = [
+    DType::F16,
+    DType::BF16,
+    DType::F8E4M3,
+    DType::Q8_0,
+    DType::Q6_K,
+    DType::Q5_K,
+    DType::Q4_K,
+    DType::Q4_0,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matrices_of_blocks_are_told_from_all_else() {
+        for (name, shape, expected) in [
+            ("blocks.0.attn1.to_out.0.weight", &[8, 8][..], true),
+            ("blocks.11.ffn.net.0.proj.weight", &[32, 8], true),
+            ("blocks.0.attn1.to_q.bias", &[8], false),
+            ("blocks.0.norm2.weight", &[8], false),
+            ("blocks.0.scale_shift_table", &[1, 6, 8], false),
+            ("condition_embedder.time_proj.weight", &[48, 8], false),
+            ("proj_out.weight", &[64, 8], false),
+            (
+                "encoder.block.3.layer.1.DenseReluDense.wo.weight",
+                &[8, 8],
+                true,
+            ),
+            (
+                "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+                &[32, 8],
+                false,
+            ),
+            ("shared.weight", &[256, 8], false),
+            ("decoder.up_blocks.0.resnets.0.conv1.weight", &[8, 8], false),
+        ] {
+            assert_eq!(is_block_matrix(name, shape), expected, "{name}");
+        }
+    }
+}

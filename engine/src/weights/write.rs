@@ -1,0 +1,288 @@
+//! A model part's tensors written in other element types, one at a time.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::container::GgufHeader;
+use super::{Checkpoint, GgufValue, TensorView};
+use crate::error::WeightsError;
+use crate::tensor::DType;
+
+/// GGUF's tensors have no more dimensions; what has more is folded, and its shape is kept beside it.
+const GGUF_RANK: usize = 4;
+
+/// How a part is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// safetensors; in shards of about so many bytes, with an index, where it is more.
+    Safetensors {
+        /// Bytes.
+        shard: u64,
+    },
+    /// One GGUF file, `general.architecture` being this.
+    Gguf {
+        /// `wan` say.
+        architecture: &'static str,
+    },
+}
+
+/// Told the bytes that were written since it was last told; answers whether to go on.
+pub type Step<'s> = &'s mut dyn FnMut(u64) -> bool;
+
+/// A tensor to be written.
+struct Entry<'c> {
+    name: &'c str,
+    dtype: DType,
+    /// How many scales follow it.
+    scales: usize,
+    bytes: u64,
+}
+
+impl Checkpoint {
+    /// Bytes of the tensors in the types that `target` gives them by name, shape and present type.
+    ///
+    /// # Errors
+    /// A tensor of a type that Kinora does not have.
+    pub fn bytes_as(
+        &self,
+        target: &dyn Fn(&str, &[usize], DType) -> DType,
+    ) -> Result<u64, WeightsError> {
+        Ok(self.entries(target)?.iter().map(|e| e.bytes).sum())
+    }
+
+    fn entries(
+        &self,
+        target: &dyn Fn(&str, &[usize], DType) -> DType,
+    ) -> Result<Vec<Entry<'_>>, WeightsError> {
+        let entry = |name| {
+            let view = self.get_any(name)?;
+            let row = view.shape.last().copied().unwrap_or(1);
+            let wanted = target(name, view.shape, view.dtype);
+            let dtype = match row.is_multiple_of(wanted.block()) {
+                true => wanted,
+                false => view.dtype,
+            };
+            let scales = match (dtype, view.dtype) {
+                (DType::F8E4M3, DType::F8E4M3) => view.scales.len(),
+                (DType::F8E4M3, _) => 1,
+                _ => 0,
+            };
+            let bytes = (dtype.bytes(view.len()) + 4 * scales) as u64;
+            Ok(Entry {
+                name,
+                dtype,
+                scales,
+                bytes,
+            })
+        };
+        self.names().map(entry).collect()
+    }
+
+    /// Writes the tensors as `folder/STEM.safetensors`, shards and an index, or `folder/STEM.gguf`.
+    /// 8-bit floats get their scales beside them as ComfyUI's scaled files have them.
+    ///
+    /// # Errors
+    /// [`WeightsError::Write`], of kind `Interrupted` where `step` said to stop;
+    /// [`WeightsError::Gguf`] for what that container does not have.
+    pub fn write_as(
+        &self,
+        (folder, stem): (&Path, &str),
+        written: Written,
+        target: &dyn Fn(&str, &[usize], DType) -> DType,
+        step: Step<'_>,
+    ) -> Result<(), WeightsError> {
+        let entries = self.entries(target)?;
+        match written {
+            Written::Gguf { architecture } => {
+                let path = folder.join(format!("{stem}.gguf"));
+                self.write_gguf(&path, architecture, &entries, step)
+            }
+            Written::Safetensors { shard } => {
+                self.write_shards((folder, stem), shard, &entries, step)
+            }
+        }
+    }
+
+    /// The tensor in the type that its entry says.
+    fn converted(&self, entry: &Entry<'_>) -> Result<TensorView<'_>, WeightsError> {
+        let view = self.get_any(entry.name)?;
+        if view.dtype == entry.dtype {
+            return Ok(view);
+        }
+        Ok(view.narrowed(entry.dtype).unwrap_or(view))
+    }
+
+    fn write_gguf(
+        &self,
+        path: &Path,
+        architecture: &str,
+        entries: &[Entry<'_>],
+        step: Step<'_>,
+    ) -> Result<(), WeightsError> {
+        let mut header = GgufHeader::new(architecture);
+        header.key("general.quantization_version".to_owned(), GgufValue::U32(2));
+        for entry in entries {
+            let shape = self.shape_of(entry.name).unwrap_or_default();
+            if shape.len() <= GGUF_RANK {
+                header.tensor(entry.name, entry.dtype, shape)?;
+                continue;
+            }
+            let (first, rest) = shape.split_at(1);
+            let folded = [first.first().copied().unwrap_or(1), rest.iter().product()];
+            let original = shape.iter().map(|&extent| extent as i32).collect();
+            let key = format!("comfy.gguf.orig_shape.{}", entry.name);
+            header.key(key, GgufValue::Numbers(original));
+            header.tensor(entry.name, entry.dtype, &folded)?;
+        }
+        let mut out = Out::create(path)?;
+        out.put(&header.to_bytes())?;
+        for entry in entries {
+            let view = self.converted(entry)?;
+            out.put(&view.bytes)?;
+            out.put(&[0; GgufHeader::ALIGNMENT][..GgufHeader::padding(view.bytes.len())])?;
+            out.stepped(entry.bytes, step)?;
+        }
+        out.finish()
+    }
+
+    fn write_shards(
+        &self,
+        (folder, stem): (&Path, &str),
+        limit: u64,
+        entries: &[Entry<'_>],
+        step: Step<'_>,
+    ) -> Result<(), WeightsError> {
+        let mut shards: Vec<&[Entry<'_>]> = Vec::new();
+        let (mut from, mut bytes) = (0, 0);
+        for (at, entry) in entries.iter().enumerate() {
+            if at > from && bytes + entry.bytes > limit {
+                shards.push(&entries[from..at]);
+                (from, bytes) = (at, 0);
+            }
+            bytes += entry.bytes;
+        }
+        shards.push(&entries[from..]);
+        let count = shards.len();
+        let name = |number: usize| match count {
+            1 => format!("{stem}.safetensors"),
+            _ => format!("{stem}-{:05}-of-{count:05}.safetensors", number + 1),
+        };
+        let mut map = BTreeMap::new();
+        for (number, shard) in shards.iter().enumerate() {
+            let file = name(number);
+            let tensors = self.write_safetensors(&folder.join(&file), shard, number == 0, step)?;
+            map.extend(tensors.into_iter().map(|tensor| (tensor, file.clone())));
+        }
+        if count > 1 {
+            let total: u64 = entries.iter().map(|entry| entry.bytes).sum();
+            let index = json!({"metadata": {"total_size": total}, "weight_map": map});
+            let mut out = Out::create(&folder.join(format!("{stem}.safetensors.index.json")))?;
+            out.put(format!("{index:#}\n").as_bytes())?;
+            out.finish()?;
+        }
+        Ok(())
+    }
+
+    /// Writes one file; returns the names in it.
+    fn write_safetensors(
+        &self,
+        path: &Path,
+        entries: &[Entry<'_>],
+        first: bool,
+        step: Step<'_>,
+    ) -> Result<Vec<String>, WeightsError> {
+        let mut header = serde_json::Map::new();
+        header.insert("__metadata__".to_owned(), json!({"format": "pt"}));
+        let mut names = Vec::new();
+        let mut end = 0;
+        let mut add = |name: String, dtype: DType, shape: &[usize], bytes: usize| {
+            let entry = json!({
+                "dtype": dtype.name(),
+                "shape": shape,
+                "data_offsets": [end, end + bytes],
+            });
+            end += bytes;
+            header.insert(name.clone(), entry);
+            names.push(name);
+        };
+        for entry in entries {
+            let shape = self.shape_of(entry.name).unwrap_or_default();
+            let bytes = entry.dtype.bytes(shape.iter().product());
+            add(entry.name.to_owned(), entry.dtype, shape, bytes);
+            let of_scales: &[usize] = match entry.scales {
+                0 => continue,
+                1 => &[],
+                _ => &[entry.scales],
+            };
+            let layer = entry.name.strip_suffix("weight").unwrap_or(entry.name);
+            let name = format!("{layer}scale_weight");
+            add(name, DType::F32, of_scales, 4 * entry.scales);
+        }
+        if first && entries.iter().any(|entry| entry.scales > 0) {
+            add("scaled_fp8".to_owned(), DType::F8E4M3, &[0], 0);
+        }
+        let mut text = serde_json::Value::Object(header).to_string().into_bytes();
+        text.resize(text.len().next_multiple_of(8), b' ');
+        let mut out = Out::create(path)?;
+        out.put(&(text.len() as u64).to_le_bytes())?;
+        out.put(&text)?;
+        for entry in entries {
+            let view = self.converted(entry)?;
+            out.put(&view.bytes)?;
+            if entry.scales > 0 {
+                let scales = view.scales.iter().flat_map(|scale| scale.to_le_bytes());
+                out.put(&scales.collect::<Vec<u8>>())?;
+            }
+            out.stepped(entry.bytes, step)?;
+        }
+        out.finish()?;
+        Ok(names)
+    }
+}
+
+/// A file that is being written, for messages.
+struct Out {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Out {
+    fn create(path: &Path) -> Result<Self, WeightsError> {
+        let file = File::create_new(path).map_err(|source| failed(path, source))?;
+        Ok(Self {
+            path: path.to_owned(),
+            file: BufWriter::new(file),
+        })
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), WeightsError> {
+        let put = self.file.write_all(bytes);
+        put.map_err(|source| failed(&self.path, source))
+    }
+
+    /// Tells how many bytes more were written.
+    fn stepped(&self, bytes: u64, step: Step<'_>) -> Result<(), WeightsError> {
+        match step(bytes) {
+            true => Ok(()),
+            false => Err(failed(&self.path, io::ErrorKind::Interrupted.into())),
+        }
+    }
+
+    /// Waits until all is on the disk.
+    fn finish(mut self) -> Result<(), WeightsError> {
+        let flushed = self.file.flush();
+        let synced = flushed.and_then(|()| self.file.get_ref().sync_all());
+        synced.map_err(|source| failed(&self.path, source))
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> WeightsError {
+    WeightsError::Write {
+        path: path.to_owned(),
+        source,
+    }
+}

@@ -131,7 +131,7 @@ fn distilled_trials(fixtures: &Path) -> Vec<Trial> {
                 seed: case["seed"].as_u64(),
                 ..request
             };
-            distilled(&engine, &request, &fixtures, &name)
+            distilled(&engine.with_previews(), &request, &fixtures, &name)
         })
     });
     let mut trials: Vec<Trial> = asked.collect();
@@ -149,7 +149,7 @@ fn distilled_trials(fixtures: &Path) -> Vec<Trial> {
             guidance: None,
             ..request
         };
-        distilled(&engine, &request, &fixtures, "dmd")
+        distilled(&engine.with_previews(), &request, &fixtures, "dmd")
     }));
     trials
 }
@@ -176,7 +176,18 @@ fn distilled(
     name: &str,
 ) -> Result<(), Failed> {
     let settings = engine.settings(request)?;
-    let latents = engine.sample(&settings, &Cancel::new(), &mut |_| {})?;
+    let mut predicted = Vec::new();
+    let latents = engine.sample(&settings, &Cancel::new(), &mut |event| {
+        if let Event::Predicted { step, latents, .. } = event {
+            predicted.push((step, latents));
+        }
+    })?;
+    // Each step says what it predicts, and the last one's prediction is the clip.
+    let steps: Vec<usize> = predicted.iter().map(|(step, _)| *step).collect();
+    let last = predicted.last().map(|(_, latents)| &latents.values);
+    if !steps.iter().copied().eq(1..=settings.steps) || last != Some(&latents.values) {
+        return Err(format!("predictions of steps {steps:?}, or another clip at the end").into());
+    }
     let file = fixtures.join("parts/distilled.safetensors");
     let wanted = Checkpoint::open(file, "expected")?
         .get(name, &latents.shape)?

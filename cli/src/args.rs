@@ -1,14 +1,17 @@
 //! The command line: what may be said, and who does it.
 
+mod clip;
+
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
-use kinora::models::config::{PartFiles, SchedulerName};
+use kinora::models::config::PartFiles;
 use kinora::models::matrices::SMALL_TYPES;
-use kinora::sampling::Distilled;
 use kinora::tensor::DType;
-use kinora::text_to_video::{Aspect, Request, Size};
+use kinora::text_to_video::Request;
+
+pub(crate) use clip::{DecoderArgs, DecoderName, PictureArgs, SamplingArgs, Scheduler, VideoArgs};
 
 use crate::error::CliError;
 use crate::{
@@ -124,6 +127,9 @@ pub(crate) struct GenerateArgs {
     /// Keep the latents too: what 'kinora decode' begins from
     #[arg(long, value_name = "FILE.safetensors", help_heading = "Output", value_hint = ValueHint::FilePath)]
     pub save_latents: Option<PathBuf>,
+    /// What the clip is becoming: small pictures on one sheet, written anew after every step
+    #[arg(long, value_name = "FILE.png", help_heading = "Output", value_hint = ValueHint::FilePath)]
+    pub preview: Option<PathBuf>,
     #[command(flatten)]
     pub video: VideoArgs,
     #[command(flatten)]
@@ -522,151 +528,6 @@ pub(crate) enum PrecisionChoice {
     F32,
 }
 
-/// Size and length.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Picture")]
-pub(crate) struct PictureArgs {
-    /// Pixels a row [default: the model's]
-    #[arg(short = 'W', long, value_name = "W", allow_negative_numbers = true)]
-    pub width: Option<usize>,
-    /// Rows [default: the model's]
-    #[arg(short = 'H', long, value_name = "H", allow_negative_numbers = true)]
-    pub height: Option<usize>,
-    /// Shape, in place of --width and --height
-    #[arg(long, value_enum, conflicts_with_all = ["width", "height"])]
-    pub aspect: Option<AspectName>,
-    /// Size of the shape [default aspect: 16:9]
-    #[arg(long, value_enum, conflicts_with_all = ["width", "height"])]
-    pub resolution: Option<Resolution>,
-    /// Number of frames, 4n + 1 [default: the model's]
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
-    pub frames: Option<usize>,
-    /// Length at the model's own frame rate, in place of --frames
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        conflicts_with = "frames",
-        allow_negative_numbers = true
-    )]
-    pub duration: Option<f64>,
-    /// Frames a second of playback; changes nothing else [default: the model's]
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
-    pub fps: Option<f64>,
-}
-
-/// How the clip is found.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Sampling")]
-pub(crate) struct SamplingArgs {
-    /// Sampling steps [default: the model's]
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
-    pub steps: Option<usize>,
-    /// How closely the prompt is followed; 1 turns guidance off [default: the model's]
-    #[arg(short, long, value_name = "G", allow_negative_numbers = true)]
-    pub guidance: Option<f64>,
-    /// Guidance of the second expert, where the model has two [default: the model's]
-    #[arg(long = "guidance-2", value_name = "G", allow_negative_numbers = true)]
-    pub guidance_2: Option<f64>,
-    /// Shift of the noise schedule [default: the model's]
-    #[arg(long, value_name = "S", allow_negative_numbers = true)]
-    pub shift: Option<f64>,
-    /// The solver [default: the model's]
-    #[arg(long, value_enum)]
-    pub scheduler: Option<Scheduler>,
-    /// The steps of a distilled model, with dmd and lcm: falling times such as 1000,757,522
-    /// [default: those that the model was distilled for]
-    #[arg(long, value_name = "T,T,…", value_delimiter = ',', num_args = 1)]
-    pub timesteps: Option<Vec<u32>>,
-    /// Starting noise, the same as in diffusers [default: drawn, and printed]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub seed: Option<u64>,
-    /// Variations, with seeds one apart
-    #[arg(short, long, value_name = "N", default_value_t = 1, allow_negative_numbers = true,
-        value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub count: u32,
-}
-
-/// What makes pictures of latents.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Decoding")]
-pub(crate) struct DecoderArgs {
-    /// What makes pictures of the latents [default: full, or tiny with --tiny-decoder]
-    #[arg(long, value_enum)]
-    pub decoder: Option<DecoderName>,
-    /// The tiny decoder: taew2_1 for Wan 2.1 and 2.2 A14B, taew2_2 for 2.2 TI2V-5B
-    /// [default: the one in the model's folder]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub tiny_decoder: Option<PathBuf>,
-}
-
-/// Decoders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DecoderName {
-    /// The model's own
-    Full,
-    /// Near to the model's own, in a small part of the time and memory (TAEHV)
-    Tiny,
-    /// What the clip shows, blurred, at once
-    Linear,
-}
-
-/// How the clip is written.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Output")]
-pub(crate) struct VideoArgs {
-    /// Replace files that exist
-    #[arg(long)]
-    pub force: bool,
-    /// Leave out what made the clip: prompt, settings, the model and its folder as typed
-    #[arg(long)]
-    pub no_metadata: bool,
-    /// Quality of the video, 0 (smallest file) to 100 (best picture)
-    #[arg(long, value_name = "Q", default_value_t = kinora::media::DEFAULT_QUALITY,
-        value_parser = clap::value_parser!(u8).range(0..=100), allow_negative_numbers = true)]
-    pub quality: u8,
-}
-
-/// Shapes, as people write them.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum AspectName {
-    /// Landscape
-    #[value(name = "16:9")]
-    Landscape,
-    /// Portrait
-    #[value(name = "9:16")]
-    Portrait,
-    /// Square
-    #[value(name = "1:1")]
-    Square,
-}
-
-/// Lengths of the short side.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Resolution {
-    /// 832x480 at 16:9
-    #[value(name = "480p")]
-    P480,
-    /// 1280x720 at 16:9
-    #[value(name = "720p")]
-    P720,
-    /// 1920x1080 at 16:9
-    #[value(name = "1080p")]
-    P1080,
-}
-
-/// Solvers.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Scheduler {
-    /// UniPCMultistepScheduler
-    Unipc,
-    /// FlowMatchEulerDiscreteScheduler
-    Euler,
-    /// Models that FastVideo distilled to 3 steps, such as FastWan
-    Dmd,
-    /// Models that lightx2v distilled to 4 steps, LoRAs among them
-    Lcm,
-}
-
 /// `weight=f16`
 #[derive(Clone, Debug)]
 pub(crate) struct SlotChoice {
@@ -690,26 +551,6 @@ impl FromStr for SlotChoice {
     }
 }
 
-impl PictureArgs {
-    pub(crate) fn size(&self) -> Size {
-        let aspect = self.aspect.map(|name| match name {
-            AspectName::Landscape => Aspect::Landscape,
-            AspectName::Portrait => Aspect::Portrait,
-            AspectName::Square => Aspect::Square,
-        });
-        let short = self.resolution.map(|resolution| match resolution {
-            Resolution::P480 => 480,
-            Resolution::P720 => 720,
-            Resolution::P1080 => 1080,
-        });
-        match (aspect, short) {
-            (None, None) if self.width.is_none() && self.height.is_none() => Size::Model,
-            (None, None) => Size::Exact(self.width, self.height),
-            (aspect, short) => Size::Shape(aspect.unwrap_or(Aspect::Landscape), short),
-        }
-    }
-}
-
 impl GenerateArgs {
     /// What is asked of the engine.
     pub(crate) fn request(&self, prompt: String) -> Request {
@@ -724,12 +565,7 @@ impl GenerateArgs {
             guidance: self.sampling.guidance,
             guidance_2: self.sampling.guidance_2,
             shift: self.sampling.shift,
-            scheduler: self.sampling.scheduler.map(|name| match name {
-                Scheduler::Unipc => SchedulerName::UniPc,
-                Scheduler::Euler => SchedulerName::Euler,
-                Scheduler::Dmd => SchedulerName::Distilled(Distilled::Dmd),
-                Scheduler::Lcm => SchedulerName::Distilled(Distilled::Lcm),
-            }),
+            scheduler: self.sampling.scheduler.map(Scheduler::name),
             timesteps: self.sampling.timesteps.clone(),
             seed: self.sampling.seed,
         }

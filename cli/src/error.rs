@@ -63,6 +63,12 @@ pub(crate) enum CliError {
     /// A tiny decoder's file, and another decoder.
     #[error("--tiny-decoder is given with another --decoder: leave one of them out")]
     OtherDecoder,
+    /// A name for a preview that another program would not know.
+    #[error("cannot write {}: a preview is a picture in PNG, so the name has to end in .png", path.display())]
+    PreviewExtension {
+        /// The output asked for.
+        path: PathBuf,
+    },
     /// A name for latents that another program would not know.
     #[error("cannot write {}: latents are kept as safetensors, so the name has to end in .safetensors", path.display())]
     LatentsExtension {

@@ -17,6 +17,7 @@ use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::model;
 use crate::output::{self, Target, name_of};
+use crate::preview::Preview;
 use crate::progress::Progress;
 use crate::unfinished::{Found, Keeper, Origin, entries, is_made, states_in};
 
@@ -62,6 +63,7 @@ pub(crate) fn run_from(
         runs.push((settings, target, found));
     }
     let going_on = runs.iter().any(|(_, _, found)| found.is_some());
+    let preview = Preview::asked(args, &folder, going_on)?;
     for (_, target, found) in &mut runs {
         target.again = found.is_some();
         // Whether a clip that is there is this command's own is seen when the model is open.
@@ -81,6 +83,13 @@ pub(crate) fn run_from(
     let interrupt = Interrupt::listen()?;
     let mut progress = Progress::new(quiet);
     let engine = model::open(&args.device, &args.memory, folder, &progress)?.with_decoder(decoder);
+    let engine = match preview {
+        Some(preview) => {
+            progress.preview(preview);
+            engine.with_previews()
+        }
+        None => engine,
+    };
     if args.profile {
         progress.profile(engine.gpu());
     }

@@ -13,6 +13,7 @@ mod interrupt;
 mod model;
 mod output;
 mod plan;
+mod preview;
 mod profile;
 mod progress;
 mod pull;

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use kinora::gpu::Gpu;
 use kinora::text_to_video::{Event, Stage};
+use kinora::weights::Latents;
 
+use crate::preview::Preview;
 use crate::profile::table;
 
 /// Where there is no bar, how long a stage goes on without a word.
@@ -22,6 +24,7 @@ pub(crate) struct Progress {
     /// The device whose kernels are timed.
     profiled: Option<Gpu>,
     running: Option<Running>,
+    preview: Option<Preview>,
 }
 
 /// The stage under way.
@@ -44,7 +47,13 @@ impl Progress {
             terminal: io::stderr().is_terminal(),
             profiled: None,
             running: None,
+            preview: None,
         }
+    }
+
+    /// From here on, also writes what each step predicts.
+    pub(crate) fn preview(&mut self, preview: Preview) {
+        self.preview = Some(preview);
     }
 
     /// From here on, also tells after each stage where its time went.
@@ -80,7 +89,16 @@ impl Progress {
             Event::Resumed { skipped, .. } => self.skip(*skipped),
             Event::Progress { done, total, .. } => self.advance(*done, *total),
             Event::Finished { .. } => self.finish(),
+            Event::Predicted { latents, .. } => self.predicted(latents),
             _ => {}
+        }
+    }
+
+    fn predicted(&mut self, latents: &Latents) {
+        // The run is worth more than its previews.
+        if let Some(Err(error)) = self.preview.as_ref().map(|preview| preview.write(latents)) {
+            self.preview = None;
+            self.say(format_args!("note: no more previews: {error}"));
         }
     }
 

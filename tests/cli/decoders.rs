@@ -152,6 +152,18 @@ fn distilled() -> Verdict {
         let found = entry(&clip, key)?;
         ensure!(found.as_deref() == Some(value), "{key} is {found:?}");
     }
+    for (name, says) in [
+        ("a.jpg", "the name has to end in .png"),
+        ("a.png", "no colours are known for latents of 8 channels"),
+    ] {
+        let ended = run(&["--preview", name])?;
+        ensure!(
+            ended.code == Some(2),
+            "exit code {:?} for {name}",
+            ended.code
+        );
+        ensure!(ended.err.contains(says), "{}", ended.err);
+    }
     let printed = place.run(&["show", "a.mp4", "--command"])?.good()?.out;
     ensure!(
         printed.contains("--timesteps=900,400") && printed.contains("--scheduler=lcm"),

@@ -11,7 +11,7 @@ use crate::models::config::{ModelConfig, ModelFolder, SchedulerName};
 use crate::models::prompt::clean;
 use crate::models::tokenizer::{Tokenizer, Tokens};
 use crate::sampling::Scheduler;
-use crate::weights::combined_fingerprint;
+use crate::weights::{Latents, combined_fingerprint};
 
 /// Characters of a prompt that a note about its end shows.
 const SHOWN: usize = 40;
@@ -60,6 +60,16 @@ pub enum Event {
         stage: Stage,
         /// Units that are done already.
         skipped: usize,
+    },
+    /// What a step predicts the clip to be, where [`Engine::with_previews`] asks for it: for
+    /// [`Engine::preview`] or a decoder.
+    Predicted {
+        /// The step, from 1.
+        step: usize,
+        /// Of how many.
+        steps: usize,
+        /// The clean latents, in the model's normalised space.
+        latents: Arc<Latents>,
     },
     /// A stage goes on.
     Progress {
@@ -112,6 +122,8 @@ pub struct Engine {
     pub(super) decoder: Decoder,
     /// What it may take of that after the device failed.
     pub(super) reduced: Reduced,
+    /// Whether each step tells what it predicts.
+    pub(super) previews: bool,
     tokenizer: OnceLock<Tokenizer>,
     /// What took its place when its device failed.
     retreated: Mutex<Option<Arc<Engine>>>,
@@ -141,6 +153,7 @@ impl Engine {
             memory,
             decoder: Decoder::default(),
             reduced: Reduced::default(),
+            previews: false,
             tokenizer: OnceLock::new(),
             retreated: Mutex::default(),
         })
@@ -155,6 +168,7 @@ impl Engine {
             memory: self.memory,
             decoder: self.decoder.clone(),
             reduced,
+            previews: self.previews,
             tokenizer: OnceLock::new(),
             retreated: Mutex::default(),
         }
@@ -188,6 +202,15 @@ impl Engine {
     #[must_use]
     pub fn with_decoder(self, decoder: Decoder) -> Self {
         Self { decoder, ..self }
+    }
+
+    /// The same engine, whose runs tell after every step what it predicts the clip to be.
+    #[must_use]
+    pub fn with_previews(self) -> Self {
+        Self {
+            previews: true,
+            ..self
+        }
     }
 
     /// The device.

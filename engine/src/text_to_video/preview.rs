@@ -20,24 +20,32 @@ pub struct Preview {
 }
 
 impl Engine {
+    /// What latents show: [`Preview::of`].
+    ///
+    /// # Errors
+    /// As [`Preview::of`].
+    pub fn preview(&self, latents: &Latents) -> Result<Preview, Error> {
+        Preview::of(latents)
+    }
+}
+
+impl Preview {
     /// What latents show, by a linear map of each of them to one colour: on the host, at once.
     ///
     /// # Errors
     /// [`RequestError::NoColours`](crate::error::RequestError::NoColours) where no map is known
     /// for latents of these channels.
-    pub fn preview(&self, latents: &Latents) -> Result<Preview, Error> {
+    pub fn of(latents: &Latents) -> Result<Self, Error> {
         let [_, channels, frames, height, width] = latents.shape;
         let colours = colours(channels)?;
         let frame = |t| colours.frame(latents, t).into_iter().map(shade).collect();
-        Ok(Preview {
+        Ok(Self {
             width,
             height,
             frames: (0..frames).map(frame).collect(),
         })
     }
-}
 
-impl Preview {
     /// All pictures on one sheet, from left to right and down, as near to a square as they go;
     /// small ones enlarged by whole numbers. Width, height and pixels of the sheet.
     pub fn sheet(&self) -> (usize, usize, Vec<u8>) {

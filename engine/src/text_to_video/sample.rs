@@ -163,6 +163,19 @@ impl Engine {
                     .write(solver.last(), 0, bytemuck::cast_slice(&fresh))?;
             }
             solver.step(step)?;
+            if self.previews {
+                let values = solver.clean()?;
+                let metadata = BTreeMap::new();
+                events(Event::Predicted {
+                    step: step.index + 1,
+                    steps: steps.len(),
+                    latents: Arc::new(Latents {
+                        shape,
+                        values,
+                        metadata,
+                    }),
+                });
+            }
             loaded = Some((step.expert, denoiser));
             Ok(())
         };

@@ -106,6 +106,12 @@ impl Solver {
         Ok(stream.finish()?)
     }
 
+    /// The clean sample as the last step predicted it, read back.
+    pub(super) fn clean(&self) -> Result<Vec<f32>, Error> {
+        let [_, m0, _] = &self.history;
+        self.read(m0)
+    }
+
     /// The sample, read back.
     pub(super) fn x(&self) -> Result<Vec<f32>, Error> {
         self.read(&self.x)

@@ -1,23 +1,26 @@
-// y[d, c] = table[c] + temb[d, c]: what a block adds to the embedding of each distinct timestep
+// y[r, d, c] = table[r, c] + temb[d, r S + c]: what a block adds to the embedding of each distinct
+// timestep, for each of its N modulations r
 //
-//   table [C], a row of scale_shift_table      temb [D, C], columns of a wider one      y [D, C]
+//   table [N, C]      temb [D, N C], S = C, or [D, C] for all alike, S = 0      y [N, P, C], P >= D
 //
-// One invocation computes one element.
+// One invocation computes one element. The rows of y from D to P only keep the tensors [D, C] apart,
+// each where a binding may start.
 //
 //   workgroup: LANES; grid: elements folded over x and y
 
 struct Params {
-    count: u32, // D * C
+    count: u32, // N * D * C
     cols: u32, // C
-    table_base: u32, // the first element of the row of the table
-    temb_first: u32, // the first column in temb
+    distinct: u32, // D
+    apart: u32, // P
     temb_stride: u32, // columns of temb
+    temb_step: u32, // S
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> table: array<f32>; // [rows, C]
+@group(0) @binding(1) var<storage, read> table: array<f32>; // [N, C]
 @group(0) @binding(2) var<storage, read> temb: array<f32>; // [D, temb_stride]
-@group(0) @binding(3) var<storage, read_write> y: array<f32>; // [D, C]
+@group(0) @binding(3) var<storage, read_write> y: array<f32>; // [N, P, C]
 
 override LANES: u32 = 64u;
 
@@ -31,8 +34,10 @@ fn main(
     if at >= params.count {
         return;
     }
-    let row = at / params.cols;
     let col = at % params.cols;
-    let embedded = temb[row * params.temb_stride + params.temb_first + col];
-    y[at] = table[params.table_base + col] + embedded;
+    let row = at / params.cols % params.distinct;
+    let number = at / (params.cols * params.distinct);
+    let embedded = temb[row * params.temb_stride + number * params.temb_step + col];
+    let out = (number * params.apart + row) * params.cols + col;
+    y[out] = table[number * params.cols + col] + embedded;
 }

@@ -1,12 +1,13 @@
 //! Rotary embedding, timesteps, modulation and patches.
 
 use kinora::ops::embed::{modulation, silu, timestep_sinusoids};
+use kinora::ops::norm::{Affine, layer_norm};
 use kinora::ops::patch::{patchify, unpatchify};
 use kinora::ops::rope::{RopeGrid, Turn, norm_rope};
 use kinora::tensor::DType;
 use libtest_mimic::{Failed, Trial};
 
-use crate::harness::compare::{ELEMENTWISE, Tolerance, close};
+use crate::harness::compare::{ELEMENTWISE, SUMS, Tolerance, close};
 use crate::harness::data::values;
 use crate::harness::{Input, Run, device_test};
 use crate::reference::{matmul, norm as norm_twin, patch as patch_twin, rope as rope_twin};
@@ -36,7 +37,7 @@ pub fn trials() -> Vec<Trial> {
         let name = format!("patchify/{c}x{t}x{h}x{w}/{}x{}", patch[0], patch[1]);
         trials.push(device_test(name, move |gpu| patches(gpu, latents, patch)));
     }
-    for (distinct, cols) in [(1, 1), (1, 64), (3, 65), (5, 131)] {
+    for (distinct, cols) in [(1, 4), (1, 64), (3, 68), (5, 132)] {
         let name = format!("modulation/{distinct}x{cols}");
         trials.push(device_test(name, move |gpu| modulated(gpu, distinct, cols)));
     }
@@ -121,23 +122,59 @@ fn patches(gpu: &kinora::gpu::Gpu, latents: [usize; 4], patch: [usize; 2]) -> Re
     )
 }
 
+/// The six of a block and, of one embedding for all, the two of the end. Through a norm that they
+/// modulate, since they are parts of one tensor: a row of 4 columns, (-1, 1, -1, 1) once normalised.
 fn modulated(gpu: &kinora::gpu::Gpu, distinct: usize, cols: usize) -> Result<(), Failed> {
-    let (table, temb) = (values(3, 6 * cols), values(4, distinct * 6 * cols));
+    let (table, last) = (values(3, 6 * cols), values(5, 2 * cols));
+    let (temb, all) = (values(4, distinct * 6 * cols), values(6, distinct * cols));
+    let index: Vec<u32> = (0..distinct as u32).rev().collect();
+    let x: Vec<f32> = (0..distinct * cols).map(|at| [-1.0, 1.0][at % 2]).collect();
     let found = Run::new(gpu)
-        .weights(&[("table", &[1, 6, cols], DType::F32, &table)])
+        .weights(&[
+            ("table", &[1, 6, cols], DType::F32, &table),
+            ("last", &[1, 2, cols], DType::F32, &last),
+        ])
         .input("temb", Input::F32(&temb))
+        .input("all", Input::F32(&all))
+        .input("index", Input::U32(&index))
+        .input("x", Input::F32(&x))
         .record(|rec, source| {
             let table = source.vector(rec, "table", [1, 6, cols])?;
+            let last = source.vector(rec, "last", [1, 2, cols])?;
             let temb = rec.input("temb", [distinct, 6 * cols], DType::F32)?;
-            Ok(vec![modulation(rec, &table, 4, &temb, 4 * cols)?])
+            let all = rec.input("all", [distinct, cols], DType::F32)?;
+            let index = rec.input("index", [distinct], DType::U32)?;
+            let x = rec.input("x", [distinct, cols], DType::F32)?;
+            let six: [_; 6] = modulation(rec, &table, &temb)?;
+            let two: [_; 2] = modulation(rec, &last, &all)?;
+            let mut normed = Vec::new();
+            for pair in [&six[..2], &six[2..4], &six[4..], &two[..]] {
+                let affine = Affine::Modulation {
+                    shift: &pair[0],
+                    scale: &pair[1],
+                    index: &index,
+                };
+                normed.push(layer_norm(rec, &x, 0.0, affine)?);
+            }
+            Ok(normed)
         })?;
-    let expected: Vec<f64> = (0..distinct * cols)
-        .map(|at| {
-            let (d, c) = (at / cols, at % cols);
-            f64::from(table[4 * cols + c]) + f64::from(temb[(d * 6 + 4) * cols + c])
-        })
-        .collect();
-    close("y", &found[0], &expected, ELEMENTWISE)
+    for (number, found) in found.iter().enumerate() {
+        let part = |row: usize, at: usize| {
+            let (d, c) = (distinct - 1 - at / cols, at % cols);
+            match number {
+                3 => f64::from(last[row * cols + c]) + f64::from(all[d * cols + c]),
+                _ => {
+                    let row = 2 * number + row;
+                    f64::from(table[row * cols + c]) + f64::from(temb[(d * 6 + row) * cols + c])
+                }
+            }
+        };
+        let expected: Vec<f64> = (0..distinct * cols)
+            .map(|at| f64::from(x[at]) * (1.0 + part(1, at)) + part(0, at))
+            .collect();
+        close("y", found, &expected, SUMS)?;
+    }
+    Ok(())
 }
 
 fn activated(gpu: &kinora::gpu::Gpu, count: usize) -> Result<(), Failed> {

@@ -5,16 +5,9 @@ use super::conv3d::{Conv, Geometry, OP};
 use super::epilogue::Epilogue;
 use super::product::{Operands, ProductParams, bind_weight};
 use super::tiles::{Kernel, Tile};
+use super::window::aligned_rows;
 use crate::error::RecordError;
-use crate::record::{Caps, Recorder, Tensor};
-
-/// Dispatches start at multiples of this many rows: windows of the epilogue's tensors then start
-/// where the device lets a binding start.
-fn aligned_rows(caps: &Caps, cols: usize) -> usize {
-    let alignment = caps.binding_alignment.max(4);
-    let row = (cols * 4).trailing_zeros().min(alignment.trailing_zeros());
-    (alignment >> row) as usize
-}
+use crate::record::{Recorder, Tensor};
 
 /// Records a convolution whose channels are a multiple of four.
 pub(super) fn record(
@@ -42,6 +35,7 @@ pub(super) fn record(
     let rows = g.frames * g.height * g.width;
     let by_time = caps.dispatch_flops() / g.flops_a_pixel().max(1);
     let frame = g.height * g.width;
+    // Windows of the epilogue's tensors start with each dispatch.
     let unit = aligned_rows(caps, g.cols);
     let mut first = 0;
     while first < rows {

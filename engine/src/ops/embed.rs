@@ -2,6 +2,7 @@
 
 use super::matmul::lanes;
 use super::params::params;
+use super::window::aligned_rows;
 use crate::error::RecordError;
 use crate::record::{Caps, Recorder, Tensor};
 use crate::shader::Variant;
@@ -19,9 +20,10 @@ params! {
     ModulationParams for "modulation" {
         count: u32,
         cols: u32,
-        table_base: u32,
-        temb_first: u32,
+        distinct: u32,
+        apart: u32,
         temb_stride: u32,
+        temb_step: u32,
     }
 }
 
@@ -83,46 +85,44 @@ pub fn silu(rec: &mut Recorder<'_>, x: &Tensor) -> Result<Tensor, RecordError> {
     Ok(y)
 }
 
-/// `table[row, C] + temb[D, first .. first + C]`: one of the tensors that modulate a block.
+/// `table[r, C] + temb[D, r C ..]` for each of the N rows of the table: the tensors that modulate a
+/// block, in one dispatch.
 ///
 /// | tensor | shape | dtype |
 /// |---|---|---|
-/// | table | [.., C], row `row` of it | f32 |
-/// | temb | [D, ..], C columns of it from `first` | f32 |
-/// | result | [D, C] | f32 |
+/// | table | [.., N, C] | f32 |
+/// | temb | [D, N C], or [D, C]: the same for every row | f32 |
+/// | results | N times [D, C] | f32 |
 ///
 /// # Errors
 /// Shapes that do not match.
-pub fn modulation(
+pub fn modulation<const N: usize>(
     rec: &mut Recorder<'_>,
     table: &Tensor,
-    row: usize,
     temb: &Tensor,
-    first: usize,
-) -> Result<Tensor, RecordError> {
+) -> Result<[Tensor; N], RecordError> {
     const OP: &str = "modulation";
     let cols = table.shape.last_dim();
-    if row >= table.shape.rows() {
-        let expected = format!("[{} rows or more, C]", row + 1);
+    if table.shape.rows() != N {
         return Err(RecordError::Shape {
             op: OP,
             name: "table",
             found: table.shape,
-            expected,
+            expected: format!("[{N}, C]"),
         });
     }
-    if first + cols > temb.shape.last_dim() || temb.dtype != DType::F32 {
-        let expected = format!("f32 [D, {} or more]", first + cols);
+    let [distinct, stride] = [temb.shape.rows(), temb.shape.last_dim()];
+    if (stride != N * cols && stride != cols) || temb.dtype != DType::F32 {
         return Err(RecordError::Shape {
             op: OP,
             name: "temb",
             found: temb.shape,
-            expected,
+            expected: format!("f32 [D, {}] or [D, {cols}]", N * cols),
         });
     }
-    let rows = temb.shape.rows();
-    let count = rows * cols;
-    let y = rec.intermediate(OP, [rows, cols], DType::F32);
+    let count = N * distinct * cols;
+    let apart = distinct.next_multiple_of(aligned_rows(rec.caps(), cols));
+    let y = rec.intermediate(OP, [N * apart, cols], DType::F32);
     let variant = variant(rec.caps(), "modulation");
     let lanes = lanes(rec.caps()) as usize;
     rec.dispatch(OP, variant)
@@ -132,11 +132,16 @@ pub fn modulation(
         .params(&ModulationParams {
             count: count as u32,
             cols: cols as u32,
-            table_base: (row * cols) as u32,
-            temb_first: first as u32,
-            temb_stride: temb.shape.last_dim() as u32,
+            distinct: distinct as u32,
+            apart: apart as u32,
+            temb_stride: stride as u32,
+            temb_step: if stride == cols { 0 } else { cols as u32 },
         })
         .flops(count as u64)
         .launch_folded(count.div_ceil(lanes))?;
-    Ok(y)
+    let mut each = [y; N];
+    for (number, tensor) in each.iter_mut().enumerate() {
+        *tensor = y.view_rows(number * apart, distinct)?;
+    }
+    Ok(each)
 }

@@ -14,7 +14,9 @@
 //! | the same, bf16 | 9.3 | 10.6 | 14.3 | 21.2 | 20.6 | 19.7 |
 //! | conv3d 96 -> 96, 3 x 3 x 3, 1 x 64 x 64, f16 | 6.3 | | 10.5 | 12.4 | | 16.7 |
 //!
-//! (Two threads on two cores do twice that. The multiply-add loop of the same thread: 41.)
+//! (Two threads on two cores do twice that. The multiply-add loop of the same thread: 41. How dear
+//! loads are differs among processors: two threads of one with AVX-512 come to 76 in f32 and 79 in
+//! bf16 on the tiles chosen here, of 122 of their loop, 1024 x 1536 x 1536.)
 //!
 //! Weights in q8_0 cost no more: 22 GFLOP/s where f32 came to 21 and bf16 to 22 in the same run of
 //! `kinora bench` (1024 x 1536 x 1536, lavapipe 26.1, two cores shared with other work).
@@ -58,7 +60,7 @@ pub(super) fn for_matmul(caps: &Caps, rows: usize, weight: DType) -> Tile {
 /// Every tile of [`for_conv`] on a device.
 pub(super) fn all_for_conv(caps: &Caps) -> Vec<Tile> {
     match caps.class {
-        DeviceClass::Software => [8, 16]
+        DeviceClass::Software => [8, 16, 20]
             .into_iter()
             .flat_map(|rows| [1, 2, 4].map(|cols| tile(rows, cols)))
             .collect(),
@@ -68,11 +70,18 @@ pub(super) fn all_for_conv(caps: &Caps) -> Vec<Tile> {
 
 /// The tile of a convolution with lines of `width` pixels and `features` output channels. Few of
 /// either leave a large tile half empty (lavapipe 26.1, the starter's decoder, 16 channels: 12
-/// GFLOP/s at 16 x 2, 5 to 8 at 16 x 4).
+/// GFLOP/s at 16 x 2, 5 to 8 at 16 x 4). Of 16 and 20 pixels the tile is that which leaves fewer of
+/// a line's tiles beyond its end (the same driver on another machine: lines of 40 pixels and 32
+/// channels 67 GFLOP/s at 20 x 4, 52 at 16 x 4; of 80 pixels and 16 channels 40 at 20 x 2, 38 at
+/// 16 x 2, 30 at 24 x 2, 29 at 32 x 2).
 pub(super) fn for_conv(caps: &Caps, width: usize, features: usize) -> Tile {
     match caps.class {
         DeviceClass::Software => tile(
-            if width > 8 { 16 } else { 8 },
+            match width {
+                0..=8 => 8,
+                _ if width.next_multiple_of(20) <= width.next_multiple_of(16) => 20,
+                _ => 16,
+            },
             match features {
                 0..=8 => 1,
                 9..=16 => 2,

@@ -30,3 +30,10 @@ impl Window {
         self.bytes.end - self.bytes.start
     }
 }
+
+/// Rows of so many f32 columns at whose multiples the device lets a binding start.
+pub(super) fn aligned_rows(caps: &Caps, cols: usize) -> usize {
+    let alignment = caps.binding_alignment.max(4);
+    let row = (cols * 4).trailing_zeros().min(alignment.trailing_zeros());
+    (alignment >> row) as usize
+}

@@ -46,14 +46,7 @@ impl Sizes<'_> {
         let index = rec.input("token timestep", [tokens], DType::U32)?;
 
         let table = source.vector(rec, "scale_shift_table", [1, 6, dim])?;
-        let mut chunks = Vec::with_capacity(6);
-        for i in 0..6 {
-            chunks.push(modulation(rec, &table, i, &proj, i * dim)?);
-        }
-        let Ok(chunks) = <[Tensor; 6]>::try_from(chunks) else {
-            return Ok(recorder.finish());
-        };
-        let modulation = Modulation(chunks);
+        let modulation = Modulation(modulation(rec, &table, &proj)?);
 
         let block = Block {
             sizes: self,

@@ -103,8 +103,7 @@ impl Sizes<'_> {
         let embed = rec.state("time embed", [self.shape.timesteps, dim], DType::F32)?;
         let index = rec.input("token timestep", [tokens], DType::U32)?;
         let table = source.vector(rec, "scale_shift_table", [1, 2, dim])?;
-        let shift = modulation(rec, &table, 0, &embed, 0)?;
-        let scale = modulation(rec, &table, 1, &embed, 0)?;
+        let [shift, scale] = modulation(rec, &table, &embed)?;
         let affine = Affine::Modulation {
             scale: &scale,
             shift: &shift,

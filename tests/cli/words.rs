@@ -86,7 +86,7 @@ fn help_names_every_option() -> Verdict {
                 "--model",
                 "--output",
                 "--frames-dir",
-                "Example:",
+                "Examples:",
             ],
         ),
         ("show", &["FILE.mp4", "--command", "--json", "Example:"]),

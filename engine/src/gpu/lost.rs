@@ -98,8 +98,8 @@ fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     result.map_err(|payload| {
         let text = payload.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
-        let lines = text.unwrap_or_default().lines().map(str::trim);
-        let last = lines.filter(|line| !line.is_empty()).next_back();
+        let mut lines = text.unwrap_or_default().lines().map(str::trim);
+        let last = lines.rfind(|line| !line.is_empty());
         last.unwrap_or("no reason given").to_owned()
     })
 }

@@ -55,6 +55,9 @@ fn needed(error: &Error) -> Option<u64> {
     }
 }
 
+/// Does the task on an engine that may be another than the one that was asked.
+type Attempt<'a, T> = &'a mut dyn FnMut(&Engine, &mut dyn FnMut(Event)) -> Result<T, Error>;
+
 impl Engine {
     /// Runs `attempt`; where the device is lost or has no room, once more: on the device opened
     /// anew, where it was lost, and with half the memory, where the task can be cut so. The engine
@@ -63,7 +66,7 @@ impl Engine {
         &self,
         task: &Task<'_>,
         events: &mut dyn FnMut(Event),
-        attempt: &mut dyn FnMut(&Engine, &mut dyn FnMut(Event)) -> Result<T, Error>,
+        attempt: Attempt<'_, T>,
     ) -> Result<T, Error> {
         let retreated = self.retreated();
         let engine = retreated.as_deref().unwrap_or(self);

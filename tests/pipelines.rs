@@ -10,6 +10,8 @@ mod harness;
 mod lost;
 #[path = "pipelines/narrowed.rs"]
 mod narrowed;
+#[path = "pipelines/quantised.rs"]
+mod quantised;
 #[path = "pipelines/resumed.rs"]
 mod resumed;
 #[path = "pipelines/saved.rs"]
@@ -108,6 +110,7 @@ fn main() {
     trials.extend(distilled_trials(&own));
     trials.extend(saved::trials());
     trials.extend(narrowed::trials());
+    trials.push(quantised::trial());
     harness::run(trials);
 }
 

@@ -88,16 +88,16 @@ fn clip(engine: &Engine, request: &Request) -> Result<Made, Failed> {
 }
 
 /// A part's tensors: name, shape, values.
-type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
+pub type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
 
 /// A fixture's model in memory.
-struct Model {
-    folder: PathBuf,
-    parts: BTreeMap<&'static str, Tensors>,
+pub struct Model {
+    pub folder: PathBuf,
+    pub parts: BTreeMap<&'static str, Tensors>,
 }
 
 impl Model {
-    fn read(folder: &Path) -> Result<Self, Failed> {
+    pub fn read(folder: &Path) -> Result<Self, Failed> {
         let mut parts = BTreeMap::new();
         for part in ["text_encoder", "transformer", "transformer_2", "vae"] {
             if !folder.join(part).is_dir() {
@@ -124,7 +124,7 @@ impl Model {
     }
 
     /// The request with what only the diffusers layout says: the schedule's shift.
-    fn request(&self, request: Request) -> Result<Request, Failed> {
+    pub fn request(&self, request: Request) -> Result<Request, Failed> {
         let scheduler = self.config("scheduler", "scheduler_config.json")?;
         Ok(Request {
             shift: scheduler["flow_shift"].as_f64(),
@@ -199,7 +199,7 @@ impl Model {
     }
 
     /// The name of a tensor in Wan's own release.
-    fn original(&self, part: &str, name: &str) -> String {
+    pub fn original(&self, part: &str, name: &str) -> String {
         let replace = |name: &str, pairs: &[(&str, &str)]| {
             pairs
                 .iter()
@@ -352,7 +352,7 @@ fn wan_model(config: &Value) -> Value {
 }
 
 /// Writes a safetensors file of the tensors under other names, in that type.
-fn store(
+pub fn store(
     path: &Path,
     tensors: &Tensors,
     dtype: Dtype,

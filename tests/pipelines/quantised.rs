@@ -1,0 +1,243 @@
+//! Single files in 8-bit floats with scales, as ComfyUI has them, and GGUF files in each of its
+//! types: the clip of the numbers that they hold.
+//!
+//! K-quants have blocks of 256, which the fixtures' rows are too short for: this model's are as long.
+
+use std::fs;
+use std::path::Path;
+
+use kinora::gpu::{Cancel, Gpu};
+use kinora::models::config::{ModelFolder, PartFiles};
+use kinora::tensor::{DType, f8_e4m3};
+use kinora::text_to_video::{Engine, Request};
+use kinora::weights::GgufHeader;
+use libtest_mimic::{Failed, Trial};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+
+use crate::harness::compare::relative_l2;
+use crate::harness::data::{stored, values};
+use crate::harness::device_test;
+use crate::saved::{Model, Tensors, store};
+
+/// Every row of this model's matrices.
+const WIDTH: usize = 256;
+
+/// The types, and how far from f32 they may bring the latents: three times as far as they do, which
+/// halves with each bit.
+const TYPES: [(DType, f64); 6] = [
+    (DType::F8E4M3, 0.09),
+    (DType::Q8_0, 0.02),
+    (DType::Q6_K, 0.06),
+    (DType::Q5_K, 0.12),
+    (DType::Q4_K, 0.27),
+    (DType::Q4_0, 0.27),
+];
+
+/// How far the latents may be from those of the same numbers in f32.
+const SAME: f64 = 1e-4;
+
+pub fn trial() -> Trial {
+    device_test("saved/quantised", quantised)
+}
+
+fn quantised(gpu: &Gpu) -> Result<(), Failed> {
+    let fixture = crate::own_fixtures().join("wan21");
+    let small = Model::read(&fixture.join("model"))?;
+    let (_, request) = crate::open(gpu, &fixture)?;
+    let request = Request {
+        steps: Some(3),
+        ..small.request(request)?
+    };
+    let parts = ["text_encoder", "transformer"].map(|part| (part, wide(part, &small.parts[part])));
+    let dir = tempfile::tempdir()?;
+    let write = |part: &str, tensors: &Tensors, dtype: Option<DType>| {
+        let file = dir.path().join(format!("{part}-{dtype:?}"));
+        let rename = |name: &str| match (part, dtype) {
+            ("text_encoder", None | Some(DType::F8E4M3)) => name.to_owned(),
+            ("text_encoder", _) => llama_cpp(name),
+            _ => small.original(part, name),
+        };
+        match dtype {
+            None => safetensors(&file, tensors, &rename).map(|()| file),
+            Some(DType::F8E4M3) => scaled(&file, tensors, &rename).map(|()| file),
+            Some(dtype) => gguf(&file, tensors, dtype, &rename).map(|()| file),
+        }
+    };
+    let latents = |dtype: Option<DType>, parts: &[(&str, Tensors)]| -> Result<Vec<f32>, Failed> {
+        let files = PartFiles {
+            text_encoder: Some(write(parts[0].0, &parts[0].1, dtype)?),
+            transformer: Some(write(parts[1].0, &parts[1].1, dtype)?),
+            vae: Some(small.folder.join("vae/diffusion_pytorch_model.safetensors")),
+            tokenizer: Some(small.folder.join("tokenizer/tokenizer.json")),
+            transformer_2: None,
+        };
+        let engine = Engine::new(gpu.clone(), ModelFolder::of_parts(&files)?)?;
+        let settings = engine.settings(&request)?;
+        Ok(engine
+            .sample(&settings, &Cancel::new(), &mut |_| {})?
+            .values)
+    };
+    let exact = latents(None, &parts)?;
+    for (dtype, bound) in TYPES {
+        let made = latents(Some(dtype), &parts)?;
+        let rounded = parts
+            .each_ref()
+            .map(|(part, tensors)| (*part, rounded(tensors, dtype)));
+        let same = relative_l2(&made, &latents(None, &rounded)?);
+        let distance = relative_l2(&made, &exact);
+        println!("  {dtype:?}: {same:.1e} from its own numbers in f32, {distance:.1e} from f32");
+        if same > SAME || distance > bound || distance < 10.0 * SAME {
+            return Err(format!("{dtype:?}: {same:.1e} and {distance:.1e}").into());
+        }
+    }
+    Ok(())
+}
+
+/// The first block of a part, with wider matrices of random numbers.
+fn wide(part: &str, tensors: &Tensors) -> Tensors {
+    let first = tensors
+        .iter()
+        .filter(|(name, ..)| !name.contains("blocks.1.") && !name.contains("block.1."));
+    first
+        .zip(1..)
+        .map(|((name, shape, _), seed)| {
+            let keeps = |axis: usize| match (part, name.as_str()) {
+                (_, "proj_out.weight" | "shared.weight") => axis == 0,
+                (_, "proj_out.bias") => true,
+                (_, "patch_embedding.weight") => axis > 0,
+                (_, name) if name.ends_with("relative_attention_bias.weight") => true,
+                (_, name) if name.ends_with("scale_shift_table") => axis < 2,
+                _ => false,
+            };
+            let wider = |(axis, &extent): (usize, &usize)| match extent {
+                _ if keeps(axis) => extent,
+                192 => 6 * WIDTH,
+                _ => WIDTH,
+            };
+            let shape: Vec<usize> = shape.iter().enumerate().map(wider).collect();
+            let mut numbers = values(seed, shape.iter().product());
+            let scale = match shape.as_slice() {
+                [_] if name.ends_with("weight") => {
+                    // A norm's: about one.
+                    numbers
+                        .iter_mut()
+                        .for_each(|number| *number = 1.0 + 0.1 * *number);
+                    1.0
+                }
+                [_] => 0.1,
+                [_, inner @ ..] => (3.0 / inner.iter().product::<usize>() as f32).sqrt(),
+                [] => 1.0,
+            };
+            numbers.iter_mut().for_each(|number| *number *= scale);
+            (name.clone(), shape, numbers)
+        })
+        .collect()
+}
+
+fn is_matrix(shape: &[usize]) -> bool {
+    matches!(shape, [_, WIDTH])
+}
+
+/// Scales of 8-bit floats: the largest number of a matrix becomes the type's largest, 448.
+fn scale(numbers: &[f32]) -> f32 {
+    numbers.iter().fold(0.0f32, |most, n| most.max(n.abs())) / 448.0
+}
+
+/// The numbers that are left in that type.
+fn rounded(tensors: &Tensors, dtype: DType) -> Tensors {
+    let round = |(name, shape, numbers): &(String, Vec<usize>, Vec<f32>)| {
+        let numbers = match dtype {
+            _ if !is_matrix(shape) => numbers.clone(),
+            DType::F8E4M3 => {
+                let scale = scale(numbers);
+                let kept = numbers.iter().map(|n| f8_e4m3::from_f32(n / scale));
+                kept.map(|byte| f8_e4m3::to_f32(byte) * scale).collect()
+            }
+            dtype => stored(numbers, shape, dtype).to_f32(),
+        };
+        (name.clone(), shape.clone(), numbers)
+    };
+    tensors.iter().map(round).collect()
+}
+
+fn bytes(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|n| n.to_le_bytes()).collect()
+}
+
+fn safetensors(
+    path: &Path,
+    tensors: &Tensors,
+    rename: &dyn Fn(&str) -> String,
+) -> Result<(), Failed> {
+    store(path, tensors, Dtype::F32, rename)
+}
+
+/// As ComfyUI's `*_fp8_e4m3fn_scaled.safetensors`.
+fn scaled(path: &Path, tensors: &Tensors, rename: &dyn Fn(&str) -> String) -> Result<(), Failed> {
+    let mut parts = vec![("scaled_fp8".to_owned(), Dtype::F8_E4M3, vec![0], Vec::new())];
+    for (name, shape, numbers) in tensors {
+        let name = rename(name);
+        if !is_matrix(shape) {
+            parts.push((name, Dtype::F32, shape.clone(), bytes(numbers)));
+            continue;
+        }
+        let scale = scale(numbers);
+        let kept = numbers.iter().map(|n| f8_e4m3::from_f32(n / scale));
+        let kept = kept.collect::<Vec<u8>>();
+        let beside = name.strip_suffix("weight").unwrap_or(&name);
+        let beside = format!("{beside}scale_weight");
+        parts.push((beside, Dtype::F32, Vec::new(), bytes(&[scale])));
+        parts.push((name, Dtype::F8_E4M3, shape.clone(), kept));
+    }
+    let views = parts
+        .iter()
+        .map(|(name, dtype, shape, bytes)| {
+            Ok((name, TensorView::new(*dtype, shape.clone(), bytes)?))
+        })
+        .collect::<Result<Vec<_>, Failed>>()?;
+    safetensors::serialize_to_file(views, None, path)?;
+    Ok(())
+}
+
+/// A GGUF file whose matrices are in that type.
+fn gguf(
+    path: &Path,
+    tensors: &Tensors,
+    dtype: DType,
+    rename: &dyn Fn(&str) -> String,
+) -> Result<(), Failed> {
+    let mut header = GgufHeader::new("any");
+    let mut data = Vec::new();
+    for (name, shape, numbers) in tensors {
+        let dtype = if is_matrix(shape) { dtype } else { DType::F32 };
+        header.tensor(&rename(name), dtype, shape)?;
+        data.extend(&*stored(numbers, shape, dtype).bytes);
+        data.resize(data.len() + GgufHeader::padding(data.len()), 0);
+    }
+    let mut file = header.to_bytes();
+    file.extend(data);
+    fs::write(path, file)?;
+    Ok(())
+}
+
+/// llama.cpp's name of a text encoder's tensor.
+fn llama_cpp(name: &str) -> String {
+    [
+        ("shared.", "token_embd."),
+        ("encoder.final_layer_norm", "enc.output_norm"),
+        ("encoder.block.", "enc.blk."),
+        (
+            "layer.0.SelfAttention.relative_attention_bias",
+            "attn_rel_b",
+        ),
+        ("layer.0.SelfAttention.", "attn_"),
+        ("layer.0.layer_norm", "attn_norm"),
+        ("layer.1.layer_norm", "ffn_norm"),
+        ("layer.1.DenseReluDense.wi_0", "ffn_gate"),
+        ("layer.1.DenseReluDense.wi_1", "ffn_up"),
+        ("layer.1.DenseReluDense.wo", "ffn_down"),
+    ]
+    .iter()
+    .fold(name.to_owned(), |name, (new, old)| name.replace(new, old))
+}

@@ -65,10 +65,10 @@ struct Kind {
 }
 
 /// Shares by what an input costs: a tokenizer takes as long as thirty headers.
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 9] = [
     Kind {
         name: "safetensors",
-        inputs: 300_000,
+        inputs: 280_000,
         constant: CONSTANT,
         seeds: seeds::safetensors,
         text: true,
@@ -117,6 +117,15 @@ const KINDS: [Kind; 8] = [
         constant: PATTERN,
         seeds: seeds::tokenizers,
         text: true,
+        wrap: as_it_is,
+        read: tokenizer,
+    },
+    Kind {
+        name: "sentencepieces",
+        inputs: 20_000,
+        constant: PATTERN,
+        seeds: seeds::sentencepieces,
+        text: false,
         wrap: as_it_is,
         read: tokenizer,
     },

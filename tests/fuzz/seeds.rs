@@ -130,6 +130,39 @@ pub fn tokenizers() -> Vec<Vec<u8>> {
     vec![unigram.to_vec(), file("parts/tokenizer/tokenizer.json")]
 }
 
+/// A field of a protocol buffer that holds bytes, shorter than 128.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut made = vec![number << 3 | 2, bytes.len() as u8];
+    made.extend(bytes);
+    made
+}
+
+/// A SentencePiece model of a few pieces, with and without a map of characters.
+pub fn sentencepieces() -> Vec<Vec<u8>> {
+    let pieces = [
+        ("<pad>", 3u8),
+        ("</s>", 3),
+        ("<unk>", 2),
+        ("\u{2581}", 1),
+        ("a", 1),
+        ("cat", 1),
+    ];
+    let mut model = Vec::new();
+    for (text, kind) in pieces {
+        let mut piece = field(1, text.as_bytes());
+        piece.push(2 << 3 | 5);
+        piece.extend((-1.5f32).to_le_bytes());
+        piece.extend([3 << 3, kind]);
+        model.extend(field(1, &piece));
+    }
+    model.extend(field(2, &[3 << 3, 1]));
+    let mut mapped = model.clone();
+    // The size of an empty trie of characters, one node, and what it maps to.
+    let map = [4u32.to_le_bytes(), [0; 4]].concat();
+    mapped.extend(field(3, &field(2, &map)));
+    vec![model, mapped]
+}
+
 pub fn latents() -> Vec<Vec<u8>> {
     let header = br#"{"__metadata__":{"prompt":"a cat"},"latents":{"dtype":"F32","shape":[1,2,1,2,2],"data_offsets":[0,32]}}"#;
     let half = br#"{"latents":{"dtype":"BF16","shape":[1,1,1,1,2],"data_offsets":[0,4]}}"#;

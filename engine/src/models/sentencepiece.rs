@@ -57,6 +57,7 @@ pub(super) fn tokenizer_json(bytes: &[u8]) -> Result<Vec<u8>, String> {
             (3, Wire::Bytes(spec)) => {
                 for field in Fields(spec) {
                     if let (2, Wire::Bytes(map @ [_, ..])) = field? {
+                        check_map(map)?;
                         normalizers.push(json!({
                             "type": "Precompiled", "precompiled_charsmap": base64(map),
                         }));
@@ -96,6 +97,15 @@ pub(super) fn tokenizer_json(bytes: &[u8]) -> Result<Vec<u8>, String> {
         },
     });
     Ok(tokenizer.to_string().into_bytes())
+}
+
+/// A map of characters begins with the size of its trie, for which the tokenizers library takes
+/// memory before it looks whether the map has as much.
+fn check_map(map: &[u8]) -> Result<(), String> {
+    match map.split_first_chunk::<4>() {
+        Some((size, rest)) if u32::from_le_bytes(*size) as usize <= rest.len() => Ok(()),
+        _ => Err("its map of characters is cut off".to_owned()),
+    }
 }
 
 /// One entry of the vocabulary.

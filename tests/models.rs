@@ -3,6 +3,8 @@
 #![allow(unreachable_pub, reason = "the modules of a test program are its own")]
 
 mod harness;
+#[path = "models/lora.rs"]
+mod lora;
 #[path = "models/names.rs"]
 mod names;
 
@@ -71,6 +73,7 @@ fn main() {
     trials.push(device_test("forward/small_bindings", small_bindings));
     trials.push(device_test("text/long", long_text));
     trials.push(Trial::test("text/buckets", buckets));
+    trials.extend(lora::trials());
     trials.extend(names::trials());
     harness::run(trials);
 }

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use kinora::models::config::PartFiles;
+use kinora::models::lora::{Experts, Lora};
 use kinora::models::matrices::SMALL_TYPES;
 use kinora::tensor::DType;
 use kinora::text_to_video::Request;
@@ -395,6 +396,33 @@ pub(crate) struct ModelArgs {
     /// encoder, or the one within it]
     #[arg(long, value_name = "FILE", help_heading = "Model in single files", value_hint = ValueHint::FilePath)]
     pub tokenizer: Option<PathBuf>,
+    /// A LoRA for the transformer, with its strength; may be given again. high=FILE and low=FILE
+    /// mean one of two experts
+    #[arg(long, value_name = "[high=|low=]FILE[:STRENGTH]", value_parser = lora, value_hint = ValueHint::FilePath)]
+    pub lora: Vec<Lora>,
+}
+
+/// A LoRA as people write it: turbo.safetensors, style.safetensors:0.8, high=style.safetensors:-1.
+pub(crate) fn lora(text: &str) -> Result<Lora, String> {
+    let (experts, rest) = match text.split_once('=') {
+        Some(("high", rest)) => (Experts::High, rest),
+        Some(("low", rest)) => (Experts::Low, rest),
+        _ => (Experts::All, text),
+    };
+    let number = |(file, strength): (&str, &str)| Some((file.to_owned(), strength.parse().ok()?));
+    // A colon may also be a drive's, or a part of a name.
+    let (file, strength) = rest
+        .rsplit_once(':')
+        .and_then(number)
+        .unwrap_or((rest.to_owned(), 1.0));
+    match file.is_empty() {
+        true => Err("expected a file, such as style.safetensors:0.8".into()),
+        false => Ok(Lora {
+            file: file.into(),
+            strength,
+            experts,
+        }),
+    }
 }
 
 impl ModelArgs {
@@ -423,6 +451,13 @@ impl ModelArgs {
                 *own = Some(place(path));
             }
         }
+        if !other.lora.is_empty() {
+            let placed = |lora: &Lora| Lora {
+                file: place(&lora.file),
+                ..lora.clone()
+            };
+            self.lora = other.lora.iter().map(placed).collect();
+        }
     }
 
     /// What was typed, under the keys that a clip carries: see [`MODEL_PATHS`].
@@ -436,11 +471,17 @@ impl ModelArgs {
             &self.tokenizer,
         ];
         let keys = MODEL_PATHS.iter().zip(paths);
-        keys.filter_map(|((key, _), path)| {
+        let paths = keys.filter_map(|((key, _), path)| {
             Some(((*key).to_owned(), path.as_ref()?.display().to_string()))
-        })
+        });
+        let loras: Vec<String> = self.lora.iter().map(Lora::to_string).collect();
+        let loras = (!loras.is_empty()).then(|| (LORAS.to_owned(), loras.join("\n")));
+        paths.chain(loras)
     }
 }
+
+/// The key under which a clip's metadata have the LoRAs, a line each, as they are typed.
+pub(crate) const LORAS: &str = "loras";
 
 /// Where the model was, as it was typed: the key in a clip's metadata, the option.
 pub(crate) const MODEL_PATHS: [(&str, &str); 6] = [
@@ -576,6 +617,8 @@ impl GenerateArgs {
 mod tests {
     use clap::CommandFactory;
 
+    use super::Experts;
+
     #[test]
     fn sizes_are_read_as_people_write_them() {
         for (text, expected) in [
@@ -596,5 +639,33 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_lora_is_a_file_and_a_strength() {
+        let read = |text: &str| {
+            let lora = super::lora(text).expect("a LoRA");
+            (lora.experts, lora.file.display().to_string(), lora.strength)
+        };
+        for (text, experts, file, strength) in [
+            ("a.safetensors", Experts::All, "a.safetensors", 1.0),
+            ("a.safetensors:0.8", Experts::All, "a.safetensors", 0.8),
+            (
+                "low=b/c.safetensors:-1",
+                Experts::Low,
+                "b/c.safetensors",
+                -1.0,
+            ),
+            (
+                r"high=C:\d.safetensors",
+                Experts::High,
+                r"C:\d.safetensors",
+                1.0,
+            ),
+            ("x=y.safetensors:2", Experts::All, "x=y.safetensors", 2.0),
+        ] {
+            assert_eq!(read(text), (experts, file.to_owned(), strength), "{text}");
+        }
+        assert!(super::lora("high=:1").is_err());
     }
 }

@@ -8,7 +8,7 @@ use kinora::media::{
 use kinora::text_to_video::Engine;
 use kinora::weights::Latents;
 
-use crate::args::{MODEL_PATHS, VideoArgs};
+use crate::args::{LORAS, MODEL_PATHS, VideoArgs};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::output::{self, Target};
@@ -66,7 +66,7 @@ pub(crate) fn made_by(metadata: &BTreeMap<String, String>) -> Vec<(String, Strin
     }
     // What other programs keep beside their tensors says nothing of the clip.
     let entry = |key: &&str| Some(((*key).to_owned(), metadata.get(*key)?.clone()));
-    let paths = MODEL_PATHS.iter().map(|(key, _)| key);
+    let paths = MODEL_PATHS.iter().map(|(key, _)| key).chain([&LORAS]);
     ORDER.iter().chain(paths).filter_map(entry).collect()
 }
 

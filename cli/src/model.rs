@@ -20,15 +20,19 @@ use crate::starter;
 /// The model that is named, with the parts that are named beside it; or the starter.
 pub(crate) fn folder(args: &ModelArgs) -> Result<ModelFolder, CliError> {
     let parts = args.parts();
-    let folder: Result<ModelFolder, CliError> = match &args.model {
+    let folder = match &args.model {
         Some(named) => match pulled(named)? {
-            Some((repo, path)) => Ok(ModelFolder::open(path)?.called(&repo.to_string())),
-            None => Ok(ModelFolder::open(named)?),
+            Some((repo, path)) => ModelFolder::open(path)?.called(&repo.to_string()),
+            None => ModelFolder::open(named)?,
         },
-        None if parts.is_empty() => Ok(starter::folder()),
-        None => return Ok(ModelFolder::of_parts(&parts)?),
+        None if parts.is_empty() => starter::folder(),
+        None => ModelFolder::of_parts(&parts)?,
     };
-    Ok(folder?.with_parts(&parts)?)
+    let folder = match args.model.is_none() && !parts.is_empty() {
+        true => folder,
+        false => folder.with_parts(&parts)?,
+    };
+    Ok(folder.with_loras(args.lora.clone())?)
 }
 
 /// The model, its matrices in the type asked for.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use kinora::media::{probe, read_metadata};
 use kinora::models::config::SchedulerName;
 
-use crate::args::{MODEL_PATHS, ShowArgs};
+use crate::args::{LORAS, MODEL_PATHS, ShowArgs};
 use crate::clip::TINY_DECODER;
 use crate::error::CliError;
 use crate::output;
@@ -91,6 +91,9 @@ fn command(metadata: &[(String, String)]) -> String {
             words.push(format!("{option}={}", quoted(value)));
         }
     }
+    for lora in find(LORAS).into_iter().flat_map(str::lines) {
+        words.push(format!("--lora={}", quoted(lora)));
+    }
     // Else it is the checkpoint's own, which the model brings.
     let known = |name: &&str| SchedulerName::named(name).is_some();
     if let Some(scheduler) = find("scheduler").filter(known) {
@@ -134,12 +137,17 @@ mod tests {
             ("prompt", "-a boat"),
             ("seed", "7"),
             ("scheduler", "euler"),
+            (
+                "loras",
+                "turbo.safetensors:1\nhigh=my style.safetensors:0.8",
+            ),
             ("kinora", "0.1.0"),
         ];
         let metadata = entries.map(|(k, v)| (k.to_owned(), v.to_owned()));
         assert_eq!(
             command(&metadata),
-            "kinora generate --seed=7 --scheduler=euler -- '-a boat'\n"
+            "kinora generate --seed=7 --lora=turbo.safetensors:1 --lora='high=my style.safetensors:0.8' \
+             --scheduler=euler -- '-a boat'\n"
         );
         assert_eq!(
             command(&[("prompt".into(), "a boat".into())]),

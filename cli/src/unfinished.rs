@@ -9,7 +9,7 @@ use kinora::media::read_metadata;
 use kinora::record::Caps;
 use kinora::weights::{RunState, Sampled};
 
-use crate::args::MODEL_PATHS;
+use crate::args::{LORAS, MODEL_PATHS};
 use crate::clip::{TINY_DECODER, made_by};
 use crate::error::CliError;
 use crate::output::free;
@@ -137,7 +137,9 @@ impl Found {
             // What a device makes of a precision differs from device to device.
             key.starts_with(OWN)
                 || INDIFFERENT.contains(&key)
+                // Where files were; the model's hash says what they were.
                 || MODEL_PATHS.iter().any(|(path, _)| *path == key)
+                || key == LORAS
                 || elsewhere && key == "precision"
         };
         let matters = |key: &&String| !indifferent(key);

@@ -82,6 +82,8 @@ pub fn trials() -> Vec<Trial> {
             "bias_residual",
             "gate_residual",
             "residual",
+            "residual_gelu",
+            "residual_silu",
             "gelu_mul",
         ] {
             let case = Case {
@@ -198,6 +200,8 @@ impl Case {
                     "bias_silu" => Epilogue::BiasSilu(&bias),
                     "bias_residual" => Epilogue::BiasResidual(&bias, &residual),
                     "residual" => Epilogue::Residual(&residual),
+                    "residual_gelu" => Epilogue::ResidualGelu(&residual),
+                    "residual_silu" => Epilogue::ResidualSilu(&residual),
                     "gelu_mul" => Epilogue::GeluMul(&residual),
                     "gate_residual" => Epilogue::GateResidual {
                         bias: &bias,
@@ -228,6 +232,8 @@ impl Case {
                 "bias_silu" => twin::silu(biased),
                 "bias_residual" => other + biased,
                 "residual" => other + *value,
+                "residual_gelu" => twin::gelu_tanh(other + *value),
+                "residual_silu" => twin::silu(other + *value),
                 "gelu_mul" => twin::gelu_tanh(*value) * other,
                 "gate_residual" => other + f64::from(gate[index[row] as usize * n + col]) * biased,
                 _ => *value,

@@ -1,5 +1,6 @@
 //! One public [`Error`]; inside it a typed enum per module.
 
+mod adapter;
 mod config;
 mod gguf;
 mod gpu;
@@ -14,6 +15,7 @@ mod torch;
 mod vae;
 mod weights;
 
+pub use adapter::AdapterError;
 pub use config::ConfigError;
 pub use gguf::GgufFault;
 pub use gpu::GpuError;

@@ -3,13 +3,16 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{GgufFault, TorchFault};
+use super::{AdapterError, GgufFault, TorchFault};
 
 /// A weights or latents file that cannot be used, as one sentence that names the file, the tensor,
 /// what was found and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightsError {
+    /// A LoRA that cannot be applied.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
     /// A path that does not exist.
     #[error("{part}: {} does not exist", path.display())]
     Missing {

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod convert;
 pub mod latent_rgb;
+pub mod lora;
 pub mod matrices;
 pub mod names;
 pub mod prompt;

@@ -1,10 +1,14 @@
-//! Which blocks of a model are the same recording: those whose weights have the same element
-//! types. A file may mix types, and then there are as many recordings as mixtures.
+//! Which blocks of a model are the same recording: those whose weights have the same shapes
+//! and element types. A file may mix types, and adapters ranks, and then there are as many recordings
+//! as mixtures.
 
 use crate::gpu::Fed;
 use crate::record::Recording;
 use crate::tensor::DType;
 use crate::weights::Checkpoint;
+
+/// A weight's name in its block, its element type and its shape.
+type Kind = (String, Option<DType>, Vec<usize>);
 
 /// The blocks `PREFIX.0`, `PREFIX.1`, … of a checkpoint, grouped.
 #[derive(Clone, Debug)]
@@ -18,7 +22,7 @@ pub(super) struct Signatures {
 
 impl Signatures {
     pub(super) fn new(checkpoint: &Checkpoint, prefix: &'static str, blocks: usize) -> Self {
-        let mut kinds: Vec<Vec<(String, Option<DType>)>> = Vec::new();
+        let mut kinds: Vec<Vec<Kind>> = Vec::new();
         let mut this = Self {
             prefix,
             of: Vec::new(),
@@ -26,12 +30,13 @@ impl Signatures {
         };
         for block in 0..blocks {
             let root = format!("{prefix}.{block}.");
-            let mut kind: Vec<(String, Option<DType>)> = checkpoint
+            let mut kind: Vec<Kind> = checkpoint
                 .names()
                 .filter_map(|name| {
                     Some((
                         name.strip_prefix(&root)?.to_owned(),
                         checkpoint.dtype_of(name),
+                        checkpoint.shape_of(name).unwrap_or_default().to_vec(),
                     ))
                 })
                 .collect();

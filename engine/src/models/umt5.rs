@@ -12,7 +12,7 @@ use crate::error::{Error, ModelError};
 use crate::gpu::{
     Bound, Buffer, Cancel, Fed, Feed, Gpu, Plan, Stream, WeightBuffers, Window, slot_bytes,
 };
-use crate::nn::{Linear, RmsNorm, Source};
+use crate::nn::{After, Linear, RmsNorm, Source};
 use crate::ops::attention::{AttentionShape, Bias, attention};
 use crate::ops::matmul::{Epilogue, matmul};
 use crate::record::{Caps, Footprint, Precision, Recorder, Recording, Tensor, TensorInfo};
@@ -185,7 +185,7 @@ impl<'m> Layers<'m> {
         let source = source.at("SelfAttention");
         let mut project = |name: &str| -> Result<Tensor, Error> {
             let linear = Linear::without_bias(rec, &source.at(name), d, inner)?;
-            Ok(linear.forward(rec, &normed)?)
+            Ok(linear.forward(rec, &normed, After::Nothing, None)?)
         };
         let [q, k, v] = [project("q")?, project("k")?, project("v")?];
         let shape = [config.relative_attention_num_buckets, config.num_heads];

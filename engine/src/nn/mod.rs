@@ -3,5 +3,5 @@
 mod linear;
 mod norm;
 
-pub use linear::{Linear, Source};
+pub use linear::{After, Linear, Source};
 pub use norm::{LayerNorm, RmsNorm};

@@ -30,6 +30,10 @@ pub enum Epilogue<'t> {
     },
     /// `residual[M, N] + v`
     Residual(&'t Tensor),
+    /// `gelu_tanh(residual[M, N] + v)`
+    ResidualGelu(&'t Tensor),
+    /// `silu(residual[M, N] + v)`
+    ResidualSilu(&'t Tensor),
     /// `gelu_tanh(v) * other[M, N]`
     GeluMul(&'t Tensor),
     /// `max(v, 0)`
@@ -51,6 +55,8 @@ impl Epilogue<'_> {
             Self::BiasResidual(..) => Some("bias_residual"),
             Self::GateResidual { .. } => Some("gate_residual"),
             Self::Residual(_) => Some("residual"),
+            Self::ResidualGelu(_) => Some("residual_gelu"),
+            Self::ResidualSilu(_) => Some("residual_silu"),
             Self::GeluMul(_) => Some("gelu_mul"),
             Self::Relu => Some("relu"),
             Self::BiasRelu(_) => Some("bias_relu"),
@@ -69,7 +75,7 @@ impl Epilogue<'_> {
     ];
 
     /// The modules that linear layers use.
-    pub(super) const OF_MATRICES: [Option<&'static str>; 8] = [
+    pub(super) const OF_MATRICES: [Option<&'static str>; 10] = [
         None,
         Some("bias"),
         Some("bias_gelu"),
@@ -77,6 +83,8 @@ impl Epilogue<'_> {
         Some("bias_residual"),
         Some("gate_residual"),
         Some("residual"),
+        Some("residual_gelu"),
+        Some("residual_silu"),
         Some("gelu_mul"),
     ];
 
@@ -141,7 +149,9 @@ impl Epilogue<'_> {
                     format!("[{rows}]"),
                 )
             }
-            Self::Residual(residual) => matrix("residual", residual),
+            Self::Residual(residual)
+            | Self::ResidualGelu(residual)
+            | Self::ResidualSilu(residual) => matrix("residual", residual),
             Self::GeluMul(other) => matrix("other", other),
         }
     }
@@ -176,9 +186,10 @@ impl Epilogue<'_> {
                 .read_window(13, residual, window(residual))
                 .read(14, gate)
                 .read_window(15, index, first as u64 * 4..(first + rows) as u64 * 4),
-            Self::Residual(other) | Self::GeluMul(other) => {
-                builder.read_window(13, other, window(other))
-            }
+            Self::Residual(other)
+            | Self::ResidualGelu(other)
+            | Self::ResidualSilu(other)
+            | Self::GeluMul(other) => builder.read_window(13, other, window(other)),
         }
     }
 }

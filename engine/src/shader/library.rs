@@ -81,6 +81,8 @@ const FILES: &[(&str, &str)] = files![
     "epilogue/gelu_mul",
     "epilogue/relu",
     "epilogue/residual",
+    "epilogue/residual_gelu",
+    "epilogue/residual_silu",
     "common/bands",
     "common/gelu",
     "common/heads",

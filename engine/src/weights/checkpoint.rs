@@ -60,6 +60,19 @@ pub(super) struct Shard {
     metadata: BTreeMap<String, String>,
 }
 
+impl Shard {
+    /// Bytes made in memory, which lie as they are.
+    pub(super) fn made(origin: &str, bytes: Storage) -> Self {
+        Self {
+            file: origin.to_owned(),
+            bytes,
+            data_start: 0,
+            container: Container::Safetensors,
+            metadata: BTreeMap::new(),
+        }
+    }
+}
+
 impl Checkpoint {
     /// Opens the weights at `path`: a folder of the diffusers layout, a file of any
     /// [`Container`] (told by its first bytes), or a `.safetensors.index.json`. `part` names the
@@ -359,6 +372,10 @@ impl Checkpoint {
 
     pub(super) fn shards(&self) -> &[Shard] {
         &self.shards
+    }
+
+    pub(super) fn push_shard(&mut self, shard: Shard) {
+        self.shards.push(shard);
     }
 
     pub(super) fn empty(part: &str, origin: &str) -> Self {

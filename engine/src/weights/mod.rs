@@ -5,6 +5,7 @@
 //! | [`Checkpoint`] | the weights of one model part: files, shards with an index, or bytes in memory |
 //! | [`Container`] | how a file holds its tensors |
 //! | [`GgufHeader`] | the beginning of a GGUF file that is to be written |
+//! | [`Overlay`] | tensors made in memory, beside those of the files or in their place |
 //! | [`Renamed`] | what the model calls a tensor that its file calls otherwise |
 //! | [`TensorView`] | one tensor's name, type, shape and bytes, borrowed from its checkpoint |
 //! | [`Storage`] | where a file's bytes lie: mapped, embedded or shared |
@@ -24,6 +25,7 @@ mod named;
 mod narrow;
 mod narrowing;
 mod nearest;
+mod overlaid;
 mod renamed;
 mod scaled;
 mod state;
@@ -36,6 +38,7 @@ pub use checkpoint::Checkpoint;
 pub use container::{Container, GgufHeader, GgufValue};
 pub use fingerprint::combined_fingerprint;
 pub use latents::Latents;
+pub use overlaid::{LOW_RANK_DOWN, LOW_RANK_UP, Overlay};
 pub use renamed::{Piece, Renamed};
 pub use state::{RunState, Sample, Sampled};
 pub use storage::Storage;

@@ -5,12 +5,14 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::assembled::{self, Assembled, PartFiles};
 use super::released::{self, Released};
 use super::search::Found;
 use super::{ModelConfig, PipelineConfig};
 use crate::error::{ConfigError, WeightsError};
+use crate::models::lora::{Lora, Loras};
 use crate::models::matrices::is_block_matrix;
 use crate::models::names::{Kind, Names, adopt};
 use crate::tensor::DType;
@@ -50,6 +52,8 @@ pub struct ModelFolder {
     assembled: Assembled,
     layout: Layout,
     narrowed: Option<DType>,
+    /// What is applied to the transformers.
+    loras: Arc<Loras>,
 }
 
 /// How a model's files lie.
@@ -112,6 +116,7 @@ impl ModelFolder {
             assembled: Assembled::default(),
             layout: Layout::Diffusers,
             narrowed: None,
+            loras: Arc::default(),
         };
         if folder.contains("model_index.json") {
             return Ok(folder);
@@ -194,6 +199,7 @@ impl ModelFolder {
             assembled: Assembled::default(),
             layout: Layout::Diffusers,
             narrowed: None,
+            loras: Arc::default(),
         }
     }
 
@@ -218,6 +224,7 @@ impl ModelFolder {
             assembled: Assembled::default(),
             layout: Layout::Diffusers,
             narrowed: None,
+            loras: Arc::default(),
         })
     }
 
@@ -235,6 +242,24 @@ impl ModelFolder {
     #[must_use]
     pub fn narrowing(&self) -> Option<DType> {
         self.narrowed
+    }
+
+    /// The same model with LoRAs applied to its transformers, all at once.
+    ///
+    /// # Errors
+    /// A strength that is no finite number, or an expert that the model does not have.
+    pub fn with_loras(self, loras: Vec<Lora>) -> Result<Self, ConfigError> {
+        let two_experts = self.contains("transformer_2/config.json");
+        Ok(Self {
+            loras: Arc::new(Loras::new(loras, two_experts).map_err(WeightsError::from)?),
+            ..self
+        })
+    }
+
+    /// The LoRAs that are applied.
+    #[must_use]
+    pub fn loras(&self) -> &[Lora] {
+        self.loras.list()
     }
 
     /// The folder's name.
@@ -300,21 +325,22 @@ impl ModelFolder {
     }
 
     /// Opens the weights of `part`: `text_encoder`, `transformer`, `transformer_2` or `vae`. Its
-    /// tensors have diffusers' names, whatever the file calls them.
+    /// tensors have diffusers' names, whatever the file calls them, and what the model's LoRAs
+    /// change is in them.
     ///
     /// # Errors
-    /// Those of [`Checkpoint::open`] and [`Checkpoint::from_bytes`], and
-    /// [`WeightsError::WrongPart`].
+    /// Those of [`Checkpoint::open`] and [`Checkpoint::from_bytes`],
+    /// [`WeightsError::WrongPart`] and [`WeightsError::Adapter`].
     pub fn checkpoint(&self, part: &str) -> Result<Checkpoint, WeightsError> {
-        let checkpoint = self.open_part(part)?.1;
+        let checkpoint = self.loras.apply(part, self.open_part(part)?.1)?;
         Ok(match self.narrowed {
             Some(dtype) if part != "vae" => checkpoint.narrowed(dtype, is_block_matrix),
             _ => checkpoint,
         })
     }
 
-    /// As [`ModelFolder::checkpoint`], but in the files' own types, and whose names the tensors have
-    /// in the file, where that is known.
+    /// As [`ModelFolder::checkpoint`], but in the files' own types and without the LoRAs, and whose
+    /// names the tensors have in the file, where that is known.
     ///
     /// # Errors
     /// As [`ModelFolder::checkpoint`].

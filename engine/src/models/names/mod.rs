@@ -304,6 +304,13 @@ pub fn stranger<'n>(mut names: impl Iterator<Item = &'n str> + Clone) -> &'stati
     }
 }
 
+/// The transformer's module that an adapter's trainer calls `name`, in diffusers: under any of the
+/// usual prefixes, with the names of diffusers, of Wan's own release, or kohya's.
+#[must_use]
+pub fn adapted_module(name: &str) -> String {
+    transformer::adapted(name)
+}
+
 /// Tensors that ComfyUI puts beside the weights: that they are scaled fp8, and the text encoder's
 /// SentencePiece model.
 const MARKERS: [&str; 2] = ["scaled_fp8", "spiece_model"];

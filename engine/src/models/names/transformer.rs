@@ -56,3 +56,40 @@ pub(super) fn diffusers(name: &str) -> Option<String> {
         }
     }
 }
+
+/// The module that the trainer of an adapter calls `name`, in diffusers: with any prefix, the
+/// original's names or diffusers', and kohya's, who writes `_` for every dot.
+pub(super) fn adapted(name: &str) -> String {
+    const PREFIXES: [&str; 5] = [
+        "base_model.model.",
+        "model.",
+        "diffusion_model.",
+        "transformer.",
+        "pipe.dit.",
+    ];
+    const FLAT: [&str; 2] = ["lora_unet_", "lora_transformer_"];
+    if let Some(flat) = FLAT.iter().find_map(|prefix| name.strip_prefix(prefix)) {
+        return unflattened(flat).unwrap_or_else(|| name.to_owned());
+    }
+    let mut name = name;
+    while let Some(rest) = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)) {
+        name = rest;
+    }
+    diffusers(name).unwrap_or_else(|| name.to_owned())
+}
+
+/// `blocks.0.attn1.to_q` of `blocks_0_self_attn_q` or `blocks_0_attn1_to_q`.
+fn unflattened(flat: &str) -> Option<String> {
+    let known = |table: &[(&str, &str)], rest: &str| {
+        let row = table
+            .iter()
+            .find(|(old, new)| [old, new].iter().any(|name| name.replace('.', "_") == rest));
+        row.map(|(_, new)| (*new).to_owned())
+    };
+    let Some(rest) = flat.strip_prefix("blocks_") else {
+        return known(&ENDS, flat);
+    };
+    let (block, rest) = rest.split_once('_')?;
+    let block: usize = block.parse().ok()?;
+    Some(format!("blocks.{block}.{}", known(&BLOCK, rest)?))
+}

@@ -9,12 +9,10 @@
 use std::ops::Range;
 
 use super::Sizes;
-use super::ends::linear;
 use crate::error::Error;
-use crate::nn::{LayerNorm, RmsNorm, Source};
+use crate::nn::{After, LayerNorm, Linear, RmsNorm, Source};
 use crate::ops::attention::{AttentionShape, Bias, attention};
 use crate::ops::embed::modulation;
-use crate::ops::matmul::{Epilogue, matmul};
 use crate::ops::norm::{Affine, layer_norm};
 use crate::ops::rope::Turn;
 use crate::record::{Caps, Recorder, Recording, Tensor};
@@ -137,8 +135,8 @@ impl Block<'_, '_> {
         source: &Source<'_>,
         x: &Tensor,
     ) -> Result<Tensor, Error> {
-        let [w, b] = linear(rec, source, self.dim(), self.dim())?;
-        Ok(matmul(rec, x, &w, Epilogue::Bias(&b), None)?)
+        let layer = Linear::new(rec, source, self.dim(), self.dim())?;
+        Ok(layer.forward(rec, x, After::Nothing, None)?)
     }
 
     /// The projection to v, in the element type of q and k, into some rows.
@@ -149,8 +147,8 @@ impl Block<'_, '_> {
         x: &Tensor,
         v: &Tensor,
     ) -> Result<(), Error> {
-        let [w, b] = linear(rec, &source.at("to_v"), self.dim(), self.dim())?;
-        matmul(rec, x, &w, Epilogue::Bias(&b), Some(v))?;
+        let layer = Linear::new(rec, &source.at("to_v"), self.dim(), self.dim())?;
+        layer.forward(rec, x, After::Nothing, Some(v))?;
         Ok(())
     }
 
@@ -214,15 +212,14 @@ impl Block<'_, '_> {
             Bias::None,
         )?;
         let source = self.source.at("attn1");
-        let [w, b] = linear(rec, &source.at("to_out.0"), self.dim(), self.dim())?;
+        let layer = Linear::new(rec, &source.at("to_out.0"), self.dim(), self.dim())?;
         let Modulation([_, _, gate, ..]) = &self.modulation;
-        let epilogue = Epilogue::GateResidual {
-            bias: &b,
+        let after = After::GateAdd {
             residual: &hidden,
             gate,
             index: &self.index.view_rows(first, count)?,
         };
-        Ok(matmul(rec, &mixed, &w, epilogue, None)?)
+        Ok(layer.forward(rec, &mixed, after, None)?)
     }
 
     /// Keys, values and counts of the text.
@@ -265,9 +262,8 @@ impl Block<'_, '_> {
             self.sizes.heads(),
             Bias::Keys(counts),
         )?;
-        let [w, b] = linear(rec, &source.at("to_out.0"), dim, dim)?;
-        let epilogue = Epilogue::BiasResidual(&b, residual);
-        Ok(matmul(rec, &mixed, &w, epilogue, None)?)
+        let layer = Linear::new(rec, &source.at("to_out.0"), dim, dim)?;
+        Ok(layer.forward(rec, &mixed, After::Add(residual), None)?)
     }
 
     /// `x + gate_1 ffn(…)`, into those rows of `hidden`.
@@ -280,21 +276,19 @@ impl Block<'_, '_> {
         let (dim, inner) = (self.dim(), self.sizes.config.ffn_dim);
         let normed = self.modulated(rec, x, &rows, [3, 4])?;
         let source = self.source.at("ffn.net");
-        let [up, up_bias] = linear(rec, &source.at("0.proj"), dim, inner)?;
-        let [down, down_bias] = linear(rec, &source.at("2"), inner, dim)?;
+        let up = Linear::new(rec, &source.at("0.proj"), dim, inner)?;
+        let down = Linear::new(rec, &source.at("2"), inner, dim)?;
         let width = [rows.len(), inner.next_multiple_of(4)];
         let raised = rec.intermediate("feed forward", width, rec.activations());
-        let epilogue = Epilogue::BiasGelu(&up_bias);
-        matmul(rec, &normed, &up, epilogue, Some(&raised))?;
+        up.forward(rec, &normed, After::Gelu, Some(&raised))?;
         let Modulation([.., gate]) = &self.modulation;
-        let epilogue = Epilogue::GateResidual {
-            bias: &down_bias,
+        let after = After::GateAdd {
             residual: x,
             gate,
             index: &self.index.view_rows(rows.start, rows.len())?,
         };
         let into = self.hidden.view_rows(rows.start, rows.len())?;
-        matmul(rec, &raised, &down, epilogue, Some(&into))?;
+        down.forward(rec, &raised, after, Some(&into))?;
         Ok(())
     }
 }

@@ -2,25 +2,14 @@
 
 use super::Sizes;
 use crate::error::Error;
-use crate::nn::Source;
+use crate::nn::{After, Linear, Source};
 use crate::ops::embed::{modulation, silu};
 use crate::ops::matmul::{Epilogue, matmul};
 use crate::ops::norm::{Affine, layer_norm};
 use crate::ops::patch::{patchify, unpatchify};
-use crate::record::{Caps, Pack, Recorder, Recording, Tensor};
+use crate::record::{Caps, Pack, Recorder, Recording};
 use crate::tensor::DType;
 use crate::weights::Checkpoint;
-
-/// Weight [N, K] and bias [N] of a linear layer.
-pub(super) fn linear(
-    rec: &mut Recorder<'_>,
-    source: &Source<'_>,
-    k: usize,
-    n: usize,
-) -> Result<[Tensor; 2], Error> {
-    let weight = source.weight(rec, "weight", [n, k], Pack::Matrix)?;
-    Ok([weight, source.vector(rec, "bias", [n])?])
-}
 
 impl Sizes<'_> {
     /// `embeds` [L, text_dim] to `text` [L, dim]: once a prompt.
@@ -39,10 +28,10 @@ impl Sizes<'_> {
         let source = Source::new(checkpoint).at("condition_embedder.text_embedder");
         let embeds = rec.input("embeds", [rows, text_dim], DType::F32)?;
         let text = rec.output("text", [rows, dim], DType::F32)?;
-        let [w, b] = linear(rec, &source.at("linear_1"), text_dim, dim)?;
-        let x = matmul(rec, &embeds, &w, Epilogue::BiasGelu(&b), None)?;
-        let [w, b] = linear(rec, &source.at("linear_2"), dim, dim)?;
-        matmul(rec, &x, &w, Epilogue::Bias(&b), Some(&text))?;
+        let up = Linear::new(rec, &source.at("linear_1"), text_dim, dim)?;
+        let x = up.forward(rec, &embeds, After::Gelu, None)?;
+        let down = Linear::new(rec, &source.at("linear_2"), dim, dim)?;
+        down.forward(rec, &x, After::Nothing, Some(&text))?;
         Ok(recorder.finish())
     }
 
@@ -74,18 +63,14 @@ impl Sizes<'_> {
         let sinusoids = rec.input("sinusoids", [distinct, config.freq_dim], DType::F32)?;
         let embed = rec.state("time embed", [distinct, dim], DType::F32)?;
         let proj = rec.state("time proj", [distinct, 6 * dim], DType::F32)?;
-        let [w, b] = linear(
-            rec,
-            &source.at("time_embedder.linear_1"),
-            config.freq_dim,
-            dim,
-        )?;
-        let x = matmul(rec, &sinusoids, &w, Epilogue::BiasSilu(&b), None)?;
-        let [w, b] = linear(rec, &source.at("time_embedder.linear_2"), dim, dim)?;
-        matmul(rec, &x, &w, Epilogue::Bias(&b), Some(&embed))?;
+        let time = source.at("time_embedder");
+        let up = Linear::new(rec, &time.at("linear_1"), config.freq_dim, dim)?;
+        let x = up.forward(rec, &sinusoids, After::Silu, None)?;
+        let down = Linear::new(rec, &time.at("linear_2"), dim, dim)?;
+        down.forward(rec, &x, After::Nothing, Some(&embed))?;
         let x = silu(rec, &embed)?;
-        let [w, b] = linear(rec, &source.at("time_proj"), dim, 6 * dim)?;
-        matmul(rec, &x, &w, Epilogue::Bias(&b), Some(&proj))?;
+        let six = Linear::new(rec, &source.at("time_proj"), dim, 6 * dim)?;
+        six.forward(rec, &x, After::Nothing, Some(&proj))?;
         Ok(recorder.finish())
     }
 
@@ -110,8 +95,8 @@ impl Sizes<'_> {
             index: &index,
         };
         let normed = layer_norm(rec, &hidden, config.eps as f32, affine)?;
-        let [w, b] = linear(rec, &source.at("proj_out"), dim, config.patch_out())?;
-        let patches = matmul(rec, &normed, &w, Epilogue::Bias(&b), None)?;
+        let head = Linear::new(rec, &source.at("proj_out"), dim, config.patch_out())?;
+        let patches = head.forward(rec, &normed, After::Nothing, None)?;
         let [_, t, height, width] = self.shape.latents;
         let velocity = rec.output(
             "velocity",

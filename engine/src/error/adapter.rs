@@ -1,0 +1,94 @@
+//! What can be wrong with a LoRA file.
+
+/// An adapter that cannot be applied, as one sentence that names the file, what it holds and what
+/// the model has.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdapterError {
+    /// A file none of whose tensors belongs to the model.
+    #[error(
+        "{file} changes nothing in this model: it names {theirs}; the model's layers are {ours}. It is made for another model, or is no LoRA"
+    )]
+    NothingMatches {
+        /// The file.
+        file: String,
+        /// Some of its tensors.
+        theirs: String,
+        /// Some of the model's layers.
+        ours: String,
+    },
+    /// Tensors that the model has no layers for.
+    #[error(
+        "{file} changes {count} layers that this model does not have ({names}): it is made for another model"
+    )]
+    NoSuchLayer {
+        /// The file.
+        file: String,
+        /// How many.
+        count: usize,
+        /// Their names, as far as they fit.
+        names: String,
+    },
+    /// One of two matrices is missing.
+    #[error(
+        "{file}: {layer} has only one of its two matrices, lora_down and lora_up: the file is damaged"
+    )]
+    Incomplete {
+        /// The file.
+        file: String,
+        /// The layer.
+        layer: String,
+    },
+    /// Matrices that do not make one of the layer's shape.
+    #[error(
+        "{file}: {layer} is {expected:?} in this model, and the file's change to it has shapes {found}: it is made for another size"
+    )]
+    Shape {
+        /// The file.
+        file: String,
+        /// The layer.
+        layer: String,
+        /// The file's shapes.
+        found: String,
+        /// The layer's weight.
+        expected: Vec<usize>,
+    },
+    /// Another kind of adapter.
+    #[error(
+        "{file} holds {tensor}, which is {method}; Kinora applies LoRA: two matrices a layer (lora_A and lora_B, or lora_down and lora_up), and differences (diff, diff_b)"
+    )]
+    Method {
+        /// The file.
+        file: String,
+        /// A tensor of it.
+        tensor: String,
+        /// What the tensor says it is.
+        method: &'static str,
+    },
+    /// A strength that is no finite number.
+    #[error("{file}: its strength is {found}, and must be a finite number such as 0.8")]
+    Strength {
+        /// The file.
+        file: String,
+        /// What was asked for.
+        found: f32,
+    },
+    /// An expert asked for in a model that has none.
+    #[error(
+        "{file} is for the {expert} expert, and this model has one transformer: leave {expert}= out"
+    )]
+    NoExperts {
+        /// The file.
+        file: String,
+        /// `high` or `low`.
+        expert: &'static str,
+    },
+    /// A model without weights at hand.
+    #[error(
+        "{file} cannot be held against a model that is not at hand: name its folder with --model"
+    )]
+    NotAtHand {
+        /// The file.
+        file: String,
+    },
+}

@@ -41,6 +41,9 @@ const SPIECE: &str = "spiece_model";
 /// The parts that every model has.
 const PARTS: [&str; 3] = ["text_encoder", "transformer", "vae"];
 
+/// A file's path in the diffusers layout, and its bytes.
+pub(crate) type Description = (String, Cow<'static, [u8]>);
+
 /// A model's files: a folder in the diffusers layout, on disk or embedded, or whatever is read as if
 /// it were one.
 #[derive(Clone, Debug)]
@@ -384,7 +387,7 @@ impl ModelFolder {
     ///
     /// # Errors
     /// A file that is missing or cannot be read.
-    pub(crate) fn descriptions(&self) -> Result<Vec<(String, Cow<'static, [u8]>)>, ConfigError> {
+    pub(crate) fn descriptions(&self) -> Result<Vec<Description>, ConfigError> {
         let index = "model_index.json".to_owned();
         let mut all = vec![(index.clone(), self.config_json(&index)?.1)];
         for part in self.parts() {

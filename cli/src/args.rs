@@ -6,7 +6,7 @@ mod device;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Args, Parser, Subcommand, ValueHint};
 use kinora::models::config::PartFiles;
 use kinora::models::lora::{Experts, Lora};
 use kinora::models::matrices::SMALL_TYPES;

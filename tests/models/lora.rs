@@ -10,6 +10,7 @@ use kinora::models::lora::{Experts, Lora};
 use kinora::models::wan_transformer::{
     Residency, Transformer, TransformerPasses, TransformerShape,
 };
+use kinora::tensor::DType;
 use kinora::weights::Checkpoint;
 use libtest_mimic::{Failed, Trial};
 use safetensors::tensor::{Dtype, TensorView};
@@ -23,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
         .into_iter()
         .map(|case| device_test(format!("lora/{case}"), move |gpu| agrees(gpu, case)))
         .collect();
+    trials.push(device_test("lora/quantised base", quantised));
     trials.push(Trial::test("lora/refused", refused));
     trials.push(Trial::test("lora/experts", experts));
     trials
@@ -62,10 +64,34 @@ fn agrees(gpu: &Gpu, case: &str) -> Result<(), Failed> {
     }
 }
 
+/// A LoRA moves a base in 8 bits as far as it moves one in f32: what is left is the base's own
+/// rounding.
+fn quantised(gpu: &Gpu) -> Result<(), Failed> {
+    let expected = Expected::open(&folder())?;
+    let run = |loras| {
+        let folder = open(loras)?.narrowed(DType::Q8_0);
+        let stored = folder.checkpoint("transformer")?;
+        if stored.dtype_of("blocks.0.attn1.to_q.weight") != Some(DType::Q8_0) {
+            return Err("the base is not quantised".into());
+        }
+        velocity_of(gpu, &folder, Residency::Resident)
+    };
+    let without = relative_l2(&run(Vec::new())?, &expected.values("none")?);
+    let with = run(vec![Lora::new(folder().join("diffusers.safetensors"))])?;
+    let with = relative_l2(&with, &expected.values("diffusers")?);
+    match (1e-6..0.03).contains(&without) && with < 2.0 * without {
+        true => Ok(()),
+        false => Err(format!("{without:.1e} off without the LoRA, {with:.1e} with it").into()),
+    }
+}
+
 /// One pass of the fixture with LoRAs.
 fn velocity(gpu: &Gpu, loras: Vec<Lora>, residency: Residency) -> Result<Vec<f32>, Failed> {
+    velocity_of(gpu, &open(loras)?, residency)
+}
+
+fn velocity_of(gpu: &Gpu, folder: &ModelFolder, residency: Residency) -> Result<Vec<f32>, Failed> {
     let expected = Expected::open(&fixtures().join("wan21"))?;
-    let folder = open(loras)?;
     let config: TransformerConfig = folder.config()?.transformer;
     let checkpoint = Arc::new(folder.checkpoint("transformer")?);
     let sample = expected.values("forward.sample_in")?;

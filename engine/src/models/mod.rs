@@ -1,5 +1,6 @@
 //! Text encoders, transformers and decoders, from the configurations of the diffusers layout.
 
+mod charsmap;
 pub mod config;
 pub mod convert;
 pub mod latent_rgb;

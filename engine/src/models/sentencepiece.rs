@@ -5,6 +5,8 @@
 
 use serde_json::{Value, json};
 
+use super::charsmap;
+
 /// More than any vocabulary has; UMT5's has 256,000.
 const PIECES_LIMIT: usize = 4_000_000;
 
@@ -57,10 +59,7 @@ pub(super) fn tokenizer_json(bytes: &[u8]) -> Result<Vec<u8>, String> {
             (3, Wire::Bytes(spec)) => {
                 for field in Fields(spec) {
                     if let (2, Wire::Bytes(map @ [_, ..])) = field? {
-                        check_map(map)?;
-                        normalizers.push(json!({
-                            "type": "Precompiled", "precompiled_charsmap": base64(map),
-                        }));
+                        normalizers.push(charsmap::normalizer(map)?);
                     }
                 }
             }
@@ -97,15 +96,6 @@ pub(super) fn tokenizer_json(bytes: &[u8]) -> Result<Vec<u8>, String> {
         },
     });
     Ok(tokenizer.to_string().into_bytes())
-}
-
-/// A map of characters begins with the size of its trie, for which the tokenizers library takes
-/// memory before it looks whether the map has as much.
-fn check_map(map: &[u8]) -> Result<(), String> {
-    match map.split_first_chunk::<4>() {
-        Some((size, rest)) if u32::from_le_bytes(*size) as usize <= rest.len() => Ok(()),
-        _ => Err("its map of characters is cut off".to_owned()),
-    }
 }
 
 /// One entry of the vocabulary.
@@ -201,36 +191,5 @@ impl<'b> Iterator for Fields<'b> {
             self.0 = &[];
         }
         Some(field.ok_or_else(|| "it is truncated or not a SentencePiece model".to_owned()))
-    }
-}
-
-/// RFC 4648, with padding.
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let at = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
-        let word = at(0) << 16 | at(1) << 8 | at(2);
-        for letter in 0..4 {
-            let value = (word >> (18 - 6 * letter)) & 63;
-            let there = letter as usize <= chunk.len();
-            let letter = LETTERS.get(value as usize).copied().filter(|_| there);
-            text.push(letter.map_or('=', char::from));
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::base64;
-
-    #[test]
-    fn base64_is_rfc_4648s() {
-        let texts = ["", "f", "fo", "foo", "foob", "fooba", "foobar"];
-        let coded = [
-            "", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy",
-        ];
-        assert_eq!(texts.map(|text| base64(text.as_bytes())), coded);
     }
 }

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokenizers::tokenizer::PostProcessor;
 use tokenizers::{Encoding, Tokenizer as Inner};
 
+use super::charsmap::check_json;
 use super::prompt::PROMPT_LIMIT;
 use super::sentencepiece::tokenizer_json;
 use crate::error::ConfigError;
@@ -56,6 +57,9 @@ impl Tokenizer {
             _ => None,
         };
         let json = made.as_deref().unwrap_or(bytes);
+        if made.is_none() {
+            check_json(json).map_err(|e| failed(e.into()))?;
+        }
         let mut inner = caught(|| Inner::from_bytes(json)).map_err(failed)?;
         // A file may carry a padding or a truncation of its own, which the pipeline overrides.
         inner.with_padding(None);

@@ -270,8 +270,10 @@ impl<'a> Machine<'a> {
         let arguments = self.sequence(arguments).unwrap_or(&[]);
         let made = match (named, arguments) {
             (Named::OrderedDict, []) => Some(Object::Dict(Vec::new())),
+            // Copied, and so bounded: a long list could be asked for many times.
             (Named::Size, &[extents]) => self
                 .sequence(extents)
+                .filter(|extents| extents.len() <= RANK_LIMIT)
                 .map(|extents| Object::Sequence(extents.to_vec())),
             (Named::Rebuild, &[storage, offset, shape, strides, _, _, ..]) => {
                 self.tensor([storage, offset, shape, strides], None)

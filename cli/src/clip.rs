@@ -19,7 +19,7 @@ use crate::unfinished::Keeper;
 pub(crate) const TINY_DECODER: &str = "tiny_decoder";
 
 /// Keys in the order in which a clip carries them; the paths of the model follow.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "prompt",
     "negative_prompt",
     "seed",
@@ -36,6 +36,7 @@ const ORDER: [&str; 19] = [
     "frames",
     "fps",
     "precision",
+    "quantize",
     "model",
     "model_hash",
     "kinora",
@@ -162,10 +163,10 @@ mod tests {
 
     #[test]
     fn a_clip_carries_what_made_it_in_order() {
-        let entries = ["kinora", "seed", "prompt", "format"].map(|k| (k.to_owned(), k.to_owned()));
-        let made = made_by(&entries.into());
+        let entries = ["kinora", "quantize", "seed", "prompt", "format"];
+        let made = made_by(&entries.map(|k| (k.to_owned(), k.to_owned())).into());
         let keys: Vec<_> = made.iter().map(|(key, _)| key.as_str()).collect();
-        assert_eq!(keys, ["prompt", "seed", "kinora"]);
+        assert_eq!(keys, ["prompt", "seed", "quantize", "kinora"]);
         assert!(made_by(&[("format".to_owned(), "pt".to_owned())].into()).is_empty());
     }
 }

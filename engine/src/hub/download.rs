@@ -182,6 +182,11 @@ impl Work<'_> {
         if hash != blob.hash {
             return self.damaged(partial, hash);
         }
+        // A power cut after the renaming may not leave the name without the content: from then on
+        // nothing looks at more than its length.
+        let file = fs::OpenOptions::new().write(true).open(partial.path());
+        let synced = file.and_then(|file| file.sync_all());
+        synced.map_err(|source| on_disk(partial.path(), source))?;
         let name = self.folder.blob(blob);
         fs::rename(partial.path(), &name).map_err(|source| on_disk(&name, source))?;
         partial.discard();

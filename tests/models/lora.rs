@@ -150,7 +150,7 @@ fn refused() -> Result<(), Failed> {
     let refusal = |tensors: &[(&str, &[usize])]| refusal(folder.path(), tensors);
     let down = "blocks.0.attn1.to_q.lora_A.weight";
     let up = "blocks.0.attn1.to_q.lora_B.weight";
-    let cases: [Refused<'_>; 6] = [
+    let cases: [Refused<'_>; 7] = [
         (
             &[("lora_unet_down_blocks_0.lora_up.weight", &[4, 4])],
             |e| matches!(e, AdapterError::NothingMatches { .. }),
@@ -169,6 +169,15 @@ fn refused() -> Result<(), Failed> {
             &[(down, &[4, 32])],
             |e| matches!(e, AdapterError::Incomplete { .. }),
             "blocks.0.attn1.to_q",
+        ),
+        (
+            &[
+                (down, &[4, 32]),
+                (up, &[32, 4]),
+                ("transformer.blocks.0.attn1.to_q.lora_down.weight", &[4, 32]),
+            ],
+            |e| matches!(e, AdapterError::Twice { .. }),
+            "twice",
         ),
         (
             &[(down, &[4, 48]), (up, &[32, 4])],

@@ -29,6 +29,20 @@ pub enum AdapterError {
         /// Their names, as far as they fit.
         names: String,
     },
+    /// Two tensors that are the same to the same layer.
+    #[error(
+        "{file} changes {layer} twice, by {first} and by {second}: it holds more than one LoRA, which are to be given as files of their own"
+    )]
+    Twice {
+        /// The file.
+        file: String,
+        /// The layer.
+        layer: String,
+        /// A tensor of it.
+        first: String,
+        /// The other.
+        second: String,
+    },
     /// One of two matrices is missing.
     #[error(
         "{file}: {layer} has only one of its two matrices, lora_down and lora_up: the file is damaged"

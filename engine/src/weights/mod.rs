@@ -38,6 +38,7 @@ pub use checkpoint::Checkpoint;
 pub use container::{Container, GgufHeader, GgufValue};
 pub use fingerprint::combined_fingerprint;
 pub use latents::Latents;
+pub(crate) use narrow::narrow;
 pub use overlaid::{LOW_RANK_DOWN, LOW_RANK_UP, Overlay};
 pub use renamed::{Piece, Renamed};
 pub use state::{RunState, Sample, Sampled};

@@ -94,7 +94,7 @@ impl<'a> TensorView<'a> {
 }
 
 /// Values as elements of `dtype`, 8-bit floats to be multiplied by `scale`.
-fn narrow(dtype: DType, scale: f32, values: &[f32]) -> Vec<u8> {
+pub(crate) fn narrow(dtype: DType, scale: f32, values: &[f32]) -> Vec<u8> {
     match dtype {
         DType::F32 | DType::U32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
         DType::F16 => {

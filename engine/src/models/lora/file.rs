@@ -23,6 +23,8 @@ pub(super) enum Role {
     Weight,
     /// What is added to the bias.
     Bias,
+    /// The bias of `up`: added to the layer's, scaled as `up` is.
+    UpBias,
 }
 
 /// Endings of names, and what a tensor so named is.
@@ -36,7 +38,7 @@ const ROLES: [(&str, Role); 10] = [
     (".alpha", Role::Alpha),
     (".diff", Role::Weight),
     (".diff_b", Role::Bias),
-    (".lora_B.bias", Role::Bias),
+    (".lora_B.bias", Role::UpBias),
 ];
 
 /// The ending of a difference of the modulation, which is a tensor without a module.
@@ -89,10 +91,16 @@ impl LoraFile {
             }
             match place(tensor, model) {
                 Some((layer, role)) => {
-                    layers
-                        .entry(layer)
-                        .or_default()
-                        .insert(role, tensor.to_owned());
+                    let roles = layers.entry(layer.clone()).or_default();
+                    if let Some(first) = roles.insert(role, tensor.to_owned()) {
+                        return Err(AdapterError::Twice {
+                            file: name,
+                            layer,
+                            first,
+                            second: tensor.to_owned(),
+                        }
+                        .into());
+                    }
                 }
                 None => unknown.push(tensor),
             }
@@ -154,7 +162,7 @@ fn place(tensor: &str, model: &Checkpoint) -> Option<(String, Role)> {
         .find_map(|(ending, role)| Some((tensor.strip_suffix(ending)?, *role)))?;
     let layer = adapted_module(module);
     let changed = match role {
-        Role::Bias => format!("{layer}.bias"),
+        Role::Bias | Role::UpBias => format!("{layer}.bias"),
         _ => format!("{layer}.weight"),
     };
     model.contains(&changed).then_some((layer, role))

@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use half::{bf16, f16};
-
 use super::file::{LoraFile, Role};
 use crate::error::{AdapterError, WeightsError};
 use crate::tensor::DType;
-use crate::weights::{Checkpoint, LOW_RANK_DOWN, LOW_RANK_UP, Overlay};
+use crate::weights::{Checkpoint, LOW_RANK_DOWN, LOW_RANK_UP, Overlay, narrow};
 
 /// A tensor for [`Overlay::new`].
 type Made = (String, DType, Vec<usize>, Vec<u8>);
@@ -41,13 +39,21 @@ pub(super) fn overlay(files: &[LoraFile], model: &Checkpoint) -> Result<Overlay,
             let Some(roles) = file.layers.get(layer) else {
                 continue;
             };
-            low.extend(low_rank(file, layer, roles, &shape)?);
-            for (role, tensor) in [
-                (Role::Weight, &weight),
-                (Role::Bias, &format!("{layer}.bias")),
+            let pair = low_rank(file, layer, roles, &shape)?;
+            let trained = match &pair {
+                Some(pair) => file.scale(roles, pair.rank)?,
+                None => file.strength,
+            };
+            low.extend(pair);
+            let bias = format!("{layer}.bias");
+            for (role, tensor, scale) in [
+                (Role::Weight, &weight, file.strength),
+                (Role::Bias, &bias, file.strength),
+                (Role::UpBias, &bias, trained),
             ] {
                 if let Some(name) = roles.get(&role) {
-                    let change = difference(file, layer, name, model, tensor)?;
+                    let mut change = difference(file, layer, name, model, tensor)?;
+                    change.iter_mut().for_each(|v| *v *= scale);
                     add(differences.entry(tensor.clone()).or_default(), &change);
                 }
             }
@@ -67,7 +73,7 @@ pub(super) fn overlay(files: &[LoraFile], model: &Checkpoint) -> Result<Overlay,
             let mut values = stored.to_f32();
             add(&mut values, &change);
             let shape = stored.shape.to_vec();
-            made.push((tensor, DType::F32, shape, encode(DType::F32, &values)));
+            made.push((tensor, DType::F32, shape, narrow(DType::F32, 1.0, &values)));
         }
     }
     let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
@@ -174,16 +180,21 @@ fn low_rank_tensors(layer: &str, [n, k]: [usize; 2], low: &[LowRank]) -> Vec<Mad
             name(LOW_RANK_DOWN),
             dtype,
             vec![rank, k],
-            encode(dtype, &down),
+            narrow(dtype, 1.0, &down),
         ),
-        (name(LOW_RANK_UP), dtype, vec![n, rank], encode(dtype, &up)),
+        (
+            name(LOW_RANK_UP),
+            dtype,
+            vec![n, rank],
+            narrow(dtype, 1.0, &up),
+        ),
     ]
 }
 
 /// Kernels read four columns at a time, those on cooperative matrices more.
 const RANK_MULTIPLE: usize = 8;
 
-/// What a file adds to the stored `tensor`, scaled.
+/// What a file adds to the stored `tensor`, before it is scaled.
 fn difference(
     file: &LoraFile,
     layer: &str,
@@ -202,20 +213,5 @@ fn difference(
         }
         .into());
     }
-    let mut values = change.to_f32();
-    values.iter_mut().for_each(|v| *v *= file.strength);
-    Ok(values)
-}
-
-fn encode(dtype: DType, values: &[f32]) -> Vec<u8> {
-    let values = values.iter().copied();
-    match dtype {
-        DType::F16 => values
-            .flat_map(|v| f16::from_f32(v).to_le_bytes())
-            .collect(),
-        DType::BF16 => values
-            .flat_map(|v| bf16::from_f32(v).to_le_bytes())
-            .collect(),
-        _ => values.flat_map(f32::to_le_bytes).collect(),
-    }
+    Ok(change.to_f32())
 }

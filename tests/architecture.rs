@@ -25,7 +25,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "models",
         &[
-            "nn", "ops", "weights", "sampling", "gpu", "record", "tensor", "error",
+            "nn", "ops", "weights", "sampling", "gpu", "record", "tensor", "staged", "error",
         ],
     ),
     ("nn", &["ops", "weights", "record", "tensor", "error"]),

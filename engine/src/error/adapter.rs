@@ -97,6 +97,14 @@ pub enum AdapterError {
         /// `high` or `low`.
         expert: &'static str,
     },
+    /// A model that is to be written down.
+    #[error(
+        "{file} stays beside the model and is not written into a converted one: leave --lora out here, and give it to 'kinora generate' with the model that is written"
+    )]
+    NotConverted {
+        /// The file.
+        file: String,
+    },
     /// A model without weights at hand.
     #[error(
         "{file} cannot be held against a model that is not at hand: name its folder with --model"

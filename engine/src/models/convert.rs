@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::config::ModelFolder;
 use super::matrices::is_block_matrix;
-use crate::error::{Error, GpuError, WeightsError};
+use crate::error::{AdapterError, Error, GpuError, WeightsError};
+use crate::staged::folder_of;
 use crate::tensor::DType;
 use crate::weights::Written;
 
@@ -35,13 +36,18 @@ pub struct Converted {
 ///
 /// # Errors
 /// [`WeightsError::Exists`] for a folder that is there, weights that cannot be read, a disk that is
-/// full, [`GpuError::Cancelled`] where `each` said to stop.
+/// full, [`GpuError::Cancelled`] where `each` said to stop, [`AdapterError::NotConverted`] for a
+/// model with LoRAs.
 pub fn convert(
     folder: &ModelFolder,
     dtype: DType,
     out: &Path,
     each: &mut dyn FnMut(Converted) -> bool,
 ) -> Result<(), Error> {
+    if let Some(lora) = folder.loras().first() {
+        let file = lora.file.display().to_string();
+        return Err(WeightsError::from(AdapterError::NotConverted { file }).into());
+    }
     if out.symlink_metadata().is_ok() {
         return Err(WeightsError::Exists { path: out.into() }.into());
     }
@@ -100,14 +106,6 @@ pub fn convert(
     Ok(())
 }
 
-/// The folder that a path lies in.
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
-}
-
 /// What a tensor becomes.
 fn target(part: &str, dtype: DType, name: &str, shape: &[usize], own: DType) -> DType {
     if part == "vae" {
@@ -119,6 +117,8 @@ fn target(part: &str, dtype: DType, name: &str, shape: &[usize], own: DType) -> 
     match own {
         _ if is_block_matrix(name, shape) || wide && matrix => dtype,
         own if own.block() > 1 && dtype.block() == 1 => DType::F32,
+        // GGUF has no 8-bit floats; what they hold fits, their scales rounded in.
+        DType::F8E4M3 if dtype.block() > 1 => DType::BF16,
         own => own,
     }
 }

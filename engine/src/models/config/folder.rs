@@ -397,6 +397,10 @@ impl ModelFolder {
         }
         let scheduler = "scheduler/scheduler_config.json".to_owned();
         all.push((scheduler, self.scheduler_json()?.1));
+        let defaults = "kinora.json";
+        if self.contains(defaults) {
+            all.push((defaults.to_owned(), self.config_json(defaults)?.1));
+        }
         // A SentencePiece model where there is no other; JSON begins with a brace.
         let (_, bytes) = self.tokenizer_json()?;
         let json = bytes.trim_ascii_start().first() == Some(&b'{');

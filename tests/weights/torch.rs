@@ -163,6 +163,8 @@ fn broken_archives_and_pickles_are_refused() {
         (of(b"\x80\x02u."), "(a mark)"),
         (of(b"\x80\x02h\x05."), "(a reference)"),
         (of(b"\x80\x02NNR."), "(a call)"),
+        // A shape of nine dimensions.
+        (of(b"\x80\x02ctorch\nSize\n(NNNNNNNNNt\x85R."), "(a call)"),
         (of(b"\x80\x02NQ."), "(a storage)"),
         (of(b"\x80\x02\x8a\x09123456789."), "(an integer)"),
         (of(b"\x80\x02N."), "it holds no dictionary"),

@@ -68,6 +68,7 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
     {
         progress.say("note: these latents were made with another model's weights");
     }
+    let planned = engine.decode_bytes(&latents)?;
     let clip = Clip {
         engine: &engine,
         latents,
@@ -75,7 +76,11 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
         video,
         interrupt: &interrupt,
     };
-    clip.write(None, &mut progress)
+    clip.write(None, &mut progress)?;
+    if planned > 0 {
+        progress.memory(engine.gpu(), planned);
+    }
+    Ok(())
 }
 
 /// `kite.mp4` for `runs/kite.latents.safetensors`, in the folder where the command runs.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use kinora::media::{VideoOptions, VideoWriter};
 use kinora::models::prompt::PROMPT_LIMIT;
-use kinora::text_to_video::{Engine, Request, Settings, bytes_for_people};
+use kinora::text_to_video::{Engine, Request, Settings};
 use kinora::weights::{Latents, Sample, Sampled};
 
 use crate::args::GenerateArgs;
@@ -139,10 +139,7 @@ pub(crate) fn run_from(
         last.remove();
     }
     if let Some(planned) = planned {
-        let [peak, planned] = [engine.gpu().memory().peak, planned].map(bytes_for_people);
-        progress.say(format_args!(
-            "device memory: at most {peak} of {planned} planned"
-        ));
+        progress.memory(engine.gpu(), planned);
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use kinora::gpu::Gpu;
-use kinora::text_to_video::{Event, Stage};
+use kinora::text_to_video::{Event, Stage, bytes_for_people};
 use kinora::weights::Latents;
 
 use crate::preview::Preview;
@@ -60,6 +60,14 @@ impl Progress {
     pub(crate) fn profile(&mut self, gpu: &Gpu) {
         gpu.begin_profile();
         self.profiled = Some(gpu.clone());
+    }
+
+    /// What was on the device at most, beside what was planned.
+    pub(crate) fn memory(&self, gpu: &Gpu, planned: u64) {
+        let [peak, planned] = [gpu.memory().peak, planned].map(bytes_for_people);
+        self.say(format_args!(
+            "device memory: at most {peak} of {planned} planned"
+        ));
     }
 
     /// A line.

@@ -118,8 +118,12 @@ impl Engine {
         })
     }
 
-    /// Bytes of device memory that decoding takes within the budget.
-    pub(super) fn decode_bytes(&self, latents: &Latents) -> Result<u64, Error> {
+    /// Bytes of device memory that decoding takes within the budget, however many frames there are
+    /// beyond the first few.
+    ///
+    /// # Errors
+    /// Weights that cannot be read, or no way to stay within the budget.
+    pub fn decode_bytes(&self, latents: &Latents) -> Result<u64, Error> {
         let [_, c, t, h, w] = latents.shape;
         let Some(network) = self.decoder.open(&self.folder, &self.config)? else {
             return Ok(0);

@@ -8,7 +8,7 @@ use kinora::media::VideoWriter;
 use kinora::text_to_video::Decoder;
 use kinora::weights::Latents;
 
-use crate::args::DecodeArgs;
+use crate::args::{DecodeArgs, LORAS};
 use crate::clip::{Clip, made_by};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
@@ -55,17 +55,18 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
         folder.checkpoint("vae")?;
     }
 
+    // The hash is of all parts and of the LoRAs. Other decoders use none of them.
+    let loras = latents.metadata.contains_key(LORAS);
+    let comparable = decoder == Decoder::Full && loras != args.model.lora.is_empty();
+
     let interrupt = Interrupt::listen()?;
     let mut progress = Progress::new(quiet);
     let engine = model::open(&args.device, &args.memory, folder, &progress)?.with_decoder(decoder);
     if args.profile {
         progress.profile(engine.gpu());
     }
-    if latents
-        .metadata
-        .get("model_hash")
-        .is_some_and(|hash| engine.fingerprint().is_ok_and(|own| own != *hash))
-    {
+    let hash = latents.metadata.get("model_hash").filter(|_| comparable);
+    if hash.is_some_and(|hash| engine.fingerprint().is_ok_and(|own| own != *hash)) {
         progress.say("note: these latents were made with another model's weights");
     }
     let planned = engine.decode_bytes(&latents)?;

@@ -62,9 +62,44 @@ pub(super) struct LoraFile {
     pub(super) strength: f32,
     /// By the model's layer, the file's own names.
     pub(super) layers: BTreeMap<String, BTreeMap<Role, String>>,
-    /// `lora_alpha` of all layers and whether it is over the root of the rank, where the file's
-    /// metadata say so.
-    alpha: Option<(f32, bool)>,
+    /// What the file's metadata say of the scales.
+    trained: Option<Trained>,
+}
+
+/// What diffusers writes beside the tensors: fields of PEFT's `LoraConfig`.
+struct Trained {
+    /// `lora_alpha`, of all layers but those of `alphas`.
+    alpha: f32,
+    /// `alpha_pattern`: ends of layers' names, and what is theirs.
+    alphas: Vec<(String, f32)>,
+    /// `use_rslora`: whether alpha is over the root of the rank.
+    root: bool,
+}
+
+impl Trained {
+    fn read(json: Option<&String>) -> Option<Self> {
+        let json: serde_json::Value = serde_json::from_str(json?).ok()?;
+        let field = |name: &str| json.get(format!("transformer.{name}"));
+        let alphas = field("alpha_pattern").and_then(serde_json::Value::as_object);
+        let alphas = alphas.into_iter().flatten();
+        let alphas = alphas.filter_map(|(end, alpha)| Some((end.clone(), alpha.as_f64()? as f32)));
+        Some(Self {
+            alpha: field("lora_alpha")?.as_f64()? as f32,
+            alphas: alphas.collect(),
+            root: field("use_rslora").and_then(serde_json::Value::as_bool) == Some(true),
+        })
+    }
+
+    /// What the matrices of `layer`, of this rank, are multiplied by.
+    fn scale(&self, layer: &str, rank: f32) -> f32 {
+        let is_of = |end: &str| {
+            let before = layer.strip_suffix(end);
+            before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+        };
+        let own = self.alphas.iter().find(|(end, _)| is_of(end));
+        let alpha = own.map_or(self.alpha, |(_, alpha)| *alpha);
+        alpha / if self.root { rank.sqrt() } else { rank }
+    }
 }
 
 impl LoraFile {
@@ -121,12 +156,12 @@ impl LoraFile {
             }
             .into());
         }
-        let alpha = alpha(tensors.metadata().get("lora_adapter_metadata"));
+        let trained = Trained::read(tensors.metadata().get("lora_adapter_metadata"));
         Ok(Self {
             name,
             strength: lora.strength,
             layers,
-            alpha,
+            trained,
             tensors,
         })
     }
@@ -134,17 +169,17 @@ impl LoraFile {
     /// What a layer's `up down` of rank R is multiplied by.
     pub(super) fn scale(
         &self,
+        layer: &str,
         roles: &BTreeMap<Role, String>,
         rank: usize,
     ) -> Result<f32, WeightsError> {
         let rank = rank.max(1) as f32;
-        let trained = match (roles.get(&Role::Alpha), self.alpha) {
+        let trained = match (roles.get(&Role::Alpha), &self.trained) {
             (Some(alpha), _) => {
                 let alpha = self.tensors.get_any(alpha)?.to_f32();
                 alpha.first().map_or(1.0, |alpha| alpha / rank)
             }
-            (None, Some((alpha, true))) => alpha / rank.sqrt(),
-            (None, Some((alpha, false))) => alpha / rank,
+            (None, Some(trained)) => trained.scale(layer, rank),
             (None, None) => 1.0,
         };
         Ok(self.strength * trained)
@@ -168,16 +203,6 @@ fn place(tensor: &str, model: &Checkpoint) -> Option<(String, Role)> {
     model.contains(&changed).then_some((layer, role))
 }
 
-/// `lora_alpha` in what diffusers writes beside the tensors, and whether it is over the root of the
-/// rank.
-fn alpha(json: Option<&String>) -> Option<(f32, bool)> {
-    let json: serde_json::Value = serde_json::from_str(json?).ok()?;
-    let field = |name: &str| json.get(format!("transformer.{name}"));
-    let alpha = field("lora_alpha")?.as_f64()? as f32;
-    let root = field("use_rslora").and_then(serde_json::Value::as_bool);
-    Some((alpha, root.unwrap_or(false)))
-}
-
 /// The first of some names.
 fn some(names: &[&str]) -> String {
     let mut shown: Vec<&str> = names.iter().copied().take(SHOWN).collect();
@@ -187,5 +212,26 @@ fn some(names: &[&str]) -> String {
     match shown.is_empty() {
         true => "nothing".to_owned(),
         false => shown.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_say_the_scale_of_a_layer() {
+        let scale = |json: &str, layer: &str| {
+            let trained = Trained::read(Some(&json.to_owned()));
+            trained.map(|trained| trained.scale(layer, 4.0))
+        };
+        let layer = "blocks.0.attn1.to_q";
+        assert_eq!(scale(r#"{"transformer.lora_alpha": 8}"#, layer), Some(2.0));
+        let root = r#"{"transformer.lora_alpha": 8, "transformer.use_rslora": true}"#;
+        assert_eq!(scale(root, layer), Some(4.0));
+        let own = r#"{"transformer.lora_alpha": 8, "transformer.alpha_pattern": {"to_q": 16}}"#;
+        assert_eq!(scale(own, layer), Some(4.0));
+        assert_eq!(scale(own, "blocks.0.attn1.add_to_q"), Some(2.0));
+        assert_eq!(scale("{}", layer), None);
     }
 }

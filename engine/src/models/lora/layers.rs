@@ -41,7 +41,7 @@ pub(super) fn overlay(files: &[LoraFile], model: &Checkpoint) -> Result<Overlay,
             };
             let pair = low_rank(file, layer, roles, &shape)?;
             let trained = match &pair {
-                Some(pair) => file.scale(roles, pair.rank)?,
+                Some(pair) => file.scale(layer, roles, pair.rank)?,
                 None => file.strength,
             };
             low.extend(pair);
@@ -120,7 +120,7 @@ fn low_rank(
         }
         .into());
     }
-    let scale = file.scale(roles, rank)?;
+    let scale = file.scale(layer, roles, rank)?;
     let mut scaled = up.to_f32();
     scaled.iter_mut().for_each(|v| *v *= scale);
     Ok(Some(LowRank {

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | layers | diffusers' and PEFT's, Wan's original, kohya's (`lora_unet_blocks_0_self_attn_q`), under the usual prefixes |
 //! | matrices | `lora_A`, `lora_B` (with or without `.default`), `lora_down`, `lora_up` |
-//! | scale | `alpha` of the layer over its rank; `lora_alpha` of diffusers' metadata; else 1 |
+//! | scale | `alpha` of the layer over its rank; `lora_alpha` and `alpha_pattern` of diffusers' metadata; else 1 |
 //! | differences | `diff` (weight), `diff_b` (bias), `diff_m` (modulation); `lora_B.bias` (bias), scaled as `lora_B` is |
 //!
 //! Reference: `lora_conversion_utils.py` and `WanLoraLoaderMixin` of diffusers.

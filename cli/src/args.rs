@@ -2,19 +2,18 @@
 
 mod clip;
 mod device;
+mod model;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
-use kinora::models::config::PartFiles;
-use kinora::models::lora::{Experts, Lora};
-use kinora::models::matrices::SMALL_TYPES;
 use kinora::tensor::DType;
 use kinora::text_to_video::Request;
 
 pub(crate) use clip::{DecoderArgs, DecoderName, PictureArgs, SamplingArgs, Scheduler, VideoArgs};
 pub(crate) use device::{DeviceArgs, MemoryArgs, PrecisionChoice};
+pub(crate) use model::{LORAS, MODEL_PATHS, ModelArgs, QuantizeArgs, any_type};
 
 use crate::error::CliError;
 use crate::{
@@ -374,154 +373,6 @@ pub(crate) struct CompletionsArgs {
     pub shell: clap_complete::Shell,
 }
 
-/// Which model.
-#[derive(Debug, Args)]
-pub(crate) struct ModelArgs {
-    /// Folder of a Wan model, in the diffusers layout or as Wan released it, or the name of one that
-    /// 'kinora pull' fetched [default: the starter that Kinora brings]
-    #[arg(short, long, value_name = "DIR|NAME", value_hint = ValueHint::AnyPath)]
-    pub model: Option<PathBuf>,
-    /// A transformer in place of the model's: safetensors or GGUF, as ComfyUI has them; of two
-    /// experts the one for high noise
-    #[arg(long, value_name = "FILE", help_heading = "Model in single files", value_hint = ValueHint::FilePath)]
-    pub transformer: Option<PathBuf>,
-    /// The expert for low noise
-    #[arg(long, value_name = "FILE", help_heading = "Model in single files", value_hint = ValueHint::FilePath)]
-    pub transformer_2: Option<PathBuf>,
-    /// A UMT5 text encoder in place of the model's
-    #[arg(long, value_name = "FILE", help_heading = "Model in single files", value_hint = ValueHint::FilePath)]
-    pub text_encoder: Option<PathBuf>,
-    /// An autoencoder in place of the model's
-    #[arg(long, value_name = "FILE", help_heading = "Model in single files", value_hint = ValueHint::FilePath)]
-    pub vae: Option<PathBuf>,
-    /// The text encoder's tokenizer.json or spiece.model [default: the model's, one beside the text
-    /// encoder, or the one within it]
-    #[arg(long, value_name = "FILE", help_heading = "Model in single files", value_hint = ValueHint::FilePath)]
-    pub tokenizer: Option<PathBuf>,
-    /// A LoRA for the transformer, with its strength; may be given again. high=FILE and low=FILE
-    /// mean one of two experts
-    #[arg(long, value_name = "[high=|low=]FILE[:STRENGTH]", value_parser = lora, value_hint = ValueHint::FilePath)]
-    pub lora: Vec<Lora>,
-}
-
-/// A LoRA as people write it: turbo.safetensors, style.safetensors:0.8, high=style.safetensors:-1.
-pub(crate) fn lora(text: &str) -> Result<Lora, String> {
-    let (experts, rest) = match text.split_once('=') {
-        Some(("high", rest)) => (Experts::High, rest),
-        Some(("low", rest)) => (Experts::Low, rest),
-        _ => (Experts::All, text),
-    };
-    let number = |(file, strength): (&str, &str)| Some((file.to_owned(), strength.parse().ok()?));
-    // A colon may also be a drive's, or a part of a name.
-    let (file, strength) = rest
-        .rsplit_once(':')
-        .and_then(number)
-        .unwrap_or((rest.to_owned(), 1.0));
-    match file.is_empty() {
-        true => Err("expected a file, such as style.safetensors:0.8".into()),
-        false => Ok(Lora {
-            file: file.into(),
-            strength,
-            experts,
-        }),
-    }
-}
-
-impl ModelArgs {
-    /// The parts that are files of their own.
-    pub(crate) fn parts(&self) -> PartFiles {
-        PartFiles {
-            transformer: self.transformer.clone(),
-            transformer_2: self.transformer_2.clone(),
-            text_encoder: self.text_encoder.clone(),
-            vae: self.vae.clone(),
-            tokenizer: self.tokenizer.clone(),
-        }
-    }
-
-    /// Takes what `other` names, as `place` makes it.
-    pub(crate) fn take_from(&mut self, other: &Self, place: &dyn Fn(&Path) -> PathBuf) {
-        for (own, other) in [
-            (&mut self.model, &other.model),
-            (&mut self.transformer, &other.transformer),
-            (&mut self.transformer_2, &other.transformer_2),
-            (&mut self.text_encoder, &other.text_encoder),
-            (&mut self.vae, &other.vae),
-            (&mut self.tokenizer, &other.tokenizer),
-        ] {
-            if let Some(path) = other {
-                *own = Some(place(path));
-            }
-        }
-        if !other.lora.is_empty() {
-            let placed = |lora: &Lora| Lora {
-                file: place(&lora.file),
-                ..lora.clone()
-            };
-            self.lora = other.lora.iter().map(placed).collect();
-        }
-    }
-
-    /// What was typed, under the keys that a clip carries: see [`MODEL_PATHS`].
-    pub(crate) fn typed(&self) -> impl Iterator<Item = (String, String)> {
-        let paths = [
-            &self.model,
-            &self.transformer,
-            &self.transformer_2,
-            &self.text_encoder,
-            &self.vae,
-            &self.tokenizer,
-        ];
-        let keys = MODEL_PATHS.iter().zip(paths);
-        let paths = keys.filter_map(|((key, _), path)| {
-            Some(((*key).to_owned(), path.as_ref()?.display().to_string()))
-        });
-        let loras: Vec<String> = self.lora.iter().map(Lora::to_string).collect();
-        let loras = (!loras.is_empty()).then(|| (LORAS.to_owned(), loras.join("\n")));
-        paths.chain(loras)
-    }
-}
-
-/// The key under which a clip's metadata have the LoRAs, a line each, as they are typed.
-pub(crate) const LORAS: &str = "loras";
-
-/// Where the model was, as it was typed: the key in a clip's metadata, the option.
-pub(crate) const MODEL_PATHS: [(&str, &str); 6] = [
-    ("model_path", "--model"),
-    ("transformer_path", "--transformer"),
-    ("transformer_2_path", "--transformer-2"),
-    ("text_encoder_path", "--text-encoder"),
-    ("vae_path", "--vae"),
-    ("tokenizer_path", "--tokenizer"),
-];
-
-/// In what the model's weights are held.
-#[derive(Debug, Args)]
-pub(crate) struct QuantizeArgs {
-    /// Hold the blocks' matrices in a smaller type than their files do: f16, bf16, f8_e4m3, q8_0,
-    /// q6_k, q5_k, q4_k or q4_0. Streamed weights are quantised each time they pass; 'kinora convert'
-    /// does it once
-    #[arg(long, value_name = "TYPE", help_heading = "Device", value_parser = small_type)]
-    pub quantize: Option<DType>,
-}
-
-/// The same, or f32.
-fn any_type(text: &str) -> Result<DType, String> {
-    match text.eq_ignore_ascii_case(DType::F32.name()) {
-        true => Ok(DType::F32),
-        false => small_type(text).map_err(|error| error.replace("one of ", "one of f32, ")),
-    }
-}
-
-/// An element type by its name, in any case.
-fn small_type(text: &str) -> Result<DType, String> {
-    let named = |dtype: &DType| dtype.name().eq_ignore_ascii_case(text);
-    SMALL_TYPES.into_iter().find(named).ok_or_else(|| {
-        let names = SMALL_TYPES.map(|dtype| dtype.name().to_ascii_lowercase());
-        format!("expected one of {}", names.join(", "))
-    })
-}
-
 /// `weight=f16`
 #[derive(Clone, Debug)]
 pub(crate) struct SlotChoice {
@@ -570,8 +421,6 @@ impl GenerateArgs {
 mod tests {
     use clap::CommandFactory;
 
-    use super::Experts;
-
     #[test]
     fn sizes_are_read_as_people_write_them() {
         for (text, expected) in [
@@ -592,33 +441,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_lora_is_a_file_and_a_strength() {
-        let read = |text: &str| {
-            let lora = super::lora(text).expect("a LoRA");
-            (lora.experts, lora.file.display().to_string(), lora.strength)
-        };
-        for (text, experts, file, strength) in [
-            ("a.safetensors", Experts::All, "a.safetensors", 1.0),
-            ("a.safetensors:0.8", Experts::All, "a.safetensors", 0.8),
-            (
-                "low=b/c.safetensors:-1",
-                Experts::Low,
-                "b/c.safetensors",
-                -1.0,
-            ),
-            (
-                r"high=C:\d.safetensors",
-                Experts::High,
-                r"C:\d.safetensors",
-                1.0,
-            ),
-            ("x=y.safetensors:2", Experts::All, "x=y.safetensors", 2.0),
-        ] {
-            assert_eq!(read(text), (experts, file.to_owned(), strength), "{text}");
-        }
-        assert!(super::lora("high=:1").is_err());
     }
 }

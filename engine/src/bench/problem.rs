@@ -122,7 +122,11 @@ impl Problem {
                 rows,
                 cols,
                 depth,
-            } => Self::matmul(weight, [rows.min(33), cols.min(72), depth.min(96)]),
+            } => {
+                // Whole blocks of the weight's type.
+                let depth = depth.min(96.max(weight.block()));
+                Self::matmul(weight, [rows.min(33), cols.min(72), depth])
+            }
             Self::Attention {
                 heads,
                 queries,

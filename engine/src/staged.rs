@@ -11,7 +11,7 @@ use std::io;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, NamedTempFile, TempDir};
 
 const PREFIX: &str = ".kinora-";
 const SUFFIX: &str = ".tmp";
@@ -38,8 +38,18 @@ fn prefix_for(path: &Path) -> String {
     format!("{PREFIX}{digits}-")
 }
 
-/// Takes away the temporary files that killed runs left on their way to `path`. What cannot be
-/// taken away is only in the way.
+/// A folder for what will be called `path`: beside it, gone when dropped, in place of one that a
+/// killed run left.
+pub(crate) fn folder_for(path: &Path) -> io::Result<TempDir> {
+    sweep(path);
+    let prefix = prefix_for(path);
+    let mut builder = Builder::new();
+    builder.prefix(&prefix).suffix(SUFFIX);
+    builder.tempdir_in(folder_of(path))
+}
+
+/// Takes away the temporary files and folders that killed runs left on their way to `path`. What
+/// cannot be taken away is only in the way.
 pub(crate) fn sweep(path: &Path) {
     let prefix = prefix_for(path);
     for entry in fs::read_dir(folder_of(path))
@@ -50,7 +60,10 @@ pub(crate) fn sweep(path: &Path) {
         let name = entry.file_name();
         let ours = |name: &str| name.starts_with(&prefix) && name.ends_with(SUFFIX);
         if name.to_str().is_some_and(ours) {
-            let _ = fs::remove_file(entry.path());
+            let _ = match entry.file_type() {
+                Ok(kind) if kind.is_dir() => fs::remove_dir_all(entry.path()),
+                _ => fs::remove_file(entry.path()),
+            };
         }
     }
 }
@@ -104,6 +117,8 @@ mod tests {
             let staged = Staged::create(path).unwrap();
             staged.0.keep().unwrap();
         }
+        let left = folder_for(&one).unwrap().keep();
+        fs::write(left.join("part"), "").unwrap();
         sweep(&one);
         let left: Vec<_> = fs::read_dir(folder.path()).unwrap().flatten().collect();
         assert_eq!(left.len(), 1);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::config::ModelFolder;
 use super::matrices::is_block_matrix;
 use crate::error::{AdapterError, Error, GpuError, WeightsError};
-use crate::staged::folder_of;
+use crate::staged::{folder_for, folder_of};
 use crate::tensor::DType;
 use crate::weights::Written;
 
@@ -32,7 +32,7 @@ pub struct Converted {
 /// floats with scales as ComfyUI's; types in blocks as one GGUF file a part, under diffusers' names.
 ///
 /// The folder appears when it is whole: until then its files lie in a folder beside it, which goes
-/// away with a failure. `each` is told how far it is, and answers whether to go on.
+/// away with a failure, or after a kill with the next conversion to the same place. `each` is told how far it is, and answers whether to go on.
 ///
 /// # Errors
 /// [`WeightsError::Exists`] for a folder that is there, weights that cannot be read, a disk that is
@@ -63,9 +63,7 @@ pub fn convert(
         total += checkpoint.bytes_as(&target)?;
         parts.push((part, checkpoint, target));
     }
-    let mut staging = tempfile::Builder::new();
-    let staging = staging.prefix(".kinora-").suffix(".tmp");
-    let staging = staging.tempdir_in(folder_of(out)).map_err(failed)?;
+    let staging = folder_for(out).map_err(failed)?;
     // A folder inside, since temporary ones are private.
     let inside: PathBuf = staging.path().join("model");
     for (path, bytes) in folder.descriptions()? {

@@ -128,7 +128,9 @@ fn low_rank(
         down: down.to_f32(),
         up: scaled,
         dtype: match up.dtype {
-            DType::F16 | DType::BF16 if up.dtype == down.dtype => up.dtype,
+            DType::BF16 if up.dtype == down.dtype => up.dtype,
+            // A scale may take numbers out of the range of f16.
+            DType::F16 if up.dtype == down.dtype && scale == 1.0 => up.dtype,
             _ => DType::F32,
         },
     }))

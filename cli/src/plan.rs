@@ -69,7 +69,7 @@ fn row(part: &PartPlan) -> serde_json::Value {
     json!({
         "part": part.part,
         "residency": match part.residency {
-            Residency::Resident => "resident",
+            Residency::Resident | Residency::Tight => "resident",
             Residency::Streamed(_) => "streamed",
         },
         "weights_bytes": part.weights,

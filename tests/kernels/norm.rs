@@ -114,7 +114,7 @@ fn rms(gpu: &Gpu, caps: &Caps, rows: usize, cols: usize) -> Result<(), Failed> {
         .record_for(caps, |rec, source| {
             let x = rec.input("x", [rows, cols], DType::F32)?;
             let gain = source.vector(rec, "gain", [cols])?;
-            Ok(vec![rms_norm(rec, &x, &gain, 1e-2)?])
+            Ok(vec![rms_norm(rec, &x, &gain, 1e-2, None)?])
         })?;
     close("y", &found[0], &twin::rms_norm(&x, &gain, 1e-2), SUMS)
 }

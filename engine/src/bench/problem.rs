@@ -365,7 +365,7 @@ impl Problem {
             Self::RmsNorm([rows, cols]) => {
                 let x = rec.input("x", [rows, cols], DType::F32)?;
                 let gain = rec.input("gain", [cols], DType::F32)?;
-                rms_norm(rec, &x, &gain, 1e-6)?;
+                rms_norm(rec, &x, &gain, 1e-6, None)?;
             }
             Self::ChannelNorm([rows, channels]) => {
                 let x = rec.input("x", [rows, channels], DType::F32)?;

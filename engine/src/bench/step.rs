@@ -40,17 +40,18 @@ impl Step {
         TransformerPasses::record(caps, &config, &checkpoint, shape)
     }
 
-    /// The order in which the recordings run. The text's is run once a prompt, not once a pass.
+    /// The order in which the recordings run. The text's and its keys' and values' are
+    /// run once a prompt, not once a pass.
     pub(super) fn parts(self, recordings: &[&Recording]) -> Vec<Part> {
         // All blocks have the same element types: one recording for them all.
-        let [_text, _prologue, _block, _epilogue] = recordings else {
+        let [_text, _prologue, _block, _text_keys, _epilogue] = recordings else {
             return Vec::new();
         };
         let blocks = (0..self.layers).map(|block| (2, Some(block)));
         [(1, None)]
             .into_iter()
             .chain(blocks)
-            .chain([(3, None)])
+            .chain([(4, None)])
             .collect()
     }
 

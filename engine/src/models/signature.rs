@@ -74,12 +74,13 @@ impl Signatures {
         }
     }
 
-    /// The blocks' weights one after the other, to be streamed: `recordings` has one of each group.
-    pub(super) fn sets(&self, recordings: &[Recording]) -> Vec<Vec<Fed>> {
+    /// The blocks' weights one after the other, to be streamed: each of `recordings` has one of each
+    /// group, and no two of them a weight in common.
+    pub(super) fn sets(&self, recordings: &[&[Recording]]) -> Vec<Vec<Fed>> {
         let block = |(block, &kind): (usize, &usize)| {
             let weights = recordings
-                .get(kind)
-                .into_iter()
+                .iter()
+                .filter_map(|of| of.get(kind))
                 .flat_map(Recording::weights);
             let fed = weights.map(|(_, info, pack)| Fed {
                 key: self.key(kind, &info.name).unwrap_or(&info.name).to_owned(),

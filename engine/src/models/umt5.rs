@@ -138,7 +138,7 @@ impl<'m> Layers<'m> {
 
     /// The layers' weights, to be streamed.
     fn sets(&self) -> Result<Vec<Vec<Fed>>, Error> {
-        Ok(self.signatures.sets(&self.record(1)?))
+        Ok(self.signatures.sets(&[&self.record(1)?]))
     }
 
     /// A recording for each kind of layer, then the final norm's.
@@ -181,7 +181,7 @@ impl<'m> Layers<'m> {
             d,
             config.layer_norm_epsilon as f32,
         )?;
-        let normed = norm.forward(rec, hidden)?;
+        let normed = norm.forward(rec, hidden, None)?;
         let source = source.at("SelfAttention");
         let mut project = |name: &str| -> Result<Tensor, Error> {
             let linear = Linear::without_bias(rec, &source.at(name), d, inner)?;
@@ -227,7 +227,7 @@ impl<'m> Layers<'m> {
             d,
             config.layer_norm_epsilon as f32,
         )?;
-        let normed = norm.forward(rec, x)?;
+        let normed = norm.forward(rec, x, None)?;
         let source = source.at("DenseReluDense");
         let gate = Linear::without_bias(rec, &source.at("wi_0"), d, inner)?;
         let up = Linear::without_bias(rec, &source.at("wi_1"), d, inner)?;
@@ -259,7 +259,7 @@ impl<'m> Layers<'m> {
         let hidden = rec.state("hidden", [length, d], DType::F32)?;
         let source = Source::new(self.checkpoint).at("encoder.final_layer_norm");
         let norm = RmsNorm::new(&mut rec, &source, d, self.config.layer_norm_epsilon as f32)?;
-        let normed = norm.forward(&mut rec, &hidden)?;
+        let normed = norm.forward(&mut rec, &hidden, None)?;
         let embeds = rec.output("embeds", [length, d], DType::F32)?;
         rec.copy((&normed, 0), (&embeds, 0), embeds.bytes());
         Ok(rec.finish())

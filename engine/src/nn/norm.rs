@@ -74,12 +74,17 @@ impl RmsNorm {
         })
     }
 
-    /// `weight x / sqrt(mean(x^2) + eps)` over each row.
+    /// `weight x / sqrt(mean(x^2) + eps)` over each row, `into` a tensor where given.
     ///
     /// # Errors
     /// Shapes that do not match.
-    pub fn forward(&self, rec: &mut Recorder<'_>, x: &Tensor) -> Result<Tensor, RecordError> {
-        rms_norm(rec, x, &self.gain, self.eps)
+    pub fn forward(
+        &self,
+        rec: &mut Recorder<'_>,
+        x: &Tensor,
+        into: Option<&Tensor>,
+    ) -> Result<Tensor, RecordError> {
+        rms_norm(rec, x, &self.gain, self.eps, into)
     }
 
     /// The same, then the rotary embedding, `into` some rows of a tensor where given; see

@@ -302,7 +302,7 @@ pub fn layer_norm(
 }
 
 /// `gain x / sqrt(mean(x^2) + eps)` over each row: T5's layer norm, and Wan's norm of q and k
-/// across heads.
+/// across heads. `into` another tensor where given.
 ///
 /// | tensor | shape | dtype |
 /// |---|---|---|
@@ -317,6 +317,7 @@ pub fn rms_norm(
     x: &Tensor,
     gain: &Tensor,
     eps: f32,
+    into: Option<&Tensor>,
 ) -> Result<Tensor, RecordError> {
     const OP: &str = "rms_norm";
     let [rows, cols] = checked(OP, x)?;
@@ -329,7 +330,20 @@ pub fn rms_norm(
             expected,
         });
     }
-    let y = rec.intermediate(OP, [rows, cols], rec.activations());
+    let dtype = rec.activations();
+    let y = match into {
+        Some(y) if *y.shape == [rows, cols] && y.dtype == dtype => *y,
+        Some(y) => {
+            let expected = format!("{dtype} [{rows}, {cols}]");
+            return Err(RecordError::Shape {
+                op: OP,
+                name: "y",
+                found: y.shape,
+                expected,
+            });
+        }
+        None => rec.intermediate(OP, [rows, cols], dtype),
+    };
     record(rec, OP, x, &y, eps, After::Gain(gain))?;
     Ok(y)
 }

@@ -242,7 +242,8 @@ pub(super) fn decoder_budget(budget: u64) -> u64 {
     budget.saturating_sub(STAGING_BYTES)
 }
 
-/// The choices for a transformer: all weights on the device, or fewer and fewer of them.
+/// The choices for a transformer: all weights on the device and what the blocks keep of the text,
+/// without the latter, or fewer and fewer weights.
 fn transformer(run: Planned<'_>, part: &'static str) -> Result<Vec<PartPlan>, Error> {
     let config = match (part, &run.config.transformer_2) {
         ("transformer_2", Some(second)) => second,
@@ -261,13 +262,14 @@ fn transformer(run: Planned<'_>, part: &'static str) -> Result<Vec<PartPlan>, Er
             weights,
             working: working + solver + STAGING_BYTES,
             pieces: match residency {
-                Residency::Resident => None,
+                Residency::Resident | Residency::Tight => None,
                 Residency::Streamed(window) => Some(passing(config.num_layers, "blocks", window)),
             },
         }
     };
     let windows = Window::choices(passes.set_bytes()).map(Residency::Streamed);
-    let all = [Residency::Resident].into_iter().chain(windows);
+    let stays = [Residency::Resident, Residency::Tight].into_iter();
+    let all = stays.chain(windows);
     Ok(all.map(with).collect())
 }
 
@@ -323,7 +325,7 @@ impl fmt::Display for MemoryPlan {
             let sizes = [part.weights, part.working, part.bytes()].map(bytes_for_people);
             let how = match (part.residency, &part.pieces) {
                 (_, Some(pieces)) => pieces.as_str(),
-                (Residency::Resident, None) => "",
+                (Residency::Resident | Residency::Tight, None) => "",
                 (Residency::Streamed(_), None) => "streamed",
             };
             let [weights, working, together] = sizes;

@@ -266,7 +266,7 @@ impl Engine {
         let encoder = TextEncoder::new(&self.gpu, &self.config.text_encoder, &checkpoint)?;
         let encoder = match plan.residency("text_encoder") {
             Residency::Streamed(window) => encoder.with_window(window),
-            Residency::Resident => encoder,
+            Residency::Resident | Residency::Tight => encoder,
         };
         let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
         let total = self.config.text_encoder.num_layers;

@@ -24,6 +24,9 @@ use crate::weights::Checkpoint;
 /// (13,824 columns), the queries 1.5 GB. Enough rows for every core of a large GPU remain.
 const PIECE_BYTES: u64 = 64 << 20;
 
+/// What a block keeps of the text.
+pub(super) const TEXT_KEYS: [&str; 2] = ["text keys", "text values"];
+
 /// The six tensors [D, dim] that modulate a block, in the order of its table.
 struct Modulation([Tensor; 6]);
 
@@ -54,13 +57,46 @@ impl Sizes<'_> {
             index,
         };
         let kv = block.record_keys(rec)?;
-        let text = block.record_text(rec)?;
+        let text = self.text_keys(rec)?;
+        let counts = rec.input("text counts", [self.shape.text_rows], DType::F32)?;
+        let text = [text[0], text[1], counts];
         for rows in self.pieces(caps) {
             let x = block.record_self_attention(rec, &kv, rows.clone())?;
             let x = block.record_cross_attention(rec, &text, &x)?;
             block.record_feed_forward(rec, &x, rows)?;
         }
         Ok(recorder.finish())
+    }
+
+    /// `text keys` and `text values` [L, dim] of the block of that number, of the projected `text`
+    /// [L, dim]: no timestep changes them, so a prompt needs them once where they can be kept.
+    pub(super) fn record_text_keys(
+        &self,
+        caps: &Caps,
+        checkpoint: &Checkpoint,
+        block: usize,
+    ) -> Result<Recording, Error> {
+        let (rows, dim) = (self.shape.text_rows, self.config.dim());
+        let mut recorder = Recorder::new(caps);
+        let rec = &mut recorder;
+        let source = Source::new(checkpoint).at("blocks").at(&block.to_string());
+        let source = source.at("attn2");
+        let text = rec.input("text", [rows, dim], DType::F32)?;
+        let [k, v] = self.text_keys(rec)?;
+        let raw = Linear::new(rec, &source.at("to_k"), dim, dim)?;
+        let raw = raw.forward(rec, &text, After::Nothing, None)?;
+        let norm = RmsNorm::new(rec, &source.at("norm_k"), dim, self.eps())?;
+        norm.forward(rec, &raw, Some(&k))?;
+        let values = Linear::new(rec, &source.at("to_v"), dim, dim)?;
+        values.forward(rec, &text, After::Nothing, Some(&v))?;
+        Ok(recorder.finish())
+    }
+
+    fn text_keys(&self, rec: &mut Recorder<'_>) -> Result<[Tensor; 2], Error> {
+        let (rows, dim) = (self.shape.text_rows, self.config.dim());
+        let dtype = rec.activations();
+        let [k, v] = TEXT_KEYS.map(|name| rec.state(name, [rows, dim], dtype));
+        Ok([k?, v?])
     }
 
     /// The rows that are computed at a time: multiples of 64, so that they start at every device's
@@ -222,20 +258,6 @@ impl Block<'_, '_> {
         Ok(layer.forward(rec, &mixed, after, None)?)
     }
 
-    /// Keys, values and counts of the text.
-    fn record_text(&self, rec: &mut Recorder<'_>) -> Result<[Tensor; 3], Error> {
-        let (rows, dim) = (self.sizes.shape.text_rows, self.dim());
-        let source = self.source.at("attn2");
-        let text = rec.input("text", [rows, dim], DType::F32)?;
-        let counts = rec.input("text counts", [rows], DType::F32)?;
-        let raw = self.projected(rec, &source.at("to_k"), &text)?;
-        let norm = RmsNorm::new(rec, &source.at("norm_k"), dim, self.sizes.eps())?;
-        let k = norm.forward(rec, &raw)?;
-        let v = rec.intermediate("text values", [rows, dim], rec.activations());
-        self.values(rec, &source, &text, &v)?;
-        Ok([k, v, counts])
-    }
-
     /// `x + attn2(norm2(x), text)` of some rows.
     fn record_cross_attention(
         &self,
@@ -253,7 +275,7 @@ impl Block<'_, '_> {
         let source = self.source.at("attn2");
         let raw = self.projected(rec, &source.at("to_q"), &x)?;
         let norm = RmsNorm::new(rec, &source.at("norm_q"), dim, self.sizes.eps())?;
-        let q = norm.forward(rec, &raw)?;
+        let q = norm.forward(rec, &raw, None)?;
         let mixed = attention(
             rec,
             (&q).into(),

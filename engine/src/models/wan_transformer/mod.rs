@@ -9,8 +9,10 @@
 //! embeds [L, text_dim] ─ MLP ─► text [L, dim] ─► every block
 //! ```
 //!
-//! The pass is four kinds of recording in one plan: the text's, once a prompt; the prologue; a
-//! block, run with each block's weights; the epilogue. A token's timestep is a row of a table of
+//! The pass is five kinds of recording in one plan: the text's, once a prompt; the prologue; a
+//! block and the text's keys and values in it, run with each block's weights; the epilogue. The keys
+//! and values are computed once a prompt and kept, or before each block in every pass where there
+//! is no room for that or blocks are streamed: [`Residency`]. A token's timestep is a row of a table of
 //! the D distinct ones: Wan 2.2 TI2V gives tokens timesteps of their own, but few different ones.
 
 mod block;
@@ -20,11 +22,12 @@ mod runner;
 use super::config::TransformerConfig;
 use super::signature::Signatures;
 use crate::error::{Error, ModelError};
-use crate::gpu::slot_bytes;
+use crate::gpu::{Fed, slot_bytes};
 use crate::ops::rope::RopeGrid;
 use crate::record::{Caps, Footprint, Recording, buffer_bytes};
 use crate::weights::Checkpoint;
 
+use block::TEXT_KEYS;
 pub use runner::{Context, Residency, Transformer};
 
 const MODEL: &str = "WanTransformer3DModel";
@@ -64,6 +67,8 @@ pub struct TransformerPasses {
     prologue: Recording,
     /// One for each mixture of element types among the blocks.
     blocks: Vec<Recording>,
+    /// The text's keys and values in them.
+    text_keys: Vec<Recording>,
     epilogue: Recording,
 }
 
@@ -92,9 +97,15 @@ impl TransformerPasses {
             .iter()
             .map(|&block| sizes.record_block(caps, checkpoint, block));
         let blocks = blocks.collect::<Result<Vec<_>, Error>>()?;
-        for (kind, recording) in blocks.iter().enumerate() {
+        let text_keys = signatures
+            .first
+            .iter()
+            .map(|&block| sizes.record_text_keys(caps, checkpoint, block));
+        let text_keys = text_keys.collect::<Result<Vec<_>, Error>>()?;
+        for (kind, recordings) in blocks.iter().zip(&text_keys).enumerate() {
             for block in signatures.members(kind) {
-                for (_, info, _) in recording.weights() {
+                let weights = recordings.0.weights().chain(recordings.1.weights());
+                for (_, info, _) in weights {
                     checkpoint.type_of(&signatures.rename(kind, block, &info.name), &info.shape)?;
                 }
             }
@@ -108,6 +119,7 @@ impl TransformerPasses {
             text: sizes.record_text(caps, checkpoint)?,
             prologue: sizes.record_prologue(caps, checkpoint)?,
             blocks,
+            text_keys,
             epilogue: sizes.record_epilogue(caps, checkpoint)?,
         };
         // FastWan's gates of sparse attention: attention is whole here, and has no use for them.
@@ -125,11 +137,12 @@ impl TransformerPasses {
         first
             .into_iter()
             .chain(&self.blocks)
+            .chain(&self.text_keys)
             .chain([&self.epilogue])
             .collect()
     }
 
-    /// Floating-point operations of one forward pass.
+    /// Floating-point operations of one forward pass, what is done once a prompt left out.
     pub fn flops(&self) -> u64 {
         let blocks: u64 = self
             .signatures
@@ -145,8 +158,8 @@ impl TransformerPasses {
     pub fn memory(&self, residency: Residency, contexts: usize) -> (u64, u64) {
         let ends = Footprint::of([&self.text, &self.prologue, &self.epilogue]);
         let blocks = match residency {
-            Residency::Resident => {
-                let bytes = |&kind: &usize| Footprint::of([&self.blocks[kind]]).weights;
+            Residency::Resident | Residency::Tight => {
+                let bytes = |&kind: &usize| Footprint::of(self.of_kind(kind)).weights;
                 self.signatures.of.iter().map(bytes).sum()
             }
             Residency::Streamed(window) => window.bytes(self.set_bytes()),
@@ -159,7 +172,13 @@ impl TransformerPasses {
             });
             buffer_bytes(found.unwrap_or(0))
         };
-        let prompts = contexts as u64 * (tensor("text") + tensor("text counts"));
+        // As many pairs as blocks stay, or one that the blocks take in turn.
+        let pairs = match residency {
+            Residency::Resident => self.signatures.of.len() as u64,
+            Residency::Tight | Residency::Streamed(_) => 1,
+        };
+        let pair: u64 = TEXT_KEYS.into_iter().map(tensor).sum();
+        let prompts = contexts as u64 * (tensor("text") + tensor("text counts") + pairs * pair);
         // While prompts are projected their embeddings are there, one's at a time.
         let projected = match contexts {
             0 => 0,
@@ -171,7 +190,17 @@ impl TransformerPasses {
 
     /// Bytes of device memory of a block's weights: where they are streamed, what a slot has.
     pub fn set_bytes(&self) -> u64 {
-        slot_bytes(&self.signatures.sets(&self.blocks))
+        slot_bytes(&self.sets())
+    }
+
+    /// The blocks' weights in the order in which they are streamed.
+    fn sets(&self) -> Vec<Vec<Fed>> {
+        self.signatures.sets(&[&self.blocks, &self.text_keys])
+    }
+
+    /// The recordings that run with a block's weights.
+    fn of_kind(&self, kind: usize) -> [&Recording; 2] {
+        [&self.blocks[kind], &self.text_keys[kind]]
     }
 
     /// Tokens of a pass.

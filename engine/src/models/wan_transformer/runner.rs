@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{TransformerPasses, TransformerShape};
+use super::{TEXT_KEYS, TransformerPasses, TransformerShape};
 use crate::error::{Error, ModelError};
 use crate::gpu::{Bound, Buffer, Feed, Gpu, Plan, Stream, WeightBuffers, Window};
 use crate::ops::embed::timestep_sinusoids;
@@ -13,7 +13,8 @@ use crate::weights::Checkpoint;
 
 /// Base of the rotary embedding's wavelengths.
 const ROPE_THETA: f64 = 10_000.0;
-/// Passes of the plan: the text's, the prologue, one for each kind of block, the epilogue.
+/// Passes of the plan: the text's, the prologue, one for each kind of block, the text's keys and
+/// values for each, the epilogue.
 const TEXT: usize = 0;
 const PROLOGUE: usize = 1;
 const BLOCKS: usize = 2;
@@ -21,9 +22,12 @@ const BLOCKS: usize = 2;
 /// Where the blocks' weights are between two uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Residency {
-    /// On the device, all of them.
+    /// On the device, all of them, and with each the text's keys and values in it.
     #[default]
     Resident,
+    /// On the device, all of them. The text's keys and values are computed before each block, in
+    /// every pass, as where blocks are streamed.
+    Tight,
     /// In the mapped file; on the device one block or two, while the next one is packed. The
     /// results are the same, bit for bit.
     Streamed(Window),
@@ -36,6 +40,8 @@ pub struct Context {
     /// The blocks bound to it: each, where their weights stay; where they are streamed each kind of
     /// them, slot by slot.
     blocks: Vec<Bound>,
+    /// What computes the text's keys and values, in the same order, where they are not kept.
+    keys: Vec<Bound>,
 }
 
 impl Context {
@@ -56,6 +62,8 @@ pub struct Transformer {
     feed: Option<Feed>,
     /// What outlives a pass, by the names in the recordings.
     kept: BTreeMap<&'static str, Buffer>,
+    /// Whether each block keeps the text's keys and values.
+    keeps_text: bool,
     /// The passes around the blocks, bound to the caller's buffers.
     ends: Mutex<Vec<End>>,
 }
@@ -86,6 +94,22 @@ fn counts(own: usize, rows: usize, length: usize) -> Vec<f32> {
         n => (n as f64).ln() as f32,
     };
     (0..rows).map(|row| log(count(row))).collect()
+}
+
+/// What is a prompt's own in a block.
+fn given<'b>(
+    text: &'b Buffer,
+    counts: &'b Buffer,
+    k: &'b Buffer,
+    v: &'b Buffer,
+) -> [(&'static str, &'b Buffer); 4] {
+    let [keys, values] = TEXT_KEYS;
+    [
+        ("text", text),
+        ("text counts", counts),
+        (keys, k),
+        (values, v),
+    ]
 }
 
 /// Names and bytes of the buffers that a transformer keeps.
@@ -138,16 +162,17 @@ impl Transformer {
             weights.load(gpu, &checkpoint, recording, &str::to_owned)?;
         }
         let feed = match residency {
-            Residency::Resident => {
+            Residency::Resident | Residency::Tight => {
                 for (block, &kind) in passes.signatures.of.iter().enumerate() {
                     let rename = |name: &str| passes.signatures.rename(kind, block, name);
-                    weights.load(gpu, &checkpoint, &passes.blocks[kind], &rename)?;
+                    for recording in passes.of_kind(kind) {
+                        weights.load(gpu, &checkpoint, recording, &rename)?;
+                    }
                 }
                 None
             }
             Residency::Streamed(window) => {
-                let sets = passes.signatures.sets(&passes.blocks);
-                Some(Feed::new(gpu, checkpoint, sets, window, true)?)
+                Some(Feed::new(gpu, checkpoint, passes.sets(), window, true)?)
             }
         };
         Ok(Self {
@@ -157,6 +182,7 @@ impl Transformer {
             weights,
             feed,
             kept: buffers,
+            keeps_text: residency == Residency::Resident,
             ends: Mutex::default(),
         })
     }
@@ -204,27 +230,49 @@ impl Transformer {
         let stays = |name: &str| self.weights.get(name);
         let bound = self.bind(TEXT, &[("embeds", &input), ("text", &text)], &stays)?;
         stream.run(&bound)?;
-        stream.finish()?;
-        let mut blocks = Vec::new();
-        let given = [("text", &text), ("text counts", &counts)];
+        let (mut blocks, mut keys) = (Vec::new(), Vec::new());
+        let kinds = self.passes.blocks.len();
         let signatures = &self.passes.signatures;
+        let [mut k, mut v] = self.text_keys()?;
         match &self.feed {
             None => {
                 for (block, &kind) in signatures.of.iter().enumerate() {
+                    if self.keeps_text && block > 0 {
+                        [k, v] = self.text_keys()?;
+                    }
+                    let given = given(&text, &counts, &k, &v);
                     let own = |name: &str| self.weights.get(&signatures.rename(kind, block, name));
                     blocks.push(self.bind(BLOCKS + kind, &given, &own)?);
+                    let bound = self.bind(BLOCKS + kinds + kind, &given, &own)?;
+                    match self.keeps_text {
+                        true => stream.run(&bound)?,
+                        false => keys.push(bound),
+                    }
                 }
             }
             Some(feed) => {
+                let given = given(&text, &counts, &k, &v);
                 for slot in feed.slots() {
-                    for kind in 0..self.passes.blocks.len() {
+                    for kind in 0..kinds {
                         let own = |name: &str| slot.get(signatures.key(kind, name)?).cloned();
                         blocks.push(self.bind(BLOCKS + kind, &given, &own)?);
+                        keys.push(self.bind(BLOCKS + kinds + kind, &given, &own)?);
                     }
                 }
             }
         }
-        Ok(Context { text, blocks })
+        stream.finish()?;
+        Ok(Context { text, blocks, keys })
+    }
+
+    /// Buffers for the text's keys and values in a block.
+    fn text_keys(&self) -> Result<[Buffer; 2], Error> {
+        let bytes = |name: &str| {
+            let recording = self.passes.text_keys.first()?;
+            Some(recording.info(recording.find(name)?).bytes())
+        };
+        let [k, v] = TEXT_KEYS.map(|name| self.gpu.buffer(name, bytes(name).unwrap_or(0)));
+        Ok([k?, v?])
     }
 
     fn upload(&self, name: &str, values: &[f32]) -> Result<Buffer, Error> {
@@ -326,8 +374,10 @@ impl Transformer {
                 feed.take(stream, block)? * self.passes.blocks.len() + kind
             }
         };
-        if let Some(bound) = context.blocks.get(at) {
-            stream.run(bound)?;
+        for of in [&context.keys, &context.blocks] {
+            if let Some(bound) = of.get(at) {
+                stream.run(bound)?;
+            }
         }
         match &self.feed {
             None => Ok(()),
@@ -337,7 +387,7 @@ impl Transformer {
 
     /// The part of [`Transformer::forward`] after the blocks.
     fn end(&self, stream: &mut Stream, velocity: &Buffer) -> Result<(), Error> {
-        let epilogue = BLOCKS + self.passes.blocks.len();
+        let epilogue = BLOCKS + 2 * self.passes.blocks.len();
         Ok(stream.run(&*self.end_bound(epilogue, "velocity", velocity)?)?)
     }
 

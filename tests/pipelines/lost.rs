@@ -9,21 +9,26 @@ use kinora::weights::{Latents, Sample};
 use kinora::{Error, models::config::ModelFolder};
 use libtest_mimic::{Failed, Trial};
 
-use crate::harness::{device_test, options};
+use crate::harness::{device_test, gpu, options};
 use crate::open;
 use crate::resumed::bits;
 
 /// Those of a fixture.
 pub(crate) fn trials(path: &Path, name: &str) -> Vec<Trial> {
-    let test = |what: &str, run: fn(&Gpu, &Path) -> Result<(), Failed>| {
-        let path = path.to_owned();
-        device_test(format!("{what}/{name}"), move |gpu| run(gpu, &path))
+    // On Mesa's GL the process dies (SIGBUS) when devices are opened after others were destroyed.
+    let survives = gpu().is_none_or(|gpu| gpu.caps().backend != "gl");
+    let test = |what: &str, runs: bool, run: fn(&Gpu, &Path) -> Result<(), Failed>| {
+        let (path, name) = (path.to_owned(), format!("{what}/{name}"));
+        match runs {
+            true => device_test(name, move |gpu| run(gpu, &path)),
+            false => Trial::test(name, || Ok(())).with_ignored_flag(true),
+        }
     };
     vec![
-        test("lost_sampling", sampling),
-        test("lost_decoding", decoding),
-        test("lost_for_good", for_good),
-        test("no_room", no_room),
+        test("lost_sampling", survives, sampling),
+        test("lost_decoding", survives, decoding),
+        test("lost_for_good", survives, for_good),
+        test("no_room", true, no_room),
     ]
 }
 

@@ -33,9 +33,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 /// How the temporary names for a final name begin: as short for a long name as for a short one.
 fn prefix_for(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-    let hash = Sha256::digest(name);
-    let digits: String = hash.iter().take(4).map(|b| format!("{b:02x}")).collect();
-    format!("{PREFIX}{digits}-")
+    format!("{PREFIX}{:.8x}-", Sha256::digest(name))
 }
 
 /// A folder for what will be called `path`: beside it, gone when dropped, in place of one that a

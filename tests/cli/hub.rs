@@ -307,14 +307,13 @@ fn collect(
 
 /// Large files are named by their sha256, others by git's sha1.
 fn hash(file: &str, bytes: &[u8]) -> String {
-    let hex = |digest: &[u8]| digest.iter().map(|byte| format!("{byte:02x}")).collect();
     if is_lfs(file) {
-        return hex(&Sha256::digest(bytes));
+        return format!("{:x}", Sha256::digest(bytes));
     }
     let mut sha1 = Sha1::new();
     sha1.update(format!("blob {}\0", bytes.len()));
     sha1.update(bytes);
-    hex(&sha1.finalize())
+    format!("{:x}", sha1.finalize())
 }
 
 fn is_lfs(file: &str) -> bool {

@@ -98,9 +98,7 @@ fn name(info: &wgpu::AdapterInfo) -> String {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    let digest = hash.finalize();
-    let hex: String = digest.iter().take(8).map(|b| format!("{b:02x}")).collect();
-    format!("pipelines-{hex}.bin")
+    format!("pipelines-{:.16x}.bin", hash.finalize())
 }
 
 /// The data of a file: all but the hash at its head, if that is the data's.

@@ -1,5 +1,6 @@
 //! The cache's layout, which is `huggingface_hub`'s.
 
+use std::fmt::LowerHex;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use sha1::Sha1;
+use sha2::digest::Output;
 use sha2::{Digest, Sha256};
 
 use super::partial::on_disk;
@@ -62,7 +64,10 @@ fn digest<D: Digest>(
     mut hash: D,
     path: &Path,
     stop: &dyn Fn() -> bool,
-) -> io::Result<Option<String>> {
+) -> io::Result<Option<String>>
+where
+    Output<D>: LowerHex,
+{
     let mut file = File::open(path)?;
     let mut buffer = vec![0; 1 << 20];
     loop {
@@ -74,12 +79,7 @@ fn digest<D: Digest>(
             read => hash.update(buffer.get(..read).unwrap_or_default()),
         }
     }
-    let digits = hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    Ok(Some(digits))
+    Ok(Some(format!("{:x}", hash.finalize())))
 }
 
 /// A repository's folder in the cache.

@@ -24,7 +24,7 @@ impl Checkpoint {
         for shard in self.shards() {
             add_file(&mut hash, shard);
         }
-        hex(hash)
+        format!("{:x}", hash.finalize())
     }
 }
 
@@ -40,7 +40,7 @@ pub fn combined_fingerprint<'a>(parts: impl IntoIterator<Item = (&'a str, &'a st
             hash.update(text);
         }
     }
-    hex(hash)
+    format!("{:x}", hash.finalize())
 }
 
 fn add_file(hash: &mut Sha256, shard: &Shard) {
@@ -58,12 +58,4 @@ fn add_file(hash: &mut Sha256, shard: &Shard) {
         let start = (last as u128 * sample as u128 / (BLOCKS as u128 - 1)) as usize;
         hash.update(data.get(start..start + BLOCK).unwrap_or_default());
     }
-}
-
-/// 64 hexadecimal digits.
-pub(super) fn hex(hash: Sha256) -> String {
-    hash.finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }

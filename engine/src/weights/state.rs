@@ -5,7 +5,6 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::fingerprint::hex;
 use super::tensor_file::{self, HostTensor, each_piece};
 use super::{Checkpoint, Latents, Storage};
 use crate::error::WeightsError;
@@ -209,6 +208,6 @@ impl RunState {
             });
             let Ok(()) = added;
         }
-        hex(hash)
+        format!("{:x}", hash.finalize())
     }
 }

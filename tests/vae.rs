@@ -21,7 +21,7 @@ use kinora::models::wan_vae::{
 };
 use kinora::record::{Caps, DeviceClass};
 use kinora::tensor::DType;
-use kinora::weights::Checkpoint;
+use kinora::weights::{Checkpoint, SafetensorsHeader};
 use libtest_mimic::{Failed, Trial};
 use safetensors::SafeTensors;
 
@@ -436,27 +436,21 @@ fn refusals() -> Result<(), Failed> {
 
 /// A checkpoint of the shapes in a table of `fixtures/released`, all zeros: the file is a hole.
 fn hollow(table: &str) -> Result<(tempfile::TempDir, Checkpoint), Failed> {
-    let mut header = serde_json::Map::new();
-    let mut end = 0;
+    let mut header = SafetensorsHeader::default();
     for line in table.lines() {
         let (name, shape) = line.split_once('\t').ok_or("a name and a shape")?;
         let shape = shape
             .split('x')
             .map(str::parse)
             .collect::<Result<Vec<usize>, _>>()?;
-        let start = end;
-        end += 4 * shape.iter().product::<usize>();
-        let entry =
-            serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [start, end]});
-        header.insert(name.to_owned(), entry);
+        header.tensor(name, DType::F32, &shape)?;
     }
-    let text = serde_json::Value::Object(header).to_string();
+    let start = header.to_bytes();
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("diffusion_pytorch_model.safetensors");
     let mut file = std::fs::File::create(&path)?;
-    file.write_all(&(text.len() as u64).to_le_bytes())?;
-    file.write_all(text.as_bytes())?;
-    file.set_len((8 + text.len() + end) as u64)?;
+    file.write_all(&start)?;
+    file.set_len((start.len() + header.data_len()) as u64)?;
     let checkpoint = Checkpoint::open(&path, "vae")?;
     Ok((folder, checkpoint))
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use half::bf16;
 use kinora::tensor::DType;
+use kinora::weights::SafetensorsHeader;
 
 use super::shapes::Named;
 use super::values::values;
@@ -21,25 +22,13 @@ pub fn write(
     dtype: DType,
     is_hollow: &dyn Fn(&str) -> bool,
 ) -> io::Result<()> {
-    let mut header = serde_json::Map::new();
-    let mut end = 0;
+    let mut header = SafetensorsHeader::default();
     for (name, shape) in tensors {
-        let start = end;
-        end += dtype.bytes(shape.iter().product());
-        let tensor = serde_json::json!({
-            "dtype": dtype.name().to_uppercase(),
-            "shape": shape,
-            "data_offsets": [start, end],
-        });
-        header.insert(name.clone(), tensor);
-    }
-    let mut text = serde_json::Value::Object(header).to_string();
-    while !text.len().is_multiple_of(8) {
-        text.push(' ');
+        let added = header.tensor(name, dtype, shape);
+        added.map_err(io::Error::other)?;
     }
     let mut file = File::create(path)?;
-    file.write_all(&(text.len() as u64).to_le_bytes())?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(&header.to_bytes())?;
     for (name, shape) in tensors {
         let count: usize = shape.iter().product();
         if is_hollow(name) {

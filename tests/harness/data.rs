@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use kinora::tensor::DType;
-use kinora::weights::{Checkpoint, TensorView};
+use kinora::weights::{Checkpoint, SafetensorsHeader, TensorView};
 
 use super::Weight;
 
@@ -53,26 +53,13 @@ fn stored_f32<'a>(values: &[f32], shape: &'a [usize]) -> TensorView<'a> {
 
 /// A safetensors file in memory, of the weights whose types are not for matrices alone.
 pub fn checkpoint(weights: &[Weight<'_>]) -> Checkpoint {
-    let mut header = serde_json::Map::new();
+    let mut header = SafetensorsHeader::default();
     let mut body: Vec<u8> = Vec::new();
     for (name, shape, dtype, values) in weights.iter().filter(|w| !w.2.is_for_matrices()) {
-        let start = body.len();
+        header.tensor(name, *dtype, shape).expect("a new name");
         body.extend_from_slice(&stored(values, shape, *dtype).bytes);
-        header.insert(
-            (*name).to_owned(),
-            serde_json::json!({
-                "dtype": dtype.name().to_uppercase(),
-                "shape": shape,
-                "data_offsets": [start, body.len()],
-            }),
-        );
     }
-    let mut text = serde_json::Value::Object(header).to_string();
-    while !text.len().is_multiple_of(8) {
-        text.push(' ');
-    }
-    let mut file = (text.len() as u64).to_le_bytes().to_vec();
-    file.extend(text.as_bytes());
+    let mut file = header.to_bytes();
     file.extend(body);
     Checkpoint::from_bytes("test data", file, "test").expect("a valid file")
 }

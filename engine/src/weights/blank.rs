@@ -1,11 +1,10 @@
 //! Checkpoints of zeros: the names and shapes of a model without its files.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use memmap2::MmapMut;
 
-use super::{Checkpoint, Storage};
+use super::{Checkpoint, SafetensorsHeader, Storage};
 use crate::error::WeightsError;
 use crate::tensor::DType;
 
@@ -20,27 +19,18 @@ impl Checkpoint {
         part: &str,
         tensors: &[(String, Vec<usize>, DType)],
     ) -> Result<Self, WeightsError> {
-        let mut header = String::from("{");
-        let mut end = 0;
+        let mut header = SafetensorsHeader::default();
         for (name, shape, dtype) in tensors {
-            let begin = end;
-            end += dtype.bytes(shape.iter().product());
-            let comma = if begin == 0 { "" } else { "," };
-            // Writing to a string cannot fail.
-            let _ = write!(
-                header,
-                r#"{comma}{name:?}:{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{begin},{end}]}}"#
-            );
+            header.tensor(name, *dtype, shape)?;
         }
-        header.push('}');
-        let data = 8 + header.len();
+        let (start, data) = (header.to_bytes(), header.data_len());
         let unmapped = |source| WeightsError::Read {
             path: PathBuf::from(part),
             source,
         };
-        let mut map = MmapMut::map_anon(data + end).map_err(unmapped)?;
-        map[..8].copy_from_slice(&(header.len() as u64).to_le_bytes());
-        map[8..data].copy_from_slice(header.as_bytes());
+        let length = start.len().saturating_add(data);
+        let mut map = MmapMut::map_anon(length).map_err(unmapped)?;
+        map[..start.len()].copy_from_slice(&start);
         let map = map.make_read_only().map_err(unmapped)?;
         Self::from_bytes("zeros", Storage::Mapped(map), part)
     }

@@ -5,6 +5,7 @@
 //! | [`Checkpoint`] | the weights of one model part: files, shards with an index, or bytes in memory |
 //! | [`Container`] | how a file holds its tensors |
 //! | [`GgufHeader`] | the beginning of a GGUF file that is to be written |
+//! | [`SafetensorsHeader`] | the beginning of a safetensors file that is to be written |
 //! | [`Overlay`] | tensors made in memory, beside those of the files or in their place |
 //! | [`Renamed`] | what the model calls a tensor that its file calls otherwise |
 //! | [`TensorView`] | one tensor's name, type, shape and bytes, borrowed from its checkpoint |
@@ -35,7 +36,7 @@ mod view;
 mod write;
 
 pub use checkpoint::Checkpoint;
-pub use container::{Container, GgufHeader, GgufValue};
+pub use container::{Container, GgufHeader, GgufValue, SafetensorsHeader};
 pub use fingerprint::combined_fingerprint;
 pub use latents::Latents;
 pub(crate) use narrow::narrow;

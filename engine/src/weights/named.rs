@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::atomic::AtomicBool;
 
 use super::container::{Entry, Stored, shown};
+use super::narrow::narrow;
 use super::view::widen;
 use crate::tensor::DType;
 
@@ -89,8 +90,7 @@ impl Tensor {
         }
         let mut values = Vec::new();
         widen(stored, bytes, &mut values);
-        let bytes: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();
-        Some((dtype, bytes.into()))
+        Some((dtype, narrow(dtype, 1.0, &values).into()))
     }
 
     pub(super) fn elements(&self) -> u64 {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use half::{bf16, f16};
 
+use super::narrow::narrow;
 use crate::tensor::{DType, f8_e4m3, q4_0, q4_k, q5_k, q6_k, q8_0};
 
 /// A tensor of a [`Checkpoint`](super::Checkpoint): its bytes are borrowed from the file, or made
@@ -69,8 +70,7 @@ impl<'a> TensorView<'a> {
         if dtype != DType::F32 || self.dtype == DType::F32 {
             return Cow::Borrowed(self);
         }
-        let bytes = self.to_f32().into_iter().flat_map(f32::to_le_bytes);
-        let bytes = bytes.collect::<Vec<u8>>();
+        let bytes = narrow(dtype, 1.0, &self.to_f32());
         Cow::Owned(Self::new(self.name, dtype, self.shape, bytes))
     }
 

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::container::GgufHeader;
-use super::{Checkpoint, GgufValue, TensorView};
+use super::narrow::narrow;
+use super::{Checkpoint, GgufHeader, GgufValue, SafetensorsHeader, TensorView};
 use crate::error::WeightsError;
 use crate::tensor::DType;
 
@@ -195,47 +195,35 @@ impl Checkpoint {
         first: bool,
         step: Step<'_>,
     ) -> Result<Vec<String>, WeightsError> {
-        let mut header = serde_json::Map::new();
-        header.insert("__metadata__".to_owned(), json!({"format": "pt"}));
+        let text = [("format".to_owned(), "pt".to_owned())];
+        let mut header = SafetensorsHeader::new(&text.into());
         let mut names = Vec::new();
-        let mut end = 0;
-        let mut add = |name: String, dtype: DType, shape: &[usize], bytes: usize| {
-            let entry = json!({
-                "dtype": dtype.name(),
-                "shape": shape,
-                "data_offsets": [end, end + bytes],
-            });
-            end += bytes;
-            header.insert(name.clone(), entry);
+        let mut add = |name: String, dtype: DType, shape: &[usize]| {
+            header.tensor(&name, dtype, shape)?;
             names.push(name);
+            Ok::<_, WeightsError>(())
         };
         for entry in entries {
             let shape = self.shape_of(entry.name).unwrap_or_default();
-            let bytes = entry.dtype.bytes(shape.iter().product());
-            add(entry.name.to_owned(), entry.dtype, shape, bytes);
+            add(entry.name.to_owned(), entry.dtype, shape)?;
             let of_scales: &[usize] = match entry.scales {
                 0 => continue,
                 1 => &[],
                 _ => &[entry.scales],
             };
             let layer = entry.name.strip_suffix("weight").unwrap_or(entry.name);
-            let name = format!("{layer}scale_weight");
-            add(name, DType::F32, of_scales, 4 * entry.scales);
+            add(format!("{layer}scale_weight"), DType::F32, of_scales)?;
         }
         if first && entries.iter().any(|entry| entry.scales > 0) {
-            add("scaled_fp8".to_owned(), DType::F8E4M3, &[0], 0);
+            add("scaled_fp8".to_owned(), DType::F8E4M3, &[0])?;
         }
-        let mut text = serde_json::Value::Object(header).to_string().into_bytes();
-        text.resize(text.len().next_multiple_of(8), b' ');
         let mut out = Out::create(path)?;
-        out.put(&(text.len() as u64).to_le_bytes())?;
-        out.put(&text)?;
+        out.put(&header.to_bytes())?;
         for entry in entries {
             let view = self.converted(entry)?;
             out.put(&view.bytes)?;
             if entry.scales > 0 {
-                let scales = view.scales.iter().flat_map(|scale| scale.to_le_bytes());
-                out.put(&scales.collect::<Vec<u8>>())?;
+                out.put(&narrow(DType::F32, 1.0, &view.scales))?;
             }
             out.stepped(entry.bytes, step)?;
         }

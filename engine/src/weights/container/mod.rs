@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub use gguf::{GgufHeader, GgufValue};
+pub use safetensors::SafetensorsHeader;
 
 use crate::error::WeightsError;
 use crate::tensor::DType;

@@ -4,6 +4,8 @@
 //! `data_offsets`), the data. The tensors' bytes must tile the data without a gap or an overlap.
 //! (<https://github.com/huggingface/safetensors#format>)
 
+mod write;
+
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
@@ -11,9 +13,14 @@ use safetensors::Dtype as FileDtype;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+pub use write::SafetensorsHeader;
+
 use super::{Container, Contents, Entry, HEADER_LIMIT, RANK_LIMIT, Stored, TENSOR_LIMIT, shown};
 use crate::error::WeightsError;
 use crate::tensor::DType;
+
+/// Where the header has the text beside the tensors.
+const METADATA: &str = "__metadata__";
 
 /// Reads and checks the header of `bytes`, the whole of `file`.
 ///
@@ -214,7 +221,7 @@ impl<'de> Deserialize<'de> for RawHeader {
                             shown(&name)
                         )));
                     }
-                    if name == "__metadata__" {
+                    if name == METADATA {
                         let metadata: Option<BTreeMap<String, String>> = map.next_value()?;
                         header.metadata = metadata.unwrap_or_default();
                     } else {

@@ -8,8 +8,7 @@
 // are on their way into registers, two groups of four of either operand an invocation. The sum
 // over K runs from 0 upwards in one chain, whatever the tile.
 //
-// What an invocation holds is named piece by piece, or is a matrix: an array that a loop indexes
-// lies in memory unless the driver unrolls the loop. Transposing a matrix in registers is free.
+// What an invocation holds is named piece by piece, or is a matrix (common/staged.wgsl says why).
 //
 //   workgroup: TILE rows x TILE columns; grid: columns x rows in bands, folded over x and y
 
@@ -18,6 +17,7 @@ import package::common::bands::{banded};
 import package::common::product::{params};
 import package::input::{Input4, unpack_input4};
 import package::common::operands::{left4, right4};
+import package::common::staged::{stage, staged, added};
 import package::rows::{Row, row_at, depth_at};
 import package::weight::{Weight4, unpack_weight4, weight_depth4};
 import package::result::{store_result4};
@@ -35,7 +35,6 @@ const COLS_APART = SIDE + 2u;
 const LEFT_STRIDE = TILE + 2u;
 const RIGHT_STRIDE = 8u * COLS_APART;
 const RIGHT = STEP4 * LEFT_STRIDE;
-var<workgroup> stage: array<vec4<f32>, RIGHT + STEP4 * RIGHT_STRIDE>;
 
 // What an invocation stages of every step: column `4 left_col4` of two rows of `left`, column
 // `4 right_col4` of two rows of w, and where in the stage they belong.
@@ -97,28 +96,6 @@ fn put(share: Share, held: Held) {
     stage[share.left_at + HALF] = unpack_input4(held.left1);
     stage[share.right_at] = unpack_weight4(held.right0);
     stage[share.right_at + 4u * COLS_APART] = unpack_weight4(held.right1);
-}
-
-// Four groups of the stage.
-fn staged(at: u32, apart: u32) -> mat4x4<f32> {
-    return mat4x4<f32>(stage[at], stage[at + apart], stage[at + 2u * apart], stage[at + 3u * apart]);
-}
-
-// Adds to the sums of four rows and one column: left[k] are the rows' elements of column k.
-fn column(sum: vec4<f32>, left: mat4x4<f32>, right: vec4<f32>) -> vec4<f32> {
-    let first = fma(left[0], vec4<f32>(right.x), sum);
-    let second = fma(left[1], vec4<f32>(right.y), first);
-    let third = fma(left[2], vec4<f32>(right.z), second);
-    return fma(left[3], vec4<f32>(right.w), third);
-}
-
-fn added(sum: mat4x4<f32>, left: mat4x4<f32>, right: mat4x4<f32>) -> mat4x4<f32> {
-    return mat4x4<f32>(
-        column(sum[0], left, right[0]),
-        column(sum[1], left, right[1]),
-        column(sum[2], left, right[2]),
-        column(sum[3], left, right[3]),
-    );
 }
 
 // A result, from its sum.

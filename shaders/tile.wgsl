@@ -12,3 +12,6 @@ const BLOCKS = 2u;
 const PARTS = 1u;
 const DEPTH = 4u;
 const KEYS = 64u;
+const DEPTH4 = 16u;
+const TEAM = 8u;
+const TEAMS = 8u;

@@ -55,6 +55,7 @@ pub fn layouts() -> Vec<Layout> {
     vec![
         heads,
         ("attention_coop", heads.1, heads.2),
+        ("attention_staged", heads.1, heads.2),
         params::layout::<ceiling::CoopParams>(),
         params::layout::<ceiling::CopyParams>(),
         params::layout::<ceiling::FmaParams>(),

@@ -76,7 +76,9 @@ impl Operands {
                 .tile("SIDE", coop.side)
                 .tile("LANES", coop.lanes)
                 .tile("STAGE4", coop.stage4()),
-            Tile::Staged(staged) => Variant::new("matmul_staged").tile("SIDE", staged.side),
+            Tile::Staged(staged) => Variant::new("matmul_staged")
+                .tile("SIDE", staged.side)
+                .tile("STAGE4", staged.stage4()),
         };
         let scalar = matches!(tile, Tile::Coop(Coop { scalar: true, .. }));
         let scaled = matches!(tile, Tile::Coop(_)) && self.weight.exceeds_f16();

@@ -49,6 +49,13 @@ pub struct Staged {
     pub side: u32,
 }
 
+impl Staged {
+    /// Groups of four f32 that a workgroup stages: rows of x, columns of w, both padded.
+    pub fn stage4(self) -> u32 {
+        self.side / 4 * (8 * self.side + 2 + 8 * (self.side + 2))
+    }
+}
+
 impl Tile {
     /// Rows of results of a workgroup.
     pub fn rows(self) -> usize {
@@ -159,11 +166,12 @@ pub fn kernel(caps: &Caps, problem: &Problem) -> Kernel {
 /// | discrete | 128 x 128, 256 invocations | every value staged is used 128 times; not measured |
 /// | few tiles; integrated, Apple and others | 64 x 64, 64 invocations | fills more cores, and less than 5 KiB of workgroup memory; not measured |
 fn staged(caps: &Caps, problem: &Problem) -> Staged {
-    let bytes = 4 * (130 + 144) * 16;
-    let large = caps.class == DeviceClass::Discrete && caps.workgroup_memory >= bytes;
+    let [large, small] = [16, 8].map(|side| Staged { side });
+    let fits = caps.workgroup_memory >= 16 * large.stage4();
     let many = tiles(problem, 128) >= FEW_TILES;
-    Staged {
-        side: if large && many { 16 } else { 8 },
+    match caps.class == DeviceClass::Discrete && fits && many {
+        true => large,
+        false => small,
     }
 }
 

@@ -14,6 +14,7 @@ macro_rules! files {
 const FILES: &[(&str, &str)] = files![
     "attention",
     "attention_coop",
+    "attention_staged",
     "ceiling_coop",
     "ceiling_copy",
     "ceiling_fma",
@@ -92,6 +93,7 @@ const FILES: &[(&str, &str)] = files![
     "common/product",
     "common/rows",
     "common/silu",
+    "common/staged",
 ];
 
 /// WGSL files by path, without the ending.

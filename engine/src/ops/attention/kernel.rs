@@ -1,7 +1,8 @@
 //! Which kernel computes an attention, and on which tile.
 
 use super::super::matmul::lanes;
-use super::Bias;
+use super::staged::Staged;
+use super::{AttentionShape, Bias};
 use crate::record::{Caps, DeviceClass};
 use crate::shader::{Slot, Variant};
 use crate::tensor::DType;
@@ -19,6 +20,8 @@ pub(super) enum Kernel {
     },
     /// `attention_coop.wgsl`.
     Coop(Coop),
+    /// `attention_staged.wgsl`.
+    Staged(Staged),
     /// Two products with a softmax between them.
     Wide,
 }
@@ -74,23 +77,30 @@ impl Coop {
 /// Workgroup memory beyond this leaves a processor with one workgroup, which idles at barriers.
 const SHARED_BYTES: u32 = 48 << 10;
 
-/// The kernel for heads of that size on a device.
+/// The kernel for an attention of so many queries on a device. It looks at the whole of it, never at
+/// a part.
 ///
 /// | head, class | kernel | why |
 /// |---|---|---|
 /// | beyond 128 | two products | no register file holds the sums of a row; a product also gets tensor cores |
 /// | operands may be f16 | cooperative matrices | their rate; tiles below |
 /// | software | plain, 2 queries | each key is loaded once for both: at 12 heads of 128, 1,024 tokens, 16 to 21 GFLOP/s on lavapipe 26.1, 12 with one query, 13 with four, whose sums leave the first cache |
-/// | others | plain, 1 query | more would leave the registers; not measured |
-pub(super) fn kernel(caps: &Caps, head_size: usize) -> Kernel {
+/// | others | staged | keys and values come once for 64 or 128 queries; by reasoning, not measured on a GPU |
+/// | too little workgroup memory | plain, 1 query | more would leave the registers; not measured |
+pub(super) fn kernel(caps: &Caps, shape: &AttentionShape, queries: usize) -> Kernel {
+    let AttentionShape {
+        heads, head_size, ..
+    } = *shape;
     match (head_size, caps.class) {
-        (size, _) if size > WIDEST => Kernel::Wide,
-        (_, DeviceClass::Software) => Kernel::Plain { queries: 2 },
-        _ => match coop(caps, head_size as u32) {
-            Some(coop) => Kernel::Coop(coop),
-            None => Kernel::Plain { queries: 1 },
-        },
+        (size, _) if size > WIDEST => return Kernel::Wide,
+        (_, DeviceClass::Software) => return Kernel::Plain { queries: 2 },
+        _ => {}
     }
+    let coop = || coop(caps, head_size as u32).map(Kernel::Coop);
+    let staged = || Staged::choose(caps, head_size, queries, heads).map(Kernel::Staged);
+    coop()
+        .or_else(staged)
+        .unwrap_or(Kernel::Plain { queries: 1 })
 }
 
 /// The first tile that a device can run, for a head that its matrices divide.
@@ -130,6 +140,7 @@ impl Kernel {
         match self {
             Self::Plain { queries } => (lanes(caps) * queries) as usize,
             Self::Coop(coop) => coop.rows() as usize,
+            Self::Staged(staged) => staged.queries() as usize,
             Self::Wide => 1,
         }
     }
@@ -162,6 +173,10 @@ impl Kernel {
                     false => variant,
                 }
             }
+            Self::Staged(staged) => staged.constants(head_size).into_iter().fold(
+                Variant::new("attention_staged"),
+                |variant, (name, value)| variant.tile(name, value),
+            ),
             Self::Wide => Variant::new("softmax"),
         };
         let variant = variant.input(dtype).output(caps.activations());
@@ -176,9 +191,19 @@ impl Kernel {
 pub(in super::super) fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = super::wide::variants(caps);
     for head_size in [32, 64, 128] {
-        for bias in Bias::MODULES {
-            for dtype in [DType::F32, DType::F16] {
-                all.push(kernel(caps, head_size).variant(caps, head_size, dtype, bias));
+        let shape = AttentionShape {
+            heads: 1,
+            head_size,
+            scale: 1.0,
+        };
+        let few = kernel(caps, &shape, 1);
+        let many = kernel(caps, &shape, 1 << 20);
+        let kernels = [Some(few), (many != few).then_some(many)];
+        for kernel in kernels.into_iter().flatten() {
+            for bias in Bias::MODULES {
+                for dtype in [DType::F32, DType::F16] {
+                    all.push(kernel.variant(caps, head_size, dtype, bias));
+                }
             }
         }
     }
@@ -213,26 +238,43 @@ mod tests {
                 scalar: false,
             })
         };
+        let staged = |caps: &Caps, head_size| {
+            Staged::choose(caps, head_size, 1000, 1)
+                .map(Kernel::Staged)
+                .unwrap()
+        };
+        let no_memory = Caps {
+            workgroup_memory: 1 << 10,
+            ..class(DeviceClass::Discrete)
+        };
+        let odd = coop(16, 32, 48 << 10);
         for (caps, head_size, expected) in [
             (class(DeviceClass::Software), 64, plain(2)),
             (class(DeviceClass::Software), 128, plain(2)),
             (class(DeviceClass::Software), 384, Kernel::Wide),
-            (class(DeviceClass::Integrated), 128, plain(1)),
+            (
+                class(DeviceClass::Integrated),
+                128,
+                staged(&class(DeviceClass::Integrated), 128),
+            ),
+            (no_memory, 128, plain(1)),
             (class(DeviceClass::Discrete), 132, Kernel::Wide),
             (coop(16, 32, 48 << 10), 128, tile(16, 4, 1, 32, 32)),
             (coop(16, 32, 48 << 10), 64, tile(16, 4, 1, 64, 32)),
             (coop(16, 64, 64 << 10), 128, tile(16, 4, 1, 32, 64)),
             (coop(16, 32, 32 << 10), 128, tile(16, 2, 1, 32, 32)),
-            (coop(16, 32, 48 << 10), 40, plain(1)),
+            (odd.clone(), 40, staged(&odd, 40)),
             (coop(8, 32, 32 << 10), 64, tile(8, 4, 1, 64, 32)),
             (coop(8, 8, 32 << 10), 128, tile(8, 4, 2, 32, 8)),
             (coop(16, 32, 48 << 10), 384, Kernel::Wide),
         ] {
-            assert_eq!(
-                kernel(&caps, head_size),
-                expected,
-                "{head_size} on {caps:?}"
-            );
+            let shape = AttentionShape {
+                heads: 1,
+                head_size,
+                scale: 1.0,
+            };
+            let found = kernel(&caps, &shape, 1000);
+            assert_eq!(found, expected, "{head_size} on {caps:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod kernel;
 mod narrow;
+mod staged;
 mod wide;
 
 pub(super) use kernel::variants;
@@ -203,7 +204,7 @@ pub fn attention(
     }
     bias.check([queries, keys, heads])?;
     let [q, k, v] = of_one_type(rec, [q, k, v], width)?;
-    let kernel = kernel(rec.caps(), head_size);
+    let kernel = kernel(rec.caps(), &shape, queries);
     if kernel != Kernel::Wide {
         return narrow::record_all(rec, kernel, [q, k, v], (shape, bias));
     }

@@ -6,9 +6,10 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{DecimalBytes, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use kinora::error::HubError;
 use kinora::hub::{Download, Event, Hub, Repo};
+use kinora::text_to_video::bytes_for_people;
 
 use crate::args::PullArgs;
 use crate::error::CliError;
@@ -40,11 +41,8 @@ pub(crate) fn run(args: &PullArgs, quiet: bool) -> Result<(), CliError> {
                 here if here == file.size => "  here",
                 _ => "  in part here",
             };
-            format!(
-                "{:>10}  {}{state}\n",
-                DecimalBytes(file.size).to_string(),
-                file.path
-            )
+            let size = bytes_for_people(file.size);
+            format!("{size:>10}  {}{state}\n", file.path)
         });
         return output::print((rows.collect::<String>() + &summary + "\n").as_bytes());
     }
@@ -84,7 +82,7 @@ fn summary(hub: &Hub, download: &Download) -> String {
     }
     let mut row = |part: &str, size: u64, count: usize| {
         let files = if count == 1 { "file" } else { "files" };
-        let size = DecimalBytes(size).to_string();
+        let size = bytes_for_people(size);
         let _ = write!(text, "\n  {part:16} {size:>10} in {count} {files}");
     };
     for (part, (size, count)) in &parts {
@@ -95,7 +93,7 @@ fn summary(hub: &Hub, download: &Download) -> String {
     row("all", download.size(), download.files().len());
     let here = download.size().saturating_sub(download.missing());
     if here > 0 {
-        let _ = write!(text, ", of which {} are here", DecimalBytes(here));
+        let _ = write!(text, ", of which {} are here", bytes_for_people(here));
     }
     let _ = write!(text, "\n  into {}", hub.cache().display());
     text
@@ -108,7 +106,7 @@ fn agreed(size: u64) -> Result<bool, CliError> {
     }
     let mut stderr = io::stderr().lock();
     // A question that cannot be put is answered by what is typed all the same.
-    let _ = write!(stderr, "Download {}? [Y/n] ", DecimalBytes(size));
+    let _ = write!(stderr, "Download {}? [Y/n] ", bytes_for_people(size));
     let _ = stderr.flush();
     let mut answer = String::new();
     let read = io::stdin().read_line(&mut answer);
@@ -154,10 +152,10 @@ impl Bar {
         let Some(bar) = &self.bar else {
             return;
         };
-        let template = "{prefix} {wide_bar}  {size}  {rate}  {left} left";
+        let template = "{prefix} {wide_bar}  {decimal_bytes} of {decimal_total_bytes}  \
+                        {decimal_bytes_per_sec}  {left} left";
         // Without a style it is a plainer bar.
         if let Ok(style) = ProgressStyle::with_template(template) {
-            let style = style.with_key("size", size).with_key("rate", rate);
             bar.set_style(style.with_key("left", left));
         }
         bar.set_prefix("downloading");
@@ -196,7 +194,7 @@ impl Bar {
             bar.set_position(state.done);
         } else if state.spoken.elapsed() >= SILENCE && state.done < self.total {
             state.spoken = Instant::now();
-            let (done, total) = (DecimalBytes(state.done), DecimalBytes(self.total));
+            let [done, total] = [state.done, self.total].map(bytes_for_people);
             let passed = state.begun.elapsed().as_secs_f64();
             let rate = state.done as f64 / passed;
             let left = (self.total - state.done) as f64 / rate.max(1.0);
@@ -204,7 +202,7 @@ impl Bar {
             let left = Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX);
             self.say(format_args!(
                 "downloading: {done} of {total}, {}/s, {} left",
-                DecimalBytes(rate as u64),
+                bytes_for_people(rate as u64),
                 Seconds(left)
             ));
         }
@@ -232,7 +230,7 @@ impl Bar {
         if self.total > 0 {
             self.say(format_args!(
                 "downloaded {} in {}",
-                DecimalBytes(self.total),
+                bytes_for_people(self.total),
                 Seconds(state.begun.elapsed())
             ));
         }
@@ -247,17 +245,8 @@ impl Drop for Bar {
     }
 }
 
-fn size(state: &ProgressState, out: &mut dyn fmt::Write) {
-    let total = DecimalBytes(state.len().unwrap_or(0));
-    // Nowhere to report it: the bar is drawn anew in a moment.
-    let _ = write!(out, "{} of {total}", DecimalBytes(state.pos()));
-}
-
-fn rate(state: &ProgressState, out: &mut dyn fmt::Write) {
-    let _ = write!(out, "{}/s", DecimalBytes(state.per_sec() as u64));
-}
-
 fn left(state: &ProgressState, out: &mut dyn fmt::Write) {
+    // Nowhere to report it: the bar is drawn anew in a moment.
     let _ = match state.pos() {
         0 => out.write_str("…"),
         _ => write!(out, "{}", Seconds(state.eta())),

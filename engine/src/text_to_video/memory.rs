@@ -346,7 +346,9 @@ impl fmt::Display for MemoryPlan {
 /// Bytes as people count them: 1 MB is 1,000,000.
 pub fn bytes_for_people(bytes: u64) -> String {
     match bytes {
-        0..10_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..10_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
         10_000_000..10_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
         _ => format!("{:.1} GB", bytes as f64 / 1e9),
     }

@@ -39,6 +39,8 @@ fn main() {
         .chain(bench::TESTS)
         .chain(parts::TESTS)
         .chain(pull::TESTS)
+        .chain(pull::answers::TESTS)
+        .chain(pull::endings::TESTS)
         .chain(resume::WORDS)
     {
         tests.push(Trial::test(*name, || Ok(test()?)));

@@ -4,25 +4,25 @@
 #![allow(unreachable_pub, reason = "the modules of a test program are its own")]
 
 mod harness;
+#[path = "vae/layouts.rs"]
+mod layouts;
+#[path = "vae/memory.rs"]
+mod memory;
 #[path = "vae/tiny.rs"]
 mod tiny;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use harness::compare::psnr;
 use harness::{Input, Run, device_test};
 use kinora::Error;
-use kinora::error::{GpuError, VaeError};
+use kinora::error::GpuError;
 use kinora::gpu::{Cancel, Gpu};
 use kinora::models::config::VaeConfig;
-use kinora::models::wan_vae::{
-    Bands, DecodeOptions, Features, Network, VaeDecoder, decode_layout, halos,
-};
-use kinora::record::{Caps, DeviceClass};
+use kinora::models::wan_vae::{Bands, DecodeOptions, Features, Network, VaeDecoder, halos};
 use kinora::tensor::DType;
-use kinora::weights::{Checkpoint, SafetensorsHeader};
-use libtest_mimic::{Failed, Trial};
+use kinora::weights::Checkpoint;
+use libtest_mimic::Failed;
 use safetensors::SafeTensors;
 
 /// The fixtures: Wan 2.1 twice, an image, and Wan 2.2.
@@ -45,21 +45,11 @@ fn main() {
         trials.push(device_test(format!("bands/{name}"), move |gpu| {
             bands(gpu, name)
         }));
-        trials.push(device_test(format!("memory/{name}"), move |gpu| {
-            memory(gpu, name)
-        }));
     }
-    trials.push(device_test("memory/bands/wan21", |gpu| {
-        memory_of_bands(gpu, "wan21")
-    }));
-    trials.push(device_test("memory/bands/ti2v", |gpu| {
-        memory_of_bands(gpu, "ti2v")
-    }));
-    trials.push(device_test("memory/a limit brings bands", limit));
     trials.push(device_test("cancel", cancel));
+    trials.extend(memory::trials());
     trials.extend(tiny::trials());
-    trials.push(Trial::test("refusals", refusals));
-    trials.push(Trial::test("released sizes", released));
+    trials.extend(layouts::trials());
     harness::run(trials);
 }
 
@@ -278,86 +268,6 @@ fn bands(gpu: &Gpu, name: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Memory does not grow with the number of frames, and is what the layout says.
-fn memory(gpu: &Gpu, name: &str) -> Result<(), Failed> {
-    let model = Model::open(name)?;
-    let mut peaks = Vec::new();
-    // 81 and 321 frames, both of whole chunks: a remainder is a recording more.
-    let options = DecodeOptions {
-        chunk: Some(4),
-        ..DecodeOptions::default()
-    };
-    for latent_frames in [21, 81] {
-        let latents = model.made_up(latent_frames, 1, 2);
-        let before = gpu.memory().current;
-        gpu.reset_peak();
-        let decoder = model.decoder(gpu, latents.1, &options)?;
-        let made = gpu.memory().current - before;
-        let said = decoder.layout().memory.total();
-        if made != said {
-            return Err(format!("{made} bytes, said to be {said}").into());
-        }
-        all_frames(&decoder, &latents.0)?;
-        let peak = gpu.memory().peak - before;
-        let said = decoder.layout().peak_bytes();
-        if peak != said {
-            return Err(format!("a peak of {peak} bytes, said to be {said}").into());
-        }
-        println!(
-            "  {} frames: {peak} bytes of device memory at most",
-            decoder.frames()
-        );
-        peaks.push(peak);
-    }
-    match peaks.as_slice() {
-        [short, long] if short == long => Ok(()),
-        _ => Err(format!("bytes grow with the frames: {peaks:?}").into()),
-    }
-}
-
-/// In bands the halves of the network take turns: a decode takes what its larger half does, and
-/// leaves nothing on the device.
-fn memory_of_bands(gpu: &Gpu, name: &str) -> Result<(), Failed> {
-    let model = Model::open(name)?;
-    let latents = model.made_up(5, 40, 2);
-    let options = DecodeOptions {
-        bands: Bands::Lines(3),
-        ..DecodeOptions::default()
-    };
-    let before = gpu.memory().current;
-    gpu.reset_peak();
-    let decoder = model.decoder(gpu, latents.1, &options)?;
-    for _ in 0..2 {
-        all_frames(&decoder, &latents.0)?;
-    }
-    let (peak, left) = (gpu.memory().peak - before, gpu.memory().current - before);
-    let said = decoder.layout().peak_bytes();
-    if (peak, left) != (said, 0) {
-        return Err(format!("a peak of {peak} bytes, {left} left; said to be {said}").into());
-    }
-    Ok(())
-}
-
-fn limit(gpu: &Gpu) -> Result<(), Failed> {
-    let model = Model::open("wan21")?;
-    let latents = model.made_up(2, 40, 2);
-    let options = DecodeOptions::default();
-    let whole = model.decoder(gpu, latents.1, &options)?;
-    let enough = whole.layout().peak_bytes();
-    let options = DecodeOptions {
-        max_bytes: Some(enough - 1_000_000),
-        ..options
-    };
-    let banded = model.decoder(gpu, latents.1, &options)?;
-    if banded.layout().band.is_none() || banded.layout().peak_bytes() >= enough {
-        return Err(format!("{:?} within {enough} bytes", banded.layout()).into());
-    }
-    match all_frames(&whole, &latents.0)? == all_frames(&banded, &latents.0)? {
-        true => Ok(()),
-        false => Err("the limit changes the picture".into()),
-    }
-}
-
 /// A decode that was stopped leaves nothing behind for the next.
 fn cancel(gpu: &Gpu) -> Result<(), Failed> {
     let model = Model::open("wan21")?;
@@ -384,153 +294,4 @@ fn cancel(gpu: &Gpu) -> Result<(), Failed> {
         true => Ok(()),
         false => Err("a cancelled decode changes the next".into()),
     }
-}
-
-/// What is refused, in words, without a device.
-fn refusals() -> Result<(), Failed> {
-    let model = Model::open("wan21")?;
-    let caps = Caps::least();
-    let sentence = |caps: &Caps, shape, options: &DecodeOptions| match decode_layout(
-        caps,
-        &model.config,
-        &model.checkpoint,
-        shape,
-        options,
-    ) {
-        Ok(layout) => format!("{layout:?}"),
-        Err(error) => error.to_string(),
-    };
-    let options = DecodeOptions::default();
-    let tight = DecodeOptions {
-        max_bytes: Some(1 << 20),
-        ..options
-    };
-    let found = sentence(&caps, [8, 3, 40, 30], &tight);
-    if !found.starts_with("decoder: 240x320 pixels need ")
-        || !found.contains("bands of one latent line")
-    {
-        return Err(found.into());
-    }
-    let small = Caps {
-        max_binding_bytes: 100_000,
-        ..caps.clone()
-    };
-    let found = sentence(&small, [8, 3, 40, 400], &options);
-    if !found.contains("the device allows 100000") {
-        return Err(found.into());
-    }
-    let found = sentence(&caps, [7, 3, 4, 4], &options);
-    if !found.contains("7 channels, expected 8") {
-        return Err(found.into());
-    }
-    let none = DecodeOptions {
-        chunk: Some(0),
-        ..options
-    };
-    let found = decode_layout(&caps, &model.config, &model.checkpoint, [8, 3, 4, 4], &none);
-    if !matches!(found, Err(Error::Vae(VaeError::Zero { .. }))) {
-        return Err(format!("{found:?}").into());
-    }
-    Ok(())
-}
-
-/// A checkpoint of the shapes in a table of `fixtures/released`, all zeros: the file is a hole.
-fn hollow(table: &str) -> Result<(tempfile::TempDir, Checkpoint), Failed> {
-    let mut header = SafetensorsHeader::default();
-    for line in table.lines() {
-        let (name, shape) = line.split_once('\t').ok_or("a name and a shape")?;
-        let shape = shape
-            .split('x')
-            .map(str::parse)
-            .collect::<Result<Vec<usize>, _>>()?;
-        header.tensor(name, DType::F32, &shape)?;
-    }
-    let start = header.to_bytes();
-    let folder = tempfile::tempdir()?;
-    let path = folder.path().join("diffusion_pytorch_model.safetensors");
-    let mut file = std::fs::File::create(&path)?;
-    file.write_all(&start)?;
-    file.set_len((start.len() + header.data_len()) as u64)?;
-    let checkpoint = Checkpoint::open(&path, "vae")?;
-    Ok((folder, checkpoint))
-}
-
-/// The released autoencoders at their own sizes: names, shapes, memory, bands.
-fn released() -> Result<(), Failed> {
-    let wan21 = r#"{"_class_name": "AutoencoderKLWan"}"#.to_owned();
-    let wan22 = serde_json::json!({
-        "_class_name": "AutoencoderKLWan", "base_dim": 160, "decoder_base_dim": 256, "z_dim": 48,
-        "is_residual": true, "in_channels": 12, "out_channels": 12, "patch_size": 2,
-        "scale_factor_spatial": 16, "latents_mean": vec![0.0; 48], "latents_std": vec![1.0; 48],
-    })
-    .to_string();
-    let wan21_table = include_str!("fixtures/released/wan21_vae.tsv");
-    let wan22_table = include_str!("fixtures/released/wan22_vae.tsv");
-    // Latents, the histories of whole frames in bytes, and limits in GiB that bring bands.
-    for (config, table, latents, states, limits) in [
-        (
-            &wan21,
-            wan21_table,
-            [16, 21, 60, 104],
-            3_777_146_880,
-            [4, 3],
-        ),
-        (
-            &wan21,
-            wan21_table,
-            [16, 21, 90, 160],
-            8_716_492_800,
-            [8, 4],
-        ),
-        (
-            &wan22,
-            wan22_table,
-            [48, 31, 44, 80],
-            6_431_744_000,
-            [12, 8],
-        ),
-    ] {
-        let config = VaeConfig::parse("vae/config.json", config.as_bytes())?;
-        let (_folder, checkpoint) = hollow(table)?;
-        let card = Caps {
-            class: DeviceClass::Discrete,
-            max_binding_bytes: u64::from(u32::MAX) - 3,
-            max_buffer_bytes: 1 << 40,
-            ..Caps::least()
-        };
-        let layout = |gib: Option<u64>| {
-            let options = DecodeOptions {
-                max_bytes: gib.map(|g| g << 30),
-                ..DecodeOptions::default()
-            };
-            decode_layout(&card, &config, &checkpoint, latents, &options)
-        };
-        let whole = layout(None)?;
-        if whole.band.is_some() || whole.memory.states != states {
-            return Err(
-                format!("{latents:?}: {whole:?}, expected {states} bytes of states").into(),
-            );
-        }
-        for gib in limits {
-            let banded = layout(Some(gib))?;
-            if banded.band.is_none() || banded.peak_bytes() > gib << 30 {
-                return Err(format!("{latents:?} within {gib} GiB: {banded:?}").into());
-            }
-        }
-    }
-    // On the least of devices Wan 2.1 needs bands for its bindings alone.
-    let (_folder, checkpoint) = hollow(wan21_table)?;
-    let config = VaeConfig::parse("vae/config.json", wan21.as_bytes())?;
-    let options = DecodeOptions::default();
-    let layout = decode_layout(
-        &Caps::least(),
-        &config,
-        &checkpoint,
-        [16, 21, 90, 160],
-        &options,
-    )?;
-    if layout.band.is_none() {
-        return Err(format!("{layout:?}").into());
-    }
-    Ok(())
 }

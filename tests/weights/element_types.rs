@@ -79,10 +79,7 @@ fn file(tensors: &[(&str, &str, &[usize], &[u8])]) -> Vec<u8> {
         body.extend_from_slice(bytes);
     }
     let header = serde_json::Value::Object(header).to_string();
-    let mut file = (header.len() as u64).to_le_bytes().to_vec();
-    file.extend(header.bytes());
-    file.extend(body);
-    file
+    super::file(&header, &body)
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 
 use kinora::weights::{Latents, RunState, Sample, Sampled};
 
-use crate::some_latents;
+use super::latents::some_latents;
 
 fn some_run() -> RunState {
     RunState {

@@ -21,6 +21,7 @@ mod container;
 mod fingerprint;
 mod index;
 mod latents;
+mod listing;
 mod locate;
 mod named;
 mod narrow;

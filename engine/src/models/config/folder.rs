@@ -1,14 +1,16 @@
 //! A model's files: a folder on disk, or a list of files embedded into the program.
 
+mod descriptions;
+mod files;
+mod tokenizer;
+
 use std::borrow::Cow;
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::assembled::{self, Assembled, PartFiles};
-use super::released::{self, Released};
+use super::released;
 use super::search::Found;
 use super::{ModelConfig, PipelineConfig};
 use crate::error::{ConfigError, WeightsError};
@@ -17,32 +19,16 @@ use crate::models::matrices::is_block_matrix;
 use crate::models::names::{Kind, Names, adopt};
 use crate::tensor::DType;
 use crate::weights::{Checkpoint, Storage};
+use files::Files;
 
 /// No `config.json` is longer than this: 16 MiB.
 const CONFIG_LIMIT: u64 = 1 << 24;
 
-/// No `tokenizer.json` is longer than this: 256 MiB (UMT5's is 17 MB).
-const TOKENIZER_LIMIT: u64 = 1 << 28;
-
 /// What `config.json` without weights that are recognised suggests.
 const LOOKS_LIKE_A_PART: &str = ". This looks like one part of a model: name the folder above it";
 
-/// Where a tokenizer lies in a folder that is not in the diffusers layout; the first is Wan's own.
-const TOKENIZERS: [&str; 4] = [
-    "google/umt5-xxl/tokenizer.json",
-    "tokenizer.json",
-    "google/umt5-xxl/spiece.model",
-    "spiece.model",
-];
-
-/// The tensor in which ComfyUI's text encoders carry their SentencePiece model.
-const SPIECE: &str = "spiece_model";
-
 /// The parts that every model has.
 const PARTS: [&str; 3] = ["text_encoder", "transformer", "vae"];
-
-/// A file's path in the diffusers layout, and its bytes.
-pub(crate) type Description = (String, Cow<'static, [u8]>);
 
 /// A model's files: a folder in the diffusers layout, on disk or embedded, or whatever is read as if
 /// it were one.
@@ -78,15 +64,6 @@ impl fmt::Display for Layout {
             Self::Files => "single files",
         })
     }
-}
-
-#[derive(Clone, Debug)]
-enum Files {
-    Disk(PathBuf),
-    /// (path inside the folder with `/`, contents)
-    Embedded(&'static [(&'static str, &'static [u8])]),
-    /// A released model that is not at hand: its configuration, and weights without a byte.
-    Released(&'static Released),
 }
 
 impl ModelFolder {
@@ -383,113 +360,12 @@ impl ModelFolder {
         }
     }
 
-    /// All files of the model but its weights, by their paths in the diffusers layout.
-    ///
-    /// # Errors
-    /// A file that is missing or cannot be read.
-    pub(crate) fn descriptions(&self) -> Result<Vec<Description>, ConfigError> {
-        let index = "model_index.json".to_owned();
-        let mut all = vec![(index.clone(), self.config_json(&index)?.1)];
-        for part in self.parts() {
-            let path = format!("{part}/config.json");
-            let (_, text) = self.config_json(&path)?;
-            all.push((path, text));
-        }
-        let scheduler = "scheduler/scheduler_config.json".to_owned();
-        all.push((scheduler, self.scheduler_json()?.1));
-        let defaults = "kinora.json";
-        if self.contains(defaults) {
-            all.push((defaults.to_owned(), self.config_json(defaults)?.1));
-        }
-        // A SentencePiece model where there is no other; JSON begins with a brace.
-        let (_, bytes) = self.tokenizer_json()?;
-        let json = bytes.trim_ascii_start().first() == Some(&b'{');
-        let name = if json {
-            "tokenizer.json"
-        } else {
-            "spiece.model"
-        };
-        all.push((format!("tokenizer/{name}"), bytes));
-        // What the reference's tokenizer reads beside it.
-        for name in ["tokenizer_config.json", "special_tokens_map.json"] {
-            let path = format!("tokenizer/{name}");
-            if self.contains(&path) {
-                let bytes = self.named(&path, TOKENIZER_LIMIT)?.1;
-                all.push((path, bytes));
-            }
-        }
-        Ok(all)
-    }
-
     /// The text of `scheduler/scheduler_config.json`, and the name that messages give the file.
     ///
     /// # Errors
     /// [`ConfigError::Missing`] or [`ConfigError::Read`].
     pub fn scheduler_json(&self) -> Result<(String, Cow<'static, [u8]>), ConfigError> {
         self.config_json("scheduler/scheduler_config.json")
-    }
-
-    /// The bytes of the model's `tokenizer.json`, or of its SentencePiece model where there is no
-    /// such file, and the name that messages give them.
-    ///
-    /// # Errors
-    /// [`ConfigError::Missing`], [`ConfigError::NoTokenizer`] or [`ConfigError::Read`].
-    pub fn tokenizer_json(&self) -> Result<(String, Cow<'static, [u8]>), ConfigError> {
-        let [usual, spiece] = ["tokenizer/tokenizer.json", "tokenizer/spiece.model"];
-        let named = self.assembled.tokenizer.clone();
-        if named.is_none() {
-            for own in [usual, spiece] {
-                if self.contains(own) {
-                    return self.named(own, TOKENIZER_LIMIT);
-                }
-            }
-            if self.layout == Layout::Diffusers && self.assembled.parts.is_empty() {
-                return Err(self.missing(usual));
-            }
-        }
-        let Some(file) = named.or_else(|| self.tokenizer_beside()) else {
-            return self.tokenizer_within();
-        };
-        let bytes = read_file(&file, TOKENIZER_LIMIT, &|| ConfigError::Read {
-            file: file.display().to_string(),
-            source: ErrorKind::NotFound.into(),
-        })?;
-        Ok((file.display().to_string(), Cow::Owned(bytes)))
-    }
-
-    /// The SentencePiece model that the text encoder's file carries.
-    fn tokenizer_within(&self) -> Result<(String, Cow<'static, [u8]>), ConfigError> {
-        let missing = || ConfigError::NoTokenizer {
-            model: self.name.clone(),
-        };
-        let path = self
-            .assembled
-            .parts
-            .get("text_encoder")
-            .ok_or_else(missing)?;
-        let file = Checkpoint::open(path, "text_encoder")?;
-        let name = file.names().find(|name| {
-            let prefix = name.strip_suffix(SPIECE);
-            prefix.is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('.'))
-        });
-        let bytes = name
-            .and_then(|name| file.bytes_of(name))
-            .ok_or_else(missing)?;
-        let shown = format!("{SPIECE} in {}", path.display());
-        Ok((shown, Cow::Owned(bytes.to_vec())))
-    }
-
-    /// A tokenizer in the folder, or beside the file of the text encoder.
-    fn tokenizer_beside(&self) -> Option<PathBuf> {
-        let folder = match &self.files {
-            Files::Disk(folder) => Some(folder.as_path()),
-            Files::Embedded(_) | Files::Released(_) => None,
-        };
-        let text_encoder = self.assembled.parts.get("text_encoder");
-        let beside = text_encoder.and_then(|file| file.parent());
-        let folders = folder.into_iter().chain(beside);
-        let files = folders.flat_map(|folder| TOKENIZERS.map(|name| folder.join(name)));
-        files.into_iter().find(|file| file.is_file())
     }
 
     /// A configuration file by its path in the diffusers layout, `vae/config.json` say: the name that
@@ -510,19 +386,12 @@ impl ModelFolder {
         if self.assembled.texts.contains_key(path) {
             return true;
         }
-        match &self.files {
-            Files::Disk(folder) => folder.join(path).is_file(),
-            Files::Embedded(files) => files.iter().any(|(embedded, _)| *embedded == path),
-            Files::Released(model) => model.json(path).is_some(),
-        }
+        self.files.contains(path)
     }
 
     /// `path` as messages show it.
     fn shown(&self, path: &str) -> String {
-        match &self.files {
-            Files::Disk(folder) => folder.join(path).display().to_string(),
-            Files::Embedded(_) | Files::Released(_) => format!("{}/{path}", self.name),
-        }
+        self.files.shown(&self.name, path)
     }
 
     fn missing(&self, path: &str) -> ConfigError {
@@ -537,52 +406,7 @@ impl ModelFolder {
     }
 
     fn named(&self, path: &str, limit: u64) -> Result<(String, Cow<'static, [u8]>), ConfigError> {
-        Ok((self.shown(path), self.read(path, limit)?))
+        let bytes = self.files.read(path, limit, &|| self.missing(path))?;
+        Ok((self.shown(path), bytes))
     }
-
-    fn read(&self, path: &str, limit: u64) -> Result<Cow<'static, [u8]>, ConfigError> {
-        let folder = match &self.files {
-            Files::Disk(folder) => folder,
-            Files::Embedded(files) => {
-                let file = files.iter().find(|(embedded, _)| *embedded == path);
-                return file
-                    .map(|(_, bytes)| Cow::Borrowed(*bytes))
-                    .ok_or_else(|| self.missing(path));
-            }
-            Files::Released(model) => {
-                let json = model.json(path).ok_or_else(|| self.missing(path))?;
-                return Ok(Cow::Owned(json.to_string().into_bytes()));
-            }
-        };
-        let bytes = read_file(&folder.join(path), limit, &|| self.missing(path))?;
-        Ok(Cow::Owned(bytes))
-    }
-}
-
-/// The bytes of a file, if it is no longer than `limit`.
-fn read_file(
-    path: &Path,
-    limit: u64,
-    missing: &dyn Fn() -> ConfigError,
-) -> Result<Vec<u8>, ConfigError> {
-    let failed = |source: std::io::Error| match source.kind() {
-        ErrorKind::NotFound => missing(),
-        _ => ConfigError::Read {
-            file: path.display().to_string(),
-            source,
-        },
-    };
-    let len = fs::metadata(path).map_err(failed)?.len();
-    if len > limit {
-        return Err(ConfigError::TooLong {
-            file: path.display().to_string(),
-            len,
-            limit,
-        });
-    }
-    let mut bytes = Vec::new();
-    // Limited once more, for a file that grows or has no length of its own.
-    let mut file = File::open(path).map_err(failed)?.take(limit);
-    file.read_to_end(&mut bytes).map_err(failed)?;
-    Ok(bytes)
 }

@@ -7,6 +7,7 @@
 
 mod archive;
 mod element;
+mod object;
 mod pickle;
 mod tensor;
 
@@ -15,7 +16,8 @@ use std::collections::{BTreeMap, HashSet};
 use super::{Container, Contents, Entry, Stored, TENSOR_LIMIT, shown};
 use crate::error::{TorchFault, WeightsError};
 use archive::Archive;
-use pickle::{Id, Object, Pickle};
+use object::{Id, Object};
+use pickle::Pickle;
 use tensor::Tensor;
 
 /// What a file begins with since torch 1.6: a zip archive.

@@ -1,0 +1,89 @@
+//! Where a model's tokenizer lies: in its folder, beside its text encoder, or within it.
+
+use std::borrow::Cow;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use super::files::{Files, read_file};
+use super::{Layout, ModelFolder};
+use crate::error::ConfigError;
+use crate::weights::Checkpoint;
+
+/// No `tokenizer.json` is longer than this: 256 MiB (UMT5's is 17 MB).
+pub(super) const LIMIT: u64 = 1 << 28;
+
+/// Where a tokenizer lies in a folder that is not in the diffusers layout; the first is Wan's own.
+const TOKENIZERS: [&str; 4] = [
+    "google/umt5-xxl/tokenizer.json",
+    "tokenizer.json",
+    "google/umt5-xxl/spiece.model",
+    "spiece.model",
+];
+
+/// The tensor in which ComfyUI's text encoders carry their SentencePiece model.
+const SPIECE: &str = "spiece_model";
+
+impl ModelFolder {
+    /// The bytes of the model's `tokenizer.json`, or of its SentencePiece model where there is no
+    /// such file, and the name that messages give them.
+    ///
+    /// # Errors
+    /// [`ConfigError::Missing`], [`ConfigError::NoTokenizer`] or [`ConfigError::Read`].
+    pub fn tokenizer_json(&self) -> Result<(String, Cow<'static, [u8]>), ConfigError> {
+        let [usual, spiece] = ["tokenizer/tokenizer.json", "tokenizer/spiece.model"];
+        let named = self.assembled.tokenizer.clone();
+        if named.is_none() {
+            for own in [usual, spiece] {
+                if self.contains(own) {
+                    return self.named(own, LIMIT);
+                }
+            }
+            if self.layout == Layout::Diffusers && self.assembled.parts.is_empty() {
+                return Err(self.missing(usual));
+            }
+        }
+        let Some(file) = named.or_else(|| self.tokenizer_beside()) else {
+            return self.tokenizer_within();
+        };
+        let bytes = read_file(&file, LIMIT, &|| ConfigError::Read {
+            file: file.display().to_string(),
+            source: ErrorKind::NotFound.into(),
+        })?;
+        Ok((file.display().to_string(), Cow::Owned(bytes)))
+    }
+
+    /// The SentencePiece model that the text encoder's file carries.
+    fn tokenizer_within(&self) -> Result<(String, Cow<'static, [u8]>), ConfigError> {
+        let missing = || ConfigError::NoTokenizer {
+            model: self.name.clone(),
+        };
+        let path = self
+            .assembled
+            .parts
+            .get("text_encoder")
+            .ok_or_else(missing)?;
+        let file = Checkpoint::open(path, "text_encoder")?;
+        let name = file.names().find(|name| {
+            let prefix = name.strip_suffix(SPIECE);
+            prefix.is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('.'))
+        });
+        let bytes = name
+            .and_then(|name| file.bytes_of(name))
+            .ok_or_else(missing)?;
+        let shown = format!("{SPIECE} in {}", path.display());
+        Ok((shown, Cow::Owned(bytes.to_vec())))
+    }
+
+    /// A tokenizer in the folder, or beside the file of the text encoder.
+    fn tokenizer_beside(&self) -> Option<PathBuf> {
+        let folder = match &self.files {
+            Files::Disk(folder) => Some(folder.as_path()),
+            Files::Embedded(_) | Files::Released(_) => None,
+        };
+        let text_encoder = self.assembled.parts.get("text_encoder");
+        let beside = text_encoder.and_then(|file| file.parent());
+        let folders = folder.into_iter().chain(beside);
+        let files = folders.flat_map(|folder| TOKENIZERS.map(|name| folder.join(name)));
+        files.into_iter().find(|file| file.is_file())
+    }
+}

@@ -1,0 +1,100 @@
+//! What a checkpoint holds, told without reading its tensors.
+
+use std::collections::BTreeMap;
+
+use super::Checkpoint;
+use super::container::Container;
+use super::named::Tensor;
+use crate::tensor::DType;
+
+impl Checkpoint {
+    /// Whether there is a tensor `name`.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.imagined.is_some() || self.by_name.contains_key(name)
+    }
+
+    /// The shape of the tensor `name`, if there is one. Does not count as reading it.
+    #[must_use]
+    pub fn shape_of(&self, name: &str) -> Option<&[usize]> {
+        let tensor = self.tensors.get(*self.by_name.get(name)?)?;
+        Some(&tensor.shape)
+    }
+
+    /// The bytes of the tensor `name` as they lie in its file, of any element type. Does not count as
+    /// reading it.
+    #[must_use]
+    pub fn bytes_of(&self, name: &str) -> Option<&[u8]> {
+        let tensor = self.tensors.get(*self.by_name.get(name)?)?;
+        let shard = self.shards.get(tensor.shard)?;
+        shard.bytes.get(tensor.start..tensor.end)
+    }
+
+    /// The element type of the tensor `name`, if there is one and Kinora has its type. Does not
+    /// count as reading it.
+    #[must_use]
+    pub fn dtype_of(&self, name: &str) -> Option<DType> {
+        let tensor = self.tensors.get(*self.by_name.get(name)?)?;
+        Some(self.narrowed_type(name, &tensor.shape, tensor.dtype()?))
+    }
+
+    /// The name in its file of the tensor `name`, if there is one.
+    #[must_use]
+    pub fn file_name_of(&self, name: &str) -> Option<&str> {
+        let tensor = self.tensors.get(*self.by_name.get(name)?)?;
+        Some(tensor.file_name.as_deref().unwrap_or(&tensor.name))
+    }
+
+    /// The names of all tensors, file by file, in the order of their bytes.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
+        self.tensors.iter().map(|tensor| tensor.name.as_str())
+    }
+
+    /// Element types (as the files name them) with the tensors and bytes they have, sorted by
+    /// name: what `kinora info` prints.
+    #[must_use]
+    pub fn dtypes(&self) -> BTreeMap<String, (usize, u64)> {
+        let mut dtypes = BTreeMap::new();
+        for tensor in &self.tensors {
+            let name = tensor.stored.name.clone().into_owned();
+            let (count, bytes) = dtypes.entry(name).or_insert((0, 0));
+            *count += 1;
+            *bytes += tensor.bytes();
+        }
+        dtypes
+    }
+
+    /// The number of elements of all tensors.
+    #[must_use]
+    pub fn parameters(&self) -> u64 {
+        self.tensors.iter().map(Tensor::elements).sum()
+    }
+
+    /// The bytes of all tensors.
+    #[must_use]
+    pub fn tensor_bytes(&self) -> u64 {
+        self.tensors.iter().map(Tensor::bytes).sum()
+    }
+
+    /// The files with their sizes in bytes.
+    pub fn files(&self) -> impl ExactSizeIterator<Item = (&str, u64)> {
+        self.shards
+            .iter()
+            .map(|shard| (shard.file.as_str(), shard.bytes.len() as u64))
+    }
+
+    /// What kind of file each of [`files`](Self::files) is.
+    pub fn containers(&self) -> impl ExactSizeIterator<Item = Container> {
+        self.shards.iter().map(|shard| shard.container)
+    }
+
+    /// The text that the files' makers put beside the tensors (`__metadata__` of safetensors, the
+    /// scalars and texts of GGUF).
+    #[must_use]
+    pub fn metadata(&self) -> BTreeMap<String, String> {
+        let pairs = self.shards.iter().flat_map(|shard| shard.metadata.iter());
+        pairs
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+}

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use harness::compare::relative_l2;
+use harness::data::floats;
 use harness::{Input, Run, device_test};
 use kinora::gpu::{Cancel, Gpu, GpuOptions, Stream, Window};
 use kinora::models::config::{ModelConfig, ModelFolder};
@@ -239,11 +240,6 @@ fn transformer(gpu: &Gpu, model: &str) -> Result<(), Failed> {
     stream.finish()?;
     expected.close("block", &block)?;
     expected.close("velocity", &floats(&gpu.read(&to, 0..bytes)?))
-}
-
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    let words = bytes.as_chunks().0.iter();
-    words.map(|&b| f32::from_le_bytes(b)).collect()
 }
 
 /// One layer of UMT5-XXL and the final norm.

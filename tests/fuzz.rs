@@ -11,6 +11,8 @@
 
 #[path = "fuzz/allocations.rs"]
 mod allocations;
+#[path = "harness/archive.rs"]
+mod archive;
 #[path = "fuzz/mutate.rs"]
 mod mutate;
 #[path = "fuzz/seeds.rs"]
@@ -99,7 +101,7 @@ const KINDS: [Kind; 9] = [
         constant: CONSTANT,
         seeds: seeds::pickles,
         text: false,
-        wrap: |pickle, _| seeds::archive(&pickle),
+        wrap: |pickle, _| seeds::saved(&pickle),
         read: checkpoint,
     },
     Kind {

@@ -15,6 +15,7 @@ mod transformer;
 use std::path::{Path, PathBuf};
 
 use harness::compare::relative_l2;
+use harness::data::floats;
 use kinora::gpu::{Buffer, Gpu, Window};
 use kinora::weights::Checkpoint;
 use libtest_mimic::Failed;
@@ -79,13 +80,7 @@ fn json(path: &Path) -> Result<serde_json::Value, Failed> {
 }
 
 fn read(gpu: &Gpu, buffer: &Buffer, count: usize) -> Result<Vec<f32>, Failed> {
-    let bytes = gpu.read(buffer, 0..(count * 4) as u64)?;
-    Ok(bytes
-        .as_chunks()
-        .0
-        .iter()
-        .map(|&b| f32::from_le_bytes(b))
-        .collect())
+    Ok(floats(&gpu.read(buffer, 0..(count * 4) as u64)?))
 }
 
 fn upload(gpu: &Gpu, values: &[f32]) -> Result<Buffer, Failed> {

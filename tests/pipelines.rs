@@ -27,6 +27,7 @@ use kinora::models::config::{ModelFolder, SchedulerName};
 use kinora::text_to_video::{Engine, Event, Request, Size};
 use kinora::weights::Checkpoint;
 use libtest_mimic::{Failed, Trial};
+use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 /// How far from the reference a run may be.
@@ -317,14 +318,11 @@ fn pipeline(gpu: &Gpu, path: &Path, tolerance: &Tolerance) -> Result<(), Failed>
 /// The reference's 8-bit frames: the one tensor that is not a float.
 fn frames_u8(path: &Path, shape: &[usize; 4]) -> Result<Vec<u8>, Failed> {
     let file = std::fs::read(path.join("expected.safetensors"))?;
-    let (length, rest) = file.split_at(8);
-    let length = u64::from_le_bytes(length.try_into()?) as usize;
-    let header: Value = serde_json::from_slice(&rest[..length])?;
-    let entry = &header["frames"];
-    if entry["dtype"] != "U8" || entry["shape"] != serde_json::json!(shape) {
-        return Err(format!("frames: found {entry}, expected U8 {shape:?}").into());
+    let file = SafeTensors::deserialize(&file)?;
+    let frames = file.tensor("frames")?;
+    if frames.dtype() != Dtype::U8 || frames.shape() != shape {
+        let found = (frames.dtype(), frames.shape());
+        return Err(format!("frames: found {found:?}, expected U8 {shape:?}").into());
     }
-    let offset = |i: usize| entry["data_offsets"][i].as_u64().ok_or("an offset");
-    let (start, end) = (offset(0)? as usize, offset(1)? as usize);
-    Ok(rest[length + start..length + end].to_vec())
+    Ok(frames.data().to_vec())
 }

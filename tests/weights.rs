@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
 #![allow(unreachable_pub, reason = "the modules of a test program are its own")]
 
+#[path = "harness/archive.rs"]
+mod archive;
 #[path = "weights/damaged.rs"]
 mod damaged;
 #[path = "weights/element_types.rs"]

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use kinora::tensor::DType;
 use kinora::weights::{GgufHeader, GgufValue, Latents, RunState, Sample, Sampled};
 
+use super::archive::archive;
+
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures")
 }
@@ -73,34 +75,13 @@ pub fn pickles() -> Vec<Vec<u8>> {
 }
 
 /// A zip archive of this `data.pkl` and one storage of 24 bytes.
-pub fn archive(pickle: &[u8]) -> Vec<u8> {
-    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
-    for (path, data) in [("m/data.pkl", pickle), ("m/data/0", &[0; 24])] {
-        let offset = bytes.len() as u32;
-        let mut common = vec![0; 14];
-        common.extend([data.len() as u32; 2].map(u32::to_le_bytes).concat());
-        common.extend([path.len() as u16, 0].map(u16::to_le_bytes).concat());
-        bytes.extend(b"PK\x03\x04");
-        bytes.extend(&common);
-        bytes.extend(path.as_bytes());
-        bytes.extend(data);
-        directory.extend(b"PK\x01\x02\0\0");
-        directory.extend(&common);
-        directory.extend([0; 10]);
-        directory.extend(offset.to_le_bytes());
-        directory.extend(path.as_bytes());
-    }
-    let (start, size) = (bytes.len() as u32, directory.len() as u32);
-    bytes.extend(directory);
-    bytes.extend(b"PK\x05\x06\0\0\0\0\x02\0\x02\0");
-    bytes.extend([size, start].map(u32::to_le_bytes).concat());
-    bytes.extend([0; 2]);
-    bytes
+pub fn saved(pickle: &[u8]) -> Vec<u8> {
+    archive(&[("m/data.pkl", pickle), ("m/data/0", &[0; 24])], 0)
 }
 
 pub fn archives() -> Vec<Vec<u8>> {
     vec![
-        archive(&pickles()[0]),
+        saved(&pickles()[0]),
         file("parts/containers/nested.pth"),
         file("parts/containers/state_dict.pth"),
     ]

@@ -51,6 +51,12 @@ fn stored_f32<'a>(values: &[f32], shape: &'a [usize]) -> TensorView<'a> {
     TensorView::new("w", DType::F32, shape, bytes)
 }
 
+/// The f32 values of a buffer that was read back.
+pub fn floats(bytes: &[u8]) -> Vec<f32> {
+    let words = bytes.as_chunks().0.iter();
+    words.map(|&b| f32::from_le_bytes(b)).collect()
+}
+
 /// A safetensors file in memory, of the weights whose types are not for matrices alone.
 pub fn checkpoint(weights: &[Weight<'_>]) -> Checkpoint {
     let mut header = SafetensorsHeader::default();

@@ -226,10 +226,7 @@ impl<'g> Run<'g> {
                         .map(|&b| half::f16::from_le_bytes(b).to_f32())
                         .collect()
                 }
-                _ => {
-                    let words = bytes.as_chunks().0.iter();
-                    words.map(|&b| f32::from_le_bytes(b)).collect()
-                }
+                _ => data::floats(&bytes),
             });
         }
         Ok(results)

@@ -13,7 +13,8 @@ use kinora::record::Caps;
 use kinora::weights::Checkpoint;
 use libtest_mimic::{Failed, Trial};
 
-use super::harness::{data::values, device_test};
+use super::harness::data::{floats, values};
+use super::harness::device_test;
 use super::{Expected, KINDS, WINDOWS, fixtures, read, upload};
 
 pub fn trials() -> Vec<Trial> {
@@ -136,13 +137,7 @@ fn forward(
         )?;
     }
     for (block, bytes) in hidden.iter().enumerate() {
-        let found: Vec<f32> = bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&b| f32::from_le_bytes(b))
-            .collect();
-        expected.close(&format!("forward.block{block}"), &found)?;
+        expected.close(&format!("forward.block{block}"), &floats(bytes))?;
     }
     let velocity = read(gpu, &output, sample.len())?;
     expected.close("forward.out", &velocity)?;

@@ -3,6 +3,7 @@
 use kinora::tensor::DType;
 use kinora::weights::{Checkpoint, Container};
 
+use super::archive::archive;
 use super::gguf::fixture;
 
 fn message(bytes: Vec<u8>) -> String {
@@ -70,34 +71,6 @@ fn other_files_of_torch_are_refused() {
         let error = message(whole[..len].to_vec());
         assert!(error.contains("zip archive cannot be read"), "{error}");
     }
-}
-
-/// A zip archive of these files, uncompressed, or said to be compressed by `method`.
-fn archive(files: &[(&str, &[u8])], method: u16) -> Vec<u8> {
-    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
-    for (path, data) in files {
-        let offset = bytes.len() as u32;
-        // Both headers: version, flags, method, time, date, checksum, sizes, length of the path.
-        let mut common = [0, 0, method, 0, 0, 0, 0].map(u16::to_le_bytes).concat();
-        common.extend([data.len() as u32; 2].map(u32::to_le_bytes).concat());
-        common.extend([path.len() as u16, 0].map(u16::to_le_bytes).concat());
-        bytes.extend(b"PK\x03\x04");
-        bytes.extend(&common);
-        bytes.extend(path.as_bytes());
-        bytes.extend(*data);
-        directory.extend(b"PK\x01\x02\0\0");
-        directory.extend(&common);
-        directory.extend([0; 10]);
-        directory.extend(offset.to_le_bytes());
-        directory.extend(path.as_bytes());
-    }
-    let (start, size) = (bytes.len() as u32, directory.len() as u32);
-    bytes.extend(directory);
-    bytes.extend(b"PK\x05\x06\0\0\0\0");
-    bytes.extend([files.len() as u16; 2].map(u16::to_le_bytes).concat());
-    bytes.extend([size, start].map(u32::to_le_bytes).concat());
-    bytes.extend([0; 2]);
-    bytes
 }
 
 /// The pickle of `{"w": tensor}`, of `shape` and `strides` in the storage `0` of `len` floats.

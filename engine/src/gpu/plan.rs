@@ -238,11 +238,6 @@ impl Plan {
             _buffers: found.into_values().collect(),
         })
     }
-
-    /// Bytes of the buffers that intermediates share.
-    pub fn intermediate_bytes(&self) -> u64 {
-        self.buffers.iter().map(Buffer::size).sum()
-    }
 }
 
 fn pass(gpu: &Gpu, recording: &Recording, buffer_of: Vec<Option<usize>>) -> Result<Pass, Error> {

@@ -244,14 +244,6 @@ impl DispatchBuilder<'_, '_> {
         self.bind(index, tensor, Access::Read, None)
     }
 
-    /// Binds a tensor that is read, if there is one.
-    pub fn read_if(self, index: u32, tensor: Option<&Tensor>) -> Self {
-        match tensor {
-            Some(tensor) => self.read(index, tensor),
-            None => self,
-        }
-    }
-
     /// Binds bytes of a tensor that are read.
     pub fn read_window(self, index: u32, tensor: &Tensor, window: Range<u64>) -> Self {
         self.bind(index, tensor, Access::Read, Some(window))

@@ -61,11 +61,6 @@ impl StepCoefficients {
         ]
     }
 
-    /// Whether the step corrects the sample before it predicts the next one.
-    pub fn corrects(&self) -> bool {
-        self.corrector != NO_CORRECTOR
-    }
-
     /// Whether every weight is a number.
     pub(super) fn is_finite(&self) -> bool {
         self.sigma.is_finite()

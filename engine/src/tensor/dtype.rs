@@ -136,12 +136,6 @@ impl DType {
         row.saturating_mul(rows)
     }
 
-    /// Whether the elements are floating-point numbers.
-    #[must_use]
-    pub const fn is_float(self) -> bool {
-        matches!(self, Self::F32 | Self::F16 | Self::BF16 | Self::F8E4M3)
-    }
-
     /// Whether only matrices of linear layers are held in it on the device: other weights are
     /// widened when they are asked for.
     #[must_use]

@@ -133,12 +133,6 @@ impl GgufHeader {
         (Self::ALIGNMENT - bytes % Self::ALIGNMENT) % Self::ALIGNMENT
     }
 
-    /// The size of the whole file in bytes.
-    #[must_use]
-    pub fn file_len(&self) -> u64 {
-        self.to_bytes().len() as u64 + self.data
-    }
-
     /// The header, padded: what the file begins with.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {

@@ -86,13 +86,7 @@ fn tiny_decoder() -> Verdict {
         ),
     ] {
         let refused = [&decode[..], &["d.mp4"], options].concat();
-        let ended = place.run_on_device(&refused)?;
-        ensure!(
-            ended.code == Some(2),
-            "exit code {:?} for {options:?}",
-            ended.code
-        );
-        ensure!(ended.err.contains(says), "{}", ended.err);
+        place.run_on_device(&refused)?.refused(&[says])?;
     }
     Ok(())
 }
@@ -156,13 +150,7 @@ fn distilled() -> Verdict {
         ("a.jpg", "the name has to end in .png"),
         ("a.png", "no colours are known for latents of 8 channels"),
     ] {
-        let ended = run(&["--preview", name])?;
-        ensure!(
-            ended.code == Some(2),
-            "exit code {:?} for {name}",
-            ended.code
-        );
-        ensure!(ended.err.contains(says), "{}", ended.err);
+        run(&["--preview", name])?.refused(&[says])?;
     }
     let printed = place.run(&["show", "a.mp4", "--command"])?.good()?.out;
     ensure!(
@@ -182,13 +170,7 @@ fn distilled() -> Verdict {
             "each below the one before",
         ),
     ] {
-        let ended = run(options)?;
-        ensure!(
-            ended.code == Some(2),
-            "exit code {:?} for {options:?}",
-            ended.code
-        );
-        ensure!(ended.err.contains(says), "{}", ended.err);
+        run(options)?.refused(&[says])?;
     }
     Ok(())
 }

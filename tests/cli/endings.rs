@@ -52,12 +52,7 @@ fn interrupt(
     let begun = Instant::now();
     running.signal(signal)?;
     let ended = running.wait(SOON)?;
-    ensure!(
-        ended.code == Some(130),
-        "exit code {:?} {at}: {}",
-        ended.code,
-        ended.err
-    );
+    ended.exits(130).map_err(|error| format!("{at}: {error}"))?;
     ensure!(ended.out.is_empty(), "printed {:?}", ended.out);
     ensure!(
         ended.err.contains("interrupted: a.mp4 was not written"),
@@ -85,7 +80,7 @@ fn ctrl_c() -> Verdict {
     std::thread::sleep(Duration::from_millis(300));
     running.signal("INT")?;
     let ended = running.wait(SOON)?;
-    ensure!(ended.code == Some(130), "exit code {:?}", ended.code);
+    ended.exits(130)?;
     let left: Vec<String> = place.files().into_iter().collect();
     ensure!(left == ["a.kinora-state"], "left {left:?}");
     ensure!(
@@ -116,12 +111,7 @@ fn ctrl_c_while_decoding() -> Verdict {
     running.says("decoding")?;
     running.signal("INT")?;
     let ended = running.wait(SOON)?;
-    ensure!(
-        ended.code == Some(130),
-        "exit code {:?}: {}",
-        ended.code,
-        ended.err
-    );
+    ended.exits(130)?;
     ensure!(place.files().len() == 1, "left {:?}", place.files());
     Ok(())
 }
@@ -134,12 +124,7 @@ fn second_ctrl_c() -> Verdict {
     // The first may have ended it already.
     let _ = running.signal("INT");
     let ended = running.wait(SOON)?;
-    ensure!(
-        ended.code == Some(130),
-        "exit code {:?}: {}",
-        ended.code,
-        ended.err
-    );
+    ended.exits(130)?;
     let left = place.files();
     let worth = |name: &String| name == "a.kinora-state" || is_temporary(name.as_ref());
     ensure!(left.iter().all(worth), "left {left:?}");

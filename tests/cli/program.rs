@@ -73,25 +73,25 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
+    /// Fails unless it ended with this exit code.
+    pub(crate) fn exits(&self, code: i32) -> Verdict {
+        let (found, said) = (self.code, &self.err);
+        ensure!(
+            found == Some(code),
+            "exit code {found:?}, expected {code}: {said}"
+        );
+        Ok(())
+    }
+
     /// Fails unless it ended well.
     pub(crate) fn good(self) -> Result<Self, String> {
-        ensure!(
-            self.code == Some(0),
-            "exit code {:?}: {}",
-            self.code,
-            self.err
-        );
+        self.exits(0)?;
         Ok(self)
     }
 
     /// Fails unless it was refused with one sentence that names all of `words`.
     pub(crate) fn refused(&self, words: &[&str]) -> Verdict {
-        ensure!(
-            self.code == Some(2),
-            "exit code {:?}, expected 2: {}",
-            self.code,
-            self.err
-        );
+        self.exits(2)?;
         ensure!(self.out.is_empty(), "printed {:?}", self.out);
         let errors: Vec<&str> = self
             .err

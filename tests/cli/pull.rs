@@ -166,12 +166,7 @@ fn no_network() -> Verdict {
     drop(nobody);
     let endpoint = format!("http://{address}");
     let ended = place.feed(client(&place, &endpoint, false), &["pull", REPO], &[])?;
-    ensure!(
-        ended.code == Some(1),
-        "exit code {:?}: {}",
-        ended.code,
-        ended.err
-    );
+    ended.exits(1)?;
     for word in [address.as_str(), "cannot be reached", "HF_ENDPOINT"] {
         ensure!(
             ended.err.contains(word),

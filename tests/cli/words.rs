@@ -273,12 +273,7 @@ fn no_device() -> Verdict {
         return Ok(());
     }
     let ended = place.feed(command, &["generate", "a boat"], &[])?;
-    ensure!(
-        ended.code == Some(1),
-        "exit code {:?}: {}",
-        ended.code,
-        ended.err
-    );
+    ended.exits(1)?;
     ensure!(
         ended.err.contains("install") && ended.err.contains("with-vulkan"),
         "{}",

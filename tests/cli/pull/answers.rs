@@ -46,18 +46,13 @@ fn busy_for_ever() -> Verdict {
         };
         let hub = Hub::new(&tiny_model(), script)?;
         let ended = pull(&place, &hub, &[])?;
-        ensure!(
-            ended.code == Some(1),
-            "exit code {:?}: {}",
-            ended.code,
-            ended.err
-        );
+        ended.exits(1)?;
         let tries = hub
             .asked()
             .iter()
             .filter(|asked| asked.file == file)
             .count();
-        Ok((ended.err, tries))
+        Ok::<_, String>((ended.err, tries))
     };
     let (said, tries) = ended(503, "0", "")?;
     ensure!(tries == 4 && said.contains("503"), "{tries} tries: {said}");

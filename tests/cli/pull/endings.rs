@@ -94,12 +94,7 @@ fn ctrl_c() -> Verdict {
     let mut running = begun(&place, &hub)?;
     running.signal("INT")?;
     let ended = running.wait(Duration::from_secs(4))?;
-    ensure!(
-        ended.code == Some(130),
-        "exit code {:?}: {}",
-        ended.code,
-        ended.err
-    );
+    ended.exits(130)?;
     ensure!(
         ended.err.contains("the same command goes on"),
         "{}",

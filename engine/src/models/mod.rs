@@ -3,6 +3,7 @@
 mod charsmap;
 pub mod config;
 pub mod convert;
+mod fours;
 pub mod latent_rgb;
 pub mod lora;
 pub mod matrices;

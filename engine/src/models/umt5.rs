@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::config::TextEncoderConfig;
+use super::fours::check_fours;
 use super::signature::Signatures;
 use crate::error::{Error, ModelError};
 use crate::gpu::{
@@ -71,18 +72,8 @@ impl<'m> Layers<'m> {
         config: &'m TextEncoderConfig,
         checkpoint: &'m Checkpoint,
     ) -> Result<Self, Error> {
-        for (field, found) in [("d_model", config.d_model), ("d_kv", config.d_kv)] {
-            if found % 4 != 0 {
-                let expected = "a multiple of 4";
-                return Err(ModelError::Unsupported {
-                    model: MODEL,
-                    field,
-                    found,
-                    expected,
-                }
-                .into());
-            }
-        }
+        let fields = [("d_model", config.d_model), ("d_kv", config.d_kv)];
+        check_fours(MODEL, &fields)?;
         let signatures = Signatures::new(checkpoint, "encoder.block", config.num_layers);
         let this = Self {
             // Its feed-forward overflows f16 in the released weights.

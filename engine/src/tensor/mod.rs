@@ -2,6 +2,7 @@
 
 mod dtype;
 pub mod f8_e4m3;
+mod padded;
 pub mod q4_0;
 pub mod q4_k;
 pub mod q5_k;

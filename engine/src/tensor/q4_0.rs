@@ -7,6 +7,8 @@
 
 use half::f16;
 
+use super::padded::padded;
+
 /// Numbers of a block.
 pub const BLOCK: usize = 32;
 
@@ -34,9 +36,7 @@ pub fn integers(block: &Block) -> [u8; BLOCK] {
 #[must_use]
 pub fn quantize(values: &[f32]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(values.len().div_ceil(BLOCK) * BLOCK_BYTES);
-    for part in values.chunks(BLOCK) {
-        let mut block = [0.0; BLOCK];
-        block[..part.len()].copy_from_slice(part);
+    for block in padded::<BLOCK>(values) {
         let larger = |most: f32, &v: &f32| if v.abs() > most.abs() { v } else { most };
         let scale = block.iter().fold(0.0, larger) / -8.0;
         // By the scale before it is rounded to f16, as ggml does.

@@ -9,6 +9,8 @@
 
 use half::f16;
 
+use super::padded::padded;
+
 /// Numbers of a block.
 pub const BLOCK: usize = 256;
 
@@ -157,9 +159,7 @@ pub(super) fn packed(integers: &[u8; BLOCK]) -> [u8; BLOCK / 2] {
 #[must_use]
 pub fn quantize(values: &[f32]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(values.len().div_ceil(BLOCK) * BLOCK_BYTES);
-    for part in values.chunks(BLOCK) {
-        let mut block = [0.0; BLOCK];
-        block[..part.len()].copy_from_slice(part);
+    for block in padded::<BLOCK>(values) {
         let head = Head::fit(&block, 15.0);
         bytes.extend(head.to_bytes());
         bytes.extend(packed(&head.integers_of(&block, 15.0)));

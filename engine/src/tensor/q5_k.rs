@@ -4,6 +4,7 @@
 //! fifth-bit byte j belongs to number 32 i + j. (Layout: `block_q5_K` and `dequantize_row_q5_K` of
 //! ggml, <https://github.com/ggml-org/ggml/blob/master/src/ggml-quants.c>)
 
+use super::padded::padded;
 use super::q4_k::{HEAD_BYTES, Head, lower_bits, packed};
 
 /// Numbers of a block.
@@ -33,9 +34,7 @@ pub fn integers(block: &Block) -> [u8; BLOCK] {
 #[must_use]
 pub fn quantize(values: &[f32]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(values.len().div_ceil(BLOCK) * BLOCK_BYTES);
-    for part in values.chunks(BLOCK) {
-        let mut block = [0.0; BLOCK];
-        block[..part.len()].copy_from_slice(part);
+    for block in padded::<BLOCK>(values) {
         let head = Head::fit(&block, 31.0);
         let integers = head.integers_of(&block, 31.0);
         bytes.extend(head.to_bytes());

@@ -10,6 +10,8 @@
 
 use half::f16;
 
+use super::padded::padded;
+
 /// Numbers of a block.
 pub const BLOCK: usize = 256;
 
@@ -51,9 +53,7 @@ pub fn integers(block: &Block) -> [u8; BLOCK] {
 #[must_use]
 pub fn quantize(values: &[f32]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(values.len().div_ceil(BLOCK) * BLOCK_BYTES);
-    for part in values.chunks(BLOCK) {
-        let mut block = [0.0; BLOCK];
-        block[..part.len()].copy_from_slice(part);
+    for block in padded::<BLOCK>(values) {
         let spans: [f32; SCALES] = std::array::from_fn(|at| {
             let part = block[at * 16..][..16].iter();
             part.fold(0.0, |most: f32, v| most.max(v.abs())) / 31.0

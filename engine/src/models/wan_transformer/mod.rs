@@ -20,6 +20,7 @@ mod ends;
 mod runner;
 
 use super::config::TransformerConfig;
+use super::fours::check_fours;
 use super::signature::Signatures;
 use crate::error::{Error, ModelError};
 use crate::gpu::{Fed, slot_bytes};
@@ -229,23 +230,13 @@ impl Sizes<'_> {
 
 /// Tokens along time, height and width, after checking all sizes.
 fn grid(config: &TransformerConfig, shape: TransformerShape) -> Result<RopeGrid, Error> {
-    for (field, found) in [
+    let fields = [
         ("attention_head_dim", config.attention_head_dim),
         ("text_dim", config.text_dim),
         ("freq_dim", config.freq_dim),
         ("in_channels times the patch's size", config.patch_in()),
-    ] {
-        if found % 4 != 0 {
-            let expected = "a multiple of 4";
-            return Err(ModelError::Unsupported {
-                model: MODEL,
-                field,
-                found,
-                expected,
-            }
-            .into());
-        }
-    }
+    ];
+    check_fours(MODEL, &fields)?;
     let ([c, t, h, w], [_, p, q]) = (shape.latents, config.patch_size);
     if c != config.in_channels || t == 0 || h == 0 || w == 0 || h % p != 0 || w % q != 0 {
         return Err(ModelError::Latents {

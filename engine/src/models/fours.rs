@@ -1,0 +1,19 @@
+//! Sizes that the kernels read four at a time.
+
+use crate::error::ModelError;
+
+/// Refuses a field of a configuration that is no multiple of 4.
+pub(super) fn check_fours(
+    model: &'static str,
+    fields: &[(&'static str, usize)],
+) -> Result<(), ModelError> {
+    match fields.iter().find(|(_, found)| found % 4 != 0) {
+        None => Ok(()),
+        Some(&(field, found)) => Err(ModelError::Unsupported {
+            model,
+            field,
+            found,
+            expected: "a multiple of 4",
+        }),
+    }
+}

@@ -11,6 +11,7 @@ use crate::args::BenchArgs;
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::output;
+use crate::progress::say;
 
 /// Seconds of one run beyond which a bench is left out unless it was asked for by its whole name.
 const LONG: f64 = 2.5;
@@ -199,14 +200,7 @@ impl Teller {
 
     fn say(&self, line: &str) {
         if !self.quiet {
-            // Nobody is left to be told where this fails.
-            let write = || {
-                let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("{line}\n"));
-            };
-            match &self.bar {
-                Some(bar) => bar.suspend(write),
-                None => write(),
-            }
+            say(self.bar.as_ref(), line);
         }
     }
 }

@@ -72,20 +72,8 @@ impl Progress {
 
     /// A line.
     pub(crate) fn say(&self, line: impl Display) {
-        if self.quiet {
-            return;
-        }
-        let write = || {
-            // A run goes on though nobody listens any more.
-            let _ = writeln!(io::stderr().lock(), "{line}");
-        };
-        match self
-            .running
-            .as_ref()
-            .and_then(|running| running.bar.as_ref())
-        {
-            Some(bar) => bar.suspend(write),
-            None => write(),
+        if !self.quiet {
+            say(self.running.as_ref().and_then(|run| run.bar.as_ref()), line);
         }
     }
 
@@ -218,6 +206,18 @@ impl Drop for Progress {
     }
 }
 
+/// A line on standard error, above the bar where there is one.
+pub(crate) fn say(bar: Option<&ProgressBar>, line: impl Display) {
+    let write = || {
+        // A run goes on though nobody listens any more.
+        let _ = writeln!(io::stderr().lock(), "{line}");
+    };
+    match bar {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
+}
+
 fn bar(stage: Stage, total: usize) -> ProgressBar {
     // One unit has no rate.
     let bar = match total {
@@ -238,14 +238,16 @@ fn bar(stage: Stage, total: usize) -> ProgressBar {
 }
 
 fn rate(state: &ProgressState, out: &mut dyn fmt::Write) {
-    // Nowhere to report it: the bar is drawn anew in a moment.
+    // As in `left`.
     let _ = match state.pos() {
         0 => out.write_str("…"),
         _ => write!(out, "{}", Rate(state.per_sec())),
     };
 }
 
-fn left(state: &ProgressState, out: &mut dyn fmt::Write) {
+/// The time left, for a bar's style.
+pub(crate) fn left(state: &ProgressState, out: &mut dyn fmt::Write) {
+    // Nowhere to report it: the bar is drawn anew in a moment.
     let _ = match state.pos() {
         0 => out.write_str("…"),
         _ => write!(out, "{}", Seconds(state.eta())),

@@ -1,12 +1,12 @@
 //! `kinora pull`: a model from the hub, into the cache that the hub's own tools use.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Display, Write as _};
+use std::fmt::{Display, Write as _};
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use kinora::error::HubError;
 use kinora::hub::{Download, Event, Hub, Repo};
 use kinora::text_to_video::bytes_for_people;
@@ -15,7 +15,7 @@ use crate::args::PullArgs;
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::output;
-use crate::progress::{SILENCE, Seconds, TICK};
+use crate::progress::{SILENCE, Seconds, TICK, left, say};
 
 /// A download that a person at a terminal is asked about: 1 GB.
 const LARGE: u64 = 1_000_000_000;
@@ -209,16 +209,8 @@ impl Bar {
     }
 
     fn say(&self, line: impl Display) {
-        if self.quiet {
-            return;
-        }
-        let write = || {
-            // A download goes on though nobody listens any more.
-            let _ = writeln!(io::stderr().lock(), "{line}");
-        };
-        match &self.bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
+        if !self.quiet {
+            say(self.bar.as_ref(), line);
         }
     }
 
@@ -243,12 +235,4 @@ impl Drop for Bar {
             bar.finish_and_clear();
         }
     }
-}
-
-fn left(state: &ProgressState, out: &mut dyn fmt::Write) {
-    // Nowhere to report it: the bar is drawn anew in a moment.
-    let _ = match state.pos() {
-        0 => out.write_str("…"),
-        _ => write!(out, "{}", Seconds(state.eta())),
-    };
 }

@@ -4,7 +4,7 @@
 //   q [Lq, H, D]      k [Lk, H, D]      v [Lk, H, D]      out [Lq, H, D]      f32, f16
 //
 // A workgroup computes ROWS = 8 TEAMS query rows of one head. TEAM invocations share 8 rows: of a
-// step of KEYS = 4 TEAM keys each of them scores four, and of the result each sums HELD groups of
+// step of STEP_KEYS = 4 TEAM keys each of them scores four, and of the result each sums HELD groups of
 // four columns, one or two. A step is
 //
 //   for every CHUNK4 groups of columns: stage them of queries and keys | scores += q k^T
@@ -17,7 +17,7 @@
 // memory, what is staged next is on its way into registers.
 //
 // The online softmax is that of attention.wgsl; an invocation totals the shares of its own keys,
-// and the totals of a team are joined at the end. Keys are always taken from 0 upwards, KEYS at a
+// and the totals of a team are joined at the end. Keys are always taken from 0 upwards, STEP_KEYS at a
 // time, whatever the grid and the number of rows.
 //
 //   workgroup: ROWS queries; grid: (queries, heads)
@@ -32,12 +32,12 @@ import package::output::{pack_output4};
 const INVOCATIONS = TEAM * TEAMS;
 const ROWS = 8u * TEAMS;
 const HALF = ROWS / 2u;
-const KEYS = 4u * TEAM;
+const STEP_KEYS = 4u * TEAM;
 const CHUNK4 = TEAM / 4u;
 const PIECE = TEAM;
 const HELD = (DEPTH4 + TEAM - 1u) / TEAM;
 // Rows of keys of a chunk, and of a piece of values, that an invocation stages: one or two.
-const KEYS_EACH = (KEYS * CHUNK4 + INVOCATIONS - 1u) / INVOCATIONS;
+const KEYS_EACH = (STEP_KEYS * CHUNK4 + INVOCATIONS - 1u) / INVOCATIONS;
 const VALUES_EACH = (PIECE + TEAMS - 1u) / TEAMS;
 
 // Groups of queries, by column, then by row; behind them of keys, by column, then so that the
@@ -94,7 +94,7 @@ fn fetch_chunk(lane: u32, row0: u32, key0: u32, head: u32, chunk4: u32) -> Held 
     held.b = query4(row0 + line + HALF, head, col4);
     held.c = key4(key0 + line, head, col4);
     if KEYS_EACH > 1u {
-        held.d = key4(key0 + line + KEYS / 2u, head, col4);
+        held.d = key4(key0 + line + STEP_KEYS / 2u, head, col4);
     }
     return held;
 }
@@ -107,7 +107,7 @@ fn put_chunk(lane: u32, held: Held) {
     let at = KEYS_AT + col4 * KEY_STRIDE + line % 4u * KEYS_APART + line / 4u;
     stage[at] = unpack_input4(held.c);
     if KEYS_EACH > 1u {
-        stage[at + KEYS / 8u] = unpack_input4(held.d);
+        stage[at + STEP_KEYS / 8u] = unpack_input4(held.d);
     }
 }
 
@@ -245,7 +245,7 @@ fn main(
     var sum11 = mat4x4<f32>();
 
     var held = fetch_chunk(lane, row0, 0u, head, 0u);
-    for (var key0 = 0u; key0 < params.keys; key0 += KEYS) {
+    for (var key0 = 0u; key0 < params.keys; key0 += STEP_KEYS) {
         // By key, then by row.
         var scores = mat4x4<f32>();
         var scores_half = mat4x4<f32>();
@@ -293,7 +293,7 @@ fn main(
             sum11 = scaled(sum11, keep_half);
         }
 
-        for (var piece = 0u; piece < KEYS; piece += PIECE) {
+        for (var piece = 0u; piece < STEP_KEYS; piece += PIECE) {
             // The four keys of an invocation lie in one piece.
             if 4u * member / PIECE == piece / PIECE {
                 let at = (4u * member - piece) / 4u * ROW_STRIDE + team;
@@ -302,10 +302,10 @@ fn main(
             }
             put_values(lane, held);
             workgroupBarrier();
-            if piece + PIECE < KEYS {
+            if piece + PIECE < STEP_KEYS {
                 held = fetch_values(lane, key0 + piece + PIECE, head);
             } else {
-                held = fetch_chunk(lane, row0, key0 + KEYS, head, 0u);
+                held = fetch_chunk(lane, row0, key0 + STEP_KEYS, head, 0u);
             }
             for (var four = 0u; four < PIECE / 4u; four++) {
                 let at = four * ROW_STRIDE + team;

@@ -266,8 +266,7 @@ fn memory_block(rec: &mut Recorder<'_>, source: &Source<'_>, x: &Tensor) -> Resu
     push_frames(rec, &past, x)?;
     let y = conv_3x3(rec, &source.at("2"), &y, channels, true)?;
     let last = source.at("4");
-    let weight = last.weight(rec, "weight", [channels, channels, 3, 3], Pack::Conv)?;
-    let bias = last.vector(rec, "bias", [channels])?;
+    let [weight, bias] = last.convolution(rec, [channels, channels, 3, 3])?;
     let epilogue = Epilogue::BiasResidualRelu(&bias, x);
     Ok(conv3d(rec, &y, &Conv::new(&weight), epilogue)?)
 }
@@ -281,8 +280,7 @@ fn conv_3x3(
     relu: bool,
 ) -> Result<Tensor, Error> {
     let channels = x.shape.last_dim();
-    let weight = source.weight(rec, "weight", [features, channels, 3, 3], Pack::Conv)?;
-    let bias = source.vector(rec, "bias", [features])?;
+    let [weight, bias] = source.convolution(rec, [features, channels, 3, 3])?;
     let epilogue = match relu {
         true => Epilogue::BiasRelu(&bias),
         false => Epilogue::Bias(&bias),

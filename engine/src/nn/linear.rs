@@ -84,6 +84,20 @@ impl<'c> Source<'c> {
     ) -> Result<Tensor, Error> {
         self.weight(rec, name, shape, Pack::Vector)
     }
+
+    /// The `weight` of a convolution, of `shape` [N, C, (t,) h, w], and its `bias` `[N]`.
+    ///
+    /// # Errors
+    /// No such tensor, or of another shape.
+    pub fn convolution<const R: usize>(
+        &self,
+        rec: &mut Recorder<'_>,
+        shape: [usize; R],
+    ) -> Result<[Tensor; 2], Error> {
+        let weight = self.weight(rec, "weight", shape, Pack::Conv)?;
+        let features = shape.first().copied().unwrap_or(0);
+        Ok([weight, self.vector(rec, "bias", [features])?])
+    }
 }
 
 /// `torch.nn.Linear`: weight [N, K] and, where the layer has one, bias `[N]`; with what adapters of

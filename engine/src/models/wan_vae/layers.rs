@@ -7,7 +7,7 @@ use crate::ops::channel_norm::channel_norm;
 use crate::ops::conv3d::{Conv, conv3d};
 use crate::ops::frames::push_frames;
 use crate::ops::matmul::Epilogue;
-use crate::record::{Pack, Recorder, Tensor};
+use crate::record::{Recorder, Tensor};
 use crate::tensor::DType;
 
 /// Frames that a causal convolution over three frames remembers.
@@ -35,8 +35,7 @@ fn causal_conv(
     residual: Option<&Tensor>,
 ) -> Result<Tensor, Error> {
     let [_, height, width, channels] = x.dims("causal convolution", "x")?;
-    let weight = source.weight(rec, "weight", [features, channels, 3, kh, kw], Pack::Conv)?;
-    let bias = source.vector(rec, "bias", [features])?;
+    let [weight, bias] = source.convolution(rec, [features, channels, 3, kh, kw])?;
     let past = rec.state(
         &source.name("past"),
         [REMEMBERED, height, width, channels],
@@ -70,8 +69,7 @@ pub(super) fn conv_1x1x1(
     features: usize,
 ) -> Result<Tensor, Error> {
     let channels = x.shape.last_dim();
-    let weight = source.weight(rec, "weight", [features, channels, 1, 1, 1], Pack::Conv)?;
-    let bias = source.vector(rec, "bias", [features])?;
+    let [weight, bias] = source.convolution(rec, [features, channels, 1, 1, 1])?;
     Ok(conv3d(rec, x, &Conv::new(&weight), Epilogue::Bias(&bias))?)
 }
 
@@ -101,8 +99,7 @@ pub(super) fn upsample(
         )?;
     }
     let conv = source.at("resample.1");
-    let weight = conv.weight(rec, "weight", [features, channels, 3, 3], Pack::Conv)?;
-    let bias = conv.vector(rec, "bias", [features])?;
+    let [weight, bias] = conv.convolution(rec, [features, channels, 3, 3])?;
     let conv = Conv {
         upsample: true,
         ..Conv::new(&weight)
@@ -162,8 +159,7 @@ pub(super) fn attention_block(
         }
     };
     let proj = source.at("proj");
-    let weight = proj.weight(rec, "weight", [channels, channels, 1, 1], Pack::Conv)?;
-    let bias = proj.vector(rec, "bias", [channels])?;
+    let [weight, bias] = proj.convolution(rec, [channels, channels, 1, 1])?;
     Ok(conv3d(
         rec,
         &mixed,
@@ -180,8 +176,7 @@ fn frame_attention(
 ) -> Result<Tensor, Error> {
     let channels = x.shape.last_dim();
     let to_qkv = source.at("to_qkv");
-    let weight = to_qkv.weight(rec, "weight", [3 * channels, channels, 1, 1], Pack::Conv)?;
-    let bias = to_qkv.vector(rec, "bias", [3 * channels])?;
+    let [weight, bias] = to_qkv.convolution(rec, [3 * channels, channels, 1, 1])?;
     let qkv = conv3d(rec, x, &Conv::new(&weight), Epilogue::Bias(&bias))?;
     let [q, k, v] = [0, channels, 2 * channels].map(|first| Heads {
         tensor: &qkv,

@@ -5,16 +5,15 @@ use kinora::gpu::Gpu;
 use kinora::models::config::VaeConfig;
 use kinora::models::latent_rgb::LatentRgb;
 use kinora::models::tiny_vae::TinyVae;
-use kinora::models::wan_vae::{Architecture, Bands, DecodeOptions, VaeDecoder};
+use kinora::models::wan_vae::{Architecture, DecodeOptions, VaeDecoder};
 use kinora::sampling::{Noise, randn};
 use kinora::tensor::DType;
 use kinora::weights::{Checkpoint, Latents};
 use libtest_mimic::{Failed, Trial};
 
-use crate::harness::compare::psnr;
 use crate::harness::data::{checkpoint, values};
 use crate::harness::device_test;
-use crate::{all_frames, folder, frames_of};
+use crate::{all_frames, folder, frames_of, same, same_in_bands, same_in_chunks};
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
@@ -84,23 +83,6 @@ impl Tiny {
     fn made_up(&self, frames: usize, height: usize, width: usize) -> (Vec<f32>, [usize; 4]) {
         let shape = [self.vae.channels(), frames, height, width];
         (values(7, shape.iter().product()), shape)
-    }
-}
-
-/// Frames within a shade of the reference's.
-fn same(found: &[u8], expected: &[u8]) -> Result<(), Failed> {
-    if found.len() != expected.len() {
-        return Err(format!("{} bytes, expected {}", found.len(), expected.len()).into());
-    }
-    let quality = psnr(found, expected);
-    println!("  {quality:.1} dB");
-    if quality < 50.0 {
-        return Err(format!("{quality:.1} dB, expected at least 50").into());
-    }
-    let mut both = found.iter().zip(expected);
-    match both.find(|(a, b)| a.abs_diff(**b) > 1) {
-        None => Ok(()),
-        Some((a, b)) => Err(format!("a shade of {a}, expected {b}").into()),
     }
 }
 
@@ -210,38 +192,16 @@ fn released(channels: usize, values: usize) -> Vec<(String, Vec<usize>)> {
 
 fn chunks(gpu: &Gpu, tiny: &Tiny) -> Result<(), Failed> {
     let latents = tiny.made_up(6, 3, 5);
-    let mut first = None;
-    for chunk in [1, 2, 5, 100] {
-        let options = DecodeOptions {
-            chunk: Some(chunk),
-            ..DecodeOptions::default()
-        };
-        let found = tiny.decode(gpu, &latents, &options)?;
-        if *first.get_or_insert_with(|| found.clone()) != found {
-            return Err(format!("chunks of {chunk} change the picture").into());
-        }
-    }
-    Ok(())
+    same_in_chunks(&[1, 2, 5, 100], &|options| {
+        tiny.decode(gpu, &latents, options)
+    })
 }
 
 fn bands(gpu: &Gpu, tiny: &Tiny) -> Result<(), Failed> {
     let latents = tiny.made_up(3, 2 * tiny.vae.halos()[0] + 5, 1);
-    let options = DecodeOptions {
-        bands: Bands::Off,
-        ..DecodeOptions::default()
-    };
-    let whole = tiny.decode(gpu, &latents, &options)?;
-    for (lines, chunk) in [(1, 1), (2, 2), (4, 1)] {
-        let options = DecodeOptions {
-            bands: Bands::Lines(lines),
-            chunk: Some(chunk),
-            ..options
-        };
-        if tiny.decode(gpu, &latents, &options)? != whole {
-            return Err(format!("bands of {lines} lines change the picture").into());
-        }
-    }
-    Ok(())
+    same_in_bands(&[(1, 1), (2, 2), (4, 1)], &|options| {
+        tiny.decode(gpu, &latents, options)
+    })
 }
 
 /// A decode takes what its layout says, however many frames there are.

@@ -2,13 +2,13 @@
 //
 //   x [rows, C] f32      gain [C] f32      y [rows, C] f32      (WanRMS_norm: no epsilon, no bias)
 //
-// TEAM invocations normalise one pixel, neighbours taking neighbouring channels; their sums of
-// squares are added in their order. Alone (TEAM = 1) an invocation sums its pixel's channels from 0
-// upwards, without workgroup memory.
+// TEAM invocations normalise one pixel, neighbours taking neighbouring channels, and join their sums
+// of squares. Alone (TEAM = 1) an invocation sums its pixel's channels from 0 upwards.
 //
 //   workgroup: LANES / TEAM pixels; grid: pixels folded over x and y
 
 import package::activation::{activate};
+import package::reduce::{reduce_sum, LANES, TEAM};
 
 struct Params {
     rows: u32, // pixels of this dispatch
@@ -20,11 +20,6 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<f32>; // [rows, C]
 @group(0) @binding(2) var<storage, read> gain: array<f32>; // [C]
 @group(0) @binding(3) var<storage, read_write> y: array<f32>; // [rows, C]
-
-override LANES: u32 = 64u;
-override TEAM: u32 = 1u;
-
-var<workgroup> parts: array<f32, LANES>;
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -40,14 +35,7 @@ fn main(
         let value = x[first + c];
         squares += value * value;
     }
-    if TEAM > 1u {
-        parts[lane] = squares;
-        workgroupBarrier();
-        squares = 0.0;
-        for (var i = lane / TEAM * TEAM; i < lane / TEAM * TEAM + TEAM; i++) {
-            squares += parts[i];
-        }
-    }
+    squares = reduce_sum(lane, squares);
     if pixel >= params.rows {
         return;
     }

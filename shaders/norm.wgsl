@@ -12,7 +12,7 @@
 //   workgroup: LANES; grid: rows folded over x and y
 
 import package::common::normed::{params};
-import package::common::rows::{row_sum, LANES};
+import package::reduce::{reduce_sum, LANES};
 import package::affine::{affine, affine_cols4};
 import package::output::{Output4, pack_output4};
 
@@ -41,7 +41,7 @@ fn main(
         for (var c = lane; c < params.cols4; c += LANES) {
             part += x[start + c];
         }
-        centre = row_sum(lane, part.x + part.y + part.z + part.w) / count;
+        centre = reduce_sum(lane, part.x + part.y + part.z + part.w) / count;
     }
 
     var squares = 0.0;
@@ -49,7 +49,7 @@ fn main(
         let centred = x[start + c] - centre;
         squares += dot(centred, centred);
     }
-    let scale = 1.0 / sqrt(row_sum(lane, squares) / count + params.eps);
+    let scale = 1.0 / sqrt(reduce_sum(lane, squares) / count + params.eps);
 
     for (var c = lane; c < params.cols4; c += LANES) {
         y[start + c] = pack_output4(affine(row, c, (x[start + c] - centre) * scale));

@@ -8,7 +8,7 @@
 //
 //   workgroup: LANES; grid: rows folded over x and y
 
-import package::common::rows::{row_max, row_sum, LANES};
+import package::reduce::{reduce_max, reduce_sum, LANES};
 import package::bias::{score_bias, bias_keys, bias_heads};
 import package::output::{Output4, pack_output4};
 
@@ -73,8 +73,8 @@ fn main(
         part = part * exp(max(highest - high, -80.0)) + (shares.x + shares.y + shares.z + shares.w);
         highest = high;
     }
-    let top = row_max(lane, highest);
-    let total = row_sum(lane, part * exp(max(highest - top, -80.0)));
+    let top = reduce_max(lane, highest);
+    let total = reduce_sum(lane, part * exp(max(highest - top, -80.0)));
     for (var c = lane; c < params.cols4; c += LANES) {
         p[row * params.cols4 + c] = pack_output4(share4(score4(row, c), top) / total);
     }

@@ -42,7 +42,7 @@ struct Tolerance {
 /// planted mistake moves the latents by 6e-5. Operands of f16 have 11 bits of fraction.
 fn tolerance(guise: Guise) -> Tolerance {
     match guise {
-        Guise::Found | Guise::Staged => Tolerance {
+        Guise::Found | Guise::Staged | Guise::Bare => Tolerance {
             latents: 3e-5,
             frames: 50.0,
         },

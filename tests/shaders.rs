@@ -21,12 +21,14 @@ fn translate(library: &Library, variant: &Variant) -> Result<(), String> {
     let linked = library.link(variant).map_err(|e| e.to_string())?;
     let module = linked.parse(variant).map_err(|e| e.to_string())?;
     let cooperative = variant.coop_edge().is_some();
+    let subgroups = variant.slots().contains(&(Slot::Reduce, "subgroup"));
     // The core language alone, in which f16 may be unpacked into f32: every device must take these.
     let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    if cooperative || subgroups {
+        capabilities |= Capabilities::SUBGROUP;
+    }
     if cooperative {
-        capabilities |= Capabilities::SHADER_FLOAT16
-            | Capabilities::SUBGROUP
-            | Capabilities::COOPERATIVE_MATRIX;
+        capabilities |= Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX;
     }
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
@@ -43,7 +45,11 @@ fn translate(library: &Library, variant: &Variant) -> Result<(), String> {
     )
     .map_err(|e| e.to_string())?;
     let options = naga::back::spv::Options {
-        lang_version: if cooperative { (1, 6) } else { (1, 0) },
+        lang_version: match (cooperative, subgroups) {
+            (true, _) => (1, 6),
+            (_, true) => (1, 3),
+            _ => (1, 0),
+        },
         ..Default::default()
     };
     let spirv = naga::back::spv::write_vec(&module, &info, &options, None);
@@ -51,7 +57,11 @@ fn translate(library: &Library, variant: &Variant) -> Result<(), String> {
         return Err("SPIR-V: nothing".into());
     }
     let options = naga::back::msl::Options {
-        lang_version: if cooperative { (2, 3) } else { (1, 0) },
+        lang_version: match (cooperative, subgroups) {
+            (true, _) => (2, 3),
+            (_, true) => (2, 1),
+            _ => (1, 0),
+        },
         ..Default::default()
     };
     let msl = naga::back::msl::write_string(&module, &info, &options, &Default::default());

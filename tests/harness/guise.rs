@@ -20,9 +20,12 @@ pub enum Guise {
     Coop,
     /// That, as a GPU of Apple's: operands staged as scalars, subgroups of 32 planned for.
     Apple,
+    /// A GPU without cooperative matrices and without subgroups.
+    Bare,
 }
 
 impl Guise {
+    /// Those that multiply in different ways.
     pub const ALL: [Self; 4] = [Self::Found, Self::Staged, Self::Coop, Self::Apple];
 
     pub fn name(self) -> &'static str {
@@ -31,6 +34,7 @@ impl Guise {
             Self::Staged => "staged",
             Self::Coop => "coop",
             Self::Apple => "apple",
+            Self::Bare => "bare",
         }
     }
 
@@ -46,6 +50,10 @@ impl Guise {
         match self {
             Self::Found => Some(found.clone()),
             Self::Staged => Some(Precision::F32.limit(&gpu)),
+            Self::Bare => Some(Caps {
+                subgroups: None,
+                ..Precision::F32.limit(&gpu)
+            }),
             Self::Coop => (gpu.activations() == DType::F16).then_some(gpu),
             Self::Apple => (gpu.cooperative == [8] && gpu.f16).then(|| Caps {
                 class: DeviceClass::Apple,
@@ -58,13 +66,13 @@ impl Guise {
 
 /// The device, opened in a guise: whole models see it so. `None` where it cannot take it.
 pub fn gpu_as(guise: Guise) -> Option<&'static Gpu> {
-    static GPUS: [OnceLock<Option<Gpu>>; 4] = [const { OnceLock::new() }; 4];
+    static GPUS: [OnceLock<Option<Gpu>>; 5] = [const { OnceLock::new() }; 5];
     let wanted = guise.caps(gpu()?.caps())?;
     let open = || {
         let options = GpuOptions {
             class: Some(wanted.class),
             precision: match guise {
-                Guise::Staged => Precision::F32,
+                Guise::Staged | Guise::Bare => Precision::F32,
                 Guise::Found | Guise::Coop | Guise::Apple => Precision::F16,
             },
             ..options()

@@ -26,7 +26,7 @@ pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     let cases = SIZES
         .into_iter()
-        .flat_map(|size| [Guise::Found, Guise::Staged].map(|guise| (size, guise)));
+        .flat_map(|size| [Guise::Found, Guise::Staged, Guise::Bare].map(|guise| (size, guise)));
     for ((rows, channels), guise) in cases {
         for silu in [false, true] {
             let name = format!("channel_norm/{rows}x{channels}/silu={silu}");

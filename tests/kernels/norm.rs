@@ -25,7 +25,7 @@ const SIZES: [(usize, usize); 7] = [
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     // What cooperative matrices take is f16: another test's concern.
-    for guise in [Guise::Found, Guise::Staged] {
+    for guise in [Guise::Found, Guise::Staged, Guise::Bare] {
         for (rows, cols) in SIZES {
             let name = format!("layer_norm/{rows}x{cols}");
             trials.push(guise_test(guise, &name, move |gpu, caps| {

@@ -18,6 +18,7 @@ mod params;
 pub mod patch;
 mod plain;
 mod product;
+mod reduce;
 pub mod rope;
 pub mod solver;
 pub mod tiles;

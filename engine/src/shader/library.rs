@@ -53,6 +53,8 @@ const FILES: &[(&str, &str)] = files![
     "output/f16",
     "pixels",
     "pixels/single",
+    "reduce",
+    "reduce/subgroup",
     "result",
     "result/single",
     "rows",
@@ -91,7 +93,6 @@ const FILES: &[(&str, &str)] = files![
     "common/operands",
     "common/patches",
     "common/product",
-    "common/rows",
     "common/silu",
     "common/staged",
 ];

@@ -31,11 +31,13 @@ pub enum Slot {
     Result,
     /// What a weight's row is divided by before it is rounded: `weight_scale(row) -> f32`.
     Scale,
+    /// How invocations join their values: `reduce_sum(lane, value) -> f32`, `reduce_max`.
+    Reduce,
 }
 
 impl Slot {
     /// All slots.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Weight,
         Self::Epilogue,
         Self::Activation,
@@ -48,6 +50,7 @@ impl Slot {
         Self::Stage,
         Self::Result,
         Self::Scale,
+        Self::Reduce,
     ];
 
     /// The module's name in `import package::NAME::{…}` and the folder of its alternatives.
@@ -65,6 +68,7 @@ impl Slot {
             Self::Stage => "stage",
             Self::Result => "result",
             Self::Scale => "scale",
+            Self::Reduce => "reduce",
         }
     }
 }

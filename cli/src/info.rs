@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use kinora::error::{ConfigError, GpuError};
-use kinora::gpu::{DeviceInfo, GpuOptions, devices};
+use kinora::gpu::{DeviceInfo, GpuOptions, chosen_device, devices};
 use kinora::hub::{Hub, SHORT_NAMES};
 use kinora::models::config::{Defaults, Layout, ModelFolder};
 use kinora::models::names::Names;
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &InfoArgs) -> Result<(), CliError> {
     // A model's own mistakes are quicker to find than devices.
     let (model, incomplete) = describe_model(&folder(&args.model)?)?;
     let all = devices(&GpuOptions::default());
-    let chosen = chosen(&all, args.device.device.as_deref())?;
+    let chosen = chosen_device(&all, args.device.device.as_deref())?;
     let mut text = String::new();
     for device in &all {
         describe_device(&mut text, device, chosen == Some(device.index));
@@ -39,46 +39,6 @@ pub(crate) fn run(args: &InfoArgs) -> Result<(), CliError> {
         Some(error) => Err(error.into()),
         None if all.is_empty() => Err(GpuError::NoDevice.into()),
         None => Ok(()),
-    }
-}
-
-/// The number of the device that a run takes.
-pub(crate) fn chosen(all: &[DeviceInfo], wanted: Option<&str>) -> Result<Option<usize>, CliError> {
-    let Some(wanted) = wanted else {
-        return Ok(all
-            .iter()
-            .find(|device| device.unusable.is_none())
-            .map(|device| device.index));
-    };
-    let by_number = wanted
-        .parse()
-        .ok()
-        .filter(|index| all.iter().any(|device| device.index == *index));
-    let by_name = || {
-        let named = |device: &&DeviceInfo| {
-            device
-                .caps
-                .name
-                .to_lowercase()
-                .contains(&wanted.to_lowercase())
-        };
-        all.iter().find(named).map(|device| device.index)
-    };
-    let names = || {
-        all.iter()
-            .map(|device| format!("{}: {}", device.index, device.caps.name))
-    };
-    match by_number.or_else(by_name) {
-        Some(index) => Ok(Some(index)),
-        None => Err(GpuError::UnknownDevice {
-            wanted: wanted.to_owned(),
-            found: if all.is_empty() {
-                "none".to_owned()
-            } else {
-                names().collect::<Vec<_>>().join(", ")
-            },
-        }
-        .into()),
     }
 }
 

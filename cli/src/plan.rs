@@ -1,6 +1,6 @@
 //! `kinora plan`: the device memory that a run would take, without running it.
 
-use kinora::gpu::{GpuOptions, devices};
+use kinora::gpu::{GpuOptions, chosen_device, devices};
 use kinora::models::config::ModelFolder;
 use kinora::models::wan_transformer::Residency;
 use kinora::record::Caps;
@@ -9,7 +9,6 @@ use serde_json::json;
 
 use crate::args::PlanArgs;
 use crate::error::CliError;
-use crate::info::chosen;
 use crate::{model, output};
 
 /// Prints the plan.
@@ -82,7 +81,7 @@ fn row(part: &PartPlan) -> serde_json::Value {
 /// The device that a run would take; where there is none, the least that would do.
 fn caps(args: &PlanArgs) -> Result<(Caps, String), CliError> {
     let all = devices(&GpuOptions::default());
-    let index = chosen(&all, args.device.device.as_deref())?;
+    let index = chosen_device(&all, args.device.device.as_deref())?;
     let found = index.and_then(|index| all.into_iter().find(|device| device.index == index));
     Ok(match found {
         Some(device) => {

@@ -237,6 +237,39 @@ pub fn devices(options: &GpuOptions) -> Vec<DeviceInfo> {
     all.iter().enumerate().map(describe).collect()
 }
 
+/// The number of the device that a run takes: of `all` the one that `wanted` names, which may be
+/// unusable, or the best of the others. `None` where no device is usable.
+///
+/// # Errors
+/// [`GpuError::UnknownDevice`].
+pub fn chosen_device(all: &[DeviceInfo], wanted: Option<&str>) -> Result<Option<usize>, GpuError> {
+    let Some(wanted) = wanted else {
+        let best = all.iter().find(|device| device.unusable.is_none());
+        return Ok(best.map(|device| device.index));
+    };
+    let names: Vec<&str> = all.iter().map(|device| device.caps.name.as_str()).collect();
+    named(&names, wanted).map(Some)
+}
+
+/// Which device `wanted` is: its number, else a part of its name, in any case.
+fn named(names: &[&str], wanted: &str) -> Result<usize, GpuError> {
+    let by_number = wanted.parse().ok().filter(|&index| index < names.len());
+    let matches = |name: &&str| name.to_lowercase().contains(&wanted.to_lowercase());
+    by_number
+        .or_else(|| names.iter().position(matches))
+        .ok_or_else(|| {
+            let numbered = names.iter().enumerate();
+            let numbered: Vec<String> = numbered.map(|(i, name)| format!("{i}: {name}")).collect();
+            GpuError::UnknownDevice {
+                wanted: wanted.to_owned(),
+                found: match numbered.as_slice() {
+                    [] => "none".to_owned(),
+                    some => some.join(", "),
+                },
+            }
+        })
+}
+
 /// Which of the devices to open: the best, or the one the options name.
 ///
 /// # Errors
@@ -251,31 +284,8 @@ pub(super) fn choose(options: &GpuOptions, caps: &[Caps]) -> Result<usize, GpuEr
                 None => GpuError::NoDevice,
             })?,
         Some(wanted) => {
-            let by_name = || {
-                let matches = |i: &usize| {
-                    caps[*i]
-                        .name
-                        .to_lowercase()
-                        .contains(&wanted.to_lowercase())
-                };
-                (0..caps.len()).find(matches)
-            };
-            let by_number = wanted.parse::<usize>().ok().filter(|&i| i < caps.len());
-            by_number
-                .or_else(by_name)
-                .ok_or_else(|| GpuError::UnknownDevice {
-                    wanted: wanted.clone(),
-                    found: match caps {
-                        [] => "none".into(),
-                        some => {
-                            let names = some.iter().enumerate();
-                            names
-                                .map(|(i, c)| format!("{i}: {}", c.name))
-                                .collect::<Vec<_>>()
-                                .join(", ")
-                        }
-                    },
-                })?
+            let names: Vec<&str> = caps.iter().map(|caps| caps.name.as_str()).collect();
+            named(&names, wanted)?
         }
     };
     if let Some(reason) = unusable(&caps[chosen]) {

@@ -14,12 +14,14 @@
 // One invocation computes TILE_ROWS neighbouring pixels of one line for TILE_COLS output channels:
 // no workgroup memory, no barrier. The invocations of a workgroup stand side by side along N, LANES
 // apart from one of their channels to the next: their weights are one contiguous piece, and the
-// pixels are the same for all of them. The sum runs over (dt, di, dj, c) in one chain.
+// pixels are the same for all of them. TAPS neighbouring taps of a line, a divisor of kw, share what
+// they load: a pixel is added to the sums of all the pixels that see it. A sum runs in one chain over
+// (dt, di, group of taps, four channels, tap).
 //
 //   workgroup: LANES * TILE_COLS channels x TILE_ROWS pixels
 //   grid: (channels, tiles folded over y and z)
 
-import package::tile::{TILE_COLS, TILE_ROWS};
+import package::tile::{TAPS, TILE_COLS, TILE_ROWS};
 import package::input::{unpack_input4};
 import package::pixels::{pixel_at, fetch_x4, fetch_past4};
 import package::weight::{load_weight4, weight_depth4};
@@ -50,6 +52,33 @@ struct Params {
 override LANES: u32 = 64u;
 override HAS_PAST: u32 = 1u; // 0 where kt is 1
 
+// Pixels of a line that a tile sees through a group of taps.
+const SEEN = TILE_ROWS + TAPS - 1u;
+
+var<private> col: array<u32, TILE_COLS>;
+var<private> w: array<array<vec4<f32>, TILE_COLS>, TAPS>;
+var<private> sum: array<array<f32, TILE_COLS>, TILE_ROWS>;
+
+// The weights of a group of taps for four channels.
+fn load_weights(k: u32, depth4: u32) {
+    for (var d = 0u; d < TAPS; d++) {
+        for (var n = 0u; n < TILE_COLS; n++) {
+            w[d][n] = load_weight4(col[n], k + d * depth4);
+        }
+    }
+}
+
+// Adds four channels of a pixel to the sums of the pixels that see it.
+fn add(four: vec4<f32>, seen: u32) {
+    for (var d = 0u; d < TAPS; d++) {
+        if seen >= d && seen - d < TILE_ROWS {
+            for (var n = 0u; n < TILE_COLS; n++) {
+                sum[seen - d][n] += dot(four, w[d][n]);
+            }
+        }
+    }
+}
+
 @compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -67,7 +96,6 @@ fn main(
     let t = line / params.height;
     let column = group.x * LANES * TILE_COLS + lane;
     // A lane beyond the last channel computes it again and stores nothing: no divergent loop.
-    var col: array<u32, TILE_COLS>;
     for (var n = 0u; n < TILE_COLS; n++) {
         col[n] = min(column + n * LANES, params.cols - 1u);
     }
@@ -77,7 +105,6 @@ fn main(
     let line_pixels = params.width >> params.up;
     let frame_lines = params.height >> params.up;
 
-    var sum: array<array<f32, TILE_COLS>, TILE_ROWS>;
     for (var r = 0u; r < TILE_ROWS; r++) {
         for (var n = 0u; n < TILE_COLS; n++) {
             sum[r][n] = 0.0;
@@ -95,11 +122,11 @@ fn main(
                 continue;
             }
             let first = (first_line + (i >> params.up)) * line_pixels;
-            for (var dj = 0u; dj < params.kw; dj++) {
+            for (var dj = 0u; dj < params.kw; dj += TAPS) {
                 let k = ((dt * params.kh + di) * params.kw + dj) * depth4;
-                var start: array<u32, TILE_ROWS>;
-                var inside: array<bool, TILE_ROWS>;
-                for (var r = 0u; r < TILE_ROWS; r++) {
+                var start: array<u32, SEEN>;
+                var inside: array<bool, SEEN>;
+                for (var r = 0u; r < SEEN; r++) {
                     // Beyond the left edge this wraps around to a large number.
                     let j = left + r + dj - params.kw / 2u;
                     inside[r] = j < params.width;
@@ -108,30 +135,18 @@ fn main(
                 }
                 if is_past {
                     for (var c = 0u; c < depth4; c++) {
-                        var w: array<vec4<f32>, TILE_COLS>;
-                        for (var n = 0u; n < TILE_COLS; n++) {
-                            w[n] = load_weight4(col[n], k + c);
-                        }
-                        for (var r = 0u; r < TILE_ROWS; r++) {
-                            let seen = unpack_input4(fetch_past4(start[r], c, params.channels));
-                            let four = select(vec4(0.0), seen, inside[r]);
-                            for (var n = 0u; n < TILE_COLS; n++) {
-                                sum[r][n] += dot(four, w[n]);
-                            }
+                        load_weights(k + c, depth4);
+                        for (var r = 0u; r < SEEN; r++) {
+                            let four = unpack_input4(fetch_past4(start[r], c, params.channels));
+                            add(select(vec4(0.0), four, inside[r]), r);
                         }
                     }
                 } else {
                     for (var c = 0u; c < depth4; c++) {
-                        var w: array<vec4<f32>, TILE_COLS>;
-                        for (var n = 0u; n < TILE_COLS; n++) {
-                            w[n] = load_weight4(col[n], k + c);
-                        }
-                        for (var r = 0u; r < TILE_ROWS; r++) {
-                            let seen = unpack_input4(fetch_x4(start[r], c, params.channels));
-                            let four = select(vec4(0.0), seen, inside[r]);
-                            for (var n = 0u; n < TILE_COLS; n++) {
-                                sum[r][n] += dot(four, w[n]);
-                            }
+                        load_weights(k + c, depth4);
+                        for (var r = 0u; r < SEEN; r++) {
+                            let four = unpack_input4(fetch_x4(start[r], c, params.channels));
+                            add(select(vec4(0.0), four, inside[r]), r);
                         }
                     }
                 }

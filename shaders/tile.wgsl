@@ -5,6 +5,7 @@ const TILE_COLS = 1u;
 const TILE_KEYS = 4u;
 const TILE_DEPTH = 8u;
 const TILE_QUERIES = 1u;
+const TAPS = 1u;
 // Of kernels on staged operands, whose LANES is a number of their tile too.
 const SIDE = 1u;
 const STAGE4 = 1u;

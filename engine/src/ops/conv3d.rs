@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::conv3d_tiled;
 use super::matmul::{Epilogue, lanes, weight_module};
 use super::params::params;
-use super::plain::{self, Tile};
+use super::plain::{self, ConvTile};
 use super::tiles::{self, Kernel, Problem};
 use super::window::{Window, window};
 use crate::error::RecordError;
@@ -86,13 +86,13 @@ pub(super) struct Geometry {
     pub(super) folds: usize,
     pub(super) up: usize,
     /// What one invocation of `conv3d.wgsl` computes.
-    tile: Tile,
+    tile: ConvTile,
 }
 
 impl Geometry {
     /// Pixels of one tile.
     fn tile_pixels(&self) -> usize {
-        self.tile.rows as usize
+        self.tile.tile.rows as usize
     }
 
     fn line_tiles(&self) -> usize {
@@ -118,7 +118,7 @@ pub(super) struct Windows {
 /// The variant of `conv3d.wgsl`; `single` reads channels one at a time.
 fn variant(
     caps: &Caps,
-    (kt, tile): (u32, Tile),
+    (kt, ConvTile { tile, taps }): (u32, ConvTile),
     single: bool,
     weight: Option<&'static str>,
     epilogue: Option<&'static str>,
@@ -126,6 +126,7 @@ fn variant(
     let mut variant = Variant::new("conv3d")
         .tile("TILE_ROWS", tile.rows)
         .tile("TILE_COLS", tile.cols)
+        .tile("TAPS", taps)
         .set("HAS_PAST", u32::from(kt > 1))
         .set("LANES", lanes(caps));
     for (slot, module) in [
@@ -214,7 +215,7 @@ pub fn conv3d(
         weight_module(conv.weight.dtype),
         epilogue.module(),
     );
-    let across = (lanes(caps) * g.tile.cols) as usize;
+    let across = (lanes(caps) * g.tile.tile.cols) as usize;
     let tiles = g.frames * g.height * g.line_tiles();
     let by_time = caps.dispatch_flops() / (g.flops_a_pixel() * g.tile_pixels() as u64).max(1);
     let mut first = 0;
@@ -355,7 +356,7 @@ fn geometry(caps: &Caps, x: &Tensor, conv: &Conv<'_>) -> Result<Geometry, Record
         kernel,
         folds: conv.folds,
         up,
-        tile: plain::for_conv(caps, pixels << up, cols),
+        tile: plain::for_conv(caps, pixels << up, cols, kernel[2]),
     })
 }
 

@@ -37,6 +37,15 @@ const fn tile(rows: u32, cols: u32) -> Tile {
     Tile { rows, cols }
 }
 
+/// What one invocation of a convolution computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ConvTile {
+    /// Pixels of a line by output channels.
+    pub(super) tile: Tile,
+    /// Taps of a line that share what they load of a pixel: a divisor of the kernel's width.
+    pub(super) taps: u32,
+}
+
 /// Every tile of [`for_matmul`] on a device.
 pub(super) fn all_for_matmul(caps: &Caps) -> Vec<Tile> {
     match caps.class {
@@ -58,37 +67,54 @@ pub(super) fn for_matmul(caps: &Caps, rows: usize, weight: DType) -> Tile {
 }
 
 /// Every tile of [`for_conv`] on a device.
-pub(super) fn all_for_conv(caps: &Caps) -> Vec<Tile> {
-    match caps.class {
-        DeviceClass::Software => [8, 16, 20]
-            .into_iter()
-            .flat_map(|rows| [1, 2, 4].map(|cols| tile(rows, cols)))
-            .collect(),
-        _ => vec![tile(8, 1)],
+pub(super) fn all_for_conv(caps: &Caps) -> Vec<ConvTile> {
+    let mut all = Vec::new();
+    for width in [8, 16, 20] {
+        for features in [8, 16, 32] {
+            for kw in [1, 3] {
+                let chosen = for_conv(caps, width, features, kw);
+                if !all.contains(&chosen) {
+                    all.push(chosen);
+                }
+            }
+        }
     }
+    all
 }
 
-/// The tile of a convolution with lines of `width` pixels and `features` output channels. Few of
-/// either leave a large tile half empty (lavapipe 26.1, the starter's decoder, 16 channels: 12
-/// GFLOP/s at 16 x 2, 5 to 8 at 16 x 4). Of 16 and 20 pixels the tile is that which leaves fewer of
-/// a line's tiles beyond its end (the same driver on another machine: lines of 40 pixels and 32
-/// channels 67 GFLOP/s at 20 x 4, 52 at 16 x 4; of 80 pixels and 16 channels 40 at 20 x 2, 38 at
-/// 16 x 2, 30 at 24 x 2, 29 at 32 x 2).
-pub(super) fn for_conv(caps: &Caps, width: usize, features: usize) -> Tile {
+/// The tile of a convolution with lines of `width` pixels, `features` output channels and a kernel
+/// of `kw` taps along the line. Few pixels or channels leave a large tile half empty, so that lines
+/// and channels choose its extents; of 16 and 20 pixels those are taken that leave fewer of a line's
+/// tiles beyond its end. With few channels an element of x serves few products, and taps that share
+/// it make up for that; with more the weights of three taps are too many to hold:
+///
+/// | lavapipe 26.1, GFLOP/s (two busy cores, one sitting) | 20 x 2 | 20 x 2, 3 taps | 20 x 4 | 20 x 4, 3 taps |
+/// |---|---|---|---|---|
+/// | 16 -> 16 channels, lines of 80 | 9.5 to 10.1 | 15.5 to 15.7 | 6.9 | 4.6 |
+/// | 32 -> 32 channels, lines of 40 | 12 to 18 | 19 to 21 | 22 | 12.6 |
+/// | 96 -> 96 channels, lines of 64 | 9.4 to 10.6 | 16 to 17 | 14.5 | 8.7 |
+pub(super) fn for_conv(caps: &Caps, width: usize, features: usize, kw: usize) -> ConvTile {
     match caps.class {
-        DeviceClass::Software => tile(
-            match width {
+        DeviceClass::Software => {
+            let rows = match width {
                 0..=8 => 8,
                 _ if width.next_multiple_of(20) <= width.next_multiple_of(16) => 20,
                 _ => 16,
-            },
-            match features {
-                0..=8 => 1,
-                9..=16 => 2,
-                _ => 4,
-            },
-        ),
-        _ => tile(8, 1),
+            };
+            let (cols, shares) = match features {
+                0..=8 => (1, true),
+                9..=16 => (2, true),
+                _ => (4, false),
+            };
+            ConvTile {
+                tile: tile(rows, cols),
+                taps: if shares && kw.is_multiple_of(3) { 3 } else { 1 },
+            }
+        }
+        _ => ConvTile {
+            tile: tile(8, 1),
+            taps: 1,
+        },
     }
 }
 
@@ -108,9 +134,10 @@ mod tests {
                     let chosen = for_matmul(&caps, size, dtype);
                     assert!(all_for_matmul(&caps).contains(&chosen), "{size} {chosen:?}");
                 }
-                for features in [3, 16, 96] {
-                    let chosen = for_conv(&caps, size, features);
+                for (features, kw) in [(3, 3), (16, 3), (16, 1), (96, 3), (96, 5), (8, 9)] {
+                    let chosen = for_conv(&caps, size, features, kw);
                     assert!(all_for_conv(&caps).contains(&chosen), "{size} {chosen:?}");
+                    assert!(kw.is_multiple_of(chosen.taps as usize));
                 }
             }
         }

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use super::Gpu;
 use super::pipeline_cache::PipelineCache;
+use super::{Cancel, Gpu};
 use crate::error::{Error, GpuError};
 use crate::shader::{BindingKind, Library, Variant};
 
@@ -19,13 +19,20 @@ pub(super) struct Pipeline {
     pub(super) label: String,
 }
 
+/// A pipeline, once it is made; whoever makes it holds the lock, and others wait for that.
+type Cell = Arc<Mutex<Option<Arc<Pipeline>>>>;
+
 /// Compiled kernels. Several threads may compile at once; what is made stays.
 #[derive(Debug)]
 pub(super) struct Pipelines {
     library: Library,
     bounds_checks: bool,
-    made: Mutex<HashMap<Variant, Arc<Pipeline>>>,
+    cells: Mutex<HashMap<Variant, Cell>>,
     cache: Option<PipelineCache>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Pipelines {
@@ -38,39 +45,64 @@ impl Pipelines {
         Self {
             library: Library::default(),
             bounds_checks,
-            made: Mutex::default(),
+            cells: Mutex::default(),
             cache,
         }
     }
 
-    fn made(&self) -> MutexGuard<'_, HashMap<Variant, Arc<Pipeline>>> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cell(&self, variant: &Variant) -> Cell {
+        let mut cells = locked(&self.cells);
+        match cells.get(variant) {
+            Some(cell) => cell.clone(),
+            None => cells.entry(variant.clone()).or_default().clone(),
+        }
     }
 
     /// The pipeline of a variant.
     pub(super) fn get(&self, gpu: &Gpu, variant: &Variant) -> Result<Arc<Pipeline>, Error> {
-        if let Some(pipeline) = self.made().get(variant) {
+        // Only this variant's is locked: a driver may compile for seconds.
+        let cell = self.cell(variant);
+        let mut made = locked(&cell);
+        if let Some(pipeline) = &*made {
             return Ok(pipeline.clone());
         }
-        // Not under the lock: a driver may compile for seconds.
         let pipeline = Arc::new(self.make(gpu, variant)?);
-        Ok(self
-            .made()
-            .entry(variant.clone())
-            .or_insert(pipeline)
-            .clone())
+        Ok(made.insert(pipeline).clone())
+    }
+
+    /// Those that are neither made nor being made.
+    fn missing<'v>(&self, variants: &[&'v Variant]) -> Vec<&'v Variant> {
+        let mut seen = HashSet::new();
+        let all = variants.iter().copied().filter(|v| seen.insert(*v));
+        all.filter(|v| match self.cell(v).try_lock() {
+            Ok(made) => made.is_none(),
+            Err(TryLockError::WouldBlock) => false,
+            Err(TryLockError::Poisoned(_)) => true,
+        })
+        .collect()
+    }
+
+    /// Compiles the variants that are not there yet, one after the other, until it is told to stop.
+    pub(super) fn prepare_ahead(
+        &self,
+        gpu: &Gpu,
+        variants: &[&Variant],
+        stop: &Cancel,
+    ) -> Result<(), Error> {
+        for variant in self.missing(variants) {
+            if stop.is_cancelled() {
+                break;
+            }
+            self.get(gpu, variant)?;
+        }
+        self.keep();
+        Ok(())
     }
 
     /// Compiles the variants that are not there yet, as many at a time as the host has cores, and
     /// keeps them on disk where the driver can.
     pub(super) fn prepare(&self, gpu: &Gpu, variants: &[&Variant]) -> Result<(), Error> {
-        let missing: Vec<&Variant> = {
-            let made = self.made();
-            let mut seen = HashSet::new();
-            let all = variants.iter().copied();
-            all.filter(|v| !made.contains_key(*v) && seen.insert(*v))
-                .collect()
-        };
+        let missing = self.missing(variants);
         if missing.is_empty() {
             return Ok(());
         }
@@ -98,10 +130,14 @@ impl Pipelines {
             }
             result
         })?;
+        self.keep();
+        Ok(())
+    }
+
+    fn keep(&self) {
         if let Some(cache) = &self.cache {
             cache.keep();
         }
-        Ok(())
     }
 
     fn make(&self, gpu: &Gpu, variant: &Variant) -> Result<Pipeline, Error> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::pipelines::Pipeline;
-use super::{Buffer, Gpu};
+use super::{Buffer, Cancel, Gpu};
 use crate::error::{Error, GpuError};
 use crate::record::{Command, Kind, PARAMS_ALIGNMENT, Recording, TensorId, TensorInfo, place};
 use crate::shader::{Access, BindingKind, Variant};
@@ -96,20 +96,36 @@ impl BoundDispatch {
     }
 }
 
+/// The kernels of recordings.
+fn variants<'r>(recordings: &[&'r Recording]) -> Vec<&'r Variant> {
+    let commands = recordings.iter().flat_map(|recording| &recording.commands);
+    commands
+        .filter_map(|command| match command {
+            Command::Dispatch(dispatch) => Some(&dispatch.variant),
+            Command::Copy { .. } | Command::Clear(_) => None,
+        })
+        .collect()
+}
+
+impl Gpu {
+    /// Compiles kernels that are planned later, on the thread that calls, while the device works
+    /// on something else; until `stop`.
+    ///
+    /// # Errors
+    /// As those of [`Plan::new`] about kernels.
+    pub fn compile_ahead(&self, recordings: &[&Recording], stop: &Cancel) -> Result<(), Error> {
+        self.pipelines()
+            .prepare_ahead(self, &variants(recordings), stop)
+    }
+}
+
 impl Plan {
     /// Compiles the kernels of the recordings and makes the buffers they share.
     ///
     /// # Errors
     /// Kernels that do not link, bindings or params that do not fit their kernel, no memory.
     pub fn new(gpu: &Gpu, recordings: &[&Recording]) -> Result<Self, Error> {
-        let dispatches = recordings.iter().flat_map(|recording| &recording.commands);
-        let variants: Vec<&Variant> = dispatches
-            .filter_map(|command| match command {
-                Command::Dispatch(dispatch) => Some(&dispatch.variant),
-                Command::Copy { .. } | Command::Clear(_) => None,
-            })
-            .collect();
-        gpu.pipelines().prepare(gpu, &variants)?;
+        gpu.pipelines().prepare(gpu, &variants(recordings))?;
         let mut sizes: Vec<u64> = Vec::new();
         let mut passes = Vec::new();
         for recording in recordings {

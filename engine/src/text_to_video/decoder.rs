@@ -138,7 +138,7 @@ impl Engine {
         Ok(layout.peak_bytes() + STAGING_BYTES)
     }
 
-    fn decode_options(&self) -> DecodeOptions {
+    pub(super) fn decode_options(&self) -> DecodeOptions {
         DecodeOptions {
             max_bytes: self.reduced.decoding.or(self.memory).map(decoder_budget),
             ..DecodeOptions::default()

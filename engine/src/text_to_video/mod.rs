@@ -17,6 +17,7 @@
 //! # Ok::<(), kinora::Error>(())
 //! ```
 
+mod ahead;
 mod decoder;
 mod engine;
 mod memory;

@@ -75,7 +75,9 @@ impl Engine {
                 last = Some(sample.clone());
                 keep(sample);
             };
-            let sampled = engine.sample_once(settings, from.as_ref(), cancel, events, &mut keep);
+            let sampled = engine.compiling_ahead(settings, || {
+                engine.sample_once(settings, from.as_ref(), cancel, events, &mut keep)
+            });
             last = last.take().or(from);
             sampled
         })
@@ -232,7 +234,11 @@ impl Engine {
         Ok(plan.peak_bytes())
     }
 
-    fn planned<'a>(&'a self, settings: &'a Settings, prompts: &'a [usize]) -> Planned<'a> {
+    pub(super) fn planned<'a>(
+        &'a self,
+        settings: &'a Settings,
+        prompts: &'a [usize],
+    ) -> Planned<'a> {
         Planned {
             caps: self.gpu.caps(),
             folder: &self.folder,
@@ -244,7 +250,11 @@ impl Engine {
     }
 
     /// The ids of the prompt and, where a step is guided, of the negative prompt.
-    fn prompts(&self, settings: &Settings, steps: &[StepPlan]) -> Result<Vec<Vec<u32>>, Error> {
+    pub(super) fn prompts(
+        &self,
+        settings: &Settings,
+        steps: &[StepPlan],
+    ) -> Result<Vec<Vec<u32>>, Error> {
         let guided = steps.iter().any(|step| step.guidance.is_some());
         let negative = guided.then_some(&settings.negative_prompt);
         [Some(&settings.prompt), negative]

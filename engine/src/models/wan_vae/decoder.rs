@@ -50,6 +50,22 @@ pub fn decode_layout(
     prepare(caps, config, checkpoint, latents, options).map(|(layout, _)| layout)
 }
 
+/// Compiles the kernels of a decode that comes later, until `stop`.
+///
+/// # Errors
+/// As [`VaeDecoder::new`].
+pub fn compile_ahead(
+    gpu: &Gpu,
+    config: &dyn Architecture,
+    checkpoint: &Checkpoint,
+    latents: [usize; 4],
+    options: &DecodeOptions,
+    stop: &Cancel,
+) -> Result<(), Error> {
+    let (_, passes) = prepare(gpu.caps(), config, checkpoint, latents, options)?;
+    gpu.compile_ahead(&passes.all(), stop)
+}
+
 fn prepare(
     caps: &Caps,
     config: &dyn Architecture,

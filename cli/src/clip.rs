@@ -1,11 +1,14 @@
 //! The second half of a run: latents become a clip.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc;
+use std::thread;
 
+use kinora::error::GpuError;
 use kinora::media::{
     FrameRate, VideoOptions, VideoSummary, VideoWriter, frame_path, prepare_frame_folder, write_png,
 };
-use kinora::text_to_video::Engine;
+use kinora::text_to_video::{Engine, FrameSink};
 use kinora::weights::Latents;
 
 use crate::args::{LORAS, MODEL_PATHS, VideoArgs};
@@ -119,21 +122,19 @@ impl Clip<'_> {
         let interrupted = || CliError::Interrupted { path: clip.clone() };
         self.interrupt.may_cut_off(&kept(interrupted()));
         let mut writer = VideoWriter::create(clip, self.video.clone())?;
-        let mut frame = |index: usize, rgb: &[u8]| {
+        let write = |index: usize, rgb: &[u8]| -> Result<(), kinora::Error> {
             if let Some(folder) = frames {
                 write_png(&frame_path(folder, index), width, height, rgb, overwrite)?;
             }
             Ok(writer.push(rgb)?)
         };
         let crop = Some([width as usize, height as usize]);
+        let cancel = self.interrupt.cancel();
         let mut events = |event| progress.event(&event);
-        let decoded = self.engine.decode(
-            &self.latents,
-            crop,
-            self.interrupt.cancel(),
-            &mut events,
-            &mut frame,
-        );
+        let decoded = while_decoding(write, |frame| {
+            self.engine
+                .decode(&self.latents, crop, cancel, &mut events, frame)
+        });
         progress.stop();
         decoded.map_err(|error| match CliError::from(error) {
             e if e.is_interruption() => interrupted(),
@@ -146,6 +147,33 @@ impl Clip<'_> {
         }
         Ok(writer.finish()?)
     }
+}
+
+/// Frames that are decoded and not yet written.
+const AHEAD: usize = 4;
+
+/// Decodes, and writes the frames on a thread of its own: the device goes on while the host encodes.
+fn while_decoding(
+    mut write: impl FnMut(usize, &[u8]) -> Result<(), kinora::Error> + Send,
+    decode: impl FnOnce(FrameSink<'_>) -> Result<(), kinora::Error>,
+) -> Result<(), kinora::Error> {
+    let (frames, coming) = mpsc::sync_channel::<Vec<u8>>(AHEAD);
+    thread::scope(|scope| {
+        let writing = scope.spawn(move || {
+            let mut all = coming.iter().enumerate();
+            all.try_for_each(|(index, rgb)| write(index, &rgb))
+        });
+        let decoded = decode(&mut |_, rgb| {
+            // A writer that is gone has a reason of its own, told below.
+            let sent = frames.send(rgb.to_vec());
+            sent.map_err(|_| GpuError::Cancelled.into())
+        });
+        drop(frames);
+        match writing.join() {
+            Ok(written) => written.and(decoded),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 /// Says what was written; its path goes to standard output.

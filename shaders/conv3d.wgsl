@@ -50,7 +50,6 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<f32>; // [F T, H << up, W << up, N / F]
 
 override LANES: u32 = 64u;
-override HAS_PAST: u32 = 1u; // 0 where kt is 1
 
 // Pixels of a line that a tile sees through a group of taps.
 const SEEN = TILE_ROWS + TAPS - 1u;
@@ -113,7 +112,7 @@ fn main(
     for (var dt = 0u; dt < params.kt; dt++) {
         // The frame's number with the past before it.
         let frame = t + dt;
-        let is_past = HAS_PAST == 1u && frame + 1u < params.kt;
+        let is_past = frame + 1u < params.kt;
         let first_line = select(frame + 1u - params.kt, frame, is_past) * frame_lines;
         let base = select(params.x_base, params.past_base, is_past);
         for (var di = 0u; di < params.kh; di++) {

@@ -7,7 +7,9 @@
 // with t' = t + drop and repeats = 4 FT N / C: every channel of x is repeated, and the repeats are
 // dealt out over (n, time, line, column).
 //
-//   workgroup: LANES values of y; grid: values folded over x and y
+// An invocation takes four features of a pixel: finding the pixel is most of the work.
+//
+//   workgroup: LANES groups of four; grid: groups folded over x and y
 
 struct Params {
     pixels: u32, // pixels of y in this dispatch
@@ -35,18 +37,22 @@ fn main(
     @builtin(num_workgroups) grid: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
+    let fours = (params.features + 3u) / 4u;
     let number = (group.x + group.y * grid.x) * LANES + lane;
-    if number >= params.pixels * params.features {
+    if number >= params.pixels * fours {
         return;
     }
-    let at = params.pixel_base * params.features + number;
-    let n = at % params.features;
-    let pixel = at / params.features;
+    let pixel = params.pixel_base + number / fours;
     let j = pixel % params.width;
-    let i = pixel / params.width % params.height;
-    let t = pixel / (params.width * params.height) + params.drop;
-    let dealt = ((n * params.factor_t + t % params.factor_t) * 2u + i % 2u) * 2u + j % 2u;
-    let frame = t / params.factor_t * (params.height / 2u);
-    let place = (frame + i / 2u) * (params.width / 2u) + j / 2u;
-    y[at - params.y_base] += x[place * params.channels + dealt / params.repeats - params.x_base];
+    let line = pixel / params.width; // of all frames
+    let i = line % params.height;
+    let t = line / params.height + params.drop;
+    let place = (t / params.factor_t * (params.height / 2u) + i / 2u) * (params.width / 2u) + j / 2u;
+    let source = place * params.channels - params.x_base;
+    let out = pixel * params.features - params.y_base;
+    let first = number % fours * 4u;
+    for (var n = first; n < min(first + 4u, params.features); n++) {
+        let dealt = ((n * params.factor_t + t % params.factor_t) * 2u + i % 2u) * 2u + j % 2u;
+        y[out + n] += x[source + dealt / params.repeats];
+    }
 }

@@ -141,6 +141,8 @@ pub(crate) fn run_from(
     if let Some(planned) = planned {
         progress.memory(engine.gpu(), planned);
     }
+    // The process ends here, and the system takes its device down faster than destructors do.
+    std::mem::forget(engine);
     Ok(())
 }
 

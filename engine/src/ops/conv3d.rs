@@ -118,7 +118,7 @@ pub(super) struct Windows {
 /// The variant of `conv3d.wgsl`; `single` reads channels one at a time.
 fn variant(
     caps: &Caps,
-    (kt, ConvTile { tile, taps }): (u32, ConvTile),
+    ConvTile { tile, taps }: ConvTile,
     single: bool,
     weight: Option<&'static str>,
     epilogue: Option<&'static str>,
@@ -127,7 +127,6 @@ fn variant(
         .tile("TILE_ROWS", tile.rows)
         .tile("TILE_COLS", tile.cols)
         .tile("TAPS", taps)
-        .set("HAS_PAST", u32::from(kt > 1))
         .set("LANES", lanes(caps));
     for (slot, module) in [
         (Slot::Pixels, single.then_some("single")),
@@ -144,10 +143,10 @@ fn variant(
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = Vec::new();
     for tile in plain::all_for_conv(caps) {
-        for (kt, single) in [(1, false), (3, false), (1, true), (3, true)] {
+        for single in [false, true] {
             for weight in [None, Some("f16"), Some("bf16")] {
                 for epilogue in Epilogue::OF_CONVOLUTIONS {
-                    all.push(variant(caps, (kt, tile), single, weight, epilogue));
+                    all.push(variant(caps, tile, single, weight, epilogue));
                 }
             }
         }
@@ -210,7 +209,7 @@ pub fn conv3d(
     let [kt, kh, kw] = g.kernel.map(|k| k as u32);
     let variant = variant(
         caps,
-        (kt, g.tile),
+        g.tile,
         !by_fours,
         weight_module(conv.weight.dtype),
         epilogue.module(),

@@ -202,22 +202,33 @@ pub fn dup_up(
     let caps = rec.caps();
     let [out_frames, height, width, _] = expected;
     let lines = out_frames * height;
-    // Lines of one dispatch: those of one frame, halved until the windows fit.
+    // Lines of one dispatch: all there are, halved until the windows fit; of several frames whole ones.
+    let whole = |count: usize| match count {
+        0 => 1,
+        _ if count > height => count / height * height,
+        _ => count,
+    };
     let mut first = 0;
     while first < lines {
-        let mut count = height - first % height;
-        let t = (first / height + drop) / factor_t;
-        let place = |first: usize, count: usize| {
-            let line = first % height;
-            let from = t * h + line / 2..t * h + (line + count - 1) / 2 + 1;
-            let from = from.start * w * channels..from.end * w * channels;
+        let of_frame = first % height;
+        let mut count = match of_frame {
+            0 => lines - first,
+            _ => height - of_frame,
+        };
+        let place = |count: usize| {
+            let last = first + count - 1;
+            let from = [first, last].map(|line| {
+                let frame = (line / height + drop) / factor_t;
+                frame * h + line % height / 2
+            });
+            let from = from[0] * w * channels..(from[1] + 1) * w * channels;
             let to = first * width * features..(first + count) * width * features;
             (window(caps, x, from), window(caps, y, to))
         };
-        let (mut from, mut to) = place(first, count);
+        let (mut from, mut to) = place(count);
         while count > 1 && from.len().max(to.len()) > caps.max_binding_bytes {
-            count = count.div_ceil(2);
-            (from, to) = place(first, count);
+            count = whole(count / 2);
+            (from, to) = place(count);
         }
         let values = count * width * features;
         rec.dispatch(OP, variant(caps, "dup_up"))
@@ -237,7 +248,7 @@ pub fn dup_up(
                 y_base: to.base,
             })
             .flops(values as u64)
-            .launch_folded(values.div_ceil(lanes(caps) as usize))?;
+            .launch_folded((count * width * features.div_ceil(4)).div_ceil(lanes(caps) as usize))?;
         first += count;
     }
     Ok(())

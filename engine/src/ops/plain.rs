@@ -69,7 +69,7 @@ pub(super) fn for_matmul(caps: &Caps, rows: usize, weight: DType) -> Tile {
 /// Every tile of [`for_conv`] on a device.
 pub(super) fn all_for_conv(caps: &Caps) -> Vec<ConvTile> {
     let mut all = Vec::new();
-    for width in [8, 16, 20] {
+    for width in [8, 10, 16] {
         for features in [8, 16, 32] {
             for kw in [1, 3] {
                 let chosen = for_conv(caps, width, features, kw);
@@ -84,8 +84,9 @@ pub(super) fn all_for_conv(caps: &Caps) -> Vec<ConvTile> {
 
 /// The tile of a convolution with lines of `width` pixels, `features` output channels and a kernel
 /// of `kw` taps along the line. Few pixels or channels leave a large tile half empty, so that lines
-/// and channels choose its extents; of 16 and 20 pixels those are taken that leave fewer of a line's
-/// tiles beyond its end. With few channels an element of x serves few products, and taps that share
+/// and channels choose its extents. Of 16 and 20 pixels those are taken that leave fewer tiles of a
+/// line twice as long, which the next level of a decoder has, beyond its end: so levels share a
+/// kernel, each of which takes a driver 10 to 30 ms to prepare. With few channels an element of x serves few products, and taps that share
 /// it make up for that; with more the weights of three taps are too many to hold:
 ///
 /// | lavapipe 26.1, GFLOP/s (two busy cores, one sitting) | 20 x 2 | 20 x 2, 3 taps | 20 x 4 | 20 x 4, 3 taps |
@@ -98,7 +99,7 @@ pub(super) fn for_conv(caps: &Caps, width: usize, features: usize, kw: usize) ->
         DeviceClass::Software => {
             let rows = match width {
                 0..=8 => 8,
-                _ if width.next_multiple_of(20) <= width.next_multiple_of(16) => 20,
+                _ if (2 * width).next_multiple_of(20) <= (2 * width).next_multiple_of(16) => 20,
                 _ => 16,
             };
             let (cols, shares) = match features {

@@ -197,4 +197,39 @@ mod tests {
         assert_eq!(keys, ["prompt", "seed", "quantize", "kinora"]);
         assert!(made_by(&[("format".to_owned(), "pt".to_owned())].into()).is_empty());
     }
+
+    #[test]
+    fn frames_are_written_in_order_and_whoever_fails_first_is_told() {
+        let decode = |frames: u8, end: Result<(), kinora::Error>| {
+            move |frame: FrameSink<'_>| {
+                for index in 0..frames {
+                    frame(index.into(), &[index])?;
+                }
+                end
+            }
+        };
+        let mut written = Vec::new();
+        let all = |index: usize, rgb: &[u8]| {
+            written.push((index, rgb.to_vec()));
+            Ok(())
+        };
+        while_decoding(all, decode(9, Ok(()))).unwrap();
+        let expected: Vec<_> = (0..9).map(|i| (usize::from(i), vec![i])).collect();
+        assert_eq!(written, expected);
+
+        let full = |index: usize, _: &[u8]| match index {
+            3 => Err(GpuError::Unbound {
+                name: "disk".into(),
+            }
+            .into()),
+            _ => Ok(()),
+        };
+        for frames in [4, 99] {
+            let error = while_decoding(full, decode(frames, Ok(()))).unwrap_err();
+            assert!(error.to_string().contains("disk"), "{error}");
+        }
+        let cancelled = Err(GpuError::Cancelled.into());
+        let error = while_decoding(|_, _| Ok(()), decode(2, cancelled)).unwrap_err();
+        assert!(CliError::from(error).is_interruption());
+    }
 }

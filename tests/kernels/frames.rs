@@ -1,7 +1,9 @@
 //! Remembered frames and the shortcut that repeats them.
 
+use kinora::Error;
 use kinora::gpu::Gpu;
 use kinora::ops::frames::{crop_lines, dup_up, push_frames};
+use kinora::record::{Caps, Command, Recorder};
 use kinora::tensor::DType;
 use libtest_mimic::{Failed, Trial};
 
@@ -11,14 +13,18 @@ use crate::harness::{Input, Run, device_test};
 use crate::reference::frames as twin;
 
 /// [T, H, W, C], N, how many times the frames, and whether the video starts here.
-const SHORTCUTS: [([usize; 4], usize, usize, bool); 6] = [
+const SHORTCUTS: [([usize; 4], usize, usize, bool); 7] = [
     ([1, 1, 1, 4], 4, 2, true),
     ([1, 3, 5, 8], 4, 2, true),
     ([2, 3, 5, 8], 4, 2, false),
     ([3, 2, 7, 6], 3, 1, false),
     ([2, 5, 3, 16], 8, 2, false),
     ([1, 2, 2, 4], 12, 1, true),
+    ([3, 2, 3, 5], 5, 2, true),
 ];
+
+/// Bytes of a binding: whole frames of the result (7,040 bytes each), some of them, a few lines.
+const LIMITS: [u64; 4] = [30_000, 16_000, 8_000, 2_500];
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
@@ -31,7 +37,21 @@ pub fn trials() -> Vec<Trial> {
     for (shape, features, factor, start) in SHORTCUTS {
         let name = format!("dup_up/{shape:?}->{features}/time={factor}/start={start}");
         trials.push(device_test(name, move |gpu| {
-            shortcut(gpu, shape, features, factor, start)
+            shortcut(gpu, gpu.caps(), (shape, features, factor, start)).map(|_| ())
+        }));
+    }
+    for limit in LIMITS {
+        let name = format!("dup_up/within {limit} bytes a binding");
+        trials.push(device_test(name, move |gpu| {
+            let caps = Caps {
+                max_binding_bytes: limit,
+                ..gpu.caps().clone()
+            };
+            let dispatches = shortcut(gpu, &caps, ([3, 5, 4, 22], 22, 2, true))?;
+            match dispatches > 1 {
+                true => Ok(()),
+                false => Err("one dispatch binds it all".into()),
+            }
         }));
     }
     for (shape, start, lines) in [
@@ -83,30 +103,47 @@ fn push(gpu: &Gpu, remembered: usize, frames: usize) -> Result<(), Failed> {
     }
 }
 
+/// How many dispatches it took.
 fn shortcut(
     gpu: &Gpu,
-    shape: [usize; 4],
-    n: usize,
-    factor: usize,
-    start: bool,
-) -> Result<(), Failed> {
+    caps: &Caps,
+    (shape, n, factor, start): ([usize; 4], usize, usize, bool),
+) -> Result<usize, Failed> {
     let [t, h, w, _] = shape;
     let drop = if start { factor - 1 } else { 0 };
     let out = [t * factor - drop, 2 * h, 2 * w, n];
     let x = values(1, shape.iter().product());
     let y = values(2, out.iter().product());
+    let record = |rec: &mut Recorder<'_>| {
+        let x = rec.input("x", shape, DType::F32)?;
+        let y = rec.input("y", out, DType::F32)?;
+        dup_up(rec, &x, &y, factor, start)?;
+        Ok::<_, Error>(y)
+    };
     let found = Run::new(gpu)
         .input("x", Input::F32(&x))
         .input("y", Input::F32(&y))
-        .record(|rec, _| {
-            let x = rec.input("x", shape, DType::F32)?;
-            let y = rec.input("y", out, DType::F32)?;
-            dup_up(rec, &x, &y, factor, start)?;
-            Ok(vec![y])
-        })?;
+        .record_for(caps, |rec, _| Ok(vec![record(rec)?]))?;
+    let mut rec = Recorder::new(caps);
+    record(&mut rec)?;
+    let recording = rec.finish();
+    let commands = recording.commands.iter();
+    let mut dispatches = 0;
+    for command in commands {
+        let Command::Dispatch(dispatch) = command else {
+            continue;
+        };
+        dispatches += 1;
+        for window in dispatch.bindings.iter().filter_map(|b| b.window.clone()) {
+            if window.end - window.start > caps.max_binding_bytes {
+                return Err(format!("{window:?} is more than a binding").into());
+            }
+        }
+    }
     let mut expected = twin::dup_up(&x, shape, n, factor, drop);
     for (sum, &y) in expected.iter_mut().zip(&y) {
         *sum += f64::from(y);
     }
-    close("y", &found[0], &expected, ELEMENTWISE)
+    close("y", &found[0], &expected, ELEMENTWISE)?;
+    Ok(dispatches)
 }

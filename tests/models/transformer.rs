@@ -71,6 +71,29 @@ fn distinct(timesteps: &[f32]) -> (Vec<f32>, Vec<u32>) {
     (values.clone(), index.collect())
 }
 
+/// A transformer's configuration and weights.
+fn opened(model: &Path) -> Result<(TransformerConfig, Arc<Checkpoint>), Failed> {
+    let json = std::fs::read(model.join("config.json"))?;
+    let config = TransformerConfig::parse("config.json", &json)?;
+    Ok((config, Arc::new(Checkpoint::open(model, "transformer")?)))
+}
+
+/// What one pass gives.
+fn velocity(
+    gpu: &Gpu,
+    transformer: &Transformer,
+    timesteps: &[f32],
+    sample: &[f32],
+    text: &[f32],
+) -> Result<Vec<f32>, Failed> {
+    let mut stream = Stream::new(gpu, &Cancel::new());
+    let context = transformer.context(&mut stream, text)?;
+    let (input, output) = (upload(gpu, sample)?, upload(gpu, &vec![0.0; sample.len()])?);
+    transformer.forward(&mut stream, timesteps, &input, &context, &output)?;
+    stream.finish()?;
+    read(gpu, &output, sample.len())
+}
+
 /// One pass with the values between its layers; gives the velocity.
 fn forward(
     gpu: &Gpu,
@@ -80,9 +103,7 @@ fn forward(
     residency: Residency,
 ) -> Result<Vec<f32>, Failed> {
     let expected = Expected::open(folder)?;
-    let config =
-        TransformerConfig::parse("config.json", &std::fs::read(model.join("config.json"))?)?;
-    let checkpoint = Arc::new(Checkpoint::open(model, "transformer")?);
+    let (config, checkpoint) = opened(model)?;
     let sample = expected.values("forward.sample_in")?;
     let shape = expected.0.shape_of("forward.sample_in").unwrap_or_default();
     let latents: [usize; 4] = shape[1..].try_into()?;
@@ -164,8 +185,7 @@ fn streamed(gpu: &Gpu, kind: &str) -> Result<(), Failed> {
 fn streamed_anew(gpu: &Gpu) -> Result<(), Failed> {
     let folder = fixtures().join("wan21");
     let model = folder.join("model/transformer");
-    let config =
-        TransformerConfig::parse("config.json", &std::fs::read(model.join("config.json"))?)?;
+    let (config, checkpoint) = opened(&model)?;
     let shape = TransformerShape {
         latents: [config.in_channels, 2, 4, 4],
         text_length: 16,
@@ -175,7 +195,6 @@ fn streamed_anew(gpu: &Gpu) -> Result<(), Failed> {
     let sample = values(1, shape.latents.iter().product());
     let text = values(2, 5 * config.text_dim);
     let (input, output) = (upload(gpu, &sample)?, upload(gpu, &sample)?);
-    let checkpoint = Arc::new(Checkpoint::open(&model, "transformer")?);
     let passes = TransformerPasses::record(gpu.caps(), &config, &checkpoint, shape)?;
     let transformer = Transformer::new(gpu, passes, checkpoint, Residency::Streamed(WINDOWS[1]))?;
     let context = transformer.context(&mut Stream::new(gpu, &Cancel::new()), &text)?;
@@ -212,8 +231,7 @@ fn streamed_anew(gpu: &Gpu) -> Result<(), Failed> {
 /// The device memory of every residency, to the byte.
 fn planned_memory(gpu: &Gpu) -> Result<(), Failed> {
     let model = fixtures().join("parts/no_cross_norm/transformer");
-    let config =
-        TransformerConfig::parse("config.json", &std::fs::read(model.join("config.json"))?)?;
+    let (config, checkpoint) = opened(&model)?;
     let shape = TransformerShape {
         latents: [4, 3, 8, 8],
         text_length: 16,
@@ -227,14 +245,13 @@ fn planned_memory(gpu: &Gpu) -> Result<(), Failed> {
         Residency::Streamed(WINDOWS[2]),
     ];
     for residency in residencies {
-        let checkpoint = Arc::new(Checkpoint::open(&model, "transformer")?);
         let passes = TransformerPasses::record(gpu.caps(), &config, &checkpoint, shape)?;
         let (weights, working) = passes.memory(residency, 2);
         let sample = values(1, 4 * 3 * 8 * 8);
         let (input, output) = (upload(gpu, &sample)?, upload(gpu, &sample)?);
         let before = gpu.memory().current;
         gpu.reset_peak();
-        let transformer = Transformer::new(gpu, passes, checkpoint, residency)?;
+        let transformer = Transformer::new(gpu, passes, checkpoint.clone(), residency)?;
         let mut stream = Stream::new(gpu, &Cancel::new());
         let text = values(2, 5 * config.text_dim);
         let contexts = [
@@ -261,9 +278,7 @@ fn second_expert(gpu: &Gpu) -> Result<(), Failed> {
     let folder = fixtures().join("a14b");
     let expected = Expected::open(&folder)?;
     let model = folder.join("model/transformer_2");
-    let config =
-        TransformerConfig::parse("config.json", &std::fs::read(model.join("config.json"))?)?;
-    let checkpoint = Arc::new(Checkpoint::open(&model, "transformer_2")?);
+    let (config, checkpoint) = opened(&model)?;
     let sample = expected.values("forward.sample_in")?;
     let latents: [usize; 4] =
         expected.0.shape_of("forward.sample_in").unwrap_or_default()[1..].try_into()?;
@@ -277,24 +292,15 @@ fn second_expert(gpu: &Gpu) -> Result<(), Failed> {
     };
     let passes = TransformerPasses::record(gpu.caps(), &config, &checkpoint, shape)?;
     let transformer = Transformer::new(gpu, passes, checkpoint, Residency::Resident)?;
-    let mut stream = Stream::new(gpu, &Cancel::new());
-    let context = transformer.context(&mut stream, &text)?;
-    let (input, output) = (
-        upload(gpu, &sample)?,
-        upload(gpu, &vec![0.0; sample.len()])?,
-    );
     let timesteps = expected.values("forward.timestep")?;
-    transformer.forward(&mut stream, &timesteps, &input, &context, &output)?;
-    stream.finish()?;
-    expected.close("forward.out_2", &read(gpu, &output, sample.len())?)
+    let velocity = velocity(gpu, &transformer, &timesteps, &sample, &text)?;
+    expected.close("forward.out_2", &velocity)
 }
 
 /// A device that can bind a third of the hidden state gives the same bits.
 fn small_bindings(gpu: &Gpu) -> Result<(), Failed> {
     let model = fixtures().join("parts/no_cross_norm/transformer");
-    let config =
-        TransformerConfig::parse("config.json", &std::fs::read(model.join("config.json"))?)?;
-    let checkpoint = Arc::new(Checkpoint::open(&model, "transformer")?);
+    let (config, checkpoint) = opened(&model)?;
     let shape = TransformerShape {
         latents: [4, 8, 16, 24],
         text_length: 16,
@@ -306,18 +312,8 @@ fn small_bindings(gpu: &Gpu) -> Result<(), Failed> {
     let run = |caps: &Caps| -> Result<Vec<u32>, Failed> {
         let passes = TransformerPasses::record(caps, &config, &checkpoint, shape)?;
         let transformer = Transformer::new(gpu, passes, checkpoint.clone(), Residency::Resident)?;
-        let mut stream = Stream::new(gpu, &Cancel::new());
-        let context = transformer.context(&mut stream, &text)?;
-        let (input, output) = (
-            upload(gpu, &sample)?,
-            upload(gpu, &vec![0.0; sample.len()])?,
-        );
-        transformer.forward(&mut stream, &[500.0], &input, &context, &output)?;
-        stream.finish()?;
-        Ok(read(gpu, &output, sample.len())?
-            .into_iter()
-            .map(f32::to_bits)
-            .collect())
+        let velocity = velocity(gpu, &transformer, &[500.0], &sample, &text)?;
+        Ok(velocity.into_iter().map(f32::to_bits).collect())
     };
     let small = Caps {
         max_binding_bytes: 52_000,

@@ -235,7 +235,8 @@ pub(crate) struct ConvertArgs {
 
 /// Print the device memory that a run would take, without running it
 ///
-/// Reads the heads of the weights' files, and none of the weights.
+/// Reads the heads of the weights' files, and none of the weights: safetensors and GGUF may end behind
+/// their headers.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kinora plan --like wan2.1-1.3b --frames 81

@@ -10,17 +10,17 @@ use kinora::hub::{Hub, SHORT_NAMES};
 use kinora::models::config::{Defaults, Layout, ModelFolder};
 use kinora::models::names::Names;
 use kinora::record::{Caps, DeviceClass};
-use kinora::weights::Checkpoint;
+use kinora::weights::{Checkpoint, Extent};
 
 use crate::args::InfoArgs;
 use crate::error::CliError;
-use crate::model::folder;
+use crate::model::folder_to;
 use crate::output;
 
 /// Prints what there is.
 pub(crate) fn run(args: &InfoArgs) -> Result<(), CliError> {
     // A model's own mistakes are quicker to find than devices.
-    let (model, incomplete) = describe_model(&folder(&args.model)?)?;
+    let (model, incomplete) = describe_model(&folder_to(&args.model, Extent::Head)?)?;
     let all = devices(&GpuOptions::default());
     let chosen = chosen_device(&all, args.device.device.as_deref())?;
     let mut text = String::new();
@@ -190,10 +190,15 @@ fn describe_model(folder: &ModelFolder) -> Result<(String, Option<ConfigError>),
     let _ = writeln!(text, "model {}: {known}", folder.name());
     let _ = writeln!(text, "  {:18} {}", "layout", folder.layout());
     let mut total = 0;
+    let mut incomplete = None;
     for part in folder.parts() {
         let (names, checkpoint) = folder.open_part(part)?;
         total += checkpoint.parameters();
         describe_part(&mut text, part, names.as_ref(), &checkpoint);
+        if let Err(error) = checkpoint.check_data() {
+            let _ = writeln!(text, "  {:18} not whole: the data is missing", "");
+            incomplete = incomplete.or(Some(error.into()));
+        }
     }
     let _ = writeln!(text, "  {:18} {} parameters", "all", count(total));
     let tokenizer = match folder.tokenizer_json() {
@@ -224,7 +229,7 @@ fn describe_model(folder: &ModelFolder) -> Result<(String, Option<ConfigError>),
             "negative prompt", config.defaults.negative_prompt
         );
     }
-    Ok((text, None))
+    Ok((text, incomplete))
 }
 
 /// A part's size and element types, and where it is.

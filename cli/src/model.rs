@@ -8,6 +8,7 @@ use kinora::hub::{Hub, Repo};
 use kinora::models::config::ModelFolder;
 use kinora::record::Precision;
 use kinora::text_to_video::{Decoder, Engine};
+use kinora::weights::Extent;
 
 use crate::args::{
     DecoderArgs, DecoderName, DeviceArgs, MemoryArgs, ModelArgs, PrecisionChoice, QuantizeArgs,
@@ -19,14 +20,19 @@ use crate::starter;
 
 /// The model that is named, with the parts that are named beside it; or the starter.
 pub(crate) fn folder(args: &ModelArgs) -> Result<ModelFolder, CliError> {
+    folder_to(args, Extent::Whole)
+}
+
+/// The same, of whose weights so much is there.
+pub(crate) fn folder_to(args: &ModelArgs, extent: Extent) -> Result<ModelFolder, CliError> {
     let parts = args.parts();
     let folder = match &args.model {
         Some(named) => match pulled(named)? {
-            Some((repo, path)) => ModelFolder::open(path)?.called(&repo.to_string()),
-            None => ModelFolder::open(named)?,
+            Some((repo, path)) => ModelFolder::open_to(path, extent)?.called(&repo.to_string()),
+            None => ModelFolder::open_to(named, extent)?,
         },
         None if parts.is_empty() => starter::folder(),
-        None => ModelFolder::of_parts(&parts)?,
+        None => ModelFolder::of_parts_to(&parts, extent)?,
     };
     let folder = match args.model.is_none() && !parts.is_empty() {
         true => folder,

@@ -5,6 +5,7 @@ use kinora::models::config::ModelFolder;
 use kinora::models::wan_transformer::Residency;
 use kinora::record::Caps;
 use kinora::text_to_video::{MemoryPlan, PartPlan, Planned, Request, Settings};
+use kinora::weights::Extent;
 use serde_json::json;
 
 use crate::args::PlanArgs;
@@ -15,7 +16,7 @@ use crate::{model, output};
 pub(crate) fn run(args: &PlanArgs) -> Result<(), CliError> {
     let folder = match &args.like {
         Some(name) => ModelFolder::like(name)?,
-        None => model::folder(&args.model)?,
+        None => model::folder_to(&args.model, Extent::Head)?,
     };
     let folder = model::quantized(folder, &args.quantize);
     let config = folder.config()?;

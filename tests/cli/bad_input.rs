@@ -155,7 +155,7 @@ fn bad_outputs() -> Verdict {
 }
 
 /// A copy of the tiny model to spoil.
-fn model(place: &Place) -> Result<(), String> {
+pub(crate) fn model(place: &Place) -> Result<(), String> {
     fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
         fs::create_dir_all(to)?;
         for entry in fs::read_dir(from)? {

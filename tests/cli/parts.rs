@@ -1,8 +1,11 @@
 //! Models in single files: what is recognised, what is missing, what is in the wrong place.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use kinora::weights::{Checkpoint, Extent, Latents};
+
+use crate::bad_input;
 use crate::program::{Place, Test, Verdict, ensure, tiny_model};
 
 pub(crate) const TESTS: &[Test] = &[
@@ -10,11 +13,13 @@ pub(crate) const TESTS: &[Test] = &[
     ("parts_that_are_missing_are_named", missing),
     ("files_that_are_no_part_are_told", strangers),
     ("two_of_a_kind_are_refused", two_of_a_kind),
+    ("heads_are_enough_for_a_plan_alone", heads),
 ];
 
 pub(crate) const DEVICE_TESTS: &[Test] = &[
     ("single_files_make_the_folders_clip", same_clip),
     ("info_says_what_was_recognised", recognised),
+    ("info_says_that_data_are_missing", heads_told),
 ];
 
 /// The tiny model's file of a part.
@@ -106,6 +111,80 @@ fn two_of_a_kind() -> Verdict {
         "a Wan autoencoder each",
         "--vae FILE",
     ])
+}
+
+/// Cuts off the data of all weights below a folder.
+fn cut(folder: &Path) -> Verdict {
+    let entries = fs::read_dir(folder).map_err(|e| e.to_string())?;
+    let paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    for path in paths {
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        match ending {
+            _ if path.is_dir() => cut(&path)?,
+            Some("safetensors" | "gguf") => {
+                let bytes = fs::read(&path).map_err(|e| e.to_string())?;
+                let head = |len: &usize| {
+                    let bytes = bytes[..*len].to_vec();
+                    Checkpoint::from_bytes_to("a", bytes, "part", Extent::Head).is_ok()
+                };
+                let len = match ending {
+                    Some("gguf") => (0..bytes.len()).find(head).unwrap_or(0),
+                    _ => 8 + u64::from_le_bytes(*bytes.first_chunk().ok_or("short")?) as usize,
+                };
+                ensure!(head(&len) && len < bytes.len(), "{}", path.display());
+                fs::write(&path, &bytes[..len]).map_err(|e| e.to_string())?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn heads() -> Verdict {
+    let place = Place::new()?;
+    bad_input::model(&place)?;
+    place
+        .run(&["convert", "--model=model", "--dtype=q8_0", "-o=small"])?
+        .good()?;
+    let plan = |model: &str| {
+        let arguments = ["plan", "--model", model, "--memory=1GB", "--json"];
+        Ok::<_, String>(place.run(&arguments)?.good()?.out)
+    };
+    for model in ["model", "small"] {
+        let whole = plan(model)?;
+        cut(&place.path(model))?;
+        let head = plan(model)?;
+        ensure!(head == whole, "{head} is not {whole}");
+        for arguments in [
+            &["generate", "a boat", "--model", model][..],
+            &["convert", "--dtype=bf16", "-o=other", "--model", model],
+        ] {
+            place.run(arguments)?.refused(&["it is truncated"])?;
+        }
+    }
+    Ok(())
+}
+
+fn heads_told() -> Verdict {
+    let place = Place::new()?;
+    bad_input::model(&place)?;
+    cut(&place.path("model"))?;
+    let info = place.run_on_device(&["info", "--model", "model"])?;
+    ensure!(info.code == Some(2), "exit code {:?}", info.code);
+    let count = info.out.matches("the data is missing").count();
+    ensure!(count == 3, "{}", info.out);
+    let error = "ends before the data of tensor";
+    ensure!(info.err.contains(error), "{}", info.err);
+    let latents = Latents {
+        shape: [1, 8, 1, 2, 2],
+        values: vec![0.0; 32],
+        metadata: Default::default(),
+    };
+    let file = place.path("l.safetensors");
+    latents.write(&file).map_err(|e| e.to_string())?;
+    place
+        .run_on_device(&["decode", "--latents=l.safetensors", "--model", "model"])?
+        .refused(&["it is truncated"])
 }
 
 fn same_clip() -> Verdict {

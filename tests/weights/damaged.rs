@@ -1,6 +1,8 @@
 //! Truncated and corrupt safetensors files: the one sentence that each gets.
 
 use kinora::error::WeightsError;
+use kinora::tensor::DType;
+use kinora::weights::{Checkpoint, Extent};
 use safetensors::Dtype;
 
 use super::{file, open, reference_file};
@@ -44,6 +46,49 @@ fn every_prefix_of_a_file_is_refused() {
         assert!(open(bytes[..len].to_vec()).is_err(), "{len}");
     }
     assert!(open(bytes).is_ok());
+}
+
+/// Names, shapes and types are read of a file that ends anywhere behind its header; its data are
+/// not.
+#[test]
+fn heads_are_enough_to_plan_with() {
+    let bytes = reference_file(&[("a", Dtype::F32, &[2, 3]), ("b", Dtype::F16, &[6])]);
+    let data = bytes.len() - 36;
+    let head = |len: usize| {
+        let bytes = bytes[..len].to_vec();
+        Checkpoint::from_bytes_to("a.safetensors", bytes, "vae", Extent::Head)
+    };
+    assert!(head(data - 1).is_err());
+    for len in data..bytes.len() {
+        let head = head(len).unwrap();
+        assert_eq!(head.type_of("a", &[2, 3]).unwrap(), DType::F32);
+        assert_eq!(head.type_of("b", &[6]).unwrap(), DType::F16);
+        assert_eq!((head.tensor_bytes(), head.parameters()), (36, 12));
+        assert_eq!(head.get("a", &[2, 3]).is_ok(), len >= data + 24);
+        let rows = head.gather_rows("a", [2, 3], &[0]);
+        assert_eq!(rows.is_ok(), len >= data + 24);
+        let expected = "vae: a.safetensors ends before the data of tensor \"b\": what there is of it is enough to plan with, but a run needs the whole file; copy or download it again";
+        for error in [
+            head.get("b", &[6]).map(drop),
+            head.get_any("b").map(drop),
+            head.bytes_of("b").map(drop),
+        ] {
+            assert_eq!(error.unwrap_err().to_string(), expected);
+        }
+        assert!(head.check_data().is_err());
+    }
+    head(bytes.len()).unwrap().check_data().unwrap();
+}
+
+/// Scales that are cut off make nothing look like a number.
+#[test]
+fn scales_that_are_not_there_are_no_numbers() {
+    let header = r#"{"a.weight":{"dtype":"F8_E4M3","shape":[2,2],"data_offsets":[0,4]},"a.scale_weight":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#;
+    let bytes = file(header, &[0x38; 4]);
+    assert!(open(bytes.clone()).is_err());
+    let head = Checkpoint::from_bytes_to("a", bytes, "vae", Extent::Head).unwrap();
+    let view = head.get("a.weight", &[2, 2]).unwrap();
+    assert!(view.to_f32().iter().all(|value| value.is_nan()));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use kinora::tensor::DType;
-use kinora::weights::{Checkpoint, Container, GgufHeader, GgufValue};
+use kinora::weights::{Checkpoint, Container, Extent, GgufHeader, GgufValue};
 
 /// A file of `tests/fixtures/parts/containers`.
 pub fn fixture(name: &str) -> PathBuf {
@@ -241,6 +241,30 @@ fn every_prefix_is_refused() {
     for len in (0..bytes.len() - 32).step_by(7) {
         open(bytes[..len].to_vec()).unwrap_err();
     }
+}
+
+/// A file that ends behind the descriptions of its tensors is enough to plan with.
+#[test]
+fn a_head_has_the_shapes_and_types() {
+    let whole = written();
+    // Padded up to the data, which are zeros as well.
+    let padded = whole.iter().rposition(|&byte| byte != 0).unwrap() + 1;
+    let head = |len: usize| {
+        let bytes = whole[..len].to_vec();
+        Checkpoint::from_bytes_to("a.gguf", bytes, "transformer", Extent::Head)
+    };
+    let shortest = (0..whole.len()).find(|&len| head(len).is_ok()).unwrap();
+    assert!((padded..padded + 32).contains(&shortest), "{shortest}");
+    let head = head(shortest).unwrap();
+    assert_eq!(head.type_of("Q8_0", &[2, 2, 64]).unwrap(), DType::Q8_0);
+    assert_eq!(head.type_of("odd", &[3, 1, 1]).unwrap(), DType::F16);
+    assert_eq!(head.metadata().get("general.name").unwrap(), "tiny");
+    let error = head.get("odd", &[3, 1, 1]).unwrap_err().to_string();
+    assert!(
+        error.contains("a.gguf ends before the data of tensor \"odd\""),
+        "{error}"
+    );
+    open(whole[..shortest].to_vec()).unwrap_err();
 }
 
 /// A file of one tensor of each type, with zeros.

@@ -292,6 +292,18 @@ pub enum WeightsError {
         /// Its element type, as the header writes it.
         found: String,
     },
+    /// A tensor that a file of which only the head was asked for does not hold.
+    #[error(
+        "{part}: {file} ends before the data of tensor {tensor}: what there is of it is enough to plan with, but a run needs the whole file; copy or download it again"
+    )]
+    NoData {
+        /// The model part.
+        part: String,
+        /// The file that ends too early.
+        file: String,
+        /// The tensor's name.
+        tensor: String,
+    },
     /// A view of a stored tensor that does not fit it.
     #[error(
         "{part}: tensor {tensor} of {file} has shape {found:?}, which does not become {name} of {expected}; the file is not of the layout that its names say"

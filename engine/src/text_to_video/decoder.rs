@@ -62,7 +62,7 @@ impl Decoder {
                 tiny: None,
             }),
             Self::Tiny(file) => {
-                let checkpoint = Checkpoint::open(file, "tiny decoder")?;
+                let checkpoint = Checkpoint::open_to(file, "tiny decoder", folder.extent())?;
                 Some(Network {
                     part: "tiny decoder",
                     tiny: Some(TinyVae::of(&checkpoint, &config.vae)?),

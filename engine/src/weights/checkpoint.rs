@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use super::container::{Container, Contents, shown};
+use super::container::{Container, Contents, Extent, shown};
 use super::index::Index;
 use super::locate::{Located, locate};
 use super::named::Tensor;
@@ -47,6 +47,8 @@ pub struct Checkpoint {
     /// Holds whatever is asked for, in this type and without a byte.
     pub(super) imagined: Option<DType>,
     pub(super) narrowing: Option<Narrowing>,
+    /// How much of its files must be there.
+    extent: Extent,
 }
 
 /// One file of a checkpoint.
@@ -82,9 +84,26 @@ impl Checkpoint {
     /// A [`WeightsError`] that names the file and what is wrong with it: missing, unreadable,
     /// truncated, corrupt, a shard missing, or an index that does not match its shards.
     pub fn open(path: impl AsRef<Path>, part: &str) -> Result<Self, WeightsError> {
-        match locate(part, path.as_ref())? {
-            Located::Single(path) => Self::open_files([path], part),
-            Located::Index(path) => Self::open_shards(part, &path),
+        Self::open_to(path, part, Extent::Whole)
+    }
+
+    /// As [`open`](Self::open), from files of which so much is there.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn open_to(
+        path: impl AsRef<Path>,
+        part: &str,
+        extent: Extent,
+    ) -> Result<Self, WeightsError> {
+        let located = locate(part, path.as_ref())?;
+        let checkpoint = Self {
+            extent,
+            ..Self::empty(part, "no file")
+        };
+        match located {
+            Located::Single(path) => checkpoint.with_files([path]),
+            Located::Index(path) => checkpoint.with_shards(&path),
         }
     }
 
@@ -97,16 +116,7 @@ impl Checkpoint {
         paths: impl IntoIterator<Item = impl AsRef<Path>>,
         part: &str,
     ) -> Result<Self, WeightsError> {
-        let mut checkpoint = Self::empty(part, "no file");
-        for path in paths {
-            let path = path.as_ref();
-            let file = path.display().to_string();
-            if checkpoint.shards.is_empty() {
-                checkpoint.origin.clone_from(&file);
-            }
-            checkpoint.add_shard(file, Storage::map(path)?)?;
-        }
-        checkpoint.with_scales()
+        Self::empty(part, "no file").with_files(paths)
     }
 
     /// Reads a file of any [`Container`] that lies in memory, at any alignment. `file` names it in
@@ -119,7 +129,23 @@ impl Checkpoint {
         bytes: impl Into<Storage>,
         part: &str,
     ) -> Result<Self, WeightsError> {
-        let mut checkpoint = Self::empty(part, file);
+        Self::from_bytes_to(file, bytes, part, Extent::Whole)
+    }
+
+    /// As [`from_bytes`](Self::from_bytes), of a file of which so much is there.
+    ///
+    /// # Errors
+    /// Those of [`from_bytes`](Self::from_bytes).
+    pub fn from_bytes_to(
+        file: &str,
+        bytes: impl Into<Storage>,
+        part: &str,
+        extent: Extent,
+    ) -> Result<Self, WeightsError> {
+        let mut checkpoint = Self {
+            extent,
+            ..Self::empty(part, file)
+        };
         checkpoint.add_shard(file.to_owned(), bytes.into())?;
         checkpoint.with_scales()
     }
@@ -149,8 +175,9 @@ impl Checkpoint {
     /// The tensor `name`, which must have the shape `expected`.
     ///
     /// # Errors
-    /// [`WeightsError::NoTensor`] with the nearest names, [`WeightsError::Shape`], or
-    /// [`WeightsError::Unsupported`] for a type that Kinora does not compute with.
+    /// [`WeightsError::NoTensor`] with the nearest names, [`WeightsError::Shape`],
+    /// [`WeightsError::Unsupported`] for a type that Kinora does not compute with, or
+    /// [`WeightsError::NoData`] where the file was opened for its head and ends before the tensor.
     pub fn get<'a>(
         &'a self,
         name: &'a str,
@@ -243,6 +270,20 @@ impl Checkpoint {
         Ok(values)
     }
 
+    /// The file of a tensor, if it is long enough to hold it.
+    pub(super) fn data_of(&self, tensor: &Tensor) -> Result<&[u8], WeightsError> {
+        let shard = self.shards.get(tensor.shard);
+        let bytes: &[u8] = shard.map_or(&[], |shard| &shard.bytes);
+        match tensor.end <= bytes.len() {
+            true => Ok(bytes),
+            false => Err(WeightsError::NoData {
+                part: self.part.clone(),
+                file: self.file_of(tensor),
+                tensor: tensor.shown(),
+            }),
+        }
+    }
+
     /// The names of the tensors that nobody has asked for, in the order of [`names`](Self::names).
     #[must_use]
     pub fn unread(&self) -> Vec<String> {
@@ -297,13 +338,29 @@ impl Checkpoint {
             by_name: HashMap::new(),
             imagined: None,
             narrowing: None,
+            extent: Extent::Whole,
         }
     }
 
-    fn open_shards(part: &str, path: &Path) -> Result<Self, WeightsError> {
+    fn with_files(
+        mut self,
+        paths: impl IntoIterator<Item = impl AsRef<Path>>,
+    ) -> Result<Self, WeightsError> {
+        for path in paths {
+            let path = path.as_ref();
+            let file = path.display().to_string();
+            if self.shards.is_empty() {
+                self.origin.clone_from(&file);
+            }
+            self.add_shard(file, Storage::map(path)?)?;
+        }
+        self.with_scales()
+    }
+
+    fn with_shards(mut self, path: &Path) -> Result<Self, WeightsError> {
         let index = Index::read(path)?;
         let origin = path.display().to_string();
-        let mut checkpoint = Self::empty(part, &origin);
+        self.origin.clone_from(&origin);
         for shard in index.shards() {
             let path = index.dir.join(shard);
             if !path.is_file() {
@@ -312,15 +369,15 @@ impl Checkpoint {
                     shard: shown(shard),
                 });
             }
-            checkpoint.add_shard(path.display().to_string(), Storage::map(&path)?)?;
+            self.add_shard(path.display().to_string(), Storage::map(&path)?)?;
         }
         for (tensor, shard) in &index.weight_map {
             let file = index.dir.join(shard).display().to_string();
-            let held = checkpoint
+            let held = self
                 .by_name
                 .get(tensor)
-                .and_then(|&at| checkpoint.tensors.get(at));
-            if held.is_none_or(|tensor| checkpoint.file_of(tensor) != file) {
+                .and_then(|&at| self.tensors.get(at));
+            if held.is_none_or(|tensor| self.file_of(tensor) != file) {
                 return Err(WeightsError::NotInShard {
                     index: origin,
                     tensor: shown(tensor),
@@ -328,7 +385,7 @@ impl Checkpoint {
                 });
             }
         }
-        checkpoint.with_scales()
+        self.with_scales()
     }
 
     /// Reads one more file, whose tensors must be new.
@@ -338,7 +395,7 @@ impl Checkpoint {
             entries,
             metadata,
             data_start,
-        } = Container::read(&file, &bytes)?;
+        } = Container::read(&file, &bytes, self.extent)?;
         for entry in entries {
             let at = self.tensors.len();
             if let Some(before) = self.by_name.insert(entry.name.clone(), at) {
@@ -362,7 +419,7 @@ impl Checkpoint {
         Ok(())
     }
 
-    fn tensor(&self, name: &str) -> Result<&Tensor, WeightsError> {
+    pub(super) fn tensor(&self, name: &str) -> Result<&Tensor, WeightsError> {
         let at = self.by_name.get(name).and_then(|&at| self.tensors.get(at));
         at.ok_or_else(|| WeightsError::NoTensor {
             part: self.part.clone(),
@@ -373,8 +430,7 @@ impl Checkpoint {
     }
 
     pub(super) fn view<'a>(&'a self, tensor: &'a Tensor) -> Result<TensorView<'a>, WeightsError> {
-        let shard = self.shards.get(tensor.shard);
-        let elements = shard.and_then(|shard| tensor.elements_of(&shard.bytes));
+        let elements = tensor.elements_of(self.data_of(tensor)?);
         let (dtype, bytes) = elements.ok_or_else(|| self.unsupported(tensor))?;
         let view = TensorView {
             scales: tensor.scales.clone(),

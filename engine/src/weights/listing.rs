@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Checkpoint;
 use super::container::Container;
 use super::named::Tensor;
+use crate::error::WeightsError;
 use crate::tensor::DType;
 
 impl Checkpoint {
@@ -23,11 +24,23 @@ impl Checkpoint {
 
     /// The bytes of the tensor `name` as they lie in its file, of any element type. Does not count as
     /// reading it.
-    #[must_use]
-    pub fn bytes_of(&self, name: &str) -> Option<&[u8]> {
-        let tensor = self.tensors.get(*self.by_name.get(name)?)?;
-        let shard = self.shards.get(tensor.shard)?;
-        shard.bytes.get(tensor.start..tensor.end)
+    ///
+    /// # Errors
+    /// [`WeightsError::NoTensor`] and [`WeightsError::NoData`].
+    pub fn bytes_of(&self, name: &str) -> Result<&[u8], WeightsError> {
+        let tensor = self.tensor(name)?;
+        let data = self.data_of(tensor)?;
+        Ok(data.get(tensor.start..tensor.end).unwrap_or_default())
+    }
+
+    /// Refuses files that were opened for their heads and lack data.
+    ///
+    /// # Errors
+    /// [`WeightsError::NoData`] with the first tensor that is not there.
+    pub fn check_data(&self) -> Result<(), WeightsError> {
+        self.tensors
+            .iter()
+            .try_for_each(|tensor| self.data_of(tensor).map(drop))
     }
 
     /// The element type of the tensor `name`, if there is one and Kinora has its type. Does not
@@ -67,7 +80,8 @@ impl Checkpoint {
     /// The number of elements of all tensors.
     #[must_use]
     pub fn parameters(&self) -> u64 {
-        self.tensors.iter().map(Tensor::elements).sum()
+        let elements = self.tensors.iter().map(Tensor::elements);
+        elements.fold(0, u64::saturating_add)
     }
 
     /// The bytes of all tensors.

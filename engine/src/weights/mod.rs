@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`Checkpoint`] | the weights of one model part: files, shards with an index, or bytes in memory |
 //! | [`Container`] | how a file holds its tensors |
+//! | [`Extent`] | how much of a file must be there |
 //! | [`GgufHeader`] | the beginning of a GGUF file that is to be written |
 //! | [`SafetensorsHeader`] | the beginning of a safetensors file that is to be written |
 //! | [`Overlay`] | tensors made in memory, beside those of the files or in their place |
@@ -37,7 +38,7 @@ mod view;
 mod write;
 
 pub use checkpoint::Checkpoint;
-pub use container::{Container, GgufHeader, GgufValue, SafetensorsHeader};
+pub use container::{Container, Extent, GgufHeader, GgufValue, SafetensorsHeader};
 pub use fingerprint::combined_fingerprint;
 pub use latents::Latents;
 pub(crate) use narrow::narrow;

@@ -10,7 +10,7 @@ use super::sizes::configuration;
 use super::{ModelFolder, PipelineConfig};
 use crate::error::{ConfigError, WeightsError};
 use crate::models::names::{Kind, Names, adopt, stranger};
-use crate::weights::Checkpoint;
+use crate::weights::{Checkpoint, Extent};
 
 /// Files that are parts of a model, each named by itself: safetensors (an index of shards too),
 /// GGUF or `.pth`, under any of the [names](crate::models::names) that Kinora knows.
@@ -76,7 +76,7 @@ impl Assembled {
         let mut texts = BTreeMap::new();
         for (part, path) in &parts {
             let kind = Kind::of_part(part).unwrap_or(Kind::Transformer);
-            let (_, checkpoint) = open(path, part, kind)?;
+            let (_, checkpoint) = open(path, part, kind, folder.extent())?;
             let config = format!("{part}/config.json");
             let own = folder.config_json(&config).ok();
             let own = own.as_ref().map(|(_, text)| text.as_ref());
@@ -137,8 +137,9 @@ pub(super) fn open(
     path: &Path,
     part: &str,
     kind: Kind,
+    extent: Extent,
 ) -> Result<(Names, Checkpoint), WeightsError> {
-    match adopt(Checkpoint::open(path, part)?, kind)? {
+    match adopt(Checkpoint::open_to(path, part, extent)?, kind)? {
         (Some(names), checkpoint) => Ok((names, checkpoint)),
         (None, checkpoint) => Err(WeightsError::WrongPart {
             part: part.to_owned(),

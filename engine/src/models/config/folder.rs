@@ -18,7 +18,7 @@ use crate::models::lora::{Lora, Loras};
 use crate::models::matrices::is_block_matrix;
 use crate::models::names::{Kind, Names, adopt};
 use crate::tensor::DType;
-use crate::weights::{Checkpoint, Storage};
+use crate::weights::{Checkpoint, Extent, Storage};
 use files::Files;
 
 /// No `config.json` is longer than this: 16 MiB.
@@ -41,6 +41,8 @@ pub struct ModelFolder {
     assembled: Assembled,
     layout: Layout,
     narrowed: Option<DType>,
+    /// How much of the weights' files must be there.
+    extent: Extent,
     /// What is applied to the transformers.
     loras: Arc<Loras>,
 }
@@ -75,12 +77,21 @@ impl ModelFolder {
     /// [`ConfigError::NotAFolder`], [`ConfigError::Missing`] where nothing is recognised,
     /// [`ConfigError::TwoOfAKind`], and what is wrong with a file that was recognised.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        Self::open_to(path, Extent::Whole)
+    }
+
+    /// As [`ModelFolder::open`], a model of whose weights so much is there: heads are enough for a
+    /// [plan](crate::text_to_video::MemoryPlan).
+    ///
+    /// # Errors
+    /// As [`ModelFolder::open`].
+    pub fn open_to(path: impl AsRef<Path>, extent: Extent) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         // The last component, also of `.` and `model/..`, which have none of their own.
         let named = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if path.is_file() {
-            let nothing = Self::nothing(&named);
-            return nothing.with_found(Found::file(path)?, &PartFiles::default());
+            let nothing = Self::nothing(&named, extent);
+            return nothing.with_found(Found::file(path, extent)?, &PartFiles::default());
         }
         if !path.is_dir() {
             return Err(ConfigError::NotAFolder {
@@ -96,12 +107,13 @@ impl ModelFolder {
             assembled: Assembled::default(),
             layout: Layout::Diffusers,
             narrowed: None,
+            extent,
             loras: Arc::default(),
         };
         if folder.contains("model_index.json") {
             return Ok(folder);
         }
-        let mut found = Found::search(path)?;
+        let mut found = Found::search(path, extent)?;
         if found.parts.is_empty() {
             return Err(match found.unreadable.pop() {
                 Some(unreadable) => unreadable.into(),
@@ -116,6 +128,14 @@ impl ModelFolder {
     /// # Errors
     /// As [`ModelFolder::with_parts`].
     pub fn of_parts(files: &PartFiles) -> Result<Self, ConfigError> {
+        Self::of_parts_to(files, Extent::Whole)
+    }
+
+    /// As [`ModelFolder::of_parts`], from files of which so much is there.
+    ///
+    /// # Errors
+    /// As [`ModelFolder::with_parts`].
+    pub fn of_parts_to(files: &PartFiles, extent: Extent) -> Result<Self, ConfigError> {
         let first = [
             &files.transformer,
             &files.transformer_2,
@@ -124,7 +144,8 @@ impl ModelFolder {
             &files.tokenizer,
         ];
         let first = first.into_iter().flatten().next();
-        Self::nothing(first.map_or(Path::new("model"), PathBuf::as_path)).with_parts(files)
+        let named = first.map_or(Path::new("model"), PathBuf::as_path);
+        Self::nothing(named, extent).with_parts(files)
     }
 
     /// The model with the parts that are named in place of its own.
@@ -144,10 +165,11 @@ impl ModelFolder {
     }
 
     /// No file at all, named like the file at `path`.
-    fn nothing(path: &Path) -> Self {
+    fn nothing(path: &Path, extent: Extent) -> Self {
         let stem = path.file_stem().unwrap_or(path.as_os_str());
         Self {
             layout: Layout::Files,
+            extent,
             ..Self::embedded(&stem.to_string_lossy(), &[])
         }
     }
@@ -179,6 +201,7 @@ impl ModelFolder {
             assembled: Assembled::default(),
             layout: Layout::Diffusers,
             narrowed: None,
+            extent: Extent::Whole,
             loras: Arc::default(),
         }
     }
@@ -204,6 +227,7 @@ impl ModelFolder {
             assembled: Assembled::default(),
             layout: Layout::Diffusers,
             narrowed: None,
+            extent: Extent::Whole,
             loras: Arc::default(),
         })
     }
@@ -246,6 +270,12 @@ impl ModelFolder {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How much of its weights' files must be there.
+    #[must_use]
+    pub fn extent(&self) -> Extent {
+        self.extent
     }
 
     /// How its files lie.
@@ -327,7 +357,7 @@ impl ModelFolder {
     pub fn open_part(&self, part: &str) -> Result<(Option<Names>, Checkpoint), WeightsError> {
         let kind = Kind::of_part(part);
         if let (Some(kind), Some(path)) = (kind, self.assembled.parts.get(part)) {
-            let (names, checkpoint) = assembled::open(path, part, kind)?;
+            let (names, checkpoint) = assembled::open(path, part, kind, self.extent)?;
             return Ok((Some(names), checkpoint));
         }
         let own = self.own_checkpoint(part)?;
@@ -340,7 +370,7 @@ impl ModelFolder {
     /// The weights in the folder's own place for `part`.
     fn own_checkpoint(&self, part: &str) -> Result<Checkpoint, WeightsError> {
         match &self.files {
-            Files::Disk(folder) => Checkpoint::open(folder.join(part), part),
+            Files::Disk(folder) => Checkpoint::open_to(folder.join(part), part, self.extent),
             Files::Embedded(files) => {
                 let is_weights = |path: &str| {
                     path.strip_prefix(part)

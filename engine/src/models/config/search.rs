@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{ConfigError, WeightsError};
 use crate::models::names::{Kind, Names, Naming, stranger};
-use crate::weights::Checkpoint;
+use crate::weights::{Checkpoint, Extent};
 
 /// Where Wan 2.2 A14B's release has its experts, and what diffusers calls them.
 const EXPERTS: [(&str, &str); 2] = [
@@ -34,16 +34,16 @@ impl Found {
     ///
     /// # Errors
     /// [`ConfigError::TwoOfAKind`] where the folder could be two models.
-    pub(super) fn search(folder: &Path) -> Result<Self, ConfigError> {
+    pub(super) fn search(folder: &Path, extent: Extent) -> Result<Self, ConfigError> {
         let mut found = Self::default();
         for (name, part) in EXPERTS {
             let expert = folder.join(name);
             if expert.is_dir() {
-                found.add(&expert, Some(part))?;
+                found.add(&expert, Some(part), extent)?;
             }
         }
         for file in candidates(folder) {
-            found.add(&file, None)?;
+            found.add(&file, None, extent)?;
         }
         Ok(found)
     }
@@ -52,14 +52,14 @@ impl Found {
     ///
     /// # Errors
     /// A file that cannot be read, and [`WeightsError::WrongPart`] for one without any part.
-    pub(super) fn file(path: &Path) -> Result<Self, ConfigError> {
+    pub(super) fn file(path: &Path, extent: Extent) -> Result<Self, ConfigError> {
         let mut found = Self::default();
-        found.add(path, None)?;
+        found.add(path, None, extent)?;
         if let Some(unreadable) = found.unreadable.pop() {
             return Err(unreadable.into());
         }
         if found.parts.is_empty() {
-            let checkpoint = Checkpoint::open(path, "model")?;
+            let checkpoint = Checkpoint::open_to(path, "model", extent)?;
             return Err(WeightsError::WrongPart {
                 part: "model".to_owned(),
                 file: path.display().to_string(),
@@ -72,8 +72,13 @@ impl Found {
     }
 
     /// Takes the weights at `path` as the part that they are; as `part`, if they can be.
-    fn add(&mut self, path: &Path, part: Option<&'static str>) -> Result<(), ConfigError> {
-        let checkpoint = match Checkpoint::open(path, part.unwrap_or("model")) {
+    fn add(
+        &mut self,
+        path: &Path,
+        part: Option<&'static str>,
+        extent: Extent,
+    ) -> Result<(), ConfigError> {
+        let checkpoint = match Checkpoint::open_to(path, part.unwrap_or("model"), extent) {
             Ok(checkpoint) => checkpoint,
             Err(error) => {
                 self.unreadable.push(error);

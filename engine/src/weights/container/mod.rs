@@ -48,14 +48,15 @@ impl Container {
         }
     }
 
-    /// Reads and checks the list of tensors of `bytes`, the whole of `file`.
+    /// Reads and checks the list of tensors of `bytes`, all that there is of `file`.
     ///
     /// # Errors
     /// Each way in which a file can be truncated or corrupt, as its own [`WeightsError`].
-    pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Contents, WeightsError> {
+    pub(super) fn read(file: &str, bytes: &[u8], extent: Extent) -> Result<Contents, WeightsError> {
         match Self::of(bytes) {
-            Self::Safetensors => safetensors::read(file, bytes),
-            Self::Gguf => gguf::read(file, bytes),
+            Self::Safetensors => safetensors::read(file, bytes, extent),
+            Self::Gguf => gguf::read(file, bytes, extent),
+            // Its list of files is at its end.
             Self::Torch => torch::read(file, bytes),
         }
     }
@@ -69,6 +70,30 @@ impl fmt::Display for Container {
             Self::Torch => "torch",
         })
     }
+}
+
+/// How much of a file must be there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Extent {
+    /// All of it.
+    #[default]
+    Whole,
+    /// Its head: the data behind it may be cut off anywhere. Names, shapes and types are enough to
+    /// plan with. A `.pth` has no head.
+    Head,
+}
+
+impl Extent {
+    /// Whether a file that holds `found` bytes may describe tensors that end at `end`.
+    fn allows(self, end: u64, found: u64) -> bool {
+        end <= found || self == Self::Head
+    }
+}
+
+/// Where a range of the data lies in its file, where that can be counted.
+fn in_file(data_start: usize, [start, end]: [u64; 2]) -> Option<[usize; 2]> {
+    let place = |at: u64| data_start.checked_add(usize::try_from(at).ok()?);
+    Some([place(start)?, place(end)?])
 }
 
 /// What a file holds.

@@ -62,14 +62,12 @@ impl ModelFolder {
             .parts
             .get("text_encoder")
             .ok_or_else(missing)?;
-        let file = Checkpoint::open(path, "text_encoder")?;
+        let file = Checkpoint::open_to(path, "text_encoder", self.extent)?;
         let name = file.names().find(|name| {
             let prefix = name.strip_suffix(SPIECE);
             prefix.is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('.'))
         });
-        let bytes = name
-            .and_then(|name| file.bytes_of(name))
-            .ok_or_else(missing)?;
+        let bytes = file.bytes_of(name.ok_or_else(missing)?)?;
         let shown = format!("{SPIECE} in {}", path.display());
         Ok((shown, Cow::Owned(bytes.to_vec())))
     }

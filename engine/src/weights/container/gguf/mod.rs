@@ -12,7 +12,7 @@ mod write;
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{Container, Contents, Entry, RANK_LIMIT, TENSOR_LIMIT, shown};
+use super::{Container, Contents, Entry, Extent, RANK_LIMIT, TENSOR_LIMIT, in_file, shown};
 use crate::error::{GgufFault, WeightsError};
 use cursor::Cursor;
 use element::Element;
@@ -40,11 +40,11 @@ const SHORTEST_PAIR: usize = 8 + 4 + 1;
 /// The fewest bytes of a tensor's description: an empty name, no extents, a type and an offset.
 const SHORTEST_TENSOR: usize = 8 + 4 + 4 + 8;
 
-/// Reads and checks the header of `bytes`, the whole of `file`.
+/// Reads and checks the header of `bytes`, all that there is of `file`.
 ///
 /// # Errors
 /// Each way in which a file can be truncated or corrupt, as its own [`WeightsError`].
-pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Contents, WeightsError> {
+pub(super) fn read(file: &str, bytes: &[u8], extent: Extent) -> Result<Contents, WeightsError> {
     let fault = |fault| WeightsError::Gguf {
         file: file.to_owned(),
         fault,
@@ -64,7 +64,18 @@ pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Contents, WeightsError> {
                 tensor: shown(tensor.name),
             });
         }
-        entries.push(place(file, &pairs, &tensor, data_start, data)?);
+        let entry = place(file, &pairs, &tensor, data_start)?;
+        let end = (entry.end - data_start) as u64;
+        if !extent.allows(end, data) {
+            return Err(WeightsError::OutOfRange {
+                file: file.to_owned(),
+                tensor: shown(tensor.name),
+                start: tensor.offset,
+                end,
+                data,
+            });
+        }
+        entries.push(entry);
     }
     entries.sort_by_key(|entry| (entry.start, entry.end));
     check_apart(file, &entries, data_start)?;
@@ -192,7 +203,6 @@ fn place(
     pairs: &Pairs,
     tensor: &Described<'_>,
     data_start: usize,
-    data: u64,
 ) -> Result<Entry, WeightsError> {
     let fault = |fault| WeightsError::Gguf {
         file: file.to_owned(),
@@ -217,21 +227,13 @@ fn place(
     }
     let elements = count(&tensor.shape);
     let size = elements.and_then(|elements| tensor.element.bytes(elements));
-    let end = size.and_then(|size| Some((size, tensor.offset.checked_add(size)?)));
-    let (_, end) = end.ok_or_else(|| WeightsError::SizeOverflow {
+    let end = size.and_then(|size| tensor.offset.checked_add(size));
+    let place = end.and_then(|end| in_file(data_start, [tensor.offset, end]));
+    let [start, end] = place.ok_or_else(|| WeightsError::SizeOverflow {
         file: file.to_owned(),
         tensor: shown(name),
         shape: tensor.shape.clone(),
     })?;
-    if end > data {
-        return Err(WeightsError::OutOfRange {
-            file: file.to_owned(),
-            tensor: shown(name),
-            start: tensor.offset,
-            end,
-            data,
-        });
-    }
     let shape = match pairs.shapes.get(name) {
         None => tensor.shape.clone(),
         Some(original) if count(original) == elements => original.clone(),
@@ -247,9 +249,8 @@ fn place(
         name: name.to_owned(),
         stored: tensor.element.stored(),
         shape,
-        // Both fit: they were compared with the length of a slice.
-        start: data_start + tensor.offset as usize,
-        end: data_start + end as usize,
+        start,
+        end,
     })
 }
 

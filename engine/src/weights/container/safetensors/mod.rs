@@ -15,18 +15,21 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visi
 
 pub use write::SafetensorsHeader;
 
-use super::{Container, Contents, Entry, HEADER_LIMIT, RANK_LIMIT, Stored, TENSOR_LIMIT, shown};
+use super::{
+    Container, Contents, Entry, Extent, HEADER_LIMIT, RANK_LIMIT, Stored, TENSOR_LIMIT, in_file,
+    shown,
+};
 use crate::error::WeightsError;
 use crate::tensor::DType;
 
 /// Where the header has the text beside the tensors.
 const METADATA: &str = "__metadata__";
 
-/// Reads and checks the header of `bytes`, the whole of `file`.
+/// Reads and checks the header of `bytes`, all that there is of `file`.
 ///
 /// # Errors
 /// Each way in which a file can be truncated or corrupt, as its own [`WeightsError`].
-pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Contents, WeightsError> {
+pub(super) fn read(file: &str, bytes: &[u8], extent: Extent) -> Result<Contents, WeightsError> {
     let json = header_bytes(file, bytes)?;
     let data_start = 8 + json.len();
     let raw: RawHeader = serde_json::from_slice(json).map_err(|error| match duplicate(&error) {
@@ -47,7 +50,7 @@ pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Contents, WeightsError> {
     for (name, tensor) in tensors {
         let [start, end] = tensor.data_offsets;
         check_size(file, &name, &tensor)?;
-        if end > data {
+        if !extent.allows(end, data) {
             return Err(WeightsError::OutOfRange {
                 file: file.to_owned(),
                 tensor: shown(&name),
@@ -68,13 +71,14 @@ pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Contents, WeightsError> {
         }
         check_tiled(file, at, start)?;
         at = end;
+        let place = in_file(data_start, [start, end]);
+        let [start, end] = place.ok_or_else(|| overflow(file, &name, &tensor.shape.0))?;
         entries.push(Entry {
             name,
             stored: stored(tensor.dtype),
             shape: tensor.shape.0,
-            // Both fit: they were compared with the length of a slice.
-            start: data_start + start as usize,
-            end: data_start + end as usize,
+            start,
+            end,
         });
     }
     check_tiled(file, at, data)?;
@@ -130,11 +134,7 @@ fn check_size(file: &str, name: &str, tensor: &RawTensor) -> Result<(), WeightsE
         .iter()
         .try_fold(1u64, |product, &dim| product.checked_mul(dim as u64))
         .and_then(|elements| elements.checked_mul(tensor.dtype.bitsize() as u64))
-        .ok_or_else(|| WeightsError::SizeOverflow {
-            file: file.to_owned(),
-            tensor: shown(name),
-            shape: shape.clone(),
-        })?;
+        .ok_or_else(|| overflow(file, name, shape))?;
     let [start, end] = tensor.data_offsets;
     let expected = bits.div_ceil(8);
     if bits % 8 != 0 || end.checked_sub(start) != Some(expected) {
@@ -148,6 +148,14 @@ fn check_size(file: &str, name: &str, tensor: &RawTensor) -> Result<(), WeightsE
         });
     }
     Ok(())
+}
+
+fn overflow(file: &str, name: &str, shape: &[usize]) -> WeightsError {
+    WeightsError::SizeOverflow {
+        file: file.to_owned(),
+        tensor: shown(name),
+        shape: shape.to_vec(),
+    }
 }
 
 /// Nothing may lie between the end of one tensor and the start of the next.

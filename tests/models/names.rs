@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use kinora::models::names::{Kind, Names, Naming};
+use kinora::models::names::{Kind, Names, Naming, original_of_transformer};
 use libtest_mimic::{Failed, Trial};
 
 /// Name, shape, and the third column where there is one.
@@ -57,6 +57,11 @@ fn same(
         let new = names
             .diffusers(name)
             .ok_or_else(|| format!("{name} is dropped"))?;
+        let back = original_of_transformer(&new);
+        let own = name.strip_prefix(names.prefix.as_str());
+        if found == (Kind::Transformer, Naming::Original) && own != Some(&back) {
+            return Err(format!("{name} comes back as {back}").into());
+        }
         if let Some(twice) = renamed.insert(new, shape.clone()) {
             return Err(format!("{name} meets a tensor of shape {twice}").into());
         }

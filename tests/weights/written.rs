@@ -7,6 +7,8 @@ use std::path::Path;
 use kinora::error::{Error, GpuError};
 use kinora::models::config::ModelFolder;
 use kinora::models::convert::convert;
+use kinora::models::matrices::is_block_matrix;
+use kinora::models::names::Naming;
 use kinora::tensor::DType;
 use kinora::weights::{Checkpoint, Container, Written};
 
@@ -50,6 +52,7 @@ fn parts_are_read_back_in_every_type() {
             Written::Safetensors { shard: 20_000 },
             Written::Gguf {
                 architecture: "wan",
+                named: str::to_owned,
             },
         ] {
             let gguf = matches!(written, Written::Gguf { .. });
@@ -75,6 +78,37 @@ fn parts_are_read_back_in_every_type() {
             assert_eq!(container == Container::Gguf, gguf);
         }
     }
+}
+
+/// A transformer in GGUF is what ComfyUI looks for: Wan's own names, and its architecture.
+#[test]
+fn a_converted_transformer_has_the_names_of_the_release() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("small");
+    convert(&fixture(), DType::Q8_0, &out, &mut |_| true).unwrap();
+    let raw = Checkpoint::open(out.join("transformer"), "transformer").unwrap();
+    assert_eq!(raw.metadata()["general.architecture"], "wan");
+    for name in [
+        "patch_embedding.weight",
+        "time_projection.1.weight",
+        "blocks.1.self_attn.norm_q.weight",
+        "blocks.1.cross_attn.o.bias",
+        "blocks.1.norm3.weight",
+        "blocks.1.ffn.2.weight",
+        "blocks.0.modulation",
+        "head.modulation",
+        "head.head.weight",
+    ] {
+        assert!(raw.contains(name), "{name}");
+    }
+    let foreign = |name: &&str| name.contains("attn1") || name.contains("scale_shift_table");
+    assert_eq!(raw.names().find(foreign), None);
+    let read = ModelFolder::open(&out).unwrap();
+    let (names, read) = read.open_part("transformer").unwrap();
+    assert_eq!(names.unwrap().naming, Naming::Original);
+    let own = fixture().checkpoint("transformer").unwrap();
+    let own = own.narrowed(DType::Q8_0, is_block_matrix);
+    assert_eq!(values(&read), values(&own));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::config::ModelFolder;
 use super::matrices::is_block_matrix;
+use super::names::original_of_transformer;
 use crate::error::{AdapterError, Error, GpuError, WeightsError};
 use crate::staged::{folder_for, folder_of};
 use crate::tensor::DType;
@@ -29,7 +30,9 @@ pub struct Converted {
 /// The blocks' matrices of the transformers and the text encoder become `dtype`; to `F32`, `F16` and
 /// `BF16` all else with two or more dimensions goes too. Other tensors, and the autoencoder, keep
 /// their types. Floating-point types are written as safetensors, in shards of about 5 GB, 8-bit
-/// floats with scales as ComfyUI's; types in blocks as one GGUF file a part, under diffusers' names.
+/// floats with scales as ComfyUI's; types in blocks as one GGUF file a part: a
+/// transformer's under the names of Wan's own release, which is what ComfyUI looks for, the text
+/// encoder's under diffusers'.
 ///
 /// The folder appears when it is whole: until then its files lie in a folder beside it, which goes
 /// away with a failure, or after a kill with the next conversion to the same place. `each` is told how far it is, and answers whether to go on.
@@ -81,9 +84,11 @@ pub fn convert(
             ("vae", _) | (_, 1) => Written::Safetensors { shard: SHARD },
             ("text_encoder", _) => Written::Gguf {
                 architecture: "t5encoder",
+                named: str::to_owned,
             },
             _ => Written::Gguf {
                 architecture: "wan",
+                named: original_of_transformer,
             },
         };
         let at = inside.join(part);

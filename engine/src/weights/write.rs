@@ -16,7 +16,7 @@ use crate::tensor::DType;
 const GGUF_RANK: usize = 4;
 
 /// How a part is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Written {
     /// safetensors; in shards of about so many bytes, with an index, where it is more.
     Safetensors {
@@ -27,6 +27,8 @@ pub enum Written {
     Gguf {
         /// `wan` say.
         architecture: &'static str,
+        /// What a tensor is called in the file.
+        named: fn(&str) -> String,
     },
 }
 
@@ -97,9 +99,12 @@ impl Checkpoint {
     ) -> Result<(), WeightsError> {
         let entries = self.entries(target)?;
         match written {
-            Written::Gguf { architecture } => {
+            Written::Gguf {
+                architecture,
+                named,
+            } => {
                 let path = folder.join(format!("{stem}.gguf"));
-                self.write_gguf(&path, architecture, &entries, step)
+                self.write_gguf(&path, (architecture, named), &entries, step)
             }
             Written::Safetensors { shard } => {
                 self.write_shards((folder, stem), shard, &entries, step)
@@ -119,7 +124,7 @@ impl Checkpoint {
     fn write_gguf(
         &self,
         path: &Path,
-        architecture: &str,
+        (architecture, named): (&str, fn(&str) -> String),
         entries: &[Entry<'_>],
         step: Step<'_>,
     ) -> Result<(), WeightsError> {
@@ -127,16 +132,17 @@ impl Checkpoint {
         header.key("general.quantization_version".to_owned(), GgufValue::U32(2));
         for entry in entries {
             let shape = self.shape_of(entry.name).unwrap_or_default();
+            let name = named(entry.name);
             if shape.len() <= GGUF_RANK {
-                header.tensor(entry.name, entry.dtype, shape)?;
+                header.tensor(&name, entry.dtype, shape)?;
                 continue;
             }
             let (first, rest) = shape.split_at(1);
             let folded = [first.first().copied().unwrap_or(1), rest.iter().product()];
             let original = shape.iter().map(|&extent| extent as i32).collect();
-            let key = format!("comfy.gguf.orig_shape.{}", entry.name);
+            let key = format!("comfy.gguf.orig_shape.{name}");
             header.key(key, GgufValue::Numbers(original));
-            header.tensor(entry.name, entry.dtype, &folded)?;
+            header.tensor(&name, entry.dtype, &folded)?;
         }
         let mut out = Out::create(path)?;
         out.put(&header.to_bytes())?;

@@ -315,12 +315,31 @@ pub fn adapted_module(name: &str) -> String {
 /// SentencePiece model.
 const MARKERS: [&str; 2] = ["scaled_fp8", "spiece_model"];
 
+/// A transformer's tensor in Wan's own release, by its name in diffusers; a name that is not known
+/// stays as it is.
+#[must_use]
+pub fn original_of_transformer(name: &str) -> String {
+    transformer::original(name).unwrap_or_else(|| name.to_owned())
+}
+
 /// `name` with its first modules replaced, where they are those of a row (old, new) of `table`.
 fn replace_head(name: &str, table: &[(&str, &str)]) -> Option<String> {
-    table.iter().find_map(|(old, new)| {
-        let rest = name.strip_prefix(old)?;
-        (rest.is_empty() || rest.starts_with('.')).then(|| format!("{new}{rest}"))
-    })
+    table
+        .iter()
+        .find_map(|&(old, new)| with_head(name, old, new))
+}
+
+/// The way back: `name` with the old of a row for its new.
+fn restore_head(name: &str, table: &[(&str, &str)]) -> Option<String> {
+    table
+        .iter()
+        .find_map(|&(old, new)| with_head(name, new, old))
+}
+
+/// `name` with the modules `to` for its first ones, if they are `from`.
+fn with_head(name: &str, from: &str, to: &str) -> Option<String> {
+    let rest = name.strip_prefix(from)?;
+    (rest.is_empty() || rest.starts_with('.')).then(|| format!("{to}{rest}"))
 }
 
 /// `N` and `rest` of the name `listN.rest`, where `list` ends with a dot.

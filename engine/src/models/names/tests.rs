@@ -1,7 +1,7 @@
 //! Names of the released checkpoints, one of each kind of module; the whole listings are in
 //! `tests/models/names.rs`.
 
-use super::{Kind, Names, Naming};
+use super::{Kind, Names, Naming, original_of_transformer};
 
 /// The one part that tensors of these names are of.
 fn one(names: &[&str]) -> Names {
@@ -37,6 +37,7 @@ fn transformers() {
             ("patch_embedding.weight", "patch_embedding.weight"),
             ("img_emb.proj.0.weight", "img_emb.proj.0.weight"),
         ] {
+            assert_eq!(original_of_transformer(diffusers), original);
             let renamed = names.diffusers(&format!("{prefix}{original}"));
             assert_eq!(renamed.as_deref(), Some(diffusers));
         }

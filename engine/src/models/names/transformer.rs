@@ -1,6 +1,6 @@
 //! Wan's transformer, as its own release names it.
 
-use super::{indexed, replace_head};
+use super::{indexed, replace_head, restore_head};
 
 /// Modules outside the blocks: original, diffusers.
 const ENDS: [(&str, &str); 7] = [
@@ -48,10 +48,22 @@ const BLOCK: [(&str, &str); 16] = [
 
 /// The original's `name` in diffusers.
 pub(super) fn diffusers(name: &str) -> Option<String> {
+    renamed(name, replace_head)
+}
+
+/// diffusers' `name` in the original.
+pub(super) fn original(name: &str) -> Option<String> {
+    renamed(name, restore_head)
+}
+
+/// Replaces a module's name by the rows of a table, there or back.
+type Replace = fn(&str, &[(&str, &str)]) -> Option<String>;
+
+fn renamed(name: &str, replace: Replace) -> Option<String> {
     match indexed(name, "blocks.") {
-        None => replace_head(name, &ENDS),
+        None => replace(name, &ENDS),
         Some((block, rest)) => {
-            let rest = replace_head(rest, &BLOCK)?;
+            let rest = replace(rest, &BLOCK)?;
             Some(format!("blocks.{block}.{rest}"))
         }
     }

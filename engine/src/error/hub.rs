@@ -117,6 +117,16 @@ pub enum HubError {
         /// The server.
         host: String,
     },
+    /// A redirect from https to http.
+    #[error(
+        "{url} leads on to {to} by http, which anybody on the way can read and change: refused, since the hub itself is asked by https; HF_ENDPOINT names another"
+    )]
+    OpenRedirect {
+        /// What was asked.
+        url: String,
+        /// The server that it leads to.
+        to: String,
+    },
     /// An answer that makes no sense.
     #[error("{url} answers {found}, expected {expected}: is HF_ENDPOINT a Hugging Face hub?")]
     Answer {

@@ -226,7 +226,7 @@ impl Folder {
         let write = || {
             path.parent().map_or(Ok(()), fs::create_dir_all)?;
             // Whole or not at all: another process may read it now.
-            let new = path.with_extension("kinora.new");
+            let new = unfinished(&path);
             fs::write(&new, commit)?;
             fs::rename(&new, &path)
         };
@@ -275,6 +275,13 @@ impl Hub {
     }
 }
 
+/// What a file is called until it is whole: no two have the same, `v1.0` and `v1.1` neither.
+fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".kinora.new");
+    path.with_file_name(name)
+}
+
 #[cfg(unix)]
 fn symlink(target: &str, at: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(target, at)
@@ -289,4 +296,17 @@ fn symlink(target: &str, at: &Path) -> io::Result<()> {
 #[cfg(not(any(unix, windows)))]
 fn symlink(_: &str, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn revisions_that_differ_behind_a_dot_are_written_apart() {
+        let of = |revision: &str| unfinished(&Path::new("refs").join(revision));
+        assert_eq!(of("v1.0"), Path::new("refs/v1.0.kinora.new"));
+        assert_ne!(of("v1.0"), of("v1.1"));
+        assert_eq!(of("pr/7"), Path::new("refs/pr/7.kinora.new"));
+    }
 }

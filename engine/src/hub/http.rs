@@ -100,22 +100,33 @@ impl Client {
                 }
                 _ => return Ok(answer),
             };
-            match next.and_then(|next| joined(&url, next)) {
-                Some(next) => url = next,
-                None => {
-                    return Err(Failure::Final(HubError::Answer {
-                        found: format!("{} without a place to go on to", answer.status),
-                        expected: "a redirect to http:// or https://",
-                        url,
-                    }));
-                }
-            }
+            let Some(next) = next.and_then(|next| joined(&url, next)) else {
+                return Err(Failure::Final(HubError::Answer {
+                    found: format!("{} without a place to go on to", answer.status),
+                    expected: "a redirect to http:// or https://",
+                    url,
+                }));
+            };
+            self.keeps_secret(&url, &next)?;
+            url = next;
         }
         Err(Failure::Final(HubError::Answer {
             found: "one redirect after the other".to_owned(),
             expected: "a file",
             url,
         }))
+    }
+
+    /// Refuses a redirect to where anybody on the way can read and change what is sent, unless the
+    /// hub itself is such a place.
+    fn keeps_secret(&self, from: &str, to: &str) -> Result<(), HubError> {
+        if is_open(to) && !is_open(&self.origin) {
+            return Err(HubError::OpenRedirect {
+                url: from.to_owned(),
+                to: host(to),
+            });
+        }
+        Ok(())
     }
 
     fn once(&self, url: &str, range: Option<&Range<u64>>) -> Result<Answer, Failure> {
@@ -183,6 +194,11 @@ fn origin(url: &str) -> String {
     format!("{scheme}://{}", host(url)).to_ascii_lowercase()
 }
 
+/// Whether what is sent can be read and changed on its way.
+fn is_open(url: &str) -> bool {
+    url.starts_with("http://")
+}
+
 /// Where a redirect leads.
 fn joined(from: &str, location: &str) -> Option<String> {
     if location.starts_with("http://") || location.starts_with("https://") {
@@ -199,6 +215,25 @@ fn joined(from: &str, location: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_redirect_leads_out_of_tls() {
+        let client = |endpoint: &str| Client {
+            agent: Agent::new_with_defaults(),
+            origin: origin(endpoint),
+            token: None,
+        };
+        let [hub, cdn] = ["https://hub.co/a", "http://cdn.co:81/b"];
+        let error = client("https://Hub.co").keeps_secret(hub, cdn);
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "https://hub.co/a leads on to cdn.co:81 by http, which anybody on the way can read and change: refused, since the hub itself is asked by https; HF_ENDPOINT names another"
+        );
+        client("https://hub.co").keeps_secret(hub, hub).unwrap();
+        client("http://127.0.0.1:80")
+            .keeps_secret(hub, cdn)
+            .unwrap();
+    }
 
     #[test]
     fn redirects_are_followed_and_origins_told_apart() {

@@ -19,6 +19,9 @@ const EXPERTS: [&str; 3] = ["", "high_noise_model", "low_noise_model"];
 /// Its tokenizer.
 const TOKENIZER: &str = "google/umt5-xxl";
 
+/// The tokenizers that are read, the first that there is; what lies beside them is not.
+const TOKENIZERS: [&str; 2] = ["tokenizer.json", "spiece.model"];
+
 /// The files to fetch from a repository in the diffusers layout or that of Wan's own release, or
 /// what it lacks.
 ///
@@ -48,11 +51,7 @@ pub(super) fn is_original(path: &str) -> bool {
 
 fn original<'p>(paths: &[&'p str]) -> Result<Vec<&'p str>, String> {
     let encoder = |path: &str| path.starts_with("models_t5_") && path.ends_with(".pth");
-    let tokenizer = |path: &str| {
-        path.strip_prefix(TOKENIZER)
-            .is_some_and(|file| file.ends_with("/tokenizer.json"))
-    };
-    let part = |path: &&&str| is_original(path) || encoder(path) || tokenizer(path);
+    let part = |path: &&&str| is_original(path) || encoder(path);
     let mut needed: Vec<&str> = paths.iter().filter(part).copied().collect();
     let parts = needed.len();
     for expert in EXPERTS {
@@ -71,10 +70,26 @@ fn original<'p>(paths: &[&'p str]) -> Result<Vec<&'p str>, String> {
         needed.extend(weights);
     }
     match (needed.len() > parts, paths.iter().any(|path| encoder(path))) {
-        (true, true) => Ok(needed),
+        (true, true) => {
+            needed.push(tokenizer(paths, TOKENIZER)?);
+            Ok(needed)
+        }
         (false, _) => Err("it has no safetensors of a transformer".to_owned()),
         (_, false) => Err("it has no text encoder (models_t5_*.pth)".to_owned()),
     }
+}
+
+/// The tokenizer in a folder.
+///
+/// # Errors
+/// That there is none.
+fn tokenizer<'p>(paths: &[&'p str], folder: &str) -> Result<&'p str, String> {
+    let named = |file: &&str| {
+        let wanted = format!("{folder}/{file}");
+        paths.iter().find(|path| **path == wanted).copied()
+    };
+    let found = TOKENIZERS.iter().find_map(named);
+    found.ok_or_else(|| format!("it has no tokenizer ({folder}/{})", TOKENIZERS.join(" or ")))
 }
 
 fn diffusers<'p>(paths: &[&'p str]) -> Result<Vec<&'p str>, String> {
@@ -105,6 +120,10 @@ fn diffusers<'p>(paths: &[&'p str]) -> Result<Vec<&'p str>, String> {
             return Err(format!("{part} has no safetensors, but {other}"));
         }
         needed.extend(weights);
+    }
+    let tokenizer = tokenizer(paths, "tokenizer")?;
+    if !needed.contains(&tokenizer) {
+        needed.push(tokenizer);
     }
     for part in ["text_encoder", "transformer", "vae"] {
         let there = |path: &&str| {
@@ -207,6 +226,17 @@ mod tests {
             "vae/diffusion_pytorch_model.safetensors",
         ];
         assert_eq!(found, expected);
+        let spiece = paths.map(|path| match path {
+            "tokenizer/tokenizer.json" => "tokenizer/tokenizer_config.json",
+            path => path,
+        });
+        let found = needed(&spiece).unwrap();
+        assert!(found.contains(&"tokenizer/spiece.model"), "{found:?}");
+        let without = spiece.map(|path| path.trim_end_matches("spiece.model"));
+        assert_eq!(
+            needed(&without).unwrap_err(),
+            "it has no tokenizer (tokenizer/tokenizer.json or spiece.model)"
+        );
         let bin = needed(&["model_index.json", "vae/diffusion_pytorch_model.bin"]);
         assert!(bin.unwrap_err().contains("safetensors"));
     }
@@ -235,7 +265,23 @@ mod tests {
             "models_t5_umt5-xxl-enc-bf16.pth",
         ];
         assert_eq!(found, expected);
+        // One with a SentencePiece model alone, and one without either.
+        let spiece: Vec<&str> = paths
+            .into_iter()
+            .filter(|path| !path.ends_with("/tokenizer.json"))
+            .collect();
+        let found = needed(&spiece).unwrap();
+        assert!(found.contains(&"google/umt5-xxl/spiece.model"), "{found:?}");
+        let without: Vec<&str> = spiece
+            .into_iter()
+            .filter(|path| !path.ends_with("spiece.model"))
+            .collect();
+        assert_eq!(
+            needed(&without).unwrap_err(),
+            "it has no tokenizer (google/umt5-xxl/tokenizer.json or spiece.model)"
+        );
         let shards = [
+            "google/umt5-xxl/tokenizer.json",
             "high_noise_model/config.json",
             "high_noise_model/diffusion_pytorch_model-00001-of-00001.safetensors",
             "high_noise_model/diffusion_pytorch_model.safetensors.index.json",
@@ -244,7 +290,7 @@ mod tests {
             "models_t5_umt5-xxl-enc-bf16.pth",
         ];
         assert_eq!(needed(&shards).unwrap().len(), shards.len());
-        for lacking in [&shards[3..5], &shards[4..]] {
+        for lacking in [&shards[..6], &shards[5..]] {
             assert!(needed(lacking).unwrap_err().contains("it has no"));
         }
         assert!(

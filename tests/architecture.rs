@@ -25,7 +25,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "models",
         &[
-            "nn", "ops", "weights", "sampling", "gpu", "record", "tensor", "staged", "error",
+            "nn", "ops", "weights", "sampling", "gpu", "record", "tensor", "staged", "panics",
+            "error",
         ],
     ),
     ("nn", &["ops", "weights", "record", "tensor", "error"]),
@@ -33,12 +34,16 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("sampling", &["error"]),
     ("media", &["staged", "error"]),
     ("hub", &["error"]),
-    ("gpu", &["record", "shader", "weights", "tensor", "error"]),
+    (
+        "gpu",
+        &["record", "shader", "weights", "tensor", "panics", "error"],
+    ),
     ("weights", &["tensor", "staged", "error"]),
     ("record", &["shader", "tensor", "error"]),
     ("shader", &["tensor", "error"]),
     ("tensor", &["error"]),
     ("staged", &[]),
+    ("panics", &[]),
     ("error", &["tensor"]),
 ];
 

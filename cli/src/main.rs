@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    kinora::gpu::keep_lost_devices_quiet();
+    kinora::keep_caught_panics_quiet();
     match args::Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -9,6 +9,7 @@ pub mod media;
 pub mod models;
 pub mod nn;
 pub mod ops;
+mod panics;
 pub mod record;
 pub mod sampling;
 pub mod shader;
@@ -18,3 +19,4 @@ pub mod text_to_video;
 pub mod weights;
 
 pub use error::{Error, Result};
+pub use panics::keep_caught_panics_quiet;

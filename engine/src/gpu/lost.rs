@@ -3,17 +3,11 @@
 //! wgpu hands out errors through callbacks, says of a lost device nothing but through one, and
 //! panics where it is waited for: all of that becomes a [`GpuError`] here.
 
-use std::cell::Cell;
-use std::panic::{self, AssertUnwindSafe};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Gpu;
 use crate::error::GpuError;
-
-thread_local! {
-    /// Whether a panic of this thread is about to become an error.
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
-}
+use crate::panics::guarded;
 
 /// What kind of thing the driver reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,34 +68,6 @@ impl Failures {
             _ => first.take(),
         }
     }
-}
-
-/// Has panics that become errors print nothing; others are reported as before. For programs: a
-/// library leaves the process's hook alone.
-pub fn keep_lost_devices_quiet() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let before = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if !GUARDED.get() {
-                before(info);
-            }
-        }));
-    });
-}
-
-/// Runs what panics where a device is lost; the panic's last line is its error.
-fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
-    let before = GUARDED.replace(true);
-    let result = panic::catch_unwind(AssertUnwindSafe(run));
-    GUARDED.set(before);
-    result.map_err(|payload| {
-        let text = payload.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
-        let mut lines = text.unwrap_or_default().lines().map(str::trim);
-        let last = lines.rfind(|line| !line.is_empty());
-        last.unwrap_or("no reason given").to_owned()
-    })
 }
 
 impl Gpu {
@@ -175,16 +141,6 @@ impl Gpu {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_panic_becomes_its_last_line() {
-        keep_lost_devices_quiet();
-        let text = "Error in Device::poll: Validation Error\n\nCaused by:\n  Device is lost\n";
-        let run = || -> u8 { panic::panic_any(text.to_owned()) };
-        assert_eq!(guarded(run), Err("Device is lost".to_owned()));
-        assert_eq!(guarded(|| 7), Ok(7));
-        assert!(!GUARDED.get());
-    }
 
     #[test]
     fn a_lost_device_stays_lost() {

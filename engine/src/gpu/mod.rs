@@ -21,7 +21,6 @@ pub use adapters::{DeviceInfo, GpuOptions, Requirements, chosen_device, devices}
 pub use buffer::{Buffer, Made, MemoryUse};
 pub use context::Gpu;
 pub use feed::{Fed, Feed, Window, slot_bytes};
-pub use lost::keep_lost_devices_quiet;
 pub use plan::{Bound, Plan};
 pub use profile::ProfileRow;
 pub use staging::STAGING_BYTES;

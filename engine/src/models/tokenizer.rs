@@ -1,7 +1,6 @@
 //! Text to tokens, by the `tokenizer.json` or the SentencePiece model that the model ships.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tokenizers::tokenizer::PostProcessor;
 use tokenizers::{Encoding, Tokenizer as Inner};
@@ -10,6 +9,7 @@ use super::charsmap::check_json;
 use super::prompt::PROMPT_LIMIT;
 use super::sentencepiece::tokenizer_json;
 use crate::error::ConfigError;
+use crate::panics::guarded;
 
 /// The most tokens of a prompt that a Wan model reads, the closing `</s>` included.
 pub const MAX_TOKENS: usize = 512;
@@ -130,7 +130,7 @@ impl Tokenizer {
 /// What `work` of the library makes; its panics are errors, since it has them for files that are
 /// not what they should be.
 fn caught<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> tokenizers::Result<T> {
-    catch_unwind(AssertUnwindSafe(work))
+    guarded(work)
         .unwrap_or_else(|_| Err("the tokenizers library cannot work with this file".into()))
 }
 

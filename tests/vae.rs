@@ -19,7 +19,9 @@ use kinora::Error;
 use kinora::error::GpuError;
 use kinora::gpu::{Cancel, Gpu};
 use kinora::models::config::VaeConfig;
-use kinora::models::wan_vae::{Bands, DecodeOptions, Features, Network, VaeDecoder, halos};
+use kinora::models::wan_vae::{
+    Bands, DecodeOptions, Decoded, Features, Network, VaeDecoder, halos,
+};
 use kinora::tensor::DType;
 use kinora::weights::Checkpoint;
 use libtest_mimic::Failed;
@@ -268,6 +270,38 @@ fn same_in_bands(
     Ok(())
 }
 
+/// All frames; a decode in bands tells of every pass, most of them before there is a frame.
+fn frames_and_passes(
+    decoder: &VaeDecoder,
+    (latents, shape): &(Vec<f32>, [usize; 4]),
+) -> Result<Vec<u8>, Failed> {
+    let (mut video, mut passes, mut before_frames) = (Vec::new(), Vec::new(), 0);
+    decoder.decode_telling(latents, &Cancel::new(), |decoded| {
+        match decoded {
+            Decoded::Passes(done, of) => passes.push((done, of)),
+            Decoded::Frame(number, frame) => {
+                if number == 0 {
+                    before_frames = passes.len();
+                }
+                video.extend(frame);
+            }
+        }
+        Ok(())
+    })?;
+    let layout = decoder.layout();
+    // The first frame is a pass of its own.
+    let chunks = 1 + (shape[1] - 1).div_ceil(layout.chunk);
+    let total = match layout.band {
+        Some(lines) => chunks * (1 + shape[2].div_ceil(lines)),
+        None => 0,
+    };
+    let expected: Vec<_> = (1..=total).map(|done| (done, total)).collect();
+    if passes != expected || before_frames != total.saturating_sub(chunks) {
+        return Err(format!("{passes:?}, {before_frames} before the first frame").into());
+    }
+    Ok(video)
+}
+
 fn chunks(gpu: &Gpu, name: &str) -> Result<(), Failed> {
     let model = Model::open(name)?;
     let latents = model.made_up(8, 3, 5);
@@ -289,7 +323,7 @@ fn bands(gpu: &Gpu, name: &str) -> Result<(), Failed> {
             let found = decoder.layout().band;
             return Err(format!("{:?} became {found:?}", options.bands).into());
         }
-        Ok(all_frames(&decoder, &latents.0)?)
+        frames_and_passes(&decoder, &latents)
     })
 }
 

@@ -1,5 +1,6 @@
 //! Latents to pictures: by the model's autoencoder, by a tiny decoder, or by a linear map.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 
 use super::engine::{Engine, Event, FrameSink, Stage};
@@ -11,7 +12,7 @@ use crate::gpu::{Cancel, STAGING_BYTES};
 use crate::models::config::{ModelConfig, ModelFolder};
 use crate::models::latent_rgb::LatentRgb;
 use crate::models::tiny_vae::TinyVae;
-use crate::models::wan_vae::{Architecture, DecodeOptions, VaeDecoder, decode_layout};
+use crate::models::wan_vae::{Architecture, DecodeOptions, Decoded, VaeDecoder, decode_layout};
 use crate::weights::{Checkpoint, Latents};
 
 /// What makes pictures of latents.
@@ -174,15 +175,18 @@ impl Engine {
             .into());
         }
         let total = t.saturating_sub(1) * vae.scale_factor_temporal + 1;
+        let reached = Cell::new(0);
+        let reach = |events: &mut dyn FnMut(Event), done: usize| {
+            if done > reached.replace(done.max(reached.get())) {
+                let stage = Stage::Decode;
+                events(Event::Progress { stage, done, total });
+            }
+        };
         let mut cropped = Vec::new();
         let mut hand_out = |events: &mut dyn FnMut(Event), index: usize, rgb: &[u8]| {
             crop_rgb(rgb, made, size, &mut cropped);
             frame(index, &cropped)?;
-            events(Event::Progress {
-                stage: Stage::Decode,
-                done: index + 1,
-                total,
-            });
+            reach(events, index + 1);
             Ok(())
         };
         let stage = Stage::Decode;
@@ -219,8 +223,12 @@ impl Engine {
                 )?;
                 events(Event::Finished { stage: load });
                 events(Event::Started { stage, total });
-                decoder.decode(&latents.values, cancel, |index, rgb| {
-                    hand_out(events, index, rgb)
+                decoder.decode_telling(&latents.values, cancel, |decoded| match decoded {
+                    Decoded::Frame(index, rgb) => hand_out(events, index, rgb),
+                    Decoded::Passes(done, of) => {
+                        reach(events, total * done / of);
+                        Ok(())
+                    }
                 })?;
             }
         }

@@ -26,7 +26,8 @@ pub enum Stage {
     Text,
     /// Denoising; counted in forward passes, two a step with guidance.
     Sample,
-    /// Latents to pictures; counted in frames.
+    /// Latents to pictures; counted in frames. Where the decoder works in bands no frame is whole
+    /// before the last of them: then as many as the share of the work that is done.
     Decode,
 }
 

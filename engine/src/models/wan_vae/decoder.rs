@@ -34,6 +34,16 @@ pub struct VaeDecoder<'m> {
     whole: Option<Half>,
 }
 
+/// What a decode hands out as it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decoded<'f> {
+    /// A whole frame: its number and its pixels, height x width x RGB. They come in order.
+    Frame(usize, &'f [u8]),
+    /// So many passes are done of so many. Told in bands alone, whose first frame is whole when
+    /// nearly all of them are.
+    Passes(usize, usize),
+}
+
 /// How a decode would be laid out, without a device: its memory, chunks and bands.
 ///
 /// `latents` is [C, T, h, w]; only the names, shapes and types of the weights are read.
@@ -224,6 +234,22 @@ impl<'m> VaeDecoder<'m> {
         cancel: &Cancel,
         mut each: impl FnMut(usize, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        self.decode_telling(latents, cancel, |decoded| match decoded {
+            Decoded::Frame(number, rgb) => each(number, rgb),
+            Decoded::Passes(..) => Ok(()),
+        })
+    }
+
+    /// As [`decode`](Self::decode), which also tells how far it is where frames do not.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_telling(
+        &self,
+        latents: &[f32],
+        cancel: &Cancel,
+        mut each: impl FnMut(Decoded<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let expected = self.latents.iter().product();
         if latents.len() != expected {
             let (found, shape) = (latents.len(), self.latents);
@@ -248,7 +274,7 @@ impl<'m> VaeDecoder<'m> {
         latents: &[f32],
         stream: &mut Stream,
         chunks: &[Chunk],
-        each: &mut impl FnMut(usize, &[u8]) -> Result<(), Error>,
+        each: &mut impl FnMut(Decoded<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let passes = self.passes.heads.len();
         for forget in &whole.bound[2 * passes..] {
@@ -266,7 +292,7 @@ impl<'m> VaeDecoder<'m> {
                 .gpu
                 .read(whole.buffer(RGB)?, 0..(frames * frame_bytes) as u64)?;
             for (at, frame) in bytes.chunks_exact(frame_bytes).enumerate() {
-                each(first + at, frame)?;
+                each(Decoded::Frame(first + at, frame))?;
             }
         }
         Ok(())
@@ -277,11 +303,16 @@ impl<'m> VaeDecoder<'m> {
         latents: &[f32],
         stream: &mut Stream,
         chunks: &[Chunk],
-        each: &mut impl FnMut(usize, &[u8]) -> Result<(), Error>,
+        each: &mut impl FnMut(Decoded<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let height = self.latents[2];
-        let mut seam = self.decode_heads(latents, stream, chunks)?;
+        let passes_of = |band: usize| chunks.len() * (1 + height.div_ceil(band));
+        let total = passes_of(self.layout.band.unwrap_or(height));
+        let mut seam = self.decode_heads(latents, stream, chunks, &mut |done| {
+            each(Decoded::Passes(done, total))
+        })?;
         let (tails, bands) = &self.tails()?;
+        let (mut done, total) = (chunks.len(), passes_of(bands.band()));
         let Some((forget, passes)) = tails.bound.split_last() else {
             return Ok(());
         };
@@ -318,9 +349,11 @@ impl<'m> VaeDecoder<'m> {
                     video.write((start + top * side * line) as u64, &pixels[wanted])?;
                     if bottom == height {
                         video.read(start as u64, &mut frame)?;
-                        each(first + at, &frame)?;
+                        each(Decoded::Frame(first + at, &frame))?;
                     }
                 }
+                done += 1;
+                each(Decoded::Passes(done, total))?;
             }
         }
         Ok(())
@@ -332,6 +365,7 @@ impl<'m> VaeDecoder<'m> {
         latents: &[f32],
         stream: &mut Stream,
         chunks: &[Chunk],
+        each: &mut dyn FnMut(usize) -> Result<(), Error>,
     ) -> Result<Vec<Seam>, Error> {
         let [recordings, _] = self.passes.halves();
         let heads = self.half(&recordings)?;
@@ -352,7 +386,7 @@ impl<'m> VaeDecoder<'m> {
             }
         }
         stream.run(forget)?;
-        for chunk in chunks {
+        for (at, chunk) in chunks.iter().enumerate() {
             self.upload_latents(&heads, latents, stream, chunk)?;
             stream.run(&passes[chunk.pass])?;
             stream.finish()?;
@@ -366,6 +400,7 @@ impl<'m> VaeDecoder<'m> {
                 let found = self.gpu.read(heads.buffer(name)?, 0..bytes)?;
                 scratch.write((*frame * chunk.start) as u64, &found)?;
             }
+            each(at + 1)?;
         }
         Ok(seam)
     }

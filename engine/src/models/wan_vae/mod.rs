@@ -29,6 +29,6 @@ mod scratch;
 
 pub use architecture::Architecture;
 pub use bands::Crop;
-pub use decoder::{VaeDecoder, compile_ahead, decode_layout};
+pub use decoder::{Decoded, VaeDecoder, compile_ahead, decode_layout};
 pub use layout::{Bands, DecodeLayout, DecodeOptions};
 pub use network::{Features, Network, halos};

@@ -69,7 +69,8 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
     if hash.is_some_and(|hash| engine.fingerprint().is_ok_and(|own| own != *hash)) {
         progress.say("note: these latents were made with another model's weights");
     }
-    let planned = engine.decode_bytes(&latents)?;
+    // Refused before anything is written.
+    engine.decode_bytes(&latents)?;
     let clip = Clip {
         engine: &engine,
         latents,
@@ -78,9 +79,7 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
         interrupt: &interrupt,
     };
     clip.write(None, &mut progress)?;
-    if planned > 0 {
-        progress.memory(engine.gpu(), planned);
-    }
+    progress.memory(&engine);
     Ok(())
 }
 

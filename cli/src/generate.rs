@@ -98,12 +98,10 @@ pub(crate) fn run_from(
     for note in &notes {
         progress.say(format_args!("note: {note}"));
     }
-    let mut planned = None;
     if let Some((settings, ..)) = runs.first() {
         // For all of them: they differ in their seeds alone.
         let plan = engine.memory_plan(settings)?;
         progress.say(format_args!("{plan}"));
-        planned = Some(plan.peak_bytes());
     }
     let mut runs = runs
         .into_iter()
@@ -138,9 +136,7 @@ pub(crate) fn run_from(
     if let Some(mut last) = last {
         last.remove();
     }
-    if let Some(planned) = planned {
-        progress.memory(engine.gpu(), planned);
-    }
+    progress.memory(&engine);
     // The process ends here, and the system takes its device down faster than destructors do.
     std::mem::forget(engine);
     Ok(())

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use kinora::gpu::Gpu;
-use kinora::text_to_video::{Event, Stage, bytes_for_people};
+use kinora::text_to_video::{Engine, Event, Stage, bytes_for_people};
 use kinora::weights::Latents;
 
 use crate::preview::Preview;
@@ -63,8 +63,13 @@ impl Progress {
     }
 
     /// What was on the device at most, beside what was planned.
-    pub(crate) fn memory(&self, gpu: &Gpu, planned: u64) {
-        let [peak, planned] = [gpu.memory().peak, planned].map(bytes_for_people);
+    pub(crate) fn memory(&self, engine: &Engine) {
+        // The clip is there, whatever cannot be told of it.
+        let taken = engine.memory_taken().ok().flatten();
+        let Some(taken) = taken.filter(|taken| taken.planned > 0) else {
+            return;
+        };
+        let [peak, planned] = [taken.peak, taken.planned].map(bytes_for_people);
         self.say(format_args!(
             "device memory: at most {peak} of {planned} planned"
         ));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use kinora::error::GpuError;
 use kinora::gpu::{Cancel, Gpu, wgpu};
-use kinora::text_to_video::{Engine, Event, Note, Stage};
+use kinora::text_to_video::{Engine, Event, MemoryTaken, Note, Stage};
 use kinora::weights::{Latents, Sample};
 use kinora::{Error, models::config::ModelFolder};
 use libtest_mimic::{Failed, Trial};
@@ -99,6 +99,7 @@ fn sampling(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
             events.push(event);
         })?;
         told(&events, "the device was lost").map_err(|e| at(number, e))?;
+        taken(&engine, &own)?;
         if !pulled || bits(&made.values) != bits(&whole.values) {
             return Err(format!("moment {number}: other latents (pulled: {pulled})").into());
         }
@@ -108,6 +109,16 @@ fn sampling(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// What the engine says it took: never nothing, which a device has that is no more, and never more
+/// than was planned.
+fn taken(engine: &Engine, first: &Gpu) -> Result<MemoryTaken, Failed> {
+    let taken = engine.memory_taken()?.ok_or("nothing was taken")?;
+    match taken.peak > first.memory().current && taken.peak <= taken.planned {
+        true => Ok(taken),
+        false => Err(format!("{taken:?}").into()),
+    }
 }
 
 fn at(number: usize, error: Failed) -> Failed {
@@ -227,6 +238,11 @@ fn no_room(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
     let mut events = Vec::new();
     let made = engine.sample(&settings, &never, &mut |event| events.push(event))?;
     told(&events, "out of memory")?;
+    let taken = taken(&engine, &own)?;
+    let sampling = ["text_encoder", "transformer", "transformer_2"].map(bytes);
+    if sampling.into_iter().max() <= Some(taken.planned) {
+        return Err(format!("{taken:?} is of the first plan").into());
+    }
     if bits(&made.values) != bits(&whole.values) {
         return Err("other latents".into());
     }

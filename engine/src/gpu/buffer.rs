@@ -25,6 +25,8 @@ pub struct Made {
 pub(super) struct Counter {
     current: AtomicU64,
     peak: AtomicU64,
+    /// At most since somebody began to watch.
+    watched: AtomicU64,
     buffers: AtomicU64,
     bind_groups: AtomicU64,
     /// Bytes that there may be, in tests; as many as the device has where it is 0.
@@ -37,7 +39,7 @@ impl Counter {
     }
 
     pub(super) fn has_room(&self, bytes: u64) -> bool {
-        let used = self.current.load(Ordering::Relaxed);
+        let used = self.now();
         match self.limit.load(Ordering::Relaxed) {
             0 => true,
             limit => used + bytes <= limit,
@@ -48,6 +50,19 @@ impl Counter {
         self.buffers.fetch_add(1, Ordering::Relaxed);
         let now = self.current.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.peak.fetch_max(now, Ordering::Relaxed);
+        self.watched.fetch_max(now, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        self.current.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn watch(&self) {
+        self.watched.store(self.now(), Ordering::Relaxed);
+    }
+
+    pub(super) fn watched(&self) -> u64 {
+        self.watched.load(Ordering::Relaxed)
     }
 
     fn remove(&self, bytes: u64) {
@@ -67,14 +82,13 @@ impl Counter {
 
     pub(super) fn get(&self) -> MemoryUse {
         MemoryUse {
-            current: self.current.load(Ordering::Relaxed),
+            current: self.now(),
             peak: self.peak.load(Ordering::Relaxed),
         }
     }
 
     pub(super) fn reset_peak(&self) {
-        self.peak
-            .store(self.current.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.peak.store(self.now(), Ordering::Relaxed);
     }
 }
 

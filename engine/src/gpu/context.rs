@@ -158,6 +158,16 @@ impl Gpu {
         self.inner.counter.reset_peak();
     }
 
+    /// Begins to watch what the buffers hold at most, beside the peak that others may count.
+    pub(crate) fn watch_memory(&self) {
+        self.inner.counter.watch();
+    }
+
+    /// Bytes at most since then.
+    pub(crate) fn watched_memory(&self) -> u64 {
+        self.inner.counter.watched()
+    }
+
     /// Whether the device has a clock of its own that compute passes can read.
     pub fn has_timestamps(&self) -> bool {
         let features = self.inner.device.features();

@@ -125,7 +125,10 @@ impl Engine {
     /// # Errors
     /// Weights that cannot be read, or no way to stay within the budget.
     pub fn decode_bytes(&self, latents: &Latents) -> Result<u64, Error> {
-        let [_, c, t, h, w] = latents.shape;
+        self.decode_bytes_of(latents.shape)
+    }
+
+    pub(super) fn decode_bytes_of(&self, [_, c, t, h, w]: [usize; 5]) -> Result<u64, Error> {
         let Some(network) = self.decoder.open(&self.folder, &self.config)? else {
             return Ok(0);
         };

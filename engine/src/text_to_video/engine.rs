@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::decoder::Decoder;
 use super::request::{MAX_TOKENS, Note, Request, Settings};
+use super::retry::Taken;
 use crate::error::Error;
 use crate::gpu::{Cancel, Gpu};
 use crate::models::config::{ModelConfig, ModelFolder, SchedulerName};
@@ -126,6 +127,8 @@ pub struct Engine {
     /// Whether each step tells what it predicts.
     pub(super) previews: bool,
     tokenizer: OnceLock<Tokenizer>,
+    /// What runs took, whichever engine made them.
+    pub(super) taken: Arc<Mutex<Taken>>,
     /// What took its place when its device failed.
     retreated: Mutex<Option<Arc<Engine>>>,
 }
@@ -156,6 +159,7 @@ impl Engine {
             reduced: Reduced::default(),
             previews: false,
             tokenizer: OnceLock::new(),
+            taken: Arc::default(),
             retreated: Mutex::default(),
         })
     }
@@ -171,6 +175,7 @@ impl Engine {
             reduced,
             previews: self.previews,
             tokenizer: OnceLock::new(),
+            taken: self.taken.clone(),
             retreated: Mutex::default(),
         }
     }

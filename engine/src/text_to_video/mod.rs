@@ -33,3 +33,4 @@ pub use engine::{Clip, Engine, Event, FrameSink, Stage};
 pub use memory::{MemoryPlan, PartPlan, Planned, bytes_for_people};
 pub use preview::Preview;
 pub use request::{Aspect, Note, Request, Settings, Size};
+pub use retry::MemoryTaken;

@@ -1,6 +1,6 @@
 //! Once more, with less: what a run does when its device is lost or has no room.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::engine::{Engine, Event, Reduced};
 use super::request::{Note, Settings};
@@ -46,6 +46,22 @@ impl Task<'_> {
     }
 }
 
+/// Bytes of device memory that a run took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryTaken {
+    /// At most.
+    pub peak: u64,
+    /// As planned.
+    pub planned: u64,
+}
+
+/// What was made last of either half of a run, and the bytes that it took.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    sampling: Option<(Settings, u64)>,
+    decoding: Option<([usize; 5], u64)>,
+}
+
 /// The bytes that a part would need at the least, where it does not fit.
 fn needed(error: &Error) -> Option<u64> {
     match error {
@@ -70,7 +86,7 @@ impl Engine {
     ) -> Result<T, Error> {
         let retreated = self.retreated();
         let engine = retreated.as_deref().unwrap_or(self);
-        let error = match attempt(engine, events) {
+        let error = match engine.attempted(task, events, attempt) {
             Ok(done) => return Ok(done),
             Err(error) => engine.cause(error),
         };
@@ -83,7 +99,53 @@ impl Engine {
             budget: task.budget(&smaller),
         }));
         self.set_retreated(smaller.clone());
-        attempt(&smaller, events).map_err(|error| smaller.cause(error))
+        let done = smaller.attempted(task, events, attempt);
+        done.map_err(|error| smaller.cause(error))
+    }
+
+    /// One attempt, which is remembered where it made what was asked.
+    fn attempted<T>(
+        &self,
+        task: &Task<'_>,
+        events: &mut dyn FnMut(Event),
+        attempt: Attempt<'_, T>,
+    ) -> Result<T, Error> {
+        self.gpu.watch_memory();
+        let done = attempt(self, events)?;
+        let peak = self.gpu.watched_memory();
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        match task {
+            Task::Sample(settings) => taken.sampling = Some(((*settings).clone(), peak)),
+            Task::Decode(latents) => taken.decoding = Some((latents.shape, peak)),
+        }
+        Ok(done)
+    }
+
+    /// What the last run took on the device and what was planned for it; nothing where there was
+    /// none. Of halves of a run that were tried once more, what the attempt took that made them.
+    ///
+    /// # Errors
+    /// As [`MemoryPlan::new`](super::MemoryPlan::new).
+    pub fn memory_taken(&self) -> Result<Option<MemoryTaken>, Error> {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let retreated = self.retreated();
+        let engine = retreated.as_deref().unwrap_or(self);
+        let mut halves = Vec::new();
+        if let Some((settings, peak)) = &taken.sampling {
+            let planned = engine.sampling_bytes(settings)?;
+            halves.push(MemoryTaken {
+                peak: *peak,
+                planned,
+            });
+        }
+        if let Some((shape, peak)) = taken.decoding {
+            let planned = engine.decode_bytes_of(shape)?;
+            halves.push(MemoryTaken { peak, planned });
+        }
+        Ok(halves.into_iter().reduce(|a, b| MemoryTaken {
+            peak: a.peak.max(b.peak),
+            planned: a.planned.max(b.planned),
+        }))
     }
 
     /// The error, told as the loss of the device where it was lost: whatever fails then fails for

@@ -37,6 +37,7 @@ pub(crate) fn run_from(
     let folder = model::quantized(model::folder(&args.model)?, &args.quantize);
     let decoder = model::decoder(&args.decoder, &args.model, &folder)?;
     let first = Settings::resolve(&request, &folder.config()?)?;
+    let drawn = first.seed;
     let first = match request.seed {
         Some(_) => first,
         // The same command again means the same clip.
@@ -103,17 +104,33 @@ pub(crate) fn run_from(
         let plan = engine.memory_plan(settings)?;
         progress.say(format_args!("{plan}"));
     }
-    let mut runs = runs
-        .into_iter()
-        .map(|(settings, target, found)| {
-            let output = output_again(args, &request.prompt, &target);
-            let own = entries(engine.gpu().caps(), origin, &output, first_seed);
-            Run::new(args, &engine, settings, target, found, own)
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    for run in &mut runs {
+    let run = |settings: Settings, target: Target, found, first_seed| {
+        let output = output_again(args, &request.prompt, &target);
+        let own = entries(engine.gpu().caps(), origin, &output, first_seed);
+        let mut run = Run::new(args, &engine, settings, target, found, own)?;
         run.check(args.video.force, going_on)?;
+        Ok::<_, CliError>(run)
+    };
+    // One clip of this name: what is kept there may be another run's, and its seed no choice of
+    // this one's.
+    let borrowed = first_seed != drawn && args.output.is_some() && args.sampling.count == 1;
+    let mut checked = Vec::new();
+    for (settings, target, found) in runs {
+        let kept = found.is_some();
+        let made = run(settings, target, found, first_seed)?;
+        let anew = borrowed && args.sampling.seed.is_none() && kept && made.found.is_none();
+        checked.push(match anew {
+            false => made,
+            true => {
+                let settings = Settings {
+                    seed: drawn,
+                    ..made.settings
+                };
+                run(settings, made.target, None, drawn)?
+            }
+        });
     }
+    let runs = checked;
     // A state goes only when the next clip has one: that of a command is never without.
     let mut last: Option<Keeper> = None;
     for run in runs {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use kinora::media::read_metadata;
 use kinora::weights::{RunState, Sample, Sampled};
 
 use crate::clips::text;
@@ -19,6 +20,11 @@ pub(crate) const TESTS: &[Test] = &[
     ("variations_go_on_where_they_were", variations),
     ("another_runs_state_is_not_overwritten", another_run),
     ("a_state_says_all_that_its_run_needs", from_elsewhere),
+    (
+        "a_run_does_not_go_on_with_another_tokenizer",
+        another_tokenizer,
+    ),
+    ("a_run_that_begins_anew_has_a_seed_of_its_own", own_seed),
 ];
 #[cfg(not(unix))]
 pub(crate) const TESTS: &[Test] = &[];
@@ -266,6 +272,33 @@ fn another_run() -> Verdict {
     let ended = try_it(&["--steps", "3", "--force"])?.good()?;
     ensure!(!ended.err.contains("going on from"), "{}", ended.err);
     ensure!(place.files().len() == 1, "left {:?}", place.files());
+    Ok(())
+}
+
+fn own_seed() -> Verdict {
+    let place = Place::new()?;
+    let mut other = some_state();
+    other.metadata.extend([
+        ("seed".to_owned(), "123456".to_owned()),
+        ("run_first_seed".to_owned(), "123456".to_owned()),
+    ]);
+    let empty = RunState {
+        sampled: Sampled::Nothing,
+        ..other.clone()
+    };
+    for (state, more) in [(other, &["--force"][..]), (empty, &[])] {
+        let words = arguments(&[&["--steps", "1", "-o", "b.mp4"], more].concat());
+        let state_at = place.path("b.kinora-state");
+        state.write(&state_at).map_err(text)?;
+        let ended = finish(&place, &words)?;
+        ensure!(!ended.err.contains("seed: 123456"), "{}", ended.err);
+        let made = read_metadata(&place.path("b.mp4")).map_err(text)?;
+        let seed = made.iter().find(|(key, _)| key == "seed");
+        let told = seed.is_some_and(|(_, seed)| ended.err.contains(&format!("seed: {seed}\n")));
+        ensure!(told, "{seed:?} in {}", ended.err);
+        fs::remove_file(place.path("b.mp4")).map_err(text)?;
+        ensure!(place.files().is_empty(), "left {:?}", place.files());
+    }
     Ok(())
 }
 

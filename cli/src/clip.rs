@@ -18,11 +18,14 @@ use crate::output::{self, Target};
 use crate::progress::Progress;
 use crate::unfinished::Keeper;
 
+/// A hash of the tokenizer's file; clips and states of earlier versions have none.
+pub(crate) const TOKENIZER_HASH: &str = "tokenizer_hash";
+
 /// The tiny decoder's file, as it was typed.
 pub(crate) const TINY_DECODER: &str = "tiny_decoder";
 
 /// Keys in the order in which a clip carries them; the paths of the model follow.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 21] = [
     "prompt",
     "negative_prompt",
     "seed",
@@ -42,6 +45,7 @@ const ORDER: [&str; 20] = [
     "quantize",
     "model",
     "model_hash",
+    TOKENIZER_HASH,
     "kinora",
 ];
 

@@ -107,6 +107,18 @@ pub(crate) enum CliError {
         /// Its value now.
         expected: String,
     },
+    /// A state of a run with other files.
+    #[error("{} keeps an unfinished run that began with another model: the hash of its {what} is {found}, now {expected}; name the model that it began with, or begin anew with --force", path.display())]
+    OtherModel {
+        /// The state.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// Its hash there.
+        found: String,
+        /// Its hash now.
+        expected: String,
+    },
     /// No state of that name.
     #[error("{} does not exist: no unfinished run is kept there", path.display())]
     NoState {

@@ -10,7 +10,7 @@ use kinora::record::Caps;
 use kinora::weights::{RunState, Sampled};
 
 use crate::args::{LORAS, MODEL_PATHS};
-use crate::clip::{TINY_DECODER, made_by};
+use crate::clip::{TINY_DECODER, TOKENIZER_HASH, made_by};
 use crate::error::CliError;
 use crate::output::free;
 use crate::progress::Progress;
@@ -140,6 +140,7 @@ impl Found {
                 // Where files were; the model's hash says what they were.
                 || MODEL_PATHS.iter().any(|(path, _)| *path == key)
                 || key == LORAS
+                || key == TOKENIZER_HASH && !theirs.contains_key(key)
                 || elsewhere && key == "precision"
         };
         let matters = |key: &&String| !indifferent(key);
@@ -155,6 +156,19 @@ impl Found {
             }
             Some(text) => format!("{text:?}"),
         };
+        let what = match key.as_str() {
+            "model_hash" => Some("weights"),
+            TOKENIZER_HASH => Some("tokenizer"),
+            _ => None,
+        };
+        if let Some(what) = what {
+            return Err(CliError::OtherModel {
+                path: self.path.clone(),
+                what,
+                found: shown(theirs),
+                expected: shown(metadata),
+            });
+        }
         Err(CliError::OtherRun {
             path: self.path.clone(),
             key: key.clone(),
@@ -198,8 +212,15 @@ pub(crate) fn states_in(folder: &Path, beginning: &str) -> Vec<PathBuf> {
 
 /// Whether a clip that exists is the one that a run with this metadata makes.
 pub(crate) fn is_made(clip: &Path, metadata: &BTreeMap<String, String>) -> bool {
-    let made = made_by(metadata);
-    !made.is_empty() && read_metadata(clip).is_ok_and(|found| found == made)
+    let mut made = made_by(metadata);
+    !made.is_empty()
+        && read_metadata(clip).is_ok_and(|found| {
+            let key = |(key, _): &(String, String)| key == TOKENIZER_HASH;
+            if !found.iter().any(key) {
+                made.retain(|entry| !key(entry));
+            }
+            found == made
+        })
 }
 
 /// The entries that a state has beside those that make the clip again.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use kinora::media::read_metadata;
 use kinora::weights::{RunState, Sample, Sampled};
 
+use crate::bad_input;
 use crate::clips::text;
 use crate::program::{Ended, Place, Running, Test, Verdict, command, ensure, tiny_model};
 
@@ -272,6 +273,38 @@ fn another_run() -> Verdict {
     let ended = try_it(&["--steps", "3", "--force"])?.good()?;
     ensure!(!ended.err.contains("going on from"), "{}", ended.err);
     ensure!(place.files().len() == 1, "left {:?}", place.files());
+    Ok(())
+}
+
+fn another_tokenizer() -> Verdict {
+    let place = Place::new()?;
+    bad_input::model(&place)?;
+    let mut words = long(&["--seed", "7", "-o", "b.mp4"]);
+    let own = tiny_model().display().to_string();
+    words
+        .iter_mut()
+        .filter(|word| **word == own)
+        .for_each(|word| *word = "model".to_owned());
+    kill_between_steps(&place, &words, "b.kinora-state")?;
+    // The same tokens for now, but nobody looks at all of them.
+    let tokenizer = place.path("model/tokenizer/tokenizer.json");
+    let json = fs::read_to_string(&tokenizer).map_err(text)?;
+    fs::write(&tokenizer, format!("{json} ")).map_err(text)?;
+    for words in [&["resume".to_owned()][..], &words] {
+        let ended = start(&place, words)?.wait(Duration::from_secs(60))?;
+        ended.refused(&["b.kinora-state", "the hash of its tokenizer is", "--force"])?;
+    }
+    // A version that did not look at tokenizers kept it: it goes on.
+    let state = place.path("b.kinora-state");
+    let mut kept = RunState::read(&state).map_err(text)?;
+    let hash = kept.metadata.remove("tokenizer_hash");
+    ensure!(hash.is_some_and(|hash| hash.len() == 64), "no hash");
+    kept.write(&state).map_err(text)?;
+    let ended = finish(&place, &["resume".to_owned()])?;
+    ensure!(ended.err.contains("going on from"), "{}", ended.err);
+    let made = read_metadata(&place.path("b.mp4")).map_err(text)?;
+    let has_hash = made.iter().any(|(key, _)| key == "tokenizer_hash");
+    ensure!(has_hash, "{made:?}");
     Ok(())
 }
 

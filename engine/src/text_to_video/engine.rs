@@ -12,7 +12,7 @@ use crate::models::config::{ModelConfig, ModelFolder, SchedulerName};
 use crate::models::prompt::clean;
 use crate::models::tokenizer::{Tokenizer, Tokens};
 use crate::sampling::Scheduler;
-use crate::weights::{Latents, combined_fingerprint};
+use crate::weights::{Latents, bytes_fingerprint, combined_fingerprint};
 
 /// Characters of a prompt that a note about its end shows.
 const SHOWN: usize = 40;
@@ -315,6 +315,15 @@ impl Engine {
         Ok(combined_fingerprint(
             parts.iter().map(|(part, hash)| (*part, hash.as_str())),
         ))
+    }
+
+    /// A hash of the file that prompts become tokens by: its SHA-256, as 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// A tokenizer that cannot be read.
+    pub fn tokenizer_fingerprint(&self) -> Result<String, Error> {
+        let (_, bytes) = self.folder.tokenizer_json()?;
+        Ok(bytes_fingerprint(&bytes))
     }
 
     /// Makes a clip, all frames in memory: settings, sampling and decoding in one call.

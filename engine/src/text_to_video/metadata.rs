@@ -12,7 +12,7 @@ impl Settings {
     /// Keys and values that `kinora show` reads back: everything that makes the clip again.
     ///
     /// # Errors
-    /// Weights that cannot be opened for their hash.
+    /// Weights or a tokenizer that cannot be read for their hashes.
     pub fn metadata(&self, engine: &Engine) -> Result<Vec<(String, String)>, Error> {
         let scheduler = engine.scheduler(self)?;
         let name = match &scheduler {
@@ -58,6 +58,7 @@ impl Settings {
         pairs.extend([
             ("model", engine.config.defaults.name.clone()),
             ("model_hash", engine.fingerprint()?),
+            ("tokenizer_hash", engine.tokenizer_fingerprint()?),
             ("kinora", env!("CARGO_PKG_VERSION").to_owned()),
         ]);
         Ok(pairs

@@ -43,6 +43,12 @@ pub fn combined_fingerprint<'a>(parts: impl IntoIterator<Item = (&'a str, &'a st
     format!("{:x}", hash.finalize())
 }
 
+/// SHA-256 of a whole file, as 64 hexadecimal digits.
+#[must_use]
+pub fn bytes_fingerprint(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
+
 fn add_file(hash: &mut Sha256, shard: &Shard) {
     let bytes: &[u8] = &shard.bytes;
     let (header, data) = bytes.split_at(shard.data_start.min(bytes.len()));

@@ -39,7 +39,7 @@ mod write;
 
 pub use checkpoint::Checkpoint;
 pub use container::{Container, Extent, GgufHeader, GgufValue, SafetensorsHeader};
-pub use fingerprint::combined_fingerprint;
+pub use fingerprint::{bytes_fingerprint, combined_fingerprint};
 pub use latents::Latents;
 pub(crate) use narrow::narrow;
 pub use overlaid::{LOW_RANK_DOWN, LOW_RANK_UP, Overlay};

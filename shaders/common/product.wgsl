@@ -1,5 +1,5 @@
-// The params of a product of some rows with a weight: of the kernels matmul_staged and matmul_coop,
-// and of the modules of the slot `rows` beside them.
+// The params of a product of some rows with a weight: of the kernels matmul_staged, matmul_coop
+// and matvec, and of the modules of the slot `rows` beside them.
 
 struct Params {
     rows: u32, // M of this dispatch

@@ -11,51 +11,60 @@
 
 override LANES: u32 = 64u;
 override TEAM: u32 = 64u;
+override APART: u32 = 1u;
 override LEAST: u32 = 4u;
 
 // Two sets that take turns: what was shown before may still be read while the next is written.
-var<workgroup> reduce_parts: array<f32, LANES>;
+var<workgroup> reduce_parts: array<array<f32, 2>, LANES>;
 var<private> reduce_turn: u32;
 
-// Shows what each subgroup, or team in it, came to; returns where those of the team begin.
-fn reduce_show(lane: u32, near: u32, value: f32) -> u32 {
-    reduce_turn = LANES / 2u - reduce_turn;
-    if lane % near == 0u {
-        reduce_parts[reduce_turn + lane / near] = value;
+// The invocations from a subgroup's first to its last, or a team's where a subgroup holds it.
+fn reduce_reach() -> u32 {
+    return min(subgroupAdd(1u), TEAM * APART);
+}
+
+// Shows what each subgroup came to for each team in it; returns where those of the team begin.
+fn reduce_show(lane: u32, reach: u32, value: f32) -> u32 {
+    reduce_turn = 1u - reduce_turn;
+    if lane % reach < APART {
+        reduce_parts[lane / reach * APART + lane % APART][reduce_turn] = value;
     }
     workgroupBarrier();
-    return reduce_turn + lane / TEAM * (TEAM / near);
+    return lane / (TEAM * APART) * (TEAM * APART / reach * APART) + lane % APART;
 }
 
 fn reduce_sum(lane: u32, value: f32) -> f32 {
-    let near = min(subgroupAdd(1u), TEAM);
+    let reach = reduce_reach();
     var sum = value;
-    for (var apart = 1u; apart < near; apart *= 2u) {
+    for (var apart = APART; apart < reach; apart *= 2u) {
         sum += subgroupShuffleXor(sum, apart);
     }
-    if LEAST >= TEAM {
+    if LEAST >= TEAM * APART {
         return sum;
     }
-    let first = reduce_show(lane, near, sum);
+    // Each invocation for itself where a team has no two in a subgroup.
+    let step = max(reach, APART);
+    let first = reduce_show(lane, step, sum);
     var all = 0.0;
-    for (var i = first; i < first + TEAM / near; i++) {
-        all += reduce_parts[i];
+    for (var i = 0u; i < TEAM * APART / step; i++) {
+        all += reduce_parts[first + i * APART][reduce_turn];
     }
     return all;
 }
 
 fn reduce_max(lane: u32, value: f32) -> f32 {
-    let near = min(subgroupAdd(1u), TEAM);
+    let reach = reduce_reach();
     var most = value;
-    for (var apart = 1u; apart < near; apart *= 2u) {
+    for (var apart = APART; apart < reach; apart *= 2u) {
         most = max(most, subgroupShuffleXor(most, apart));
     }
-    if LEAST >= TEAM {
+    if LEAST >= TEAM * APART {
         return most;
     }
-    let first = reduce_show(lane, near, most);
-    for (var i = first; i < first + TEAM / near; i++) {
-        most = max(most, reduce_parts[i]);
+    let step = max(reach, APART);
+    let first = reduce_show(lane, step, most);
+    for (var i = 0u; i < TEAM * APART / step; i++) {
+        most = max(most, reduce_parts[first + i * APART][reduce_turn]);
     }
     return most;
 }

@@ -2,7 +2,7 @@
 
 use kinora::gpu::Gpu;
 use kinora::ops::matmul::{Epilogue, matmul};
-use kinora::record::{Caps, Pack, Recorder};
+use kinora::record::{Caps, DeviceClass, Pack, Recorder};
 use kinora::tensor::DType;
 use libtest_mimic::{Failed, Trial};
 
@@ -15,7 +15,7 @@ use crate::reference::matmul as twin;
 /// (M, N, K): 1, around the tiles of 8, 16, 32, 64 and 128 rows and of 8, 32, 64 and 128 columns,
 /// around steps of 16 and 32 along K, primes, more than one tile. Some results are stored four at a
 /// time, some cannot be.
-const SIZES: [(usize, usize, usize); 19] = [
+const SIZES: [(usize, usize, usize); 23] = [
     (1, 1, 4),
     (1, 63, 20),
     (7, 64, 8),
@@ -36,12 +36,19 @@ const SIZES: [(usize, usize, usize); 19] = [
     (16_300, 12, 20),
     (33, 31, 8),
     (129, 33, 12),
+    // Rows that GPUs read the weight for, around what an invocation asks for at a time.
+    (1, 130, 260),
+    (2, 8, 252),
+    (3, 65, 516),
+    (4, 68, 1028),
 ];
 
 /// (M, N, blocks of K) for types that are for matrices alone: only the weight is read in another
 /// way.
-const BLOCK_SIZES: [(usize, usize, usize); 7] = [
+const BLOCK_SIZES: [(usize, usize, usize); 9] = [
     (1, 1, 1),
+    (1, 65, 9),
+    (3, 12, 5),
     (7, 63, 3),
     (9, 65, 2),
     (31, 17, 1),
@@ -50,8 +57,22 @@ const BLOCK_SIZES: [(usize, usize, usize); 7] = [
     (16_300, 12, 1),
 ];
 
+const EPILOGUES: [&str; 9] = [
+    "bias",
+    "bias_gelu",
+    "bias_silu",
+    "bias_residual",
+    "gate_residual",
+    "residual",
+    "residual_gelu",
+    "residual_silu",
+    "gelu_mul",
+];
+
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
+    trials.extend(few_rows(Guise::Staged));
+    trials.extend(few_rows(Guise::Bare));
     for guise in Guise::ALL {
         for weight in DType::WEIGHTS {
             let blocks = BLOCK_SIZES.map(|(m, n, count)| (m, n, count * weight.block().max(20)));
@@ -75,17 +96,7 @@ pub fn trials() -> Vec<Trial> {
                 }));
             }
         }
-        for epilogue in [
-            "bias",
-            "bias_gelu",
-            "bias_silu",
-            "bias_residual",
-            "gate_residual",
-            "residual",
-            "residual_gelu",
-            "residual_silu",
-            "gelu_mul",
-        ] {
+        for epilogue in EPILOGUES {
             let case = Case {
                 epilogue,
                 ..Case::default()
@@ -103,10 +114,12 @@ pub fn trials() -> Vec<Trial> {
             case.run(gpu, caps)
         }));
         for weight in [DType::F32, DType::F8E4M3, DType::Q8_0, DType::Q4_0] {
-            let name = format!("matmul/small_bindings/{weight}");
-            trials.push(guise_test(guise, &name, move |gpu, caps| {
-                small_bindings(gpu, caps, weight)
-            }));
+            for rows in [3, 130] {
+                let name = format!("matmul/small_bindings/{weight}/{rows}");
+                trials.push(guise_test(guise, &name, move |gpu, caps| {
+                    small_bindings(gpu, caps, weight, rows)
+                }));
+            }
         }
         for weight in DType::WEIGHTS
             .into_iter()
@@ -141,6 +154,27 @@ pub fn trials() -> Vec<Trial> {
         case.run(gpu, caps)
     }));
     trials
+}
+
+/// Few rows, with every format and epilogue, on GPUs with and without subgroups.
+fn few_rows(guise: Guise) -> Vec<Trial> {
+    let weights = DType::WEIGHTS.map(|weight| (weight, "none"));
+    let epilogues = EPILOGUES.map(|epilogue| (DType::F16, epilogue));
+    let cases = weights.into_iter().chain(epilogues).flat_map(|kind| {
+        [(1, DType::F32), (3, DType::F16)].map(|(rows, input)| (kind, rows, input))
+    });
+    let trial = |((weight, epilogue), rows, input): ((DType, &'static str), usize, DType)| {
+        let case = Case {
+            size: [rows, 37, 180_usize.next_multiple_of(weight.block())],
+            input,
+            weight,
+            epilogue,
+            ..Case::default()
+        };
+        let name = format!("matmul/few_rows/{weight}/{epilogue}/{rows}");
+        guise_test(guise, &name, move |gpu, caps| case.run(gpu, caps))
+    };
+    cases.map(trial).collect()
 }
 
 /// One product, with data of its own.
@@ -216,6 +250,10 @@ impl Case {
                 kernel = rec.last_kernel();
                 Ok(vec![y])
             })?;
+        let few = (1..=4).contains(&m) && caps.class != DeviceClass::Software;
+        if few && self.result == DType::F32 && kernel != "matvec" {
+            return Err(format!("{kernel} in place of matvec").into());
+        }
         // Both sides see the operands as the kernel does.
         let seen = |values: &[f32]| match kernel {
             "matmul_coop" => rounded(values, DType::F16),
@@ -247,13 +285,13 @@ impl Case {
     }
 }
 
-/// On a device that can bind 64 of 130 rows of x and of the weight's 64 of 307 in f32, 256 in e4m3,
+/// On a device that can bind 64 of 130 rows of x (or all of 3) and of the weight's 64 of 307 in f32, 256 in e4m3,
 /// 192 in q8_0, and 384 of 563 in q4_0: the same bits.
-fn small_bindings(gpu: &Gpu, caps: &Caps, weight: DType) -> Result<(), Failed> {
-    let (m, n, k, max_binding_bytes) = match weight {
+fn small_bindings(gpu: &Gpu, caps: &Caps, weight: DType, m: usize) -> Result<(), Failed> {
+    let (n, k, max_binding_bytes) = match weight {
         // An odd number of blocks: 64 rows are no multiple of 256 bytes.
-        DType::Q4_0 => (130, 563_usize, 544, 150_000),
-        _ => (130, 307, 288, 80_000),
+        DType::Q4_0 => (563_usize, 544, 150_000),
+        _ => (307, 288, 80_000),
     };
     let width = n.next_multiple_of(4);
     let (x, bias) = (values(8, m * k), values(10, n));
@@ -287,7 +325,8 @@ fn small_bindings(gpu: &Gpu, caps: &Caps, weight: DType) -> Result<(), Failed> {
         .flat_map(|row| row[..n].to_vec())
         .collect();
     let half = |values: &[f32]| match caps.activations() {
-        DType::F16 => rounded(values, DType::F16),
+        // Few rows are multiplied as they are.
+        DType::F16 if m > 4 => rounded(values, DType::F16),
         _ => values.to_vec(),
     };
     let mut expected = twin::matmul(&half(&x), &half(&w), m, n, k);

@@ -19,7 +19,7 @@ type Product = [usize; 3];
 /// Linear layers of the released models and of the starter. Tokens: 32,760 at 832x480 and 75,600 at
 /// 1280x720, 81 frames; the starter's 135 at 160x96, 33 frames. Of the 14B models' feed-forward a
 /// pass takes 9,664 rows at a time, and so does the bench.
-const PRODUCTS: [(&str, DType, Product); 11] = [
+const PRODUCTS: [(&str, DType, Product); 12] = [
     ("wan1.3b_480p_qkv", DType::BF16, [32_760, 1536, 1536]),
     ("wan1.3b_480p_mlp_up", DType::BF16, [32_760, 8960, 1536]),
     ("wan1.3b_480p_mlp_down", DType::BF16, [32_760, 1536, 8960]),
@@ -28,6 +28,7 @@ const PRODUCTS: [(&str, DType, Product); 11] = [
     ("wan14b_720p_mlp_down", DType::BF16, [9664, 5120, 13_824]),
     ("umt5_xxl_mlp_up", DType::BF16, [512, 10_240, 4096]),
     ("wan1.3b_time_proj", DType::BF16, [1, 9216, 1536]),
+    ("wan14b_time_proj", DType::BF16, [1, 30_720, 5120]),
     ("starter_qkv", DType::F16, [135, 192, 192]),
     ("starter_text_qkv", DType::F16, [512, 192, 192]),
     ("starter_mlp_up", DType::F16, [135, 768, 192]),

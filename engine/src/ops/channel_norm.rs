@@ -2,7 +2,7 @@
 
 use super::matmul::{lanes, rows_per_dispatch};
 use super::params::params;
-use super::reduce::reduce;
+use super::reduce::{Team, reduce};
 use crate::error::RecordError;
 use crate::record::{Caps, DeviceClass, Recorder, Tensor};
 use crate::shader::{Slot, Variant};
@@ -27,7 +27,11 @@ fn team(caps: &Caps) -> u32 {
 }
 
 fn variant(caps: &Caps, silu: bool) -> Variant {
-    let variant = reduce(Variant::new("channel_norm"), caps, lanes(caps), team(caps));
+    let variant = reduce(
+        Variant::new("channel_norm"),
+        caps,
+        Team::of_neighbours(lanes(caps), team(caps)),
+    );
     if silu {
         variant.slot(Slot::Activation, "silu")
     } else {

@@ -145,6 +145,10 @@ pub fn matmul(
             };
             (operands.variant(tile), [tile.rows(), tile.cols()])
         }
+        Kernel::Vector(vector) => {
+            let variant = vector.variant(caps, x.dtype, w.dtype, epilogue.module());
+            (variant, vector.edges())
+        }
         Kernel::Plain if y.dtype == DType::F32 => {
             let tile = plain::for_matmul(caps, rows, w.dtype);
             let weight = weight_module(w.dtype);
@@ -184,7 +188,9 @@ pub fn matmul(
             let builder = bind_weight(builder, kernel, w, scales.clone(), col..col + some, depth);
             let builder = match kernel {
                 Kernel::Plain => builder.params(&params),
-                Kernel::Tiled(_) => builder.params(&ProductParams::from(params)),
+                Kernel::Vector(_) | Kernel::Tiled(_) => {
+                    builder.params(&ProductParams::from(params))
+                }
             };
             let groups = (end - col).div_ceil(tile[1]) * count.div_ceil(tile[0]);
             epilogue.bind(builder, first, count).launch_folded(groups)?;

@@ -13,6 +13,7 @@ mod epilogue;
 pub mod frames;
 pub mod latents;
 pub mod matmul;
+mod matvec;
 pub mod norm;
 mod params;
 pub mod patch;
@@ -41,6 +42,7 @@ pub fn variants(caps: &Caps) -> Vec<Variant> {
     all.extend(frames::variants(caps));
     all.extend(latents::variants(caps));
     all.extend(matmul::variants(caps));
+    all.extend(matvec::variants(caps));
     all.extend(norm::variants(caps));
     all.extend(patch::variants(caps));
     all.extend(product::variants(caps));
@@ -77,6 +79,7 @@ pub fn layouts() -> Vec<Layout> {
         ("unpatchify", patch.1, patch.2),
         product,
         ("matmul_staged", product.1, product.2),
+        ("matvec", product.1, product.2),
         params::layout::<solver::SolverParams>(),
     ]
 }

@@ -4,7 +4,7 @@ use bytemuck::Zeroable;
 
 use super::matmul::rows_per_dispatch;
 use super::params::params;
-use super::reduce::reduce;
+use super::reduce::{Team, reduce};
 use super::rope::Turn;
 use crate::error::RecordError;
 use crate::record::{Caps, DeviceClass, DispatchBuilder, Recorder, Tensor};
@@ -202,8 +202,7 @@ impl After<'_> {
 }
 
 fn variant(caps: &Caps, output: DType, centred: bool, affine: Option<&'static str>) -> Variant {
-    let lanes = row_lanes(caps);
-    let variant = reduce(Variant::new("norm"), caps, lanes, lanes)
+    let variant = reduce(Variant::new("norm"), caps, Team::of_all(row_lanes(caps)))
         .set("CENTRED", u32::from(centred))
         .output(output);
     match affine {

@@ -11,7 +11,7 @@ use crate::shader::{Slot, Variant};
 use crate::tensor::DType;
 
 params! {
-    /// Params of `matmul_coop.wgsl` and `matmul_staged.wgsl`; from `row_base` on those of a
+    /// Params of `matmul_coop.wgsl`, `matmul_staged.wgsl` and `matvec.wgsl`; from `row_base` on those of a
     /// convolution.
     ProductParams for "matmul_coop" {
         rows: u32,

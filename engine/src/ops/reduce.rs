@@ -3,8 +3,34 @@
 use crate::record::Caps;
 use crate::shader::{Slot, Variant};
 
-/// Makes a kernel that imports `reduce` one of `lanes` invocations, `team` neighbours of which join
-/// their values: both powers of two, at most 256.
+/// Who joins values: all numbers are powers of two.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Team {
+    /// Invocations of a workgroup, at most 256.
+    pub(super) lanes: u32,
+    /// Invocations of a team.
+    pub(super) size: u32,
+    /// How far apart they are.
+    pub(super) apart: u32,
+}
+
+impl Team {
+    /// A whole workgroup.
+    pub(super) fn of_all(lanes: u32) -> Self {
+        Self::of_neighbours(lanes, lanes)
+    }
+
+    /// Some of a workgroup, side by side.
+    pub(super) fn of_neighbours(lanes: u32, size: u32) -> Self {
+        Self {
+            lanes,
+            size,
+            apart: 1,
+        }
+    }
+}
+
+/// Gives a kernel that imports `reduce` its teams.
 ///
 /// | device | module | why |
 /// |---|---|---|
@@ -14,11 +40,13 @@ use crate::shader::{Slot, Variant};
 /// `kinora bench layer_norm/wan1.3b_480p rms_norm/wan1.3b_480p norm_rope`, without and with them in
 /// turn, two busy cores, GB/s, medians of three: lavapipe 26.1 (one subgroup a row, no barrier) 1.2
 /// and 1.5, 1.3 and 2.0, 1.1 and 1.4; SwiftShader (two subgroups of 4 a row) no difference.
-pub(super) fn reduce(variant: Variant, caps: &Caps, lanes: u32, team: u32) -> Variant {
-    let variant = variant.set("LANES", lanes).set("TEAM", team);
+pub(super) fn reduce(variant: Variant, caps: &Caps, team: Team) -> Variant {
+    let variant = variant
+        .set("LANES", team.lanes)
+        .set("TEAM", team.size)
+        .set("APART", team.apart);
     match caps.subgroups {
-        // Two sets of what subgroups come to must find room in `lanes` numbers.
-        Some((least, _)) if least >= 4 && team > 1 => {
+        Some((least, _)) if least >= 4 && team.size > 1 => {
             variant.slot(Slot::Reduce, "subgroup").set("LEAST", least)
         }
         _ => variant,
@@ -43,7 +71,11 @@ mod tests {
             (Some((32, 32)), 32, Some(32)),
             (Some((32, 32)), 1, None),
         ] {
-            let variant = reduce(Variant::new("norm"), &with(subgroups), 256, team);
+            let variant = reduce(
+                Variant::new("norm"),
+                &with(subgroups),
+                Team::of_neighbours(256, team),
+            );
             assert_eq!(variant.value("LEAST"), least, "{subgroups:?} {team}");
             let slots = variant.slots();
             let expected = least.map(|_| (Slot::Reduce, "subgroup"));

@@ -1,11 +1,13 @@
 //! Which kernel computes a product, and on which tile.
 //!
-//! Three files know how to multiply: the plain ones (`matmul.wgsl`, `conv3d.wgsl`) use neither
-//! workgroup memory nor barriers, `matmul_staged.wgsl` stages its operands as f32, and
-//! `matmul_coop.wgsl` as f16 for cooperative matrices. The choice looks at the whole problem,
+//! Four files know how to multiply: the plain ones (`matmul.wgsl`, `conv3d.wgsl`) use neither
+//! workgroup memory nor barriers, `matvec.wgsl` shares the columns of a few rows among invocations,
+//! `matmul_staged.wgsl` stages its operands as f32, and `matmul_coop.wgsl` as f16 for cooperative
+//! matrices. The choice looks at the whole problem,
 //! never at a part of it, and every tile of a kernel sums in the same order: what is split over
 //! dispatches, or tuned, keeps its bits.
 
+use super::matvec::Vector;
 use crate::record::{Caps, DeviceClass};
 use crate::tensor::DType;
 
@@ -29,6 +31,8 @@ pub struct Problem {
 pub enum Kernel {
     /// No workgroup memory: `matmul.wgsl`, `conv3d.wgsl`.
     Plain,
+    /// One to four rows: `matvec.wgsl`. Convolutions of so few pixels take the plain kernel.
+    Vector(Vector),
     /// Operands staged in workgroup memory.
     Tiled(Tile),
 }
@@ -142,6 +146,8 @@ impl Coop {
 
 /// The kernel for a product on a device: the first of these that applies.
 ///
+/// - For one to four rows, on GPUs, columns shared among invocations: their time is that of reading
+///   the weight, and an invocation a column would ask for too little of it at a time.
 /// - No workgroup memory for fewer than 16 rows, for channels that cannot be read four at a time,
 ///   and on software devices, where a barrier costs 5 to 10 times what it saves.
 /// - Cooperative matrices where operands may be rounded.
@@ -149,7 +155,8 @@ impl Coop {
 pub fn kernel(caps: &Caps, problem: &Problem) -> Kernel {
     let many = problem.rows >= 16 || problem.result == DType::F16;
     if !many || !problem.by_fours || caps.class == DeviceClass::Software {
-        return Kernel::Plain;
+        let vector = Vector::choose(caps, problem.rows).filter(|_| !many);
+        return vector.map_or(Kernel::Plain, Kernel::Vector);
     }
     if problem.half
         && let Some(coop) = coop(caps, problem)
@@ -263,6 +270,7 @@ mod tests {
                 scalar,
             }))
         };
+        let vector = |caps, rows| Kernel::Vector(Vector::choose(caps, rows).unwrap());
         let staged = |side| Kernel::Tiled(Tile::Staged(Staged { side }));
         let half = Problem {
             rows: 32_760,
@@ -273,6 +281,8 @@ mod tests {
         };
         let few = Problem { rows: 512, ..half };
         let one = Problem { rows: 1, ..half };
+        let three = Problem { rows: 3, ..half };
+        let five = Problem { rows: 5, ..half };
         let stored_half = Problem {
             result: DType::F16,
             ..one
@@ -284,7 +294,11 @@ mod tests {
         for (caps, problem, expected) in [
             (&nvidia, half, coop(16, 2, 32, false)),
             (&nvidia, few, coop(16, 1, 32, false)),
-            (&nvidia, one, Kernel::Plain),
+            (&nvidia, one, vector(&nvidia, 1)),
+            (&apple, three, vector(&apple, 3)),
+            (&Caps::least(), one, vector(&Caps::least(), 1)),
+            (&nvidia, five, Kernel::Plain),
+            (&lavapipe, one, Kernel::Plain),
             (&nvidia, stored_half, coop(16, 1, 32, false)),
             (&nvidia, odd, Kernel::Plain),
             (&narrow, half, coop(16, 1, 32, false)),

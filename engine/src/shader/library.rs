@@ -27,6 +27,7 @@ const FILES: &[(&str, &str)] = files![
     "matmul",
     "matmul_coop",
     "matmul_staged",
+    "matvec",
     "modulation",
     "norm",
     "pack_weight",

@@ -6,7 +6,7 @@ use crate::error::RecordError;
 use crate::ops::columns::columns;
 use crate::ops::matmul::{Epilogue, lanes, matmul, rows_per_dispatch};
 use crate::ops::params::params;
-use crate::ops::reduce::reduce;
+use crate::ops::reduce::{Team, reduce};
 use crate::record::{Caps, DeviceClass, Recorder, Tensor};
 use crate::shader::{Slot, Variant};
 use crate::tensor::DType;
@@ -53,7 +53,7 @@ fn softmax_variant(caps: &Caps, output: DType, bias: Option<&'static str>) -> Va
         DeviceClass::Software => 8,
         _ => 256,
     };
-    let variant = reduce(Variant::new("softmax"), caps, lanes, lanes).output(output);
+    let variant = reduce(Variant::new("softmax"), caps, Team::of_all(lanes)).output(output);
     match bias {
         Some(module) => variant.slot(Slot::Bias, module),
         None => variant,

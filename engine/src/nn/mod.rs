@@ -2,6 +2,8 @@
 
 mod linear;
 mod norm;
+mod source;
 
-pub use linear::{After, Linear, Source};
+pub use linear::{After, Linear};
 pub use norm::{LayerNorm, RmsNorm};
+pub use source::Source;

@@ -28,6 +28,7 @@ mod named;
 mod narrow;
 mod narrowing;
 mod nearest;
+mod opening;
 mod overlaid;
 mod renamed;
 mod scaled;

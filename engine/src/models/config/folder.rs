@@ -101,14 +101,10 @@ impl ModelFolder {
         let name = named
             .file_name()
             .map(|name| name.to_string_lossy().into_owned());
+        let name = name.unwrap_or_else(|| path.display().to_string());
         let folder = Self {
-            name: name.unwrap_or_else(|| path.display().to_string()),
-            files: Files::Disk(path.to_owned()),
-            assembled: Assembled::default(),
-            layout: Layout::Diffusers,
-            narrowed: None,
             extent,
-            loras: Arc::default(),
+            ..Self::of(name, Files::Disk(path.to_owned()))
         };
         if folder.contains("model_index.json") {
             return Ok(folder);
@@ -195,9 +191,14 @@ impl ModelFolder {
     /// contents at any alignment. `name` is what messages call the folder.
     #[must_use]
     pub fn embedded(name: &str, files: &'static [(&'static str, &'static [u8])]) -> Self {
+        Self::of(name.to_owned(), Files::Embedded(files))
+    }
+
+    /// Files in the diffusers layout, whole.
+    fn of(name: String, files: Files) -> Self {
         Self {
-            name: name.to_owned(),
-            files: Files::Embedded(files),
+            name,
+            files,
             assembled: Assembled::default(),
             layout: Layout::Diffusers,
             narrowed: None,
@@ -221,15 +222,7 @@ impl ModelFolder {
     /// [`ConfigError::NoSuchModel`] with the names there are.
     pub fn like(name: &str) -> Result<Self, ConfigError> {
         let model = released::by_short_name(name)?;
-        Ok(Self {
-            name: name.to_owned(),
-            files: Files::Released(model),
-            assembled: Assembled::default(),
-            layout: Layout::Diffusers,
-            narrowed: None,
-            extent: Extent::Whole,
-            loras: Arc::default(),
-        })
+        Ok(Self::of(name.to_owned(), Files::Released(model)))
     }
 
     /// The same model, whose [matrices](is_block_matrix) of the transformers and the text encoder

@@ -215,7 +215,8 @@ pub(crate) struct DecodeArgs {
 /// The blocks' matrices of transformers and text encoder get the type; f16, bf16 and f32 also go to
 /// embeddings and the other matrices. Norms, biases, modulations and the autoencoder stay as they
 /// are. Floating-point types become safetensors (f8_e4m3 with a scale a matrix, as ComfyUI's scaled
-/// files), types in blocks a GGUF file a part. The folder appears when it is whole.
+/// files), types in blocks a GGUF file a part, a transformer's under the names of Wan's release, as
+/// ComfyUI reads it. The folder appears when it is whole.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   kinora convert --model ~/Wan2.1-T2V-14B-Diffusers --dtype q8_0 -o ~/Wan2.1-14B-q8_0

@@ -216,7 +216,7 @@ fn coop(caps: &Caps, problem: &Problem) -> Option<Coop> {
 }
 
 /// Fewer workgroups than this leave cores of a large device idle (an H200 has 132).
-const FEW_TILES: usize = 128;
+pub(super) const FEW_TILES: usize = 128;
 
 /// Invocations of a subgroup, at most. Metal names a range for all vendors; Apple's have 32.
 pub(super) fn subgroup_lanes(caps: &Caps) -> Option<u32> {

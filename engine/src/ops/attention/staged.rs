@@ -1,5 +1,6 @@
 //! The tile of `attention_staged.wgsl`.
 
+use crate::ops::tiles::FEW_TILES;
 use crate::record::{Caps, DeviceClass};
 
 /// What a workgroup computes.
@@ -11,17 +12,14 @@ pub(super) struct Staged {
     teams: u32,
 }
 
-/// Fewer workgroups than this leave cores of a large device idle (an H200 has 132).
-const FEW_GROUPS: usize = 128;
-
 impl Staged {
     /// The tile for heads of up to 128 columns; which it is does not change the order of sums.
     /// Chosen by reasoning, not measured on a GPU.
     ///
     /// | class | tile | why |
     /// |---|---|---|
-    /// | discrete | 128 queries x 64 keys, 256 invocations | keys and values come once for 128 queries: 32 operations for each byte from the second cache; a head of 128 takes 17 KiB |
-    /// | few queries; integrated, Apple and others | 64 x 64, 128 invocations | fills more cores; 22 operations a byte, 13 KiB |
+    /// | discrete | 128 queries x 64 keys, 256 invocations | keys and values come once for 128 queries: 32 operations for each byte from the second cache; a head of 128 takes 16.1 KiB |
+    /// | few queries; integrated, Apple and others | 64 x 64, 128 invocations | fills more cores; 22 operations a byte, 12.1 KiB |
     /// | heads of up to 32 | 64 x 32, 64 invocations | eight groups of four columns find no work for sixteen invocations |
     ///
     /// An invocation has 32 scores and up to 64 sums: with operands and what is on its way, about
@@ -40,7 +38,7 @@ impl Staged {
             team: if head_size <= 32 { 8 } else { 16 },
             teams: 8,
         };
-        let many = queries.div_ceil(large.queries() as usize) * heads >= FEW_GROUPS;
+        let many = queries.div_ceil(large.queries() as usize) * heads >= FEW_TILES;
         let wants_large = caps.class == DeviceClass::Discrete && head_size > 32 && many;
         [(large, wants_large), (small, true)]
             .into_iter()

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kinora::media::read_metadata;
+use kinora::media::{Frame, read_metadata};
 
 use crate::clips::{frames, text};
 use crate::program::{Place, Test, Verdict, ensure, tiny, tiny_model};
@@ -10,6 +10,7 @@ use crate::program::{Place, Test, Verdict, ensure, tiny, tiny_model};
 pub(crate) const TESTS: &[Test] = &[
     ("a_tiny_decoder_makes_the_clip", tiny_decoder),
     ("latents_alone_become_colours", colours),
+    ("the_starters_colours_are_its_pictures", starter),
     ("distilled_runs_say_their_times", distilled),
 ];
 
@@ -116,6 +117,44 @@ fn colours() -> Verdict {
     ensure!(
         frames[1] == frames[4] && frames[0] != frames[1],
         "not one colour a latent frame"
+    );
+    Ok(())
+}
+
+/// The mean of each colour of each square of 16 pixels, as many as a latent becomes.
+fn squares(frame: &Frame) -> Vec<f64> {
+    const SIDE: usize = 16;
+    let (width, height) = (frame.width as usize, frame.height as usize);
+    let mut means = vec![0.0; 3 * (width / SIDE) * (height / SIDE)];
+    for (at, &value) in frame.rgb.iter().enumerate() {
+        let (pixel, colour) = (at / 3, at % 3);
+        let square = pixel / width / SIDE * (width / SIDE) + pixel % width / SIDE;
+        means[3 * square + colour] += f64::from(value) / (SIDE * SIDE) as f64;
+    }
+    means
+}
+
+/// The built-in model: its latents in colours are what its decoder makes of them, blurred.
+fn starter() -> Verdict {
+    let place = Place::new()?;
+    let make = ["generate", "a blue boat sails to the right at sunset"];
+    let short = ["--frames", "5", "--seed", "7", "-o", "a.mp4"];
+    let kept = ["--save-latents", "a.safetensors", "--preview", "a.png"];
+    let made = place.run_on_device(&[&make[..], &short, &kept].concat())?;
+    made.good()?;
+    ensure!(place.path("a.png").is_file(), "no preview");
+    let decode = ["decode", "--latents", "a.safetensors", "-o", "b.mp4"];
+    let linear = [&decode[..], &["--decoder", "linear"]].concat();
+    place.run_on_device(&linear)?.good()?;
+    let [full, linear] = ["a.mp4", "b.mp4"].map(|clip| frames(&place.path(clip)));
+    let (full, linear) = (squares(&full?[0]), squares(&linear?[0]));
+    let pairs = || full.iter().zip(&linear);
+    let apart = pairs().map(|(a, b)| (a - b).abs()).sum::<f64>() / full.len() as f64;
+    let mean = full.iter().sum::<f64>() / full.len() as f64;
+    let spread = full.iter().map(|a| (a - mean).abs()).sum::<f64>() / full.len() as f64;
+    ensure!(
+        apart < spread / 4.0,
+        "{apart:.1} of 255 apart where squares differ by {spread:.1}"
     );
     Ok(())
 }

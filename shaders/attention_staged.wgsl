@@ -12,8 +12,8 @@
 //   for every PIECE keys: stage their shares and values | sums += shares v
 //
 // with a barrier at each | and at each end. Keys and values so come once for all rows, and
-// everything staged at a time fits 16 KiB for heads of 128. The queries would need twice that, so
-// they come again for every step, from a cache. While something is multiplied out of workgroup
+// everything staged at a time takes 12 KiB for 64 queries and 16.2 for 128, of heads of 128. The
+// queries would need as much again and more, so they come again for every step, from a cache. While something is multiplied out of workgroup
 // memory, what is staged next is on its way into registers.
 //
 // The online softmax is that of attention.wgsl; an invocation totals the shares of its own keys,

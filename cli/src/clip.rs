@@ -167,14 +167,17 @@ fn while_decoding(
             let mut all = coming.iter().enumerate();
             all.try_for_each(|(index, rgb)| write(index, &rgb))
         });
+        let mut refused = false;
         let decoded = decode(&mut |_, rgb| {
             // A writer that is gone has a reason of its own, told below.
             let sent = frames.send(rgb.to_vec());
+            refused = sent.is_err();
             sent.map_err(|_| GpuError::Cancelled.into())
         });
         drop(frames);
         match writing.join() {
-            Ok(written) => written.and(decoded),
+            Ok(written) if refused => written.and(decoded),
+            Ok(written) => decoded.and(written),
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
@@ -232,8 +235,11 @@ mod tests {
             let error = while_decoding(full, decode(frames, Ok(()))).unwrap_err();
             assert!(error.to_string().contains("disk"), "{error}");
         }
-        let cancelled = Err(GpuError::Cancelled.into());
-        let error = while_decoding(|_, _| Ok(()), decode(2, cancelled)).unwrap_err();
-        assert!(CliError::from(error).is_interruption());
+        // The fourth frame is not written either, but the run was interrupted before that was told.
+        for frames in [2, 4] {
+            let cancelled = Err(GpuError::Cancelled.into());
+            let error = while_decoding(full, decode(frames, cancelled)).unwrap_err();
+            assert!(CliError::from(error).is_interruption());
+        }
     }
 }

@@ -272,7 +272,14 @@ impl<'a> Run<'a> {
         let all = self.state_metadata();
         match self.found.as_ref().map(|found| (found, found.check(&all))) {
             Some((found, Err(error))) if found.has_steps() && !force => return Err(error),
-            Some((_, Err(_))) => self.found = None,
+            Some((_, Err(_))) => {
+                // What lies where this run will write is not its own.
+                self.found = None;
+                self.target.again = false;
+                if !self.target.clip.is_file() {
+                    self.target.check()?;
+                }
+            }
             _ => {}
         }
         if going_on && self.target.clip.is_file() {

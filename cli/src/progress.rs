@@ -64,6 +64,9 @@ impl Progress {
 
     /// What was on the device at most, beside what was planned.
     pub(crate) fn memory(&self, engine: &Engine) {
+        if self.quiet {
+            return;
+        }
         // The clip is there, whatever cannot be told of it.
         let taken = engine.memory_taken().ok().flatten();
         let Some(taken) = taken.filter(|taken| taken.planned > 0) else {

@@ -31,6 +31,8 @@ pub(crate) struct Asked {
     pub(crate) token: Option<String>,
     /// Whether it came to the second server, the one that redirects lead to.
     pub(crate) elsewhere: bool,
+    /// There, the address that was asked: each redirect leads to one of its own.
+    pub(crate) signature: Option<String>,
 }
 
 /// What the server does about a request.
@@ -195,7 +197,8 @@ impl Shared {
         elsewhere: bool,
     ) -> Option<()> {
         let prefix = format!("/{REPO}/resolve/{COMMIT}/");
-        let path = target.split('?').next().unwrap_or_default();
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let signature = query.strip_prefix("signed=").map(str::to_owned);
         let file = path.strip_prefix(&prefix).unwrap_or_default().to_owned();
         let listing = path.starts_with(&format!("/api/models/{REPO}/revision/"));
         let asked = {
@@ -207,6 +210,7 @@ impl Shared {
                 before,
                 token,
                 elsewhere,
+                signature,
             };
             log.asked.push(asked.clone());
             asked
@@ -239,7 +243,10 @@ impl Shared {
             );
         };
         if matches!(answer, Answer::Redirect) && !elsewhere {
-            let place = format!("location: {}{target}?signed=1", self.addresses[1]);
+            let place = format!(
+                "location: {}{target}?signed={}",
+                self.addresses[1], asked.before
+            );
             return empty("302 Found", vec![place]);
         }
         let mut content = content.clone();

@@ -165,6 +165,23 @@ fn own_seed() -> Verdict {
         sampled: Sampled::Nothing,
         ..other.clone()
     };
+    // Nor does it take its latents for its own.
+    let words = arguments(&[
+        "--steps",
+        "1",
+        "-o",
+        "b.mp4",
+        "--save-latents",
+        "l.safetensors",
+    ]);
+    empty.write(place.path("b.kinora-state")).map_err(text)?;
+    fs::write(place.path("l.safetensors"), "another's").map_err(text)?;
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let refused = place.run_on_device(&words)?;
+    refused.refused(&["l.safetensors", "--force"])?;
+    let left = fs::read(place.path("l.safetensors")).map_err(text)?;
+    ensure!(left == b"another's", "the latents were overwritten");
+    fs::remove_file(place.path("l.safetensors")).map_err(text)?;
     for (state, more) in [(other, &["--force"][..]), (empty, &[])] {
         let words = arguments(&[&["--steps", "1", "-o", "b.mp4"], more].concat());
         let state_at = place.path("b.kinora-state");

@@ -89,14 +89,12 @@ impl Pipelines {
         variants: &[&Variant],
         stop: &Cancel,
     ) -> Result<(), Error> {
-        for variant in self.missing(variants) {
-            if stop.is_cancelled() {
-                break;
-            }
-            self.get(gpu, variant)?;
-        }
+        let missing = self.missing(variants).into_iter();
+        let made = missing
+            .take_while(|_| !stop.is_cancelled())
+            .try_for_each(|variant| self.get(gpu, variant).map(|_| ()));
         self.keep();
-        Ok(())
+        made
     }
 
     /// Compiles the variants that are not there yet, as many at a time as the host has cores, and

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::gpu::Cancel;
 use crate::models::wan_transformer::TransformerPasses;
 use crate::models::wan_vae;
+use crate::panics::guarded;
 
 impl Engine {
     /// Runs `work` and meanwhile, on a thread of its own, compiles what a run needs later: the
@@ -15,15 +16,18 @@ impl Engine {
         let stop = Cancel::new();
         std::thread::scope(|scope| {
             let ahead = || {
-                let _ = self.compile_transformer(settings, &stop);
-                let _ = self.compile_decoder(settings, &stop);
+                let _ = guarded(|| self.compile_transformer(settings, &stop));
+                let _ = guarded(|| self.compile_decoder(settings, &stop));
             };
             // Without a thread each part compiles its own in its turn.
-            let _ = std::thread::Builder::new()
+            let thread = std::thread::Builder::new()
                 .name("kinora kernels".to_owned())
                 .spawn_scoped(scope, ahead);
             let done = work();
             stop.cancel();
+            if let Ok(thread) = thread {
+                let _ = thread.join();
+            }
             done
         })
     }
@@ -33,12 +37,18 @@ impl Engine {
         let prompts: Vec<usize> = ids.iter().map(Vec::len).collect();
         let shape = self.planned(settings, &prompts).transformer_shape();
         let checkpoint = self.folder.checkpoint("transformer")?;
+        if stop.is_cancelled() {
+            return Ok(());
+        }
         let caps = self.gpu.caps();
         let passes = TransformerPasses::record(caps, &self.config.transformer, &checkpoint, shape)?;
         self.gpu.compile_ahead(&passes.recordings(), stop)
     }
 
     fn compile_decoder(&self, settings: &Settings, stop: &Cancel) -> Result<(), Error> {
+        if stop.is_cancelled() {
+            return Ok(());
+        }
         let Some(network) = self.decoder.open(&self.folder, &self.config)? else {
             return Ok(());
         };

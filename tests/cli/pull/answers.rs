@@ -1,7 +1,9 @@
 //! What the hub may answer: not now, no, something else, something wrong.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{LARGEST, client, holds, in_cache, pull, starter};
@@ -165,12 +167,18 @@ fn damaged() -> Verdict {
 }
 
 fn redirects() -> Verdict {
-    let there = AtomicUsize::new(0);
-    let script = move |asked: &Asked| match asked.file.as_str() {
-        "" => Answer::Serve,
-        // Each of eight connections is sent here once; then the address is good no more.
-        LARGEST if asked.elsewhere && there.fetch_add(1, Ordering::Relaxed) == 8 => {
-            Answer::Status(403, vec![])
+    let used = Mutex::new(BTreeSet::new());
+    let expired = AtomicBool::new(false);
+    let script = move |asked: &Asked| match (asked.file.as_str(), &asked.signature) {
+        ("", _) => Answer::Serve,
+        // The first address that is asked for again is good no more.
+        (LARGEST, Some(signature)) => {
+            let mut used = used.lock().unwrap_or_else(PoisonError::into_inner);
+            let again = !used.insert(signature.clone());
+            match again && !expired.swap(true, Ordering::Relaxed) {
+                true => Answer::Status(403, vec![]),
+                false => Answer::Redirect,
+            }
         }
         _ => Answer::Redirect,
     };

@@ -6,7 +6,6 @@ use crate::error::Error;
 use crate::gpu::Cancel;
 use crate::models::wan_transformer::TransformerPasses;
 use crate::models::wan_vae;
-use crate::panics::guarded;
 
 impl Engine {
     /// Runs `work` and meanwhile, on a thread of its own, compiles what a run needs later: the
@@ -16,8 +15,8 @@ impl Engine {
         let stop = Cancel::new();
         std::thread::scope(|scope| {
             let ahead = || {
-                let _ = guarded(|| self.compile_transformer(settings, &stop));
-                let _ = guarded(|| self.compile_decoder(settings, &stop));
+                let _ = self.compile_transformer(settings, &stop);
+                let _ = self.compile_decoder(settings, &stop);
             };
             // Without a thread each part compiles its own in its turn.
             let thread = std::thread::Builder::new()
@@ -25,6 +24,7 @@ impl Engine {
                 .spawn_scoped(scope, ahead);
             let done = work();
             stop.cancel();
+            // Joined here, its panic stays its own: what was worked out is not lost with it.
             if let Ok(thread) = thread {
                 let _ = thread.join();
             }

@@ -267,8 +267,14 @@ fn decoder(gpu: &Gpu, model: &str) -> Result<(), Failed> {
     let (_folder, checkpoint) = made_up(&shapes::decoder(table), DType::F32)?;
     let (channels, frames, area) = (config.z_dim, 2, 4 * 6);
     let latents = input("latents.input", &[1, channels, frames, 4, 6]);
-    let deviations = config.latents_std.iter().chain(&config.latents_mean);
-    let statistics: Vec<f32> = deviations.map(|&v| v as f32).collect();
+    // As `fixtures/oracle/full_size.py` has them: Wan 2.1's own; of 2.2 the latents as they are.
+    let statistics: Vec<f32> = match part {
+        "vae_22" => [vec![1.0; channels], vec![0.0; channels]].concat(),
+        _ => {
+            let own = config.latents_std.iter().chain(&config.latents_mean);
+            own.map(|&v| v as f32).collect()
+        }
+    };
     let mut run = Run::new(gpu)
         .checkpoint(checkpoint)
         .input("statistics", Input::F32(&statistics));

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -33,9 +35,13 @@ class Group:
 def plan(preset: Preset, split: str, count: int, frames=None, shape=None):
     """Jobs that draw `count` clips; the splits train, test and held are disjoint, the last with combinations held back."""
     rng = np.random.default_rng([sum(map(ord, split)), 1])
+    lot = lambda options, odds: options[rng.choice(len(options), p=np.array(odds) / sum(odds))]
+    of_shape, of_length = preset.odds
     for first in range(0, count, GROUP):
-        length = frames or int(rng.choice(preset.frames, p=np.array(preset.frames) / sum(preset.frames)))
-        yield preset, split, first, min(GROUP, count - first), shape or str(rng.choice(list(preset.sizes))), length
+        length = frames or lot(preset.frames, of_length or preset.frames)
+        if split == "train" and rng.random() < preset.stills:
+            length = 1
+        yield preset, split, first, min(GROUP, count - first), shape or lot(list(preset.sizes), of_shape or [1] * len(preset.sizes)), length
 
 
 def scene_of(preset: Preset, split: str, i: int) -> world.Scene:
@@ -50,13 +56,20 @@ def build(job):
 def prepare(preset, scenes, shape, frames):
     """What needs no device: for a GPU the tables of shapes, else the pixels."""
     width, height = preset.sizes[shape]
-    pictures = [world.picture(s, width, height, frames) for s in scenes]
+    pictures = [world.picture(s, width, height, frames) if frames > 1 else still(s, width, height) for s in scenes]
     tracks = np.stack([p.track for p in pictures])
     if torch.cuda.is_available():
         from world import draw_gpu
 
         return preset.sizes[shape], shape, scenes, draw_gpu.tables(pictures, 1.0 / min(width, height)), tracks
     return preset.sizes[shape], shape, scenes, torch.stack([world.draw.render(p, width, height) for p in pictures]), tracks
+
+
+def still(scene, width, height):
+    """One frame out of two seconds, any of them: a clip of a single frame shows what happens, not its beginning."""
+    p = world.picture(scene, width, height, 33)
+    i = np.random.default_rng(scene.seed).integers(33)
+    return world.draw.Picture(p.shapes, p.groups[i : i + 1], p.grade, p.track[i : i + 1])
 
 
 def one_thread():
@@ -87,6 +100,33 @@ def finish(result, device):
 
         drawing = draw_gpu.launch(drawing, *size, device)
     return Group(shape, drawing.to(device), scenes, tracks)
+
+
+def draw_files(preset: Preset, run: Path, count: int, workers: int = 0):
+    """Draws the clips of training into `run/clips`, a file a group, and passes by those that are there."""
+    (run / "clips").mkdir(parents=True, exist_ok=True)
+    jobs = [(job, run / "clips" / f"{job[2]:06}-{job[4]}-{job[5]}.npy") for job in plan(preset, "train", count)]
+    jobs = [j for j in jobs if not j[1].exists()]
+    with multiprocessing.get_context("spawn").Pool(workers or os.cpu_count(), one_thread) as pool:
+        for n, _ in enumerate(pool.imap_unordered(draw_file, jobs)):
+            if n % 100 == 99:
+                print(f"{n + 1} of {len(jobs)} groups are drawn", flush=True)
+
+
+def draw_file(job):
+    """Its scenes first, so that whoever sees the pixels finds them too."""
+    job, path = job
+    _, _, scenes, clips, tracks = build(job)
+    path.with_suffix(".pkl").write_bytes(pickle.dumps((scenes, tracks)))
+    np.save(path.with_suffix(".tmp.npy"), clips.numpy())
+    path.with_suffix(".tmp.npy").rename(path)
+
+
+def drawn(run: Path):
+    """The groups in `run/clips`, their pixels left in their files; training may read while others are drawn."""
+    for path in sorted((run / "clips").glob("*[0-9].npy")):
+        scenes, tracks = pickle.loads(path.with_suffix(".pkl").read_bytes())
+        yield Group(path.stem.split("-")[1], torch.from_numpy(np.load(path, mmap_mode="c")), scenes, tracks)
 
 
 def draw(preset: Preset, scenes: list[world.Scene], shape: str, frames: int, device: torch.device) -> Group:

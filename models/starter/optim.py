@@ -32,7 +32,7 @@ class Muon(torch.optim.Optimizer):
                 g = g.lerp(m, group["momentum"])
                 x = g.mT if rows > columns else g
                 x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-12)
-                x = x.bfloat16() if x.is_cuda else x
+                x = x.bfloat16() if x.is_cuda or torch.cpu._is_avx512_bf16_supported() else x
                 for _ in range(5):
                     a = x @ x.mT
                     x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x

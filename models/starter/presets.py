@@ -30,9 +30,12 @@ class Preset:
     clips: int  # kept for training
     vae_batch: tuple[int, int, int]  # clips, frames and side of the crops
     batch_tokens: int  # tokens a step of the transformer
+    batch_clips: int = 4096  # at most, a step: captions cost as much as single frames do
     shift: float = 3.0
     guidance: float = 3.0  # of the teacher
     distilled: bool = True  # whether guidance is trained into the weights
+    odds: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())  # of the shapes, and of the lengths; equal, and as the lengths, where empty
+    stills: float = 0.0  # share of single frames among what is drawn for training
     only: dict[str, tuple[str, ...]] = field(default_factory=dict)  # a smaller world
 
     @property
@@ -59,16 +62,14 @@ class Preset:
 
 
 WHOLE = {"landscape": (256, 144), "portrait": (144, 256), "square": (192, 192)}
-SMALL_WORLD = dict(
-    subject=("car", "sailboat", "balloon", "seagull", "ball", "lighthouse", "kite", "chairs"), move=("left", "right", "up", "down", "bounce", "turn", "still"),
-    place=("beach", "harbour", "city street", "desert", "mountains", "meadow"), time=("dawn", "midday", "golden hour", "midnight"), weather=("clear",),
-    camera=("static",), angle=("eye level",), size=("medium",), speed=("normal",), second=("none",), grade=("flat",), focus=("deep",))
+SMALL = {"landscape": (224, 128), "portrait": (128, 224), "square": (160, 160)}
+SMALL_WORLD = dict(subject=("car", "train", "sailboat", "balloon", "seagull", "kite", "ball", "person", "dog", "lighthouse", "windmill", "chairs"))
 
 PRESETS = {p.name: p for p in (
     Preset("gpu", WHOLE, (17, 33, 49, 81), z_dim=32, base_dim=32, encoder=256, heads=5, head_dim=64, layers=6, patch=1, text_dim=192, steps=12,
            clips=60_000, vae_batch=(32, 17, 128), batch_tokens=64 * 3024),
-    Preset("cpu", {"landscape": (160, 96)}, (33,), z_dim=20, base_dim=16, encoder=192, heads=6, head_dim=32, layers=4, patch=2, text_dim=128, steps=12,
-           clips=2500, vae_batch=(3, 9, 64), batch_tokens=16 * 135, guidance=2.0, distilled=False, only=SMALL_WORLD),
+    Preset("cpu", SMALL, (17, 33, 49), z_dim=32, base_dim=32, encoder=160, heads=5, head_dim=64, layers=6, patch=2, text_dim=192, steps=12,
+           clips=26_000, vae_batch=(6, 9, 96), batch_tokens=32 * 140, batch_clips=64, distilled=False, odds=((0.7, 0.15, 0.15), (0.68, 0.16, 0.16)), stills=0.7, only=SMALL_WORLD),
     Preset("smoke", {"landscape": (64, 32), "portrait": (32, 64)}, (5, 9), z_dim=8, base_dim=16, encoder=32, heads=2, head_dim=16, layers=2, patch=1, text_dim=64,
            steps=2, clips=12, vae_batch=(2, 5, 32), batch_tokens=2 * 24, only=dict(subject=tuple(SUBJECTS)[:4], time=TIMES[:3])),
 )}

@@ -37,7 +37,7 @@ def make_tokenizer(preset: Preset, path: Path):
     guides' prompts, 42 so). What is not a word of ours is spelt in pieces of words, or letter by letter.
     """
     rng = np.random.default_rng(1)
-    corpus = [caption(world.sample(rng, only=preset.only), rng)[0] for _ in range(2000 if preset.only else 20_000)] + [text for text, _ in GUIDES] * 20
+    corpus = [caption(world.sample(rng, only=preset.only), rng)[0] for _ in range(20_000)] + [text for text, _ in GUIDES] * 20
     words, inner = Counter(), Counter()
     for word in " ".join(corpus).lower().split():
         word, mark = (word[:-1], word[-1]) if word[-1] in ",." else (word, "")
@@ -102,15 +102,19 @@ def targets(said):
 def train_text(preset: Preset, run: Path, minutes: float, device):
     torch.manual_seed(0)
     (run / "text_encoder").mkdir(parents=True, exist_ok=True)
-    make_tokenizer(preset, run / "tokenizer.json")
-    tok = Tokenizer.from_file(str(run / "tokenizer.json"))
-    encoder = UMT5EncoderModel(UMT5Config(vocab_size=tok.get_vocab_size(), **preset.text())).to(device)
+    if (run / "text_encoder" / "config.json").exists():  # once more, from where it is
+        tok, encoder = load_text(run, device)
+        encoder.requires_grad_(True).train()
+    else:
+        make_tokenizer(preset, run / "tokenizer.json")
+        tok = Tokenizer.from_file(str(run / "tokenizer.json"))
+        encoder = UMT5EncoderModel(UMT5Config(vocab_size=tok.get_vocab_size(), **preset.text())).to(device)
     naming = Naming(preset.text_dim).to(device)
     params = [*encoder.parameters(), *naming.parameters()]
     opt = torch.optim.AdamW(params, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
     rng = np.random.default_rng(5)
     # Scenes are kept, captions are not: every one is worded anew.
-    scenes = [world.sample(rng, only=preset.only) for _ in range(600 if preset.only else 20_000)]
+    scenes = [world.sample(rng, only=preset.only) for _ in range(20_000)]
     clock, step, mean = Clock(minutes, None), 0, 0.0
     while not clock.over():
         opt.param_groups[0]["lr"] = 2e-3 * rate(clock.share(), step, 50)
@@ -127,11 +131,15 @@ def train_text(preset: Preset, run: Path, minutes: float, device):
         if step % 20 == 0 or step == 1:
             right = torch.stack([(l.argmax(-1) == y[:, i]).float().mean() for i, l in enumerate(logits)]).cpu()
             mean = right if step == 1 else 0.8 * mean + 0.2 * right
-        if step % 200 == 0:
+        if step % 100 == 0:
             note(run, "text", step=step, spent=clock.spent, loss=loss, **{f"right {k}": v for k, v in zip(ATTRIBUTES, mean)})
             print(f"step {step} {clock.spent:.0f} s  loss {loss.item():.3f}  right", {k: round(float(v), 3) for k, v in zip(ATTRIBUTES, mean)}, flush=True)
         clock.tick()
     encoder.save_pretrained(run / "text_encoder")
+    with torch.no_grad():
+        read = [l.argmax(-1) for l in naming(*embed(encoder, tok, [text for text, _ in GUIDES]))]
+    for i, (_, scene) in enumerate(GUIDES):
+        print("reads", {k: v[read[j][i]] for j, (k, v) in enumerate(ATTRIBUTES.items())}, "of", scene)
 
 
 def load_text(run: Path, device="cpu"):

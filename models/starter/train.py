@@ -44,11 +44,7 @@ def cache_latents(args):
     vae, enc = load_vae(preset, run, device)
     del vae
     kept: dict = {}
-    source = (
-        data.groups(data.plan(preset, "train", args.count or preset.clips), device)
-        if device.type == "cuda" or not (run / "clips.pkl").exists()
-        else from_file(run)
-    )
+    source = data.drawn(run) if device.type == "cpu" else data.groups(data.plan(preset, "train", args.count or preset.clips), device)
     for g in source:
         with torch.no_grad(), autocast(device):
             z = enc(data.to_float(g.clips))
@@ -71,17 +67,6 @@ def cache_latents(args):
     print({k: tuple(g["z"].shape) for k, g in groups.items()}, "std", [round(float(v), 2) for v in std])
 
 
-def from_file(run: Path):
-    """The clips that the autoencoder was trained on, where they are in a file."""
-    import pickle
-
-    kept = pickle.loads((run / "clips.pkl").read_bytes())
-    clips = np.load(run / "clips.npy", mmap_mode="r")
-    for i, ((f, h, w), scene, track) in enumerate(zip(kept["sizes"], kept["scenes"], kept["tracks"])):
-        shape = "landscape" if w > h else "portrait" if w < h else "square"
-        yield data.Group(shape, torch.from_numpy(np.array(clips[i : i + 1, :f, :h, :w])), [scene], track[None])
-
-
 def emphasis(tracks, h, w):
     """[B, 1, T, h, w]: how much a latent counts in the loss, five times as much on the subject."""
     unit = min(h, w)
@@ -102,18 +87,30 @@ class Batches:
         self.preset, self.device, self.tok, self.encoder = preset, device, tok, encoder
         self.groups = load(run / "latents.pt", device)
         self.keys = list(self.groups)
-        weight = np.array([g["z"][:, 0].numel() for g in self.groups.values()], float)
-        self.weight = weight / weight.sum()
+        # A channel counts by how far it moves the pixels: the latents are normalised, the decoder's input is not.
+        std = load(run / "stats.pt", device)["std"]
+        self.channels = (std / std.mean()).view(1, -1, 1, 1, 1)
+        self.size = np.array([g["z"][:, 0].numel() for g in self.groups.values()], float)
 
-    def draw(self, rng, silent=0.1):
-        g = self.groups[self.keys[rng.choice(len(self.keys), p=self.weight)]]
+    def odds(self, share):
+        """How often each shape and length is drawn: what things look like is learned from single frames first, then from short clips."""
+        of = np.array([frames for _, frames in self.keys])
+        stills, short = of == 1, of == min(f for f in of if f > 1)
+        size = self.size * np.where(short | stills | (share > 0.55), 1.0, 0.15)
+        if not stills.any():
+            return self.size / self.size.sum()
+        part = 0.9 if share < 0.25 else 0.15 if share < 0.6 else 0.05
+        return part * size * stills / size[stills].sum() + (1 - part) * size * ~stills / size[~stills].sum()
+
+    def draw(self, rng, share, silent=0.1):
+        g = self.groups[self.keys[rng.choice(len(self.keys), p=self.odds(share))]]
         _, _, t, h, w = g["z"].shape
-        count = max(1, self.preset.batch_tokens // (t * h * w // self.preset.patch**2))
+        count = max(1, min(self.preset.batch_clips, self.preset.batch_tokens // (t * h * w // self.preset.patch**2)))
         pick = rng.integers(len(g["scenes"]), size=count)
         texts, said = zip(*[caption(g["scenes"][i], rng) if rng.random() >= silent else ("", {}) for i in pick])
         index = torch.from_numpy(pick).to(self.device)
-        text, lengths = embed(self.encoder, self.tok, texts, TRAIN_LENGTH)
-        return g["z"][index].float(), emphasis(g["tracks"][index.to(g["tracks"].device)].to(self.device), h, w), text, lengths, targets(said).to(self.device)
+        text, lengths = embed(self.encoder, self.tok, texts, TRAIN_LENGTH if self.device.type == "cuda" else None)
+        return g["z"][index].float(), emphasis(g["tracks"][index.to(g["tracks"].device)].to(self.device), h, w) * self.channels, text, lengths, targets(said).to(self.device)
 
     def noised(self, x0):
         """Latents at a random time of the schedule that inference uses: x, sigma [B], and the velocity to predict."""
@@ -167,7 +164,7 @@ def train(args, distil=False):
 
     while not clock.over():
         set_rates(opts, rate(clock.share(), since))
-        x0, weight, text, lengths, y = batches.draw(rng, 0.02 if distil else 0.1)
+        x0, weight, text, lengths, y = batches.draw(rng, 1.0 if distil else clock.share(), 0.02 if distil else 0.1)
         x, sigma, v = batches.noised(x0)
         if distil:
             none, zero = embed(encoder, tok, [""] * len(x0), TRAIN_LENGTH)

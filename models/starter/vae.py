@@ -137,8 +137,7 @@ def upsample(up, x):
 def decode(vae, z, flat=False):
     """Latents [B, z, T, h, w] to frames [B, 3, 4T - 3, 16h, 16w] in [-1, 1], not clamped."""
     d = vae.decoder
-    if z.is_cuda:
-        z = z.contiguous(memory_format=torch.channels_last_3d)  # what its convolutions are fast in
+    z = z.contiguous(memory_format=torch.channels_last_3d)  # what convolutions are fast in
     x = causal(d.conv_in, causal(vae.post_quant_conv, z))
     x = resnet(d.mid_block.resnets[0], x)
     x = d.mid_block.attentions[0](x)
@@ -164,7 +163,7 @@ class Encoder(nn.Module):
         super().__init__()
         n = 3 * 4 * BLOCK * BLOCK
         self.linear = nn.Conv2d(n, z_dim, 1)
-        # A GPU sees pixels in three steps of convolution; on a CPU one linear map of the block does.
+        # It sees pixels in three steps of convolution; for a smoke run one linear map of the block does.
         self.tower = nn.Sequential(
             *([nn.Conv2d(12 * 4, width // 2, 3, padding=1), nn.SiLU(), nn.Conv2d(width // 2, width, 4, 2, 1), nn.SiLU(), nn.Conv2d(width, width, 4, 2, 1),
                nn.SiLU(), nn.Conv2d(width, width, 4, 2, 1)] if deep else [nn.Conv2d(n, width, 1)]))

@@ -70,7 +70,7 @@ pub enum RequestError {
     },
     /// Latents that no linear map to colours is known for.
     #[error(
-        "no colours are known for latents of {channels} channels, expected 16 (Wan 2.1, 2.2 A14B), 20 (the starter) or 48 (2.2 TI2V-5B): leave --preview and --decoder linear out"
+        "no colours are known for latents of {channels} channels, expected 16 (Wan 2.1, 2.2 A14B), 32 (the starter) or 48 (2.2 TI2V-5B): leave --preview and --decoder linear out"
     )]
     NoColours {
         /// Channels of the latents.

@@ -19,7 +19,7 @@ from diffusers import AutoencoderKLWan
 from torch import nn
 
 import data
-from optim import Clock, Muon, half, load, note, rate, save, set_rates
+from optim import Clock, Muon, fast_bf16, half, load, note, rate, save, set_rates
 from presets import PRESETS, Preset
 from vae import Encoder, decode, new_decoder
 
@@ -44,10 +44,7 @@ def load_vae(preset: Preset, run: Path, device="cpu"):
 
 
 def autocast(device):
-    """bf16 products where the device has them: a CPU with AVX-512 BF16 is four times as fast by them."""
-    if device.type == "cuda" or torch.cpu._is_avx512_bf16_supported():
-        return torch.autocast(device.type, torch.bfloat16)
-    return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16) if fast_bf16(device) else contextlib.nullcontext()
 
 
 class Pixels:

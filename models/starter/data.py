@@ -6,6 +6,7 @@ device; clips come in groups of one shape and length.
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import os
 import pickle
@@ -18,8 +19,10 @@ import torch
 
 import world
 from presets import Preset
+from world.captions import GUIDES
 
 GROUP = 16  # clips a job
+GUIDED = 8  # one scene of so many is like one of the two long prompts
 
 
 @dataclass
@@ -45,7 +48,19 @@ def plan(preset: Preset, split: str, count: int, frames=None, shape=None):
 
 
 def scene_of(preset: Preset, split: str, i: int) -> world.Scene:
-    return world.sample(np.random.default_rng([sum(map(ord, split)), 2, i]), held=split == "held", only=preset.only)
+    rng = np.random.default_rng([sum(map(ord, split)), 2, i])
+    scene = world.sample(rng, held=split == "held", only=preset.only)
+    return like_a_guide(scene, rng) if split == "train" and i % GUIDED == 0 else scene
+
+
+def like_a_guide(scene: world.Scene, rng) -> world.Scene:
+    """The scene with most of what one of the two long prompts asks for, where training may see that."""
+    _, asked = GUIDES[rng.integers(len(GUIDES))]
+    asked = {k: v for k, v in asked.items() if k in ("subject", "place", "move") or rng.random() < 0.85}
+    if asked["subject"] == "car":
+        asked["move"] = str(rng.choice(["left", "right"]))
+    new = dataclasses.replace(scene, **asked)
+    return scene if world.held_back(new) else new
 
 
 def build(job):
@@ -66,9 +81,9 @@ def prepare(preset, scenes, shape, frames):
 
 
 def still(scene, width, height):
-    """One frame out of two seconds, any of them: a clip of a single frame shows what happens, not its beginning."""
+    """One frame out of two seconds, at any step: a clip of a single frame shows what happens, not its beginning."""
     p = world.picture(scene, width, height, 33)
-    i = np.random.default_rng(scene.seed).integers(33)
+    i = 4 * np.random.default_rng(scene.seed).integers(9)
     return world.draw.Picture(p.shapes, p.groups[i : i + 1], p.grade, p.track[i : i + 1])
 
 

@@ -67,12 +67,13 @@ class Pixels:
             n, h, w = clip.shape[:3]
             if n < frames:
                 continue
-            t = int(rng.integers(0, n - frames + 1))
+            t = 4 * int(rng.integers(0, (n - frames) // 4 + 1))
             y, x = int(rng.integers(0, h - side + 1)), int(rng.integers(0, w - side + 1))
             if rng.random() < 0.75:
                 cx, cy, _ = track[t + frames // 2] * min(w, h) + (w / 2, h / 2, 0)
                 at = np.array([cy, cx]) - side / 2 + rng.uniform(-0.2, 0.2, 2) * side
                 y, x = (int(v) for v in np.clip(at, 0, [h - side, w - side]))
+            y, x = y // 16 * 16, x // 16 * 16  # what moves meets the latents as it does in a whole clip
             out.append(clip[t : t + frames, y : y + side, x : x + side])
         return data.to_float(torch.stack(out))
 

@@ -2,12 +2,13 @@
 
     python -m world sheet --out sheet.png [--count 12] [--seed 0] [--shape portrait]
     python -m world captions --count 20
-    python -m world check           # the Triton kernel against PyTorch (TRITON_INTERPRET=1 without a GPU)
+    python -m world check           # the Triton kernel against PyTorch (without a GPU: TRITON_INTERPRET=1, numpy before 2.3)
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 
 import numpy as np
 import torch
@@ -20,7 +21,9 @@ def sheet(args):
     from PIL import Image
 
     rng = np.random.default_rng(args.seed)
-    scenes = [scene for _, scene in GUIDES] if args.guides else [sample(rng) for _ in range(args.count)]
+    scenes = [sample(rng) for _ in range(args.count)]
+    if args.guides:
+        scenes = [dataclasses.replace(scene, **asked) for scene, (_, asked) in zip(scenes, GUIDES)]
     width, height = SIZES[args.shape]
     rows = []
     for scene in scenes:

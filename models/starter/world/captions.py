@@ -150,6 +150,12 @@ def caption(scene: Scene, rng: np.random.Generator, detail: float | None = None)
     """A caption, and what it states. `detail` from 0 (the subject alone) to 1; by lot where it is None."""
     pick = lambda options: str(options[rng.integers(len(options))])
     d = float(rng.beta(2.2, 1.1)) if detail is None else detail
+    for text, asked in GUIDES:
+        alike = np.mean([getattr(scene, k) == v for k, v in asked.items()])
+        if alike == 1 and rng.random() < 0.4:
+            return text, dict.fromkeys(ATTRIBUTES) | asked
+        if alike > 0.7:  # training has many of these: told in full, so that "a car" does not come to mean this one
+            d = 1.0
     said: dict[str, str | None] = dict.fromkeys(ATTRIBUTES)
     said["subject"] = scene.subject
 
@@ -259,11 +265,15 @@ GUIDES = (
     (
         "a matte black sports car moves through a rain-soaked Manhattan intersection at midnight, neon signs reflecting in the wet asphalt, filmed from a "
         "low-angle static shot at street level, slight fog in the air, cinematic color grading",
-        Scene("car", "black", "right", "intersection", "midnight", "rain", "static", "low angle", grade="cinematic", seed=5),
+        dict(
+            subject="car", color="black", place="intersection", time="midnight", weather="rain", camera="static", angle="low angle", speed="normal",
+            size="medium", second="none", grade="cinematic", focus="deep"),
     ),
     (
         "an empty beach at golden hour, two vacant beach chairs facing the ocean, waves rolling in at medium height, warm amber and rose tones in the sky, a single "
         "seagull moving through the upper left of the frame, filmed from a wide static shot just above sand level, subtle lens haze, cinematic color grading",
-        Scene("chairs", "white", "still", "beach", "golden hour", "clear", "static", "eye level", second="seagull", grade="cinematic", seed=1),
+        dict(
+            subject="chairs", move="still", place="beach", time="golden hour", weather="clear", camera="static", angle="eye level", size="medium",
+            second="seagull", grade="cinematic", focus="deep"),
     ),
 )

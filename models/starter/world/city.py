@@ -33,10 +33,10 @@ def asphalt(stage, y, mirrored, depth=0.7):
 
 
 def skyline(stage, H, y):
-    p, rng, x = Part(), stage.rng, -1.8
+    p, rng, x = Part(), stage.rng, stage.snap(-1.8)
     while x < 1.8:
-        w = rng.uniform(0.12, 0.22)
-        p.box(x, H - rng.uniform(0.16, 0.40), x + w, y, (0.45, 0.48, 0.60))
+        w = stage.snap(rng.uniform(0.12, 0.22), 0.5)
+        p.box(x, H - stage.snap(rng.uniform(0.16, 0.40), 0.5), x + w, y, (0.45, 0.48, 0.60))
         x += w
     stage.place(p, 0.3)
 
@@ -44,20 +44,20 @@ def skyline(stage, H, y):
 def city_street(stage: Stage):
     y, rng = stage.ground - 0.10, stage.rng
     skyline(stage, y - 0.12, y)
-    p, signs, x = Part(), Part(), -1.8
+    p, signs, x = Part(), Part(), stage.snap(-1.8)
     while x < 1.8:
-        w, h, c = rng.uniform(0.28, 0.38), rng.uniform(0.34, 0.58), mix(WALLS[rng.integers(5)], (0.42, 0.36, 0.46), 0.40 if not stage.lamps else 0.6)
-        tower(p, stage, x, w, h, y - 0.05, c, (0.062, 0.075), float(rng.uniform(0, 6)))
+        w, h, c = stage.snap(rng.uniform(0.28, 0.38), 0.5), stage.snap(rng.uniform(0.34, 0.58)), mix(WALLS[rng.integers(5)], (0.42, 0.36, 0.46), 0.40 if not stage.lamps else 0.6)
+        tower(p, stage, x, w, h, y - 0.05, c, (0.062, 0.075), float(rng.integers(2)))
         shop = WALLS[rng.integers(5)]
         p.box(x + 0.02, y - 0.145, x + w - 0.02, y - 0.05, LAMP if stage.lamps else (0.55, 0.66, 0.72), glow=stage.lamps).box(
             x + 0.005, y - 0.175, x + w - 0.005, y - 0.135, shop
         )
         c = NEON[rng.integers(5)]
         if rng.random() < 0.65:
-            neon(stage, signs, x + w * rng.uniform(0.15, 0.85), y - rng.uniform(0.26, 0.33), 0.062, 0.17, c)
+            neon(stage, signs, x + stage.snap(w * rng.uniform(0.15, 0.85), 0.5), y - stage.snap(rng.uniform(0.26, 0.33), 0.5), 0.062, 0.17, c)
         else:
-            neon(stage, signs, x + w / 2, y - rng.uniform(0.22, 0.30), 0.19, 0.065, c)
-        x += w + 0.008
+            neon(stage, signs, x + w / 2, y - stage.snap(rng.uniform(0.22, 0.30), 0.5), 0.19, 0.065, c)
+        x += w
     stage.place([p, signs], 0.7)
     asphalt(stage, y, [p, signs])
     stage.place(lane(stage.ground + 0.085), 1)
@@ -87,14 +87,14 @@ def intersection(stage: Stage):
     p, signs = Part(), Part()
     for side in (-1, 1):
         x = gap
-        for h, w in ((rng.uniform(0.46, 0.56), 0.16), (rng.uniform(0.66, 0.80), 0.32), (rng.uniform(0.5, 0.7), 0.36), (0.6, 0.4), (0.7, 0.4)):
+        for h, w in ((stage.snap(rng.uniform(0.46, 0.56), 0.5), 0.16), (stage.snap(rng.uniform(0.66, 0.80), 0.5), 0.32), (stage.snap(rng.uniform(0.5, 0.7), 0.5), 0.36), (0.6, 0.4), (0.7, 0.4)):
             c = mix(WALLS[rng.integers(5)], (0.34, 0.33, 0.44), 0.66)
             a, b = sorted((side * x, side * (x + w)))
-            tower(p, stage, a, b - a, h, y - 0.05, c, (0.066, 0.085), float(rng.uniform(0, 6)))
+            tower(p, stage, a, b - a, h, y - 0.05, c, (0.066, 0.085), float(rng.integers(2)))
             x += w
-        neon(stage, signs, side * (gap + 0.07), y - rng.uniform(0.22, 0.30), 0.065, 0.20, NEON[rng.integers(5)])
-        neon(stage, signs, side * (gap + 0.32), y - rng.uniform(0.19, 0.23), 0.20, 0.07, NEON[rng.integers(5)])
-        neon(stage, signs, side * (gap + 0.66), y - rng.uniform(0.24, 0.34), 0.07, 0.18, NEON[rng.integers(5)])
+        neon(stage, signs, side * (gap + 0.07), y - stage.snap(rng.uniform(0.22, 0.30), 0.5), 0.065, 0.20, NEON[rng.integers(5)])
+        neon(stage, signs, side * (gap + 0.32), y - stage.snap(rng.uniform(0.19, 0.23), 0.5), 0.20, 0.07, NEON[rng.integers(5)])
+        neon(stage, signs, side * (gap + 0.66), y - stage.snap(rng.uniform(0.24, 0.34), 0.5), 0.07, 0.18, NEON[rng.integers(5)])
     stage.place([p, signs], 0.7)
     asphalt(stage, y, [p, signs])
     zebra = Part()

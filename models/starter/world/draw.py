@@ -68,12 +68,15 @@ def coverage(kind, p, r, x, y, width):
         if p[7] > 0:
             d = d.abs() - p[7]
     elif kind == DROPS:
+        again = lambda v: v - p[7] * torch.floor(v / p[7]) if p[7] else v
         row = torch.floor(y / p[1])
-        x = x + p[0] * 0.5 * torch.sin(row * 2.3)
+        of_row = again(row)
+        x = x + p[0] * 0.5 * torch.sin(of_row * 2.3)
         col = torch.floor(x / p[0])
-        fx = x - (col + 0.5 + 0.3 * torch.sin(col * 1.7 + row * 4.1)) * p[0]
-        fy = y - (row + 0.5 + 0.3 * torch.sin(col * 3.1 + row * 1.3)) * p[1]
-        size = 0.7 + 0.3 * torch.sin(col * 2.9 + row * 5.3)
+        of_col = again(col)
+        fx = x - (col + 0.5 + 0.3 * torch.sin(of_col * 1.7 + of_row * 4.1)) * p[0]
+        fy = y - (row + 0.5 + 0.3 * torch.sin(of_col * 3.1 + of_row * 1.3)) * p[1]
+        size = 0.7 + 0.3 * torch.sin(of_col * 2.9 + of_row * 5.3)
         t = ((fx * p[2] + fy * p[3]) / (p[2] * p[2] + p[3] * p[3] + 1e-12)).clamp(-1, 1) * size
         d = torch.sqrt((fx - t * p[2]) ** 2 + (fy - t * p[3]) ** 2 + 1e-12) - p[4] * size
         d = torch.maximum(d, torch.maximum(p[5] - y, y - p[6]))

@@ -73,12 +73,15 @@ def draw_kernel(
                 d = (p0 + p1 * tl.sin(a) + p4 * tl.sin(c) - y) / tl.sqrt(1 + slope * slope)
                 d = tl.where(p7 > 0, tl.abs(d) - p7, d)
             elif kind == 5.0:
+                again = tl.maximum(p7, 1.0)
                 row = tl.floor(y / p1)
-                xs = x + p0 * 0.5 * tl.sin(row * 2.3)
+                of_row = tl.where(p7 > 0, row - again * tl.floor(row / again), row)
+                xs = x + p0 * 0.5 * tl.sin(of_row * 2.3)
                 col = tl.floor(xs / p0)
-                fx = xs - (col + 0.5 + 0.3 * tl.sin(col * 1.7 + row * 4.1)) * p0
-                fy = y - (row + 0.5 + 0.3 * tl.sin(col * 3.1 + row * 1.3)) * p1
-                size = 0.7 + 0.3 * tl.sin(col * 2.9 + row * 5.3)
+                of_col = tl.where(p7 > 0, col - again * tl.floor(col / again), col)
+                fx = xs - (col + 0.5 + 0.3 * tl.sin(of_col * 1.7 + of_row * 4.1)) * p0
+                fy = y - (row + 0.5 + 0.3 * tl.sin(of_col * 3.1 + of_row * 1.3)) * p1
+                size = 0.7 + 0.3 * tl.sin(of_col * 2.9 + of_row * 5.3)
                 t = tl.minimum(tl.maximum((fx * p2 + fy * p3) / (p2 * p2 + p3 * p3 + 1e-12), -1.0), 1.0) * size
                 d = tl.sqrt((fx - t * p2) * (fx - t * p2) + (fy - t * p3) * (fy - t * p3) + 1e-12) - p4 * size
                 d = tl.maximum(d, tl.maximum(p5 - y, y - p6))

@@ -5,12 +5,10 @@ Each place is a function that lays its layers from far to near; it draws by lot 
 
 from __future__ import annotations
 
-import numpy as np
-
 from .city import city_street, intersection, street_front
 from .country import desert, forest, grass, meadow, mountains, snowfield
 from .scenery import WOOD, sky
-from .stage import Part, Stage, affine, compose, mix
+from .stage import Part, Stage, affine, mix
 from .water import beach, buoy, harbour, open_sea, sea_front
 
 PLACES = {
@@ -53,7 +51,7 @@ def mist(stage: Stage, y, alpha, depth):
 
 
 def front(stage: Stage):
-    s, t, rng = stage.scene, stage.t, stage.rng
+    s, t, rng, c = stage.scene, stage.t, stage.rng, stage.cell
     if s.camera == "rack focus" or s.focus == "shallow" or rng.random() < 0.25:
         if s.place in BLADES:
             grass(stage, BLADES[s.place])
@@ -75,10 +73,10 @@ def front(stage: Stage):
         mist(stage, stage.ground - 0.10, 0.38, 0.9)
         mist(stage, stage.ground + 0.12, 0.30, 1.2)
     elif s.weather == "rain":
-        for v, cell, r, a in ((1.9, (0.10, 0.19), 0.0042, 0.42), (2.6, (0.17, 0.29), 0.0056, 0.55)):
-            p = Part(compose(affine(angle=0.13), affine(0 * t, v * t)))
-            stage.screen(p.drops(cell, (0, 0.042 * v / 2), r, mix((0.80, 0.88, 1.0), stage.low, 0.25), glow=True), a)
+        # A pattern four cells high falls by as much in a step: so fast that nobody sees it return, and every latent is alike.
+        p = Part(affine(0 * t, 4 * c * stage.step))
+        stage.screen(p.drops((c, c), (0, 0.4 * c), 0.0052, mix((0.80, 0.88, 1.0), stage.low, 0.25), every=4, glow=True), 0.55)
     elif s.weather == "snow":
-        for v, cell, r, a in ((0.16, (0.12, 0.10), 0.0085, 0.85), (0.26, (0.21, 0.17), 0.0130, 0.95)):
-            p = Part(affine(0.035 * np.sin(1.1 * t) + 0.02 * t, v * t))
-            stage.screen(p.drops(cell, (0, 0), r, mix((1, 1, 1), stage.light, 0.3), glow=True), a)
+        for size, r, a in ((1, 0.0100, 0.85), (2, 0.0150, 0.95)):
+            p = Part(affine(0.02 * stage.swing(6.3), 0.5 * size * c * stage.step))
+            stage.screen(p.drops((size * c, size * c), (0, 0), r, mix((1, 1, 1), stage.light, 0.3), every=2, glow=True), a)

@@ -49,11 +49,11 @@ def clouds(stage: Stage):
     white = {"golden hour": (1.0, 0.80, 0.66), "dawn": (1.0, 0.88, 0.88), "dusk": (0.62, 0.38, 0.56), "midnight": (0.13, 0.17, 0.33)}.get(s.time, (1, 1, 1))
     c = mix(white, stage.sky, 0.35 if heavy else 0.10)
     for i in range(5 if heavy else 3):
-        x = (-0.75 + 0.38 * i if heavy else -0.62 + 0.62 * i) * max(1, stage.half_x / 0.6) * 0.8 + rng.uniform(-0.1, 0.1)
-        y = -stage.half_y + (0.06 if heavy else 0.13) + rng.uniform(0, 0.10)
+        x = stage.snap((-0.75 + 0.38 * i if heavy else -0.62 + 0.62 * i) * max(1, stage.half_x / 0.6) * 0.8 + rng.uniform(-0.1, 0.1), 0.5)
+        y = -stage.half_y + stage.snap((0.06 if heavy else 0.13) + rng.uniform(0, 0.10), 0.5)
         if s.angle == "aerial":
             y = min(y, H - 0.10)
-        p = Part(affine(0.015 * stage.t, 0 * stage.t))
+        p = Part()
         for dx, dy, rx, ry in ((0, 0, 0.20, 0.040), (-0.06, -0.03, 0.09, 0.05), (0.05, -0.045, 0.10, 0.062)):
             k = 1.5 if heavy else 1.0
             p.ellipse(x + dx * k, y + dy * k, rx * k, ry * k, c, glow=True, alpha=0.95, soft=0.008)

@@ -3,6 +3,10 @@
 `Part` collects shapes in paper colours under one transform; `Stage` knows the scene's light and camera, lights
 the colours, hazes what is far, and turns parts into the shapes and groups of a `draw.Picture`.
 Depth is how far a layer follows the camera: 0 for the sky, 1 where the subject is, more for what is nearer.
+
+Everything runs on rails that suit the latents: in a step of four frames things go by simple parts of a latent's
+sixteen pixels, and what swings comes back after a few whole steps. So a thing that moves looks the same in its
+latents again and again, and a small model has to learn few of its looks.
 """
 
 from __future__ import annotations
@@ -13,6 +17,8 @@ from . import draw
 from .scene import FPS, Scene
 
 FAR_AWAY = 1e3
+STEP = 0.25  # seconds of a step of the rails: a latent's four frames at 16 a second
+CELL = 16  # pixels of a latent
 
 
 def affine(x=0.0, y=0.0, sx=1.0, sy=None, angle=0.0):
@@ -61,8 +67,9 @@ class Part:
     def wave(self, y, c, a=0.0, k=1.0, phase=0.0, b=0.0, k2=1.0, phase2=0.0, band=0.0, **more):
         return self.add(draw.WAVE, (y, a, k, phase, b, k2, phase2, band), c, **more)
 
-    def drops(self, cell, half, radius, c, top=-FAR_AWAY, bottom=FAR_AWAY, **more):
-        return self.add(draw.DROPS, (*cell, *half, radius, top, bottom), c, **more)
+    def drops(self, cell, half, radius, c, top=-FAR_AWAY, bottom=FAR_AWAY, every=0, **more):
+        """One drop a cell, each a little elsewhere; the pattern comes again after `every` cells, or never."""
+        return self.add(draw.DROPS, (*cell, *half, radius, top, bottom, every), c, **more)
 
     def windows(self, x0, y0, x1, y1, cell, share, seed, c, **more):
         return self.add(draw.WINDOWS, (x0, y0, x1, y1, *cell, 2 * share - 1, seed), c, **more)
@@ -96,12 +103,25 @@ class Stage:
         self.t = np.arange(frames) / fps
         self.u = np.arange(frames) / max(1, frames - 1)
         self.seconds = max(frames - 1, 1) / fps
+        self.step, self.steps = self.t / STEP, self.seconds / STEP
+        self.cell = CELL / min(width, height) * max(1, min(width, height) // CELL // 8)
         self.shapes, self.groups = [], []
-        self.horizon = HORIZON[scene.angle] * (2 * self.half_y) ** 0.6 + float(self.rng.uniform(-0.015, 0.015))
-        self.ground = self.horizon + GROUND[scene.angle]
+        self.horizon = self.snap(HORIZON[scene.angle] * (2 * self.half_y) ** 0.6)
+        self.ground = self.horizon + self.snap(GROUND[scene.angle])
         self.size = SIZE[scene.size] * BY_ANGLE[scene.angle]
         self.light_up()
         self.look()
+
+    # ---- rails
+
+    def snap(self, v, part=1.0):
+        """The nearest multiple of a cell, or of a part of one."""
+        return round(float(v) / (self.cell * part)) * self.cell * part
+
+    def swing(self, omega, phase=0.0):
+        """sin(omega t + phase) [F], in the nearest period that is a good number of steps."""
+        n = min((2, 3, 4, 8, 16), key=lambda n: abs(np.log(omega * n * STEP / (2 * np.pi))))
+        return np.sin(2 * np.pi * self.step / n + phase)
 
     # ---- light
 
@@ -132,9 +152,9 @@ class Stage:
         """Where the camera is in each frame: sideways, up, and how much nearer; and what is out of focus."""
         s, e = self.scene, self.u * self.u * (3 - 2 * self.u) * 0.5 + self.u * 0.5
         far = {"slow": 0.8, "normal": 1.0, "fast": 1.15}[s.speed] * min(1.0, 0.45 + 0.14 * self.seconds)
-        mid = e - 0.5
-        self.cam_x = {"pan left": -0.62, "pan right": 0.62}.get(s.camera, 0.0) * far * mid
-        self.cam_y = (-0.42 * far * mid if s.camera == "crane up" else 0 * mid) + 0.0
+        gone = self.cell * (self.step - self.steps // 2)
+        self.cam_x = {"pan left": -0.5, "pan right": 0.5}.get(s.camera, 0.0) * gone
+        self.cam_y = {"crane up": -0.25}.get(s.camera, 0.0) * gone
         self.near = 1 + {"dolly in": 0.48, "dolly out": 0.48}.get(s.camera, 0.0) * far * (e if s.camera == "dolly in" else 1 - e)
         swap = np.clip((self.u - 0.3) / 0.4, 0, 1)
         swap = swap * swap * (3 - 2 * swap)
@@ -146,8 +166,9 @@ class Stage:
     def layer(self, depth):
         """[F, 2, 3]: world to screen for a layer of this depth. The world's unit is the subject's layer's."""
         scale = 1 + (self.near - 1) * (0.25 + 0.75 * depth if depth <= 1 else 1 + 1.2 * (depth - 1))
-        x = -self.cam_x * (0.18 + 0.82 * depth)
-        y = -self.cam_y * (0.45 + 0.55 * depth)
+        follows = lambda least: round(2 * (least + (1 - least) * depth)) / 2  # in halves, so that all layers keep to the rails
+        x = -self.cam_x * follows(0.18)
+        y = -self.cam_y * follows(0.45)
         anchor = self.horizon + 0.06
         return affine(x, y + anchor * (1 - scale), scale)
 
@@ -171,7 +192,7 @@ class Stage:
             inverse = np.stack([m[:, 1, 1], -m[:, 0, 1], -m[:, 1, 0], m[:, 0, 0]], -1) / det[:, None]
             shift = -(inverse.reshape(-1, 2, 2) @ m[:, :, 2:])[..., 0]
             column = lambda v: np.broadcast_to(np.asarray(v, float), (self.frames,))[:, None]
-            wave = 2.6 * self.t + 1.3
+            wave = 2 * np.pi * self.step / 8 + 1.3
             self.groups.append(np.concatenate(
                 [inverse, shift, *(column(v) for v in (ripple, wave, self.blur(depth), alpha, top, bottom))], 1))
             for kind, p, r, c, to, rows, a, soft, glow in part.rows:

@@ -1,7 +1,7 @@
 """The sixteen subjects, each a puppet of a few pieces that looks to the right, and how they move.
 
 A puppet stands on (0, 0), or hangs there if it flies; one unit is the frame's shorter side at size "medium".
-`c` is its colour, `d` a darker and `l` a lighter paper of it; `t` seconds [F], `x` how far it has gone [F].
+`c` is its colour, `d` a darker and `l` a lighter paper of it; `x` how far a ball has rolled [F].
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ WOOD, DARK, GREY, CREAM = (0.46, 0.30, 0.19), (0.11, 0.11, 0.13), (0.62, 0.63, 0
 GLASS, SKIN, LAMP, TYRE = (0.66, 0.85, 0.93), (0.87, 0.63, 0.48), (1.00, 0.93, 0.62), (0.09, 0.09, 0.11)
 
 
-def wheel(x, y, r, gone):
-    w = Part(compose(affine(x, y), affine(angle=np.asarray(gone) / r)))
-    w.ellipse(0, 0, r, r, TYRE).ellipse(0, 0, 0.6 * r, 0.6 * r, GREY)
-    return w.box(-0.52 * r, -0.10 * r, 0.52 * r, 0.10 * r, DARK).box(-0.10 * r, -0.52 * r, 0.10 * r, 0.52 * r, DARK)
+def wheel(x, y, r):
+    return Part(affine(x, y)).ellipse(0, 0, r, r, TYRE).ellipse(0, 0, 0.6 * r, 0.6 * r, GREY).ellipse(0, 0, 0.2 * r, 0.2 * r, DARK)
 
 
 def headlight(part, x, y, lamps):
@@ -29,7 +27,7 @@ def headlight(part, x, y, lamps):
 
 
 def car(s, c, d, l, x):
-    bob = Part(affine(0, 0.004 * np.sin(9 * s.t) * (s.moving > 0)))
+    bob = Part()
     bob.poly([(-0.15, -0.20), (0.045, -0.20), (0.16, -0.105), (-0.24, -0.105)], c, r=0.012)
     bob.poly([(-0.135, -0.183), (-0.025, -0.183), (-0.025, -0.118), (-0.195, -0.118)], GLASS)
     bob.poly([(0.0, -0.183), (0.036, -0.183), (0.118, -0.118), (0.0, -0.118)], GLASS)
@@ -38,17 +36,17 @@ def car(s, c, d, l, x):
     bob.box(-0.30, -0.052, 0.31, -0.030, d, r=0.006).poly([(-0.315, -0.145), (-0.235, -0.135), (-0.235, -0.12), (-0.315, -0.128)], d)
     bob.box(-0.312, -0.095, -0.288, -0.070, (0.95, 0.15, 0.12), glow=s.lamps)
     headlight(bob, 0.298, -0.078, s.lamps)
-    return [bob, wheel(-0.185, -0.046, 0.058, x), wheel(0.185, -0.046, 0.058, x)]
+    return [bob, wheel(-0.185, -0.046, 0.058), wheel(0.185, -0.046, 0.058)]
 
 
 def bus(s, c, d, l, x):
-    b = Part(affine(0, 0.003 * np.sin(8 * s.t) * (s.moving > 0)))
+    b = Part()
     b.box(-0.33, -0.36, 0.33, -0.045, c, r=0.03).box(-0.33, -0.135, 0.33, -0.105, l).box(-0.30, -0.372, 0.28, -0.345, d, r=0.008)
     for i in range(4):
         b.box(-0.30 + 0.135 * i, -0.315, -0.19 + 0.135 * i, -0.20, LAMP if s.lamps else GLASS, r=0.008, glow=s.lamps)
     b.box(0.245, -0.315, 0.32, -0.17, GLASS, r=0.008).box(-0.33, -0.068, 0.33, -0.045, d)
     headlight(b, 0.318, -0.09, s.lamps)
-    return [b, wheel(-0.19, -0.05, 0.056, x), wheel(0.20, -0.05, 0.056, x)]
+    return [b, wheel(-0.19, -0.05, 0.056), wheel(0.20, -0.05, 0.056)]
 
 
 def train(s, c, d, l, x):
@@ -61,22 +59,22 @@ def train(s, c, d, l, x):
     headlight(b, 0.30, -0.25, s.lamps)
     puffs = []
     for i in range(4):
-        age = (s.t * 0.7 + i / 4) % 1
+        age = (s.t * 0.5 + i / 4) % 1
         p = Part(affine(0.205 - 0.42 * age * np.sign(s.moving + 0.01) * (s.moving > 0), -0.38 - 0.17 * age, 0.4 + 1.0 * age))
         puffs.append((p.ellipse(0, 0, 0.062, 0.055, (0.93, 0.93, 0.94), alpha=0.85, soft=0.015), 0.9 * (1 - age)))
     return [
         *puffs,
         b,
-        wheel(-0.27, -0.055, 0.055, x),
-        wheel(-0.13, -0.055, 0.055, x),
-        wheel(0.05, -0.045, 0.045, x),
-        wheel(0.165, -0.045, 0.045, x),
-        wheel(0.27, -0.045, 0.045, x),
+        wheel(-0.27, -0.055, 0.055),
+        wheel(-0.13, -0.055, 0.055),
+        wheel(0.05, -0.045, 0.045),
+        wheel(0.165, -0.045, 0.045),
+        wheel(0.27, -0.045, 0.045),
     ]
 
 
 def sailboat(s, c, d, l, x):
-    b = Part(affine(angle=0.05 * np.sin(1.7 * s.t) + 0.03))
+    b = Part(affine(angle=0.05 * s.swing(3.1) + 0.03))
     b.box(-0.012, -0.52, 0.006, -0.06, WOOD).poly([(0.02, -0.49), (0.25, -0.11), (0.02, -0.09)], CREAM)
     b.poly([(-0.03, -0.47), (-0.03, -0.09), (-0.21, -0.10)], c, to=d, rows=(-0.5, -0.05)).poly([(0.0, -0.52), (0.0, -0.485), (-0.075, -0.50)], c)
     b.poly([(-0.27, -0.07), (0.32, -0.075), (0.20, 0.05), (-0.20, 0.05)], c).poly([(-0.275, -0.075), (0.325, -0.08), (0.305, -0.05), (-0.265, -0.045)], CREAM)
@@ -84,7 +82,7 @@ def sailboat(s, c, d, l, x):
 
 
 def ship(s, c, d, l, x):
-    b = Part(affine(angle=0.018 * np.sin(1.3 * s.t)))
+    b = Part(affine(angle=0.018 * s.swing(3.1)))
     b.box(-0.17, -0.205, 0.13, -0.10, CREAM, r=0.008).box(-0.12, -0.275, 0.06, -0.19, CREAM, r=0.008)
     for i in range(4):
         b.ellipse(-0.13 + 0.075 * i, -0.15, 0.017, 0.017, LAMP if s.lamps else (0.25, 0.36, 0.48), glow=s.lamps)
@@ -94,14 +92,14 @@ def ship(s, c, d, l, x):
     )
     puffs = []
     for i in range(3):
-        age = (s.t * 0.5 + i / 3) % 1
+        age = (s.t * 2 / 3 + i / 3) % 1
         p = Part(affine(-0.05 - 0.26 * age, -0.43 - 0.13 * age, 0.45 + 0.9 * age)).ellipse(0, 0, 0.06, 0.05, (0.80, 0.80, 0.83), soft=0.02)
         puffs.append((p, 0.8 * (1 - age)))
     return [*puffs, b]
 
 
 def balloon(s, c, d, l, x):
-    b = Part(affine(angle=0.05 * np.sin(1.1 * s.t)))
+    b = Part(affine(angle=0.04 * s.swing(3.1)))
     for side in (-1, 1):
         b.capsule(0.055 * side, 0.12, 0.032 * side, 0.245, 0.005, WOOD)
     b.poly([(-0.155, 0.02), (0.155, 0.02), (0.055, 0.16), (-0.055, 0.16)], c, to=d, rows=(-0.1, 0.2)).ellipse(0, -0.065, 0.185, 0.19, c)
@@ -113,7 +111,7 @@ def balloon(s, c, d, l, x):
 
 
 def airplane(s, c, d, l, x):
-    b = Part(affine(angle=-0.06 + 0.02 * np.sin(1.9 * s.t)))
+    b = Part(affine(angle=-0.06 + 0.02 * s.swing(3.1)))
     b.poly([(-0.26, -0.03), (-0.33, -0.16), (-0.26, -0.16), (-0.17, -0.03)], c).poly([(0.03, -0.02), (-0.10, -0.15), (-0.05, -0.15), (0.12, -0.02)], d)
     b.capsule(-0.24, -0.015, 0.22, 0.0, 0.035, CREAM, rb=0.058).capsule(-0.24, 0.006, 0.22, 0.026, 0.016, c, rb=0.034)
     for i in range(5):
@@ -127,10 +125,10 @@ def airplane(s, c, d, l, x):
 
 
 def seagull(s, c, d, l, x):
-    beat = np.sin(6.2 * s.t * s.pace + 0.5) * 0.62 + 0.12
+    beat = s.swing(6.2 * s.pace, 0.5) * 0.62 + 0.12
     far, near = Part(affine(0.03, -0.02, 0.9, beat)), Part(affine(-0.005, -0.01, 1.0, beat + 0.05))
     far.poly([(-0.045, 0), (0.05, 0), (0.0, -0.15), (-0.06, -0.14)], d).poly([(-0.06, -0.135), (0.0, -0.145), (-0.11, -0.26)], DARK)
-    near.poly([(-0.06, 0.005), (0.055, 0.005), (-0.015, -0.17), (-0.09, -0.155)], c).poly([(-0.09, -0.15), (-0.015, -0.165), (-0.155, -0.30)], GREY)
+    near.poly([(-0.06, 0.005), (0.055, 0.005), (-0.015, -0.17), (-0.09, -0.155)], c).poly([(-0.09, -0.15), (-0.015, -0.165), (-0.155, -0.30)], DARK)
     b = Part(affine(angle=-0.05))
     b.poly([(-0.13, 0.005), (-0.225, -0.025), (-0.225, 0.03)], d).capsule(-0.12, 0.005, 0.08, 0.0, 0.028, c, rb=0.043).ellipse(0.125, -0.022, 0.040, 0.036, c)
     b.poly([(0.155, -0.03), (0.215, -0.010), (0.155, 0.0)], (0.97, 0.62, 0.12)).ellipse(0.138, -0.030, 0.008, 0.008, DARK if sum(c) > 0.6 else CREAM)
@@ -138,7 +136,7 @@ def seagull(s, c, d, l, x):
 
 
 def butterfly(s, c, d, l, x):
-    beat = 0.62 + 0.38 * np.sin(11 * s.t * s.pace)
+    beat = 0.62 + 0.38 * s.swing(11 * s.pace)
     wings = []
     for side in (-1, 1):
         w = Part(compose(affine(angle=0.25), affine(0, 0, side * beat, 1)))
@@ -154,13 +152,13 @@ def butterfly(s, c, d, l, x):
 
 
 def kite(s, c, d, l, x):
-    b = Part(affine(angle=0.35 + 0.12 * np.sin(1.9 * s.t)))
+    b = Part(affine(angle=0.35 + 0.12 * s.swing(3.1)))
     b.poly([(0, -0.23), (0.155, -0.045), (0, 0.21), (-0.155, -0.045)], c).poly([(0, -0.23), (0.155, -0.045), (0, -0.045)], l)
     b.poly([(0, -0.045), (0, 0.21), (-0.155, -0.045)], l)
     tail = [Part() for _ in range(4)]
     for i, p in enumerate(tail):
-        sway = 0.05 * (i + 1) ** 0.7 * np.sin(2.6 * s.t - 0.9 * i)
-        p.matrix = compose(affine(-0.07, 0.20), affine(sway - 0.028 * i, 0.032 + 0.062 * i, 1, 1, 0.7 * np.cos(2.6 * s.t - 0.9 * i) * 0.5))
+        sway = 0.05 * (i + 1) ** 0.7 * s.swing(3.1, -0.9 * i)
+        p.matrix = compose(affine(-0.07, 0.20), affine(sway - 0.028 * i, 0.032 + 0.062 * i, 1, 1, 0.7 * s.swing(3.1, np.pi / 2 - 0.9 * i) * 0.5))
         p.capsule(0.0, -0.036, 0.0, 0.036, 0.006, WOOD).poly([(0, 0), (-0.045, -0.026), (-0.045, 0.026)], c if i % 2 else l).poly(
             [(0, 0), (0.045, -0.026), (0.045, 0.026)], c if i % 2 else l
         )
@@ -168,7 +166,7 @@ def kite(s, c, d, l, x):
 
 
 def ball(s, c, d, l, x):
-    b = Part(compose(affine(0, -0.13), affine(angle=np.asarray(x) / 0.13)))
+    b = Part(compose(affine(0, -0.13), affine(angle=np.asarray(x) * s.size * np.pi / (3 * s.cell))))
     b.ellipse(0, 0, 0.13, 0.13, c).poly([(0, 0), (0.115, -0.055), (0.115, 0.055), (0.07, 0.0)], CREAM)
     for k in (0, 2 * np.pi / 3, 4 * np.pi / 3):
         at = lambda r, a: (r * np.cos(k + a), r * np.sin(k + a))
@@ -182,11 +180,11 @@ def limb(x, y, length, r, c, angle, foot=None):
 
 
 def person(s, c, d, l, x):
-    step = 0.55 * np.sin(np.asarray(x) / 0.075) * (s.moving > 0)
+    step = 0.55 * s.swing(6.3 * s.pace) * (s.moving > 0)
     trousers = (0.19, 0.22, 0.34)
     far, near = limb(0, -0.205, 0.185, 0.026, (0.14, 0.16, 0.26), -step, DARK), limb(0, -0.205, 0.185, 0.026, trousers, step, DARK)
     wave = s.scene.move == "wave"
-    arm = np.pi * 0.86 + 0.38 * np.sin(6.5 * s.t) if wave else -0.8 * step
+    arm = np.pi * 0.86 + 0.38 * s.swing(6.3) if wave else -0.8 * step
     b = Part().capsule(0, -0.345, 0, -0.225, 0.060, c, rb=0.056).ellipse(0.006, -0.465, 0.052, 0.056, SKIN)
     b.ellipse(-0.006, -0.488, 0.056, 0.040, (0.23, 0.14, 0.10)).ellipse(0.036, -0.462, 0.008, 0.008, DARK)
     return [
@@ -199,14 +197,14 @@ def person(s, c, d, l, x):
 
 
 def dog(s, c, d, l, x):
-    step = 0.6 * np.sin(np.asarray(x) / 0.05) * (s.moving > 0)
+    step = 0.6 * s.swing(12 * s.pace) * (s.moving > 0)
     legs = [
         limb(-0.13, -0.12, 0.105, 0.020, d, -step),
         limb(0.10, -0.12, 0.105, 0.020, d, step),
         limb(-0.10, -0.12, 0.105, 0.021, c, step),
         limb(0.13, -0.12, 0.105, 0.021, c, -step),
     ]
-    tail = Part(compose(affine(-0.16, -0.17), affine(angle=0.5 * np.sin(9 * s.t)))).capsule(0, 0, -0.085, -0.10, 0.021, c, rb=0.013)
+    tail = Part(compose(affine(-0.16, -0.17), affine(angle=0.5 * s.swing(12)))).capsule(0, 0, -0.085, -0.10, 0.021, c, rb=0.013)
     b = Part().capsule(-0.125, -0.155, 0.11, -0.165, 0.056, c, rb=0.063).capsule(0.12, -0.19, 0.18, -0.265, 0.046, c).ellipse(0.20, -0.285, 0.062, 0.053, c)
     b.capsule(0.235, -0.272, 0.285, -0.262, 0.030, c, rb=0.024).ellipse(0.307, -0.272, 0.016, 0.014, DARK if sum(c) > 0.6 else GREY)
     b.capsule(0.165, -0.315, 0.135, -0.245, 0.026, d, rb=0.018).ellipse(0.222, -0.298, 0.009, 0.009, DARK if sum(c) > 0.6 else CREAM)
@@ -229,7 +227,7 @@ def lighthouse(s, c, d, l, x):
     b.box(-0.085, -0.545, 0.085, -0.515, d).box(-0.047, -0.625, 0.047, -0.545, LAMP, glow=True)
     b.box(-0.006, -0.625, 0.006, -0.545, d).poly([(-0.065, -0.622), (0.065, -0.622), (0.0, -0.695)], c)
     beams = []
-    a = 2 * np.pi * s.t / 3.2 * s.pace
+    a = 2 * np.pi * s.step / s.period
     strong = 0.85 if s.lamps else 0.55
     for side in (1, -1):
         shine = side * np.cos(a) if turn else side * np.full_like(a, 0.85)
@@ -245,7 +243,7 @@ def windmill(s, c, d, l, x):
     b = Part().poly([(-0.072, -0.42), (0.072, -0.42), (0.135, 0.0), (-0.135, 0.0)], CREAM, to=(0.88, 0.83, 0.74), rows=(-0.42, 0.0))
     b.poly([(-0.095, -0.415), (0.095, -0.415), (0.045, -0.51), (-0.045, -0.51)], c).box(-0.035, -0.105, 0.035, 0.0, WOOD)
     b.box(-0.024, -0.27, 0.024, -0.215, LAMP if s.lamps else (0.35, 0.45, 0.55), glow=s.lamps)
-    sails = Part(compose(affine(0, -0.43), affine(angle=1.5 * s.t * s.pace + 0.4 if s.scene.move == "turn" else np.full_like(s.t, 0.4))))
+    sails = Part(compose(affine(0, -0.43), affine(angle=np.pi * s.step / s.period + 0.4 if s.scene.move == "turn" else np.full_like(s.t, 0.4))))
     for k in range(4):
         at = lambda r, w: (r * np.cos(k * np.pi / 2) - w * np.sin(k * np.pi / 2), r * np.sin(k * np.pi / 2) + w * np.cos(k * np.pi / 2))
         sails.capsule(0, 0, *at(0.30, 0), 0.009, WOOD).poly([at(0.07, 0.0), at(0.30, 0.0), at(0.30, 0.075), at(0.07, 0.075)], c)
@@ -256,11 +254,11 @@ def chairs(s, c, d, l, x):
     out = []
     for at, f in ((-0.19, 1), (0.19, 1)):
         p = Part(affine(at, 0, f, 1))
-        p.capsule(-0.055, 0.0, 0.085, -0.135, 0.011, WOOD).capsule(0.085, 0.0, -0.09, -0.12, 0.011, WOOD).capsule(0.09, 0.0, 0.09, -0.13, 0.011, WOOD)
+        p.capsule(-0.055, 0.0, 0.085, -0.135, 0.016, WOOD).capsule(0.085, 0.0, -0.09, -0.12, 0.016, WOOD).capsule(0.09, 0.0, 0.09, -0.13, 0.016, WOOD)
         p.poly([(-0.155, -0.325), (-0.105, -0.34), (-0.02, -0.10), (-0.075, -0.09)], c).poly(
             [(-0.075, -0.13), (0.115, -0.155), (0.115, -0.12), (-0.06, -0.085)], d
         )
-        out.append(p.poly([(-0.122, -0.25), (-0.075, -0.262), (-0.055, -0.20), (-0.103, -0.19)], CREAM).capsule(-0.045, -0.20, 0.10, -0.205, 0.011, WOOD))
+        out.append(p.poly([(-0.122, -0.25), (-0.075, -0.262), (-0.055, -0.20), (-0.103, -0.19)], CREAM).capsule(-0.045, -0.20, 0.10, -0.205, 0.016, WOOD))
     return out
 
 
@@ -295,23 +293,26 @@ def bounce(time, period, height):
 
 def path(stage: Stage):
     """The subject's x, y, facing and squash in each frame; y is of its feet, or of its middle if it flies."""
-    s, u, t = stage.scene, stage.u, stage.t
+    s, u = stage.scene, stage.u
     flies, zero = s.subject in FLYING, np.zeros_like(u)
     far = stage.pace * min(1.25, 0.5 + 0.15 * stage.seconds)
     reach = min(1.0, stage.half_x / 0.89) ** 0.5  # a narrow frame is crossed in shorter steps
-    x = zero + float(stage.rng.uniform(-0.10, 0.10)) * reach
+    mid, k = float(stage.rng.uniform(-0.10, 0.10)) * reach, stage.rail
+    x = zero + stage.snap(mid)
     air = stage.horizon - (0.13 if s.angle == "eye level" else 0.24 if s.angle == "low angle" else -0.30)
-    y = zero + (air + float(stage.rng.uniform(-0.04, 0.04)) if flies else stage.ground)
+    y = zero + (stage.snap(air + float(stage.rng.uniform(-0.06, 0.06))) if flies else stage.ground)
     face, squash = 1.0 + zero, 1.0 + zero
-    ease = 0.75 * u + 0.25 * u * u * (3 - 2 * u)
     if s.move in ("left", "right"):
         sign = 1 if s.move == "right" else -1
-        x, face = x + sign * 0.78 * far * reach * (ease - 0.5), face * sign
+        while k * stage.cell * stage.steps > 1.8 * stage.half_x:  # it stays in the frame
+            k /= 2
+        x, face = stage.snap(mid - sign * k * stage.cell * stage.steps / 2) + sign * k * stage.cell * stage.step, face * sign
     elif s.move in ("up", "down"):
-        sign, rise = (-1 if s.move == "up" else 1), 0.44 * far
+        sign = -1 if s.move == "up" else 1
         if flies:
-            y = y + sign * rise * (ease - 0.5)
-            x = x + 0.05 * (u - 0.5)
+            while k * stage.cell * stage.steps > 1.4 * stage.half_y:
+                k /= 2
+            y = stage.snap(y[0] - sign * k / 2 * stage.cell * stage.steps / 2) + sign * k / 2 * stage.cell * stage.step
         elif s.move == "up":
             y = stage.ground - 0.5 * far * np.sin(np.pi / 2 * u)
         else:
@@ -321,7 +322,7 @@ def path(stage: Stage):
             y = y - 0.16 * 4 * k * (1 - k)
             squash = 1 - 0.22 * np.exp(-(((u - 0.45) / 0.03) ** 2))
     elif s.move == "bounce":
-        h, squash = bounce(t, 0.85 / stage.pace**0.5, 0.34)
+        h, squash = bounce(stage.step, {"slow": 4, "normal": 3, "fast": 2}[s.speed], 0.34)
         y = y - h
     elif s.move == "in":
         side = -1 if stage.rng.random() < 0.5 else 1
@@ -330,26 +331,24 @@ def path(stage: Stage):
         face = np.cos(np.pi * np.clip((u - 0.15) / 0.7, 0, 1))
         face = np.where(np.abs(face) < 0.12, 0.12 * np.sign(face + 1e-9), face)
     if s.subject in FLYING:
-        y = y + 0.014 * np.sin(2.2 * t + 1.0)
+        y = y + 0.010 * stage.swing(3.1)
         if s.subject == "butterfly":
-            y, x = y + 0.02 * np.sin(5.1 * t), x + 0.02 * np.sin(3.3 * t)
+            y, x = y + 0.02 * stage.swing(6.3), x + 0.02 * stage.swing(3.1)
     elif s.place in WATER and s.subject in ("sailboat", "ship"):
-        y = (stage.horizon + 0.32 * (stage.ground - stage.horizon) if s.place == "beach" else y - 0.05) + 0.007 * np.sin(1.9 * t)
+        y = (stage.horizon + 0.32 * (stage.ground - stage.horizon) if s.place == "beach" else y - 0.05) + 0.007 * stage.swing(3.1)
     return x, y, face, squash
 
 
 def draw_subject(stage: Stage):
     """The subject, its shadow on the ground, and its reflection where the ground is wet."""
     s = stage.scene
-    stage.pace = {"slow": 0.55, "normal": 1.0, "fast": 1.45}[s.speed]
+    stage.pace, stage.rail, stage.period = {"slow": (0.55, 0.25, 16), "normal": (1.0, 0.5, 8), "fast": (1.45, 1.0, 4)}[s.speed]
     stage.moving = 1.0 if s.move in ("left", "right", "in") else 0.0
     x, y, face, squash = path(stage)
     c = COLORS[s.color]
     d, l = tuple(0.72 * v for v in c), mix(c, (1, 1, 1), 0.42)
-    gone = np.concatenate([[0], np.cumsum(np.abs(np.diff(x)))]) / stage.size
-    rolled = x / stage.size if s.subject == "ball" else gone
     face = np.where(face < 0, -1.0, 1.0) if s.subject == "ball" else face
-    parts = PUPPETS[s.subject](stage, c, d, l, rolled if s.subject == "ball" else gone)
+    parts = PUPPETS[s.subject](stage, c, d, l, x / stage.size)
     flip = 1.0 if s.subject == "ball" else face
     at = affine(x, y, stage.size * flip / np.sqrt(squash), stage.size * squash)
     afloat = s.subject in ("sailboat", "ship") or (s.subject == "lighthouse" and s.place in ("open sea", "harbour"))
@@ -371,6 +370,8 @@ def draw_subject(stage: Stage):
         "dog": 0.20,
         "windmill": 0.17,
     }.get(s.subject, 0.24) * stage.size
+    if stage.lamps and sum(c) < 0.6:  # the lamps' light behind it, without which nobody sees black at night
+        stage.place(Part(affine(x, y - (0 if s.subject in FLYING else 0.16 * stage.size))).halo(0, 0, 1.5 * wide, 0.30 * stage.size, (0.62, 0.66, 0.80), 0.6), 1)
     water = s.place in ("harbour", "open sea") and (afloat or s.subject in FLYING)
     if not afloat and not (s.place == "open sea" and s.subject in FLYING):
         high = np.clip((floor - y) / 0.6, 0, 1)
@@ -396,11 +397,11 @@ def show(stage, parts, at, alpha=1.0, **more):
 
 def draw_second(stage: Stage):
     """A single seagull, small and white, that crosses the upper left of the frame."""
-    u = stage.u
     keep = stage.moving
     stage.moving = 1.0
     c = COLORS["white"]
-    parts = seagull(stage, c, (0.80, 0.82, 0.85), c, None)
-    at = affine(stage.half_x * (-0.78 + 0.5 * u), -stage.half_y * 0.55 - 0.03 * np.sin(2 * u), 0.42, 0.42)
+    parts = seagull(stage, c, (0.62, 0.65, 0.70), c, None)
+    x = stage.snap(-0.78 * stage.half_x) + 0.25 * stage.cell * stage.step
+    at = affine(x, stage.snap(-0.55 * stage.half_y) + 0.010 * stage.swing(3.1), 0.6, 0.6)
     stage.place(parts, 0.5, at, haze=0.9)
     stage.moving = keep

@@ -10,7 +10,7 @@ from .stage import Part, Stage, affine, compose, mix
 
 def water(stage: Stage, bottom, reflected=()):
     """Open water from the horizon down: colour of the sky far off, reflections, glitter and small waves."""
-    H, t = stage.horizon, stage.t
+    H = stage.horizon
     far = mix(mix((0.20, 0.55, 0.68), stage.low, 0.45), stage.sky, 0.2)
     near = (0.05, 0.30, 0.46) if stage.scene.place != "beach" else (0.08, 0.48, 0.58)
     stage.place(Part().box(-WIDE, H, WIDE, 3, far, to=near, rows=(H, H + 0.5)), 0.5, haze=0.72)
@@ -18,11 +18,11 @@ def water(stage: Stage, bottom, reflected=()):
         stage.place(parts, depth, at, mirror=H + 0.012, alpha=0.42, ripple=0.007, top=H - 0.3)
     if stage.sun and stage.scene.weather == "clear":
         x, _, r, c = stage.sun
-        glitter = Part(affine(0, 0.010 * np.sin(2 * t))).drops((0.16, 0.034), (0.055, 0), 0.0065, c, top=H + 0.01, bottom=bottom, glow=True)
+        glitter = Part(affine(0, 0.010 * stage.swing(3.1))).drops((0.16, 0.034), (0.055, 0), 0.0065, c, top=H + 0.01, bottom=bottom, glow=True)
         column = Part().halo(x, H + 0.16, 0.16 + r, 0.34, c, 0.45)
         stage.place(column, 0.2, top=H)
         stage.place(glitter, 0.3, alpha=0.45, top=H)
-    dashes = Part(affine(0.05 * np.sin(0.8 * t), 0.008 * np.sin(1.7 * t))).drops(
+    dashes = Part(affine(0.04 * stage.swing(3.1), 0.008 * stage.swing(3.1, 1.0))).drops(
         (0.42, 0.075), (0.10, 0), 0.0055, mix(near, (1, 1, 1), 0.55), top=H + 0.03, bottom=bottom
     )
     stage.place(dashes, 0.8, alpha=0.20 if reflected and stage.scene.place == "harbour" else 0.42)
@@ -35,17 +35,17 @@ def beach(stage: Stage):
     stage.place(hill, 0.3)
     shore = G - 0.085
     water(stage, shore, [(hill, 0.3, None)])
-    # Three rollers come in one after the other; each rises, breaks white and is gone at the shore.
-    for i in range(3):
-        k = (t * 0.22 + i / 3) % 1
+    # Four rollers come in one after the other, a second apart; each rises, breaks white and is gone at the shore.
+    for i in range(4):
+        k = (t / 4 + i / 4) % 1
         y = H + 0.035 + (shore - H - 0.05) * k**1.4
         crest = (
-            Part(affine(0.03 * np.sin(t + i), y))
-            .wave(0.018, (0.10, 0.44, 0.56), 0.006, 4.0, i, band=0.014, soft=0.01)
-            .wave(0, (0.97, 0.99, 0.98), 0.006, 4.0, i, 0.003, 11.0, band=0.010)
+            Part(affine(0 * t, y))
+            .wave(0.018, (0.10, 0.44, 0.56), 0.006, 4.0, band=0.014, soft=0.01)
+            .wave(0, (0.97, 0.99, 0.98), 0.006, 4.0, 0.0, 0.003, 11.0, band=0.010)
         )
         stage.place(crest, 0.85, alpha=np.minimum(1, np.minimum(k / 0.25, (1 - k) / 0.12)))
-    wash = 0.022 * np.sin(2 * np.pi * 0.22 * t)
+    wash = 0.018 * stage.swing(3.1)
     at = affine(0 * t, wash)
     stage.place(Part(at).wave(shore - 0.004, (0.97, 0.98, 0.96), 0.012, 3.2, 0.4), 1)
     stage.place(Part(affine(0 * t, 0.6 * wash)).wave(shore + 0.014, (0.80, 0.68, 0.50), 0.012, 3.2, 0.4), 1)
@@ -56,10 +56,9 @@ def beach(stage: Stage):
 
 
 def palm(stage, x, y, h):
-    t = stage.t
     lean = 0.12 * np.sign(-x)
     p = Part().capsule(x, y, x + lean * 0.4, y - 0.55 * h, 0.022, WOOD, rb=0.017).capsule(x + lean * 0.4, y - 0.55 * h, x + lean, y - h, 0.017, WOOD, rb=0.013)
-    crown = Part(compose(affine(x + lean, y - h), affine(angle=0.06 * np.sin(1.6 * t))))
+    crown = Part(compose(affine(x + lean, y - h), affine(angle=0.04 * stage.swing(3.1))))
     for a in (-2.75, -2.1, -0.4, -1.05, 0.15, 3.0):
         crown.ellipse(
             0.11 * np.cos(a),
@@ -73,24 +72,24 @@ def palm(stage, x, y, h):
 
 
 def houses(stage: Stage, y):
-    p, x, rng = Part(), -1.75, stage.rng
+    p, x, rng = Part(), stage.snap(-1.75), stage.rng
     while x < 1.75:
-        w, h, c = rng.uniform(0.17, 0.24), rng.uniform(0.13, 0.21), WALLS[rng.integers(len(WALLS))]
+        w, h, c = stage.snap(rng.uniform(0.17, 0.24), 0.5), stage.snap(rng.uniform(0.13, 0.21), 0.25), WALLS[rng.integers(len(WALLS))]
         p.box(x, y - h, x + w, y, c).poly([(x - 0.015, y - h), (x + w / 2, y - h - 0.07), (x + w + 0.015, y - h)], (0.58, 0.25, 0.20))
         for i in (0.3, 0.7):
             p.box(x + w * i - 0.018, y - h + 0.035, x + w * i + 0.018, y - h + 0.085, LAMP if stage.lamps else (0.30, 0.38, 0.46), glow=stage.lamps)
-        x += w + rng.uniform(0.01, 0.04)
+        x += w
     return p
 
 
 def harbour(stage: Stage):
     H = stage.horizon
-    sheet(stage, 0.3, H - 0.05, (0.42, 0.55, 0.58), a=0.06, k=2.1, phase=stage.rng.uniform(0, 6), b=0.02, k2=5.0)
+    sheet(stage, 0.3, H - 0.05, (0.42, 0.55, 0.58), a=0.06, k=2.1, phase=stage.rng.integers(4), b=0.02, k2=5.0)
     town = houses(stage, H)
     quay = Part().box(-WIDE, H - 0.012, WIDE, H + 0.030, (0.50, 0.47, 0.46))
     stage.place([town, quay], 0.55)
     water(stage, 3, [([town, quay], 0.55, None)])
-    masts = Part(affine(angle=0.012 * np.sin(1.4 * stage.t)))
+    masts = Part(affine(angle=0.012 * stage.swing(3.1)))
     for x in (-0.98, -0.72, 0.70, 0.95):
         masts.capsule(x, H - 0.20, x, H + 0.06, 0.007, (0.85, 0.80, 0.72)).poly(
             [(x - 0.09, H + 0.045), (x + 0.09, H + 0.045), (x + 0.06, H + 0.085), (x - 0.06, H + 0.085)], (0.92, 0.90, 0.86)
@@ -102,11 +101,11 @@ def harbour(stage: Stage):
 
 
 def open_sea(stage: Stage):
-    H, t = stage.horizon, stage.t
+    H = stage.horizon
     water(stage, 3)
     for i, (dy, depth) in enumerate(((0.10, 0.6), (0.19, 0.85))):
         c = mix((0.12, 0.45, 0.60), (0.04, 0.25, 0.42), i)
-        top = Part(affine(0.10 * np.sin(0.55 * t + 2 * i), 0.010 * np.sin(1.5 * t + i)))
+        top = Part(affine(0.06 * stage.swing(3.1, 2 * i), 0.010 * stage.swing(3.1, i)))
         y = H + dy
         top.wave(y, c, 0.014, 4.2 - i, 1.0 + i, 0.006, 9.0, to=mix(c, (0, 0.1, 0.2), 0.4), rows=(y, y + 0.3)).wave(
             y, mix(c, (1, 1, 1), 0.4), 0.014, 4.2 - i, 1.0 + i, 0.006, 9.0, band=0.0045
@@ -115,9 +114,9 @@ def open_sea(stage: Stage):
 
 
 def sea_front(stage: Stage):
-    t, y = stage.t, stage.ground + 0.075
+    y = stage.ground + 0.075
     c = (0.03, 0.22, 0.38)
-    p = Part(affine(-0.12 * np.sin(0.5 * t), 0.013 * np.sin(1.6 * t)))
+    p = Part(affine(-0.06 * stage.swing(3.1), 0.013 * stage.swing(3.1, 1.0)))
     p.wave(y, c, 0.016, 3.4, 2.0, 0.006, 8.0, to=(0.01, 0.12, 0.24), rows=(y, y + 0.3)).wave(
         y, mix(c, (1, 1, 1), 0.45), 0.016, 3.4, 2.0, 0.006, 8.0, band=0.005
     )
@@ -126,7 +125,7 @@ def sea_front(stage: Stage):
 
 def buoy(stage: Stage):
     y = stage.half_y - 0.05
-    p = Part(compose(affine(-0.70 * stage.half_x, y + 0.012 * np.sin(1.7 * stage.t)), affine(angle=0.10 * np.sin(1.3 * stage.t))))
+    p = Part(compose(affine(-0.70 * stage.half_x, y + 0.012 * stage.swing(3.1)), affine(angle=0.10 * stage.swing(3.1))))
     p.poly([(-0.085, 0.06), (-0.03, -0.20), (0.03, -0.20), (0.085, 0.06)], (0.88, 0.20, 0.14)).poly(
         [(-0.062, -0.05), (-0.045, -0.13), (0.045, -0.13), (0.062, -0.05)], (0.96, 0.94, 0.90)
     )

@@ -59,7 +59,7 @@ class Reader(nn.Module):
         self.heads = nn.ModuleList([nn.Sequential(nn.LayerNorm(2 * dim), nn.Linear(2 * dim, len(world.ATTRIBUTES[k]))) for k in NAMED])
 
     def forward(self, x):
-        x = self.stem(x)
+        x = self.stem(F.avg_pool3d(x, (1, 2, 2)))  # at half size it sees four times as many clips in its minutes
         for down, n1, time, n2, space in self.stages:
             x = n1(down(F.silu(x)))
             x = x + time(F.silu(x))
@@ -118,7 +118,7 @@ def train_reader(args):
             if step % 10 == 0 or mean is None:
                 right = torch.stack([(s.argmax(1) == y[:, i]).float().mean() for i, s in enumerate(whole)]).cpu()
                 mean = right if mean is None else 0.9 * mean + 0.1 * right
-            if step % 200 == 0:
+            if step % 100 == 0:
                 print(f"step {step} {clock.spent:.0f} s", {k: round(float(v), 3) for k, v in zip(NAMED, mean)}, flush=True)
             clock.tick()
             if clock.over():

@@ -6,7 +6,6 @@ device; clips come in groups of one shape and length.
 
 from __future__ import annotations
 
-import dataclasses
 import multiprocessing
 import os
 import pickle
@@ -22,7 +21,7 @@ from presets import Preset
 from world.captions import GUIDES
 
 GROUP = 16  # clips a job
-GUIDED = 8  # one scene of so many is like one of the two long prompts
+GUIDED = 8  # one scene of so many has most of what one of the two long prompts asks for
 
 
 @dataclass
@@ -48,19 +47,11 @@ def plan(preset: Preset, split: str, count: int, frames=None, shape=None):
 
 
 def scene_of(preset: Preset, split: str, i: int) -> world.Scene:
-    rng = np.random.default_rng([sum(map(ord, split)), 2, i])
-    scene = world.sample(rng, held=split == "held", only=preset.only)
-    return like_a_guide(scene, rng) if split == "train" and i % GUIDED == 0 else scene
-
-
-def like_a_guide(scene: world.Scene, rng) -> world.Scene:
-    """The scene with most of what one of the two long prompts asks for, where training may see that."""
-    _, asked = GUIDES[rng.integers(len(GUIDES))]
-    asked = {k: v for k, v in asked.items() if k in ("subject", "place", "move") or rng.random() < 0.85}
-    if asked["subject"] == "car":
-        asked["move"] = str(rng.choice(["left", "right"]))
-    new = dataclasses.replace(scene, **asked)
-    return scene if world.held_back(new) else new
+    rng, only = np.random.default_rng([sum(map(ord, split)), 2, i]), preset.only
+    if split == "train" and i % GUIDED == 0:
+        _, asked = GUIDES[rng.integers(len(GUIDES))]
+        only = only | {k: v for k, v in asked.items() if k in ("subject", "place", "move") or rng.random() < 0.85}
+    return world.sample(rng, held=split == "held", only=only)
 
 
 def build(job):

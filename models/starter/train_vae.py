@@ -22,6 +22,7 @@ import data
 from optim import Clock, Muon, fast_bf16, half, load, note, rate, save, set_rates
 from presets import PRESETS, Preset
 from vae import Encoder, decode, new_decoder
+from world.stage import CELL
 
 PIXEL_CLIPS = 4000  # kept as pixels on a GPU; the transformer sees many more, as latents
 
@@ -73,7 +74,7 @@ class Pixels:
                 cx, cy, _ = track[t + frames // 2] * min(w, h) + (w / 2, h / 2, 0)
                 at = np.array([cy, cx]) - side / 2 + rng.uniform(-0.2, 0.2, 2) * side
                 y, x = (int(v) for v in np.clip(at, 0, [h - side, w - side]))
-            y, x = y // 16 * 16, x // 16 * 16  # what moves meets the latents as it does in a whole clip
+            y, x = y // CELL * CELL, x // CELL * CELL  # what moves meets the latents as it does in a whole clip
             out.append(clip[t : t + frames, y : y + side, x : x + side])
         return data.to_float(torch.stack(out))
 

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 
 import numpy as np
 import torch
@@ -21,9 +20,7 @@ def sheet(args):
     from PIL import Image
 
     rng = np.random.default_rng(args.seed)
-    scenes = [sample(rng) for _ in range(args.count)]
-    if args.guides:
-        scenes = [dataclasses.replace(scene, **asked) for scene, (_, asked) in zip(scenes, GUIDES)]
+    scenes = [sample(rng, only=asked) for _, asked in GUIDES] if args.guides else [sample(rng) for _ in range(args.count)]
     width, height = SIZES[args.shape]
     rows = []
     for scene in scenes:

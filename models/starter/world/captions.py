@@ -151,9 +151,9 @@ def caption(scene: Scene, rng: np.random.Generator, detail: float | None = None)
     pick = lambda options: str(options[rng.integers(len(options))])
     d = float(rng.beta(2.2, 1.1)) if detail is None else detail
     for text, asked in GUIDES:
-        alike = np.mean([getattr(scene, k) == v for k, v in asked.items()])
+        alike = np.mean([getattr(scene, k) in v for k, v in asked.items()])
         if alike == 1 and rng.random() < 0.4:
-            return text, dict.fromkeys(ATTRIBUTES) | asked
+            return text, {k: asked[k][0] if len(asked.get(k, ())) == 1 else None for k in ATTRIBUTES}
         if alike > 0.7:  # training has many of these: told in full, so that "a car" does not come to mean this one
             d = 1.0
     said: dict[str, str | None] = dict.fromkeys(ATTRIBUTES)
@@ -260,20 +260,20 @@ def participle(verb):
     return {"runs": "running", "trots": "trotting", "spins": "spinning", "flies": "flying", "hops": "hopping", "stays": "staying"}.get(verb, stem + "ing")
 
 
-# Two prompts from people's own guides, and what they ask for.
+# Two prompts from people's own guides, and what they ask for, as `sample` takes it.
 GUIDES = (
     (
         "a matte black sports car moves through a rain-soaked Manhattan intersection at midnight, neon signs reflecting in the wet asphalt, filmed from a "
         "low-angle static shot at street level, slight fog in the air, cinematic color grading",
         dict(
-            subject="car", color="black", place="intersection", time="midnight", weather="rain", camera="static", angle="low angle", speed="normal",
-            size="medium", second="none", grade="cinematic", focus="deep"),
+            subject=("car",), color=("black",), move=("left", "right"), place=("intersection",), time=("midnight",), weather=("rain",), camera=("static",),
+            angle=("low angle",), speed=("normal",), size=("medium",), second=("none",), grade=("cinematic",), focus=("deep",)),
     ),
     (
         "an empty beach at golden hour, two vacant beach chairs facing the ocean, waves rolling in at medium height, warm amber and rose tones in the sky, a single "
         "seagull moving through the upper left of the frame, filmed from a wide static shot just above sand level, subtle lens haze, cinematic color grading",
         dict(
-            subject="chairs", move="still", place="beach", time="golden hour", weather="clear", camera="static", angle="eye level", size="medium",
-            second="seagull", grade="cinematic", focus="deep"),
+            subject=("chairs",), move=("still",), place=("beach",), time=("golden hour",), weather=("clear",), camera=("static",), angle=("eye level",),
+            size=("medium",), second=("seagull",), grade=("cinematic",), focus=("deep",)),
     ),
 )

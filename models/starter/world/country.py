@@ -51,7 +51,7 @@ def forest(stage: Stage):
         p, x = Part(), stage.snap(-1.7)
         while x < 1.7:
             fir(p, x, y, h * rng.choice([0.85, 1.0, 1.15]), c, stage.snowy)
-            x += max(1, round(step * rng.uniform(0.8, 1.25) / (stage.cell / 2))) * stage.cell / 2
+            x += stage.snap(step * rng.uniform(0.8, 1.25), 0.5)
         stage.place(p, depth)
     sheet(stage, 0.75, G - 0.11, (0.24, 0.42, 0.22))
     sheet(stage, 1, G - 0.085, (0.38, 0.55, 0.24), (0.20, 0.36, 0.18), 0.4, 0.010, 5.0, rng.integers(4))

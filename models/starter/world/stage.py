@@ -19,6 +19,7 @@ from .scene import FPS, Scene
 FAR_AWAY = 1e3
 STEP = 0.25  # seconds of a step of the rails: a latent's four frames at 16 a second
 CELL = 16  # pixels of a latent
+UNIT = 8 * CELL  # pixels of the frame's shorter side for which a step of the rails is one latent
 
 
 def affine(x=0.0, y=0.0, sx=1.0, sy=None, angle=0.0):
@@ -104,7 +105,8 @@ class Stage:
         self.u = np.arange(frames) / max(1, frames - 1)
         self.seconds = max(frames - 1, 1) / fps
         self.step, self.steps = self.t / STEP, self.seconds / STEP
-        self.cell = CELL / min(width, height) * max(1, min(width, height) // CELL // 8)
+        side = min(width, height)  # a larger frame takes whole latents together, a smaller one halves of them and less: never over an eighth
+        self.cell = CELL / side * max(1, side // UNIT) / -(-UNIT // side)
         self.shapes, self.groups = [], []
         self.horizon = self.snap(HORIZON[scene.angle] * (2 * self.half_y) ** 0.6)
         self.ground = self.horizon + self.snap(GROUND[scene.angle])

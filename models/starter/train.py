@@ -96,10 +96,10 @@ class Batches:
         """How often each shape and length is drawn: what things look like is learned from single frames first, then from short clips."""
         of = np.array([frames for _, frames in self.keys])
         stills, short = of == 1, of == min(f for f in of if f > 1)
-        size = self.size * np.where(short | stills | (share > 0.55), 1.0, 0.15)
+        size = self.size * np.where(short | stills | (share > 0.5), 1.0, 0.15)
         if not stills.any():
             return self.size / self.size.sum()
-        part = 0.9 if share < 0.25 else 0.15 if share < 0.6 else 0.05
+        part = 0.9 if share < 0.2 else 0.15 if share < 0.55 else 0.05
         return part * size * stills / size[stills].sum() + (1 - part) * size * ~stills / size[~stills].sum()
 
     def draw(self, rng, share, silent=0.1):

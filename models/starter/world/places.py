@@ -73,10 +73,10 @@ def front(stage: Stage):
         mist(stage, stage.ground - 0.10, 0.38, 0.9)
         mist(stage, stage.ground + 0.12, 0.30, 1.2)
     elif s.weather == "rain":
-        # A pattern four cells high falls by as much in a step: so fast that nobody sees it return, and every latent is alike.
-        p = Part(affine(0 * t, 4 * c * stage.step))
-        stage.screen(p.drops((c, c), (0, 0.4 * c), 0.0052, mix((0.80, 0.88, 1.0), stage.low, 0.25), every=4, glow=True), 0.55)
+        # A pattern two cells high falls by as much in a step: every latent is alike.
+        p = Part(affine(0 * t, 2 * c * stage.step))
+        stage.screen(p.drops((c, c), (0, 0.38 * c), 0.0085, mix((0.84, 0.91, 1.0), stage.low, 0.2), every=2, glow=True), 0.6)
     elif s.weather == "snow":
-        for size, r, a in ((1, 0.0100, 0.85), (2, 0.0150, 0.95)):
-            p = Part(affine(0.02 * stage.swing(6.3), 0.5 * size * c * stage.step))
+        for size, r, a in ((1, 0.0115, 0.85), (2, 0.0200, 0.95)):  # every second latent is alike
+            p = Part(affine(0.3 * c + 0.02 * stage.swing(12.6), size * c * stage.step))
             stage.screen(p.drops((size * c, size * c), (0, 0), r, mix((1, 1, 1), stage.light, 0.3), every=2, glow=True), a)

@@ -19,6 +19,7 @@ from .scene import FPS, Scene
 FAR_AWAY = 1e3
 STEP = 0.25  # seconds of a step of the rails: a latent's four frames at 16 a second
 CELL = 16  # pixels of a latent
+SETS = 3  # painted for each place, as in any theatre: what a caption cannot say must not be endless
 UNIT = 8 * CELL  # pixels of the frame's shorter side for which a step of the rails is one latent
 
 
@@ -89,17 +90,18 @@ LIGHTS = {
     "midnight": ((0.02, 0.035, 0.12), (0.08, 0.15, 0.33), (0.38, 0.44, 0.64), (-0.34, 0.42, 0.058, (0.93, 0.94, 0.90))),
 }
 # weather: how grey the sky turns, how much light stays, haze on far layers, haze on the subject
-WEATHER = {"clear": (0.0, 1.0, 0.22, 0.0), "fog": (0.35, 0.94, 0.92, 0.20), "rain": (0.55, 0.80, 0.50, 0.05), "snow": (0.45, 0.95, 0.55, 0.05)}
+WEATHER = {"clear": (0.0, 1.0, 0.22, 0.0), "fog": (0.35, 0.94, 0.92, 0.12), "rain": (0.55, 0.80, 0.50, 0.05), "snow": (0.45, 0.95, 0.55, 0.05)}
 HORIZON = {"eye level": 0.10, "low angle": 0.25, "aerial": -0.30}
 GROUND = {"eye level": 0.25, "low angle": 0.15, "aerial": 0.50}  # the subject's feet, below the horizon
-SIZE = {"small": 0.72, "medium": 1.0, "large": 1.3}
-BY_ANGLE = {"eye level": 1.0, "low angle": 1.18, "aerial": 0.82}
+SIZE = {"small": 0.85, "medium": 1.1, "large": 1.4}
+BY_ANGLE = {"eye level": 1.0, "low angle": 1.15, "aerial": 0.9}
 
 
 class Stage:
     def __init__(self, scene: Scene, width: int, height: int, frames: int, fps: float = FPS):
         self.scene, self.frames = scene, frames
-        self.rng = np.random.default_rng(scene.seed)
+        self.rng = np.random.default_rng(scene.seed % SETS)  # the scenery's
+        self.lot = np.random.default_rng(scene.seed)  # the subject's
         self.half_x, self.half_y = width / min(width, height) / 2, height / min(width, height) / 2
         self.t = np.arange(frames) / fps
         self.u = np.arange(frames) / max(1, frames - 1)
@@ -145,7 +147,7 @@ class Stage:
         far = self.far_haze * (1 - min(depth, 1.0)) ** 0.8 + self.near_haze * min(depth, 1.0)
         if glow:
             return mix(c, self.low, 0.5 * far)
-        light = mix(self.light, (0.82, 0.82, 0.86), 0.22) if depth >= 1 and self.lamps else self.light
+        light = mix(self.light, (0.82, 0.82, 0.86), 0.4) if depth >= 1 and self.lamps else self.light
         return mix(tuple(min(1.0, v * l) for v, l in zip(c, light)), self.low, far)
 
     # ---- camera

@@ -125,10 +125,10 @@ def airplane(s, c, d, l, x):
 
 
 def seagull(s, c, d, l, x):
-    beat = s.swing(6.2 * s.pace, 0.5) * 0.62 + 0.12
-    far, near = Part(affine(0.03, -0.02, 0.9, beat)), Part(affine(-0.005, -0.01, 1.0, beat + 0.05))
-    far.poly([(-0.045, 0), (0.05, 0), (0.0, -0.15), (-0.06, -0.14)], d).poly([(-0.06, -0.135), (0.0, -0.145), (-0.11, -0.26)], DARK)
-    near.poly([(-0.06, 0.005), (0.055, 0.005), (-0.015, -0.17), (-0.09, -0.155)], c).poly([(-0.09, -0.15), (-0.015, -0.165), (-0.155, -0.30)], DARK)
+    beat = s.swing(3.1) * 0.16 + 0.84  # it glides
+    far, near = Part(affine(0.04, -0.02, 0.9, 0.85 * beat)), Part(affine(-0.005, -0.01, 1.0, beat))
+    far.poly([(-0.035, 0), (0.06, 0), (0.08, -0.16), (0.01, -0.16)], d).poly([(0.01, -0.155), (0.08, -0.155), (0.04, -0.28)], DARK)
+    near.poly([(-0.07, 0.005), (0.055, 0.005), (-0.045, -0.19), (-0.12, -0.175)], c).poly([(-0.12, -0.17), (-0.045, -0.185), (-0.185, -0.30)], DARK)
     b = Part(affine(angle=-0.05))
     b.poly([(-0.13, 0.005), (-0.225, -0.025), (-0.225, 0.03)], d).capsule(-0.12, 0.005, 0.08, 0.0, 0.028, c, rb=0.043).ellipse(0.125, -0.022, 0.040, 0.036, c)
     b.poly([(0.155, -0.03), (0.215, -0.010), (0.155, 0.0)], (0.97, 0.62, 0.12)).ellipse(0.138, -0.030, 0.008, 0.008, DARK if sum(c) > 0.6 else CREAM)
@@ -152,26 +152,26 @@ def butterfly(s, c, d, l, x):
 
 
 def kite(s, c, d, l, x):
-    b = Part(affine(angle=0.35 + 0.12 * s.swing(3.1)))
+    b = Part(affine(angle=0.35))
     b.poly([(0, -0.23), (0.155, -0.045), (0, 0.21), (-0.155, -0.045)], c).poly([(0, -0.23), (0.155, -0.045), (0, -0.045)], l)
     b.poly([(0, -0.045), (0, 0.21), (-0.155, -0.045)], l)
     tail = [Part() for _ in range(4)]
     for i, p in enumerate(tail):
-        sway = 0.05 * (i + 1) ** 0.7 * s.swing(3.1, -0.9 * i)
-        p.matrix = compose(affine(-0.07, 0.20), affine(sway - 0.028 * i, 0.032 + 0.062 * i, 1, 1, 0.7 * s.swing(3.1, np.pi / 2 - 0.9 * i) * 0.5))
-        p.capsule(0.0, -0.036, 0.0, 0.036, 0.006, WOOD).poly([(0, 0), (-0.045, -0.026), (-0.045, 0.026)], c if i % 2 else l).poly(
-            [(0, 0), (0.045, -0.026), (0.045, 0.026)], c if i % 2 else l
+        sway = 0.012 * (i + 1) * s.swing(3.1)
+        p.matrix = compose(affine(-0.07, 0.20), affine(sway - 0.028 * i + 0.03 * (i % 2), 0.032 + 0.066 * i))
+        p.capsule(0.0, -0.036, 0.0, 0.036, 0.008, WOOD).poly([(0, 0), (-0.058, -0.032), (-0.058, 0.032)], c if i % 2 else l).poly(
+            [(0, 0), (0.058, -0.032), (0.058, 0.032)], c if i % 2 else l
         )
     return [*tail, b]
 
 
 def ball(s, c, d, l, x):
     b = Part(compose(affine(0, -0.13), affine(angle=np.asarray(x) * s.size * np.pi / (3 * s.cell))))
-    b.ellipse(0, 0, 0.13, 0.13, c).poly([(0, 0), (0.115, -0.055), (0.115, 0.055), (0.07, 0.0)], CREAM)
-    for k in (0, 2 * np.pi / 3, 4 * np.pi / 3):
+    b.ellipse(0, 0, 0.13, 0.13, c)
+    for k in np.arange(6) * np.pi / 3:  # a cell's way on, it looks the same
         at = lambda r, a: (r * np.cos(k + a), r * np.sin(k + a))
-        b.poly([at(0.0, 0), at(0.122, -0.45), at(0.128, 0.0), at(0.122, 0.45)], CREAM)
-    return [b.ellipse(0, 0, 0.036, 0.036, d), Part(affine(0, -0.13)).halo(-0.045, -0.05, 0.06, 0.05, (1, 1, 1), 0.35)]
+        b.poly([at(0.0, 0), at(0.126, -0.24), at(0.129, 0.0), at(0.126, 0.24)], CREAM)
+    return [b.ellipse(0, 0, 0.05, 0.05, d), Part(affine(0, -0.13)).halo(-0.045, -0.05, 0.06, 0.05, (1, 1, 1), 0.35)]
 
 
 def limb(x, y, length, r, c, angle, foot=None):
@@ -246,8 +246,8 @@ def windmill(s, c, d, l, x):
     sails = Part(compose(affine(0, -0.43), affine(angle=np.pi * s.step / s.period + 0.4 if s.scene.move == "turn" else np.full_like(s.t, 0.4))))
     for k in range(4):
         at = lambda r, w: (r * np.cos(k * np.pi / 2) - w * np.sin(k * np.pi / 2), r * np.sin(k * np.pi / 2) + w * np.cos(k * np.pi / 2))
-        sails.capsule(0, 0, *at(0.30, 0), 0.009, WOOD).poly([at(0.07, 0.0), at(0.30, 0.0), at(0.30, 0.075), at(0.07, 0.075)], c)
-    return [b, sails.ellipse(0, 0, 0.024, 0.024, d)]
+        sails.capsule(0, 0, *at(0.30, 0), 0.012, WOOD).poly([at(0.06, 0.0), at(0.30, 0.0), at(0.30, 0.10), at(0.06, 0.10)], c)
+    return [b, sails.ellipse(0, 0, 0.030, 0.030, d)]
 
 
 def chairs(s, c, d, l, x):
@@ -282,6 +282,8 @@ PUPPETS = dict(
 )
 
 
+LARGER = dict(seagull=1.25, kite=1.2, ball=1.3, dog=1.2, person=1.1, butterfly=1.3, windmill=1.1)  # what is small by itself, so that it is seen
+
 # ---- movement -----------------------------------------------------------------------------------
 
 
@@ -297,10 +299,10 @@ def path(stage: Stage):
     flies, zero = s.subject in FLYING, np.zeros_like(u)
     far = stage.pace * min(1.25, 0.5 + 0.15 * stage.seconds)
     reach = min(1.0, stage.half_x / 0.89) ** 0.5  # a narrow frame is crossed in shorter steps
-    mid, k = float(stage.rng.uniform(-0.10, 0.10)) * reach, stage.rail
+    mid, k = float(stage.lot.uniform(-0.10, 0.10)) * reach, stage.rail
     x = zero + stage.snap(mid)
-    air = stage.horizon - (0.13 if s.angle == "eye level" else 0.24 if s.angle == "low angle" else -0.30)
-    y = zero + (stage.snap(air + float(stage.rng.uniform(-0.06, 0.06))) if flies else stage.ground)
+    air = stage.horizon - (0.13 if s.angle == "eye level" else 0.24 if s.angle == "low angle" else -0.30) - 0.12 * (s.subject == "kite")
+    y = zero + (stage.snap(air + float(stage.lot.uniform(-0.06, 0.06))) if flies else stage.ground)
     face, squash = 1.0 + zero, 1.0 + zero
     if s.move in ("left", "right"):
         sign = 1 if s.move == "right" else -1
@@ -325,7 +327,7 @@ def path(stage: Stage):
         h, squash = bounce(stage.step, {"slow": 4, "normal": 3, "fast": 2}[s.speed], 0.34)
         y = y - h
     elif s.move == "in":
-        side = -1 if stage.rng.random() < 0.5 else 1
+        side = -1 if stage.lot.random() < 0.5 else 1
         x = x + side * (1.05 * stage.half_x + 0.12) * (1 - np.clip(u / 0.85, 0, 1)) ** 2
     elif s.move == "turn" and s.subject not in MOVELESS:
         face = np.cos(np.pi * np.clip((u - 0.15) / 0.7, 0, 1))
@@ -344,6 +346,7 @@ def draw_subject(stage: Stage):
     s = stage.scene
     stage.pace, stage.rail, stage.period = {"slow": (0.55, 0.25, 16), "normal": (1.0, 0.5, 8), "fast": (1.45, 1.0, 4)}[s.speed]
     stage.moving = 1.0 if s.move in ("left", "right", "in") else 0.0
+    stage.size *= LARGER.get(s.subject, 1.0)
     x, y, face, squash = path(stage)
     c = COLORS[s.color]
     d, l = tuple(0.72 * v for v in c), mix(c, (1, 1, 1), 0.42)
@@ -396,12 +399,8 @@ def show(stage, parts, at, alpha=1.0, **more):
 
 
 def draw_second(stage: Stage):
-    """A single seagull, small and white, that crosses the upper left of the frame."""
-    keep = stage.moving
-    stage.moving = 1.0
-    c = COLORS["white"]
-    parts = seagull(stage, c, (0.62, 0.65, 0.70), c, None)
-    x = stage.snap(-0.78 * stage.half_x) + 0.25 * stage.cell * stage.step
-    at = affine(x, stage.snap(-0.55 * stage.half_y) + 0.010 * stage.swing(3.1), 0.6, 0.6)
-    stage.place(parts, 0.5, at, haze=0.9)
-    stage.moving = keep
+    """A single seagull that glides through the upper left of the frame: dark against a bright sky, white at night."""
+    c, d = (COLORS["white"], (0.66, 0.69, 0.75)) if stage.night else ((0.30, 0.33, 0.42), (0.20, 0.22, 0.30))
+    parts = seagull(stage, c, d, c, None)
+    x = stage.snap(-0.66 * stage.half_x) + 0.25 * stage.cell * stage.step
+    stage.place(parts, 0.5, affine(x, stage.snap(-0.52 * stage.half_y), 0.85), haze=0.9)

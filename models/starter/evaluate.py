@@ -45,7 +45,9 @@ class Reader(nn.Module):
             space, time = nn.Conv3d(dim, dim, (1, 3, 3), padding=(0, 1, 1)), nn.Conv3d(dim, dim, (3, 1, 1), padding=(r, 0, 0), dilation=(r, 1, 1))
             self.stages.append(nn.ModuleList([nn.GroupNorm(8, dim), space, time]))
         self.query = nn.Parameter(torch.randn(len(NAMED), dim) / dim**0.5)
-        self.heads = nn.ModuleList([nn.Sequential(nn.LayerNorm(2 * dim), nn.Linear(2 * dim, len(world.ATTRIBUTES[k]))) for k in NAMED])
+        # A hidden layer: what moves under a camera that pans is told from two movements at once.
+        head = lambda n: nn.Sequential(nn.LayerNorm(2 * dim), nn.Linear(2 * dim, 2 * dim), nn.SiLU(), nn.Dropout(0.2), nn.Linear(2 * dim, n))
+        self.heads = nn.ModuleList([head(len(world.ATTRIBUTES[k])) for k in NAMED])
 
     def forward(self, z):
         x = self.stem(z)
@@ -69,6 +71,7 @@ class Eyes:
         self.reader = Reader(preset.z_dim).to(device)
         if saved := load(run / "reader.pt", device):
             self.reader.load_state_dict(saved["reader"])
+        self.reader.eval()
 
     @torch.no_grad()
     def read(self, clips):
@@ -88,7 +91,7 @@ def train_reader(args):
     preset, run, device = PRESETS[args.preset], Path(args.run), the_device()
     torch.manual_seed(0)
     eyes, groups = Eyes(preset, run, device), load(run / "latents.pt", device)
-    reader, keys = eyes.reader, list(groups)
+    reader, keys = eyes.reader.train(), list(groups)
     kernels = [p for p in reader.stages.parameters() if p.dim() > 1]
     ids = {id(p) for p in kernels}
     others = [p for p in reader.parameters() if id(p) not in ids]
@@ -121,7 +124,7 @@ def train_reader(args):
         if step % 100 == 0:
             print(f"step {step} {clock.spent:.0f} s", {k: round(float(v), 3) for k, v in zip(NAMED, mean)}, flush=True)
         clock.tick()
-    save(dict(reader=reader.state_dict()), run / "reader.pt")
+    save(dict(reader=reader.eval().state_dict()), run / "reader.pt")
     right = read_renders(preset, eyes, "test", args.unseen)
     note(run, "reader", step=step, **right)
     print("unseen renders:", {k: f"{v:.1%}" for k, v in right.items()})

@@ -266,7 +266,7 @@ GUIDES = (
         "a matte black sports car moves through a rain-soaked Manhattan intersection at midnight, neon signs reflecting in the wet asphalt, filmed from a "
         "low-angle static shot at street level, slight fog in the air, cinematic color grading",
         dict(
-            subject=("car",), color=("black",), move=("left", "right"), place=("intersection",), time=("midnight",), weather=("rain",), camera=("static",),
+            subject=("car",), color=("black",), move=("right",), place=("intersection",), time=("midnight",), weather=("rain",), camera=("static",),
             angle=("low angle",), speed=("normal",), size=("medium",), second=("none",), grade=("cinematic",), focus=("deep",)),
     ),
     (

@@ -22,7 +22,7 @@ from torch import nn
 
 import data
 import world
-from optim import Clock, Muon, load, note, rate, save, set_rates
+from optim import Clock, Muon, descend, load, note, rate, save, set_rates
 from presets import PRESETS, Preset
 from train import generate, load_text, load_transformer, the_device
 from train_vae import autocast, load_vae
@@ -111,12 +111,7 @@ def train_reader(args):
             scores = reader(x + args.noise * torch.randn_like(x))
         seen = [i for i, k in enumerate(NAMED) if key[1] > 1 or k not in ("move", "camera")]
         loss = sum(F.cross_entropy(scores[i], y[:, i]) for i in seen)
-        for o in opts:
-            o.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(others, 1.0)
-        for o in opts:
-            o.step()
+        descend(loss, opts, others)
         step += 1
         if key[1] > 1:
             right = torch.stack([(s.argmax(1) == y[:, i]).float().mean() for i, s in enumerate(scores)]).cpu()

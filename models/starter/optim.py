@@ -76,6 +76,16 @@ def set_rates(optimisers, factor):
             g["lr"] = g["full"] * factor
 
 
+def descend(loss, optimisers, clipped):
+    """One step down; the gradients of `clipped` to a length of at most 1 (Muon's have a length of their own)."""
+    for o in optimisers:
+        o.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(clipped, 1.0)
+    for o in optimisers:
+        o.step()
+
+
 def save(state: dict, path: Path):
     """Writes a checkpoint whole or not at all."""
     torch.save(state, path.with_suffix(".tmp"))

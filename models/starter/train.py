@@ -18,11 +18,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 import data
 import transformer
-from optim import Clock, Muon, half, load, note, rate, save, set_rates
+from optim import Clock, Muon, descend, half, load, note, rate, save, set_rates
 from presets import PRESETS, Preset
 from text import TEXT_LENGTH, TRAIN_LENGTH, embed, load_text, targets, train_text
 from train_vae import autocast, load_vae
@@ -178,12 +177,7 @@ def train(args, distil=False):
         error = (pred - v).square()
         flow, (place, said) = (error * weight).mean(), told[0]
         loss = flow if distil else flow + args.hint * (1 - 0.8 * clock.share()) * (place + said)
-        for o in opts:
-            o.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(adam, 1.0)
-        for o in opts:
-            o.step()
+        descend(loss, opts, adam)
         step, since = step + 1, since + 1
         keep = min(args.ema, (step + 1) / (step + 10))
         with torch.no_grad():

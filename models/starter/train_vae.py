@@ -16,10 +16,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLWan
-from torch import nn
 
 import data
-from optim import Clock, Muon, fast_bf16, half, load, note, rate, save, set_rates
+from optim import Clock, Muon, descend, fast_bf16, half, load, note, rate, save, set_rates
 from presets import PRESETS, Preset
 from vae import Encoder, decode, new_decoder
 from world.stage import CELL
@@ -142,12 +141,7 @@ def train(args):
             z = enc(x)
             # The past at full resolution triples the work: it is learned last, and on a CPU not at all.
             y = decode(vae, z + args.noise * torch.randn_like(z), device.type == "cpu" or clock.share() < 0.6)
-        for o in opts:
-            o.zero_grad(set_to_none=True)
-        loss_of(x, y, z).backward()
-        nn.utils.clip_grad_norm_(adam, 1.0)
-        for o in opts:
-            o.step()
+        descend(loss_of(x, y, z), opts, adam)
         step, since = step + 1, since + 1
         if step % 20 == 0 or mean is None:
             value = psnr(y.detach(), x)

@@ -43,7 +43,10 @@ def plan(preset: Preset, split: str, count: int, frames=None, shape=None):
         length = frames or lot(preset.frames, of_length or preset.frames)
         if split == "train" and rng.random() < preset.stills:
             length = 1
-        yield preset, split, first, min(GROUP, count - first), shape or lot(list(preset.sizes), of_shape or [1] * len(preset.sizes)), length
+        look = shape or lot(list(preset.sizes), of_shape or [1] * len(preset.sizes))
+        if split == "train" and first >= preset.clips - preset.default:
+            look, length = next(iter(preset.sizes)), max(preset.frames)
+        yield preset, split, first, min(GROUP, count - first), look, length
 
 
 def scene_of(preset: Preset, split: str, i: int) -> world.Scene:

@@ -1,10 +1,11 @@
 """Measures whether clips show what their prompts say, with a reader that has only ever seen renders.
 
-    python evaluate.py reader --preset gpu --run run --minutes 2.5    # trains the reader on the latents of renders; kept in run/reader.pt
+    python evaluate.py reader --preset gpu --run run --minutes 2.5    # trains the reader on renders; kept in run/reader.pt
     python evaluate.py report --preset gpu --run run [--prompts 200]  # prints the card's table, writes a contact sheet
     python evaluate.py report --model weights                         # the same for an exported model, through diffusers
 
-The reader is a small network over space and time, behind the autoencoder's frozen encoder, with one attention pool an attribute. Prompts come from the
+The reader is a small network over space and time, behind the autoencoder's frozen encoder and a block matching of what moves, with one attention
+pool an attribute. Prompts come from the
 split `held`, whose combinations of subject, place and camera no training has seen. An attribute counts where the
 prompt states it; the figure is the share of what the reader reaches on renders of the same scenes.
 """
@@ -32,12 +33,42 @@ NAMED = ("subject", "color", "move", "place", "time", "weather", "camera")
 LIMITS = dict(subject=0.95, place=0.95, time=0.90, weather=0.90, move=0.90, camera=0.85)  # color: none is set
 
 
+def matches(a, b, reach, block, stride):
+    """Block matching of frames `b` on `a`, both [N, 3, H, W]: where from in x and y, what is left over, what there was to match: [N, 4, h, w]."""
+    padded, (h, w), n = F.pad(a, (reach,) * 4, mode="replicate"), a.shape[2:], 2 * reach + 1
+    cost = []
+    for dy, dx in np.ndindex(n, n):  # in doubt, nothing moves
+        d = (padded[:, :, dy : dy + h, dx : dx + w] - b).abs().mean(1, keepdim=True)
+        cost.append(F.avg_pool2d(d, block, stride, (block - stride) // 2, count_include_pad=False) + 0.001 * (abs(dx - reach) + abs(dy - reach)))
+    cost = torch.cat(cost, 1)
+    least, at = cost.amin(1, keepdim=True), torch.arange(-reach, reach + 1.0, device=a.device).view(1, -1, 1, 1)
+    odds = ((least - cost) / 0.01).softmax(1).unflatten(1, (n, n))
+    return torch.stack([(odds.sum(1) * at).sum(1), (odds.sum(2) * at).sum(1), 10 * least[:, 0], 10 * cost[:, n * n // 2]], 1)
+
+
+MATCHES = 32
+PIECE = 5  # frames: by so many is the subject named in each eighth of a clip
+
+
+def movement(clips):
+    """What moved since the latent before, for clips [B, 3, 4T - 3, 16h, 16w]: [B, MATCHES, T, h, w], finely up to 8 pixels and coarsely up to 24."""
+    b, _, _, h, w = clips.shape
+    frames = clips[:, :, ::4].movedim(2, 1)
+    out = clips.new_zeros(b, frames.shape[1], MATCHES, h // 16, w // 16)
+    if frames.shape[1] > 1:
+        for i, (scale, reach) in enumerate(((2, 4), (4, 6))):
+            small = F.avg_pool2d(frames.flatten(0, 1), scale).unflatten(0, frames.shape[:2])
+            m = matches(small[:, :-1].flatten(0, 1), small[:, 1:].flatten(0, 1), reach, 4, 8 // scale)
+            out[:, 1:, 16 * i : 16 * i + 16] = F.pixel_unshuffle(m, 2).unflatten(0, (b, -1))
+    return out.movedim(1, 2)
+
+
 class Reader(nn.Module):
-    """Normalised latents [B, z, T, h, w] of the autoencoder's encoder to scores of each attribute's values."""
+    """Normalised latents of the autoencoder's encoder, and what moved, [B, z + MATCHES, T, h, w] to scores of each attribute's values."""
 
     def __init__(self, z_dim, dim=128, reach=(1, 2, 4, 1)):
         super().__init__()
-        self.stem = nn.Conv3d(z_dim, dim, 1)
+        self.stem, self.moved = nn.Conv3d(z_dim, dim, 1), nn.Conv3d(MATCHES, dim, 1)
         self.place = nn.Parameter(torch.zeros(1, dim, 8, 8))
         self.when = nn.Parameter(torch.zeros(1, dim, 8))
         self.stages = nn.ModuleList()
@@ -50,7 +81,9 @@ class Reader(nn.Module):
         self.heads = nn.ModuleList([head(len(world.ATTRIBUTES[k])) for k in NAMED])
 
     def forward(self, z):
-        x = self.stem(z)
+        if z.shape[2] == 2:  # oneDNN's backward pass over two steps in bf16 leaves memory as it was in the kernel's gradient (PyTorch 2.11)
+            z = torch.cat([z, z[:, :, 1:]], 2)
+        x = self.stem(z[:, :-MATCHES]) + self.moved(z[:, -MATCHES:].asinh())
         x = x + F.interpolate(self.place, x.shape[3:], mode="bilinear")[:, :, None]
         x = x + F.interpolate(self.when, x.shape[2], mode="linear")[..., None, None]
         for norm, space, time in self.stages:
@@ -74,12 +107,20 @@ class Eyes:
         self.reader.eval()
 
     @torch.no_grad()
-    def read(self, clips):
-        """The values named for clips [B, 3, F, H, W] in [-1, 1]: [B, attributes], and the subject in a frame of each eighth [B, 8]."""
-        middles = [round((i + 0.5) / 8 * (clips.shape[2] - 1)) for i in range(8)]
-        frames = clips[:, :, middles].transpose(1, 2).flatten(0, 1)[:, :, None]
+    def see(self, clips):
+        """What the reader reads of clips [B, 3, F, H, W] in [-1, 1]: [B, z + MATCHES, T, h, w]."""
         with autocast(self.device):
-            whole, parts = (self.reader((self.encoder(c) - self.mean) / self.std) for c in (clips, frames))
+            z = (self.encoder(clips) - self.mean) / self.std
+        return torch.cat([z.float(), movement(clips)], 1)
+
+    @torch.no_grad()
+    def read(self, clips):
+        """The values named for clips [B, 3, F, H, W] in [-1, 1]: [B, attributes], and the subject in the middle of each eighth [B, 8]."""
+        last = clips.shape[2] - PIECE
+        starts = [min(last, max(0, round((i + 0.5) / 8 * (clips.shape[2] - 1)) - PIECE // 2)) for i in range(8)]
+        pieces = torch.stack([clips[:, :, s : s + PIECE] for s in starts], 1).flatten(0, 1)
+        with autocast(self.device):
+            whole, parts = (self.reader(self.see(c)) for c in (clips, pieces))
         return torch.stack([s.argmax(1) for s in whole], 1), parts[0].argmax(1).view(-1, 8)
 
 
@@ -87,17 +128,52 @@ def answers(scenes, device):
     return torch.tensor([[world.ATTRIBUTES[k].index(getattr(s, k)) for k in NAMED] for s in scenes], device=device)
 
 
+def seen(preset, run, eyes, count):
+    """What the eyes see of clips of training, and of a piece of each, by shape and length; kept in run/seen.pt."""
+    if kept := load(run / "seen.pt", eyes.device):
+        return kept
+    latents, rng, done = load(run / "latents.pt", eyes.device), np.random.default_rng(1), 0
+    room = lambda n, z, frames: dict(z=z.new_empty(n, z.shape[1] + MATCHES, frames, *z.shape[3:]), scenes=[])
+    kept = {k: room(len(g["z"]), g["z"], g["z"].shape[2]) for k, g in latents.items()}
+    for (shape, frames), g in latents.items():
+        if frames > PIECE:
+            pieces = kept.setdefault((shape, PIECE, "pieces"), room(0, g["z"], (PIECE - 1) // 4 + 1))
+            pieces["z"] = torch.cat([pieces["z"], room(len(g["z"]), g["z"], (PIECE - 1) // 4 + 1)["z"]])
+    source = data.drawn(run) if eyes.device.type == "cpu" else data.groups(data.plan(preset, "train", count), eyes.device)
+    for g in source:
+        b, frames = g.clips.shape[:2]
+        known, to = latents[g.shape, frames], kept[g.shape, frames]
+        n = len(to["scenes"])
+        if known["scenes"][n : n + b] != g.scenes:
+            raise SystemExit("latents.pt and the clips differ: run train.py latents again")
+        for i, clip in enumerate(g.clips):
+            to["z"][n + i] = torch.cat([known["z"][n + i], movement(data.to_float(clip[None]))[0].half()])
+        to["scenes"] += g.scenes
+        if frames > PIECE:
+            at, to = rng.integers(frames - PIECE + 1), kept[g.shape, PIECE, "pieces"]
+            n = len(to["scenes"])
+            to["z"][n : n + b] = eyes.see(data.to_float(g.clips[:, at : at + PIECE])).half()
+            to["scenes"] += g.scenes
+        done += b
+        if done % (50 * data.GROUP) == 0:
+            print(f"{done} clips are seen", flush=True)
+    kept = {k: dict(z=g["z"][: len(g["scenes"])], scenes=g["scenes"]) for k, g in kept.items() if g["scenes"]}
+    save(kept, run / "seen.pt")
+    return kept
+
+
 def train_reader(args):
     preset, run, device = PRESETS[args.preset], Path(args.run), the_device()
     torch.manual_seed(0)
-    eyes, groups = Eyes(preset, run, device), load(run / "latents.pt", device)
+    eyes = Eyes(preset, run, device)
+    groups = seen(preset, run, eyes, args.clips)
     reader, keys = eyes.reader.train(), list(groups)
     kernels = [p for p in reader.stages.parameters() if p.dim() > 1]
     ids = {id(p) for p in kernels}
     others = [p for p in reader.parameters() if id(p) not in ids]
     opts = [Muon(kernels, lr=0.01), torch.optim.AdamW(others, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.02)]
-    # As often as there are pixels, but for stills, which show what is there and not how it moves.
-    odds = np.array([len(g["scenes"]) * (0.3 if k[1] == 1 else 1) for k, g in groups.items()], float)
+    # Stills and pieces show what is there, and not how it moves.
+    odds = np.array([len(g["scenes"]) * (1 if k[1] > PIECE else 0.2) for k, g in groups.items()], float)
     truth = {k: answers(g["scenes"], device) for k, g in groups.items()}
     clock, step, mean = Clock(args.minutes, None), 0, None
     rng = np.random.default_rng(0)
@@ -109,11 +185,11 @@ def train_reader(args):
         set_rates(opts, rate(clock.share(), step))
         with autocast(device):
             scores = reader(x + args.noise * torch.randn_like(x))
-        seen = [i for i, k in enumerate(NAMED) if key[1] > 1 or k not in ("move", "camera")]
-        loss = sum(F.cross_entropy(scores[i], y[:, i]) for i in seen)
+        told = [i for i, k in enumerate(NAMED) if key[1] > PIECE or k not in ("move", "camera")]
+        loss = sum(F.cross_entropy(scores[i], y[:, i]) for i in told)
         descend(loss, opts, others)
         step += 1
-        if key[1] > 1:
+        if key[1] > PIECE:
             right = torch.stack([(s.argmax(1) == y[:, i]).float().mean() for i, s in enumerate(scores)]).cpu()
             mean = right if mean is None else 0.97 * mean + 0.03 * right
         if step % 100 == 0:
@@ -235,6 +311,7 @@ def main():
     p.set_defaults(call=train_reader)
     p.add_argument("--minutes", type=float, default=2.5)
     p.add_argument("--noise", type=float, default=0.2, help="on the latents, of which the standard deviation is 1")
+    p.add_argument("--clips", type=int, default=12_000, help="to be seen, where they are drawn anew")
     q.set_defaults(call=report)
     q.add_argument("--model", help="an exported folder instead of the run's checkpoints")
     q.add_argument("--prompts", type=int, default=200)

@@ -26,7 +26,7 @@ from presets import PRESETS, Preset
 from text import TEXT_LENGTH, TRAIN_LENGTH, embed, load_text, targets, train_text
 from train_vae import autocast, load_vae
 from transformer import Hints, forward, new_transformer
-from vae import decode
+from vae import decode, timeless
 from world.captions import GUIDES, caption
 
 
@@ -199,6 +199,11 @@ def load_transformer(preset: Preset, run: Path, device="cpu", name=None):
     return m.to(device).eval().requires_grad_(False)
 
 
+def guidance_of(preset: Preset, run: Path):
+    """What `load_transformer` gives is to be sampled with."""
+    return 1.0 if preset.distilled and (run / "student.pt").exists() else preset.guidance
+
+
 # ---- looking ------------------------------------------------------------------------------------
 
 
@@ -211,11 +216,11 @@ def generate(preset: Preset, run: Path, prompts, device, seed=0, frames=None, sh
     size = (((frames or max(preset.frames)) - 1) // 4 + 1, height // 16, width // 16)
     text, lengths = embed(encoder, tok, prompts, TRAIN_LENGTH)
     none, zero = embed(encoder, tok, [""] * len(prompts), TRAIN_LENGTH)
-    by = (1.0 if preset.distilled and (run / "student.pt").exists() else preset.guidance) if guidance is None else guidance
+    by = guidance_of(preset, run) if guidance is None else guidance
     with autocast(device):
         z = transformer.sample(m, text, lengths, none, zero, size, preset.z_dim, seed, steps or preset.steps, by, preset.shift)
         z = z * stats["std"].view(1, -1, 1, 1, 1) + stats["mean"].view(1, -1, 1, 1, 1)
-        return torch.cat([decode(vae, one[None], device.type == "cpu").float().clamp(-1, 1) for one in z])
+        return torch.cat([decode(vae, one[None], timeless(vae)).float().clamp(-1, 1) for one in z])
 
 
 PROMPTS = [

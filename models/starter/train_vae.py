@@ -20,7 +20,7 @@ from diffusers import AutoencoderKLWan
 import data
 from optim import Clock, Muon, descend, fast_bf16, half, load, note, rate, save, set_rates
 from presets import PRESETS, Preset
-from vae import Encoder, decode, new_decoder
+from vae import Encoder, decode, new_decoder, timeless
 from world.stage import CELL
 
 PIXEL_CLIPS = 4000  # kept as pixels on a GPU; the transformer sees many more, as latents
@@ -117,7 +117,7 @@ def train(args):
         vae.load_state_dict(saved["vae"])
         enc.load_state_dict(saved["enc"])
         step, clock.spent = saved["step"], saved["spent"]
-    since, mean = 0, None
+    since, mean, lean = 0, None, device.type == "cpu" and timeless(vae)
     pixels = Pixels(preset, run, device, PIXEL_CLIPS if device.type == "cuda" else preset.clips)
     rng = np.random.default_rng([step, 3])
     torch.manual_seed(step + 1)
@@ -126,7 +126,7 @@ def train(args):
 
     def checkpoint():
         with torch.no_grad(), autocast(device):
-            value = psnr(decode(vae, enc(held), device.type == "cpu"), held)
+            value = psnr(decode(vae, enc(held), timeless(vae)), held)
         note(run, "vae", step=step, spent=clock.spent, train=mean, fixed=value)
         print(f"step {step} {clock.spent:.0f} s  crops {mean:.2f} dB, eight fixed ones {value:.2f} dB", flush=True)
         save(dict(vae=half(vae.state_dict()), enc=half(enc.state_dict()), step=step, spent=clock.spent), run / "vae.pt")
@@ -139,8 +139,8 @@ def train(args):
         x = pixels.crops(rng, *((4 * batch, 1, side) if step % 8 == 7 else longer if step % 2 else preset.vae_batch))
         with autocast(device):
             z = enc(x)
-            # The past at full resolution triples the work: it is learned last, and on a CPU not at all.
-            y = decode(vae, z + args.noise * torch.randn_like(z), device.type == "cpu" or clock.share() < 0.6)
+            # The past at full resolution triples the work: it is learned last, on a CPU by polish.py.
+            y = decode(vae, z + args.noise * torch.randn_like(z), lean or device.type == "cuda" and clock.share() < 0.6)
         descend(loss_of(x, y, z), opts, adam)
         step, since = step + 1, since + 1
         if step % 20 == 0 or mean is None:
@@ -163,7 +163,7 @@ def picture(preset, run, device):
     for g in data.groups(data.plan(preset, "test", 4, min(33, max(preset.frames)), shape), device, 0):
         x = data.to_float(g.clips)
         with torch.no_grad(), autocast(device):
-            y = torch.cat([decode(vae, enc(c[None]), device.type == "cpu") for c in x]).float()
+            y = torch.cat([decode(vae, enc(c[None]), timeless(vae)) for c in x]).float()
         print(f"unseen clips {psnr(y, x):.2f} dB")
         note(run, "vae test", step=0, psnr=psnr(y, x))
         for clip in (c for pair in zip(x, y) for c in pair):

@@ -87,7 +87,7 @@ def new_decoder(preset: Preset) -> AutoencoderKLWan:
                     k = near[b][:, None] * near[a][None, :] * gain
                     d.conv_out.weight[4 * c + 2 * a + b, c, 2] = k
                     d.conv_out.weight[4 * c + 2 * a + b, 3 + c, 2] = -k
-        # At full resolution the past starts at zero (and stays there on a CPU, see `causal`).
+        # At full resolution the past starts at zero (and on a CPU stays there for long, see `causal`).
         for conv in [d.conv_out, *[c for b in d.up_blocks[2:] for r in b.resnets for c in (r.conv1, r.conv2)]]:
             conv.weight[:, :, :2] = 0
     return vae
@@ -101,7 +101,7 @@ def rms(norm, x):
 def causal(conv, x, flat=False):
     """A causal 3-D convolution over a whole clip. `flat` uses the newest tap alone, as a 2-D convolution.
 
-    On a CPU only that tap is trained at full resolution and the other two stay zero: a third of the work.
+    On a CPU the other two stay zero at full resolution until `polish.py`: a third of the work.
     """
     w = conv.weight
     if w.shape[2:] == (1, 1, 1):
@@ -132,6 +132,11 @@ def upsample(up, x):
     conv = up.resample[1]
     y = F.conv2d(y, conv.weight, conv.bias, padding=1)
     return y.reshape(b, t, -1, 2 * h, 2 * w).transpose(1, 2)
+
+
+def timeless(vae):
+    """Whether the past at full resolution has no weight yet, so that `decode` may leave it out."""
+    return not bool(vae.decoder.conv_out.weight[:, :, :-1].any())
 
 
 def decode(vae, z, flat=False):

@@ -63,35 +63,70 @@ def movement(clips):
     return out.movedim(1, 2)
 
 
-class Reader(nn.Module):
-    """Normalised latents of the autoencoder's encoder, and what moved, [B, z + MATCHES, T, h, w] to scores of each attribute's values."""
+def mirrored(m):
+    """`movement` of clips seen in a mirror."""
+    m = m.unflatten(1, (2, 4, 2, 2)).flip(4, -1)
+    return torch.cat([-m[:, :, :1], m[:, :, 1:]], 2).flatten(1, 4)
 
-    def __init__(self, z_dim, dim=128, reach=(1, 2, 4, 1)):
+
+class Trunk(nn.Module):
+    """[B, channels, T, h, w] to what is seen at each place and time [B, N, dim]."""
+
+    def __init__(self, channels, dim, reach):
         super().__init__()
-        self.stem, self.moved = nn.Conv3d(z_dim, dim, 1), nn.Conv3d(MATCHES, dim, 1)
+        self.stem = nn.Conv3d(channels, dim, 1)
         self.place = nn.Parameter(torch.zeros(1, dim, 8, 8))
         self.when = nn.Parameter(torch.zeros(1, dim, 8))
         self.stages = nn.ModuleList()
         for r in reach:  # steps of time that a stage looks to either side
             space, time = nn.Conv3d(dim, dim, (1, 3, 3), padding=(0, 1, 1)), nn.Conv3d(dim, dim, (3, 1, 1), padding=(r, 0, 0), dilation=(r, 1, 1))
             self.stages.append(nn.ModuleList([nn.GroupNorm(8, dim), space, time]))
-        self.query = nn.Parameter(torch.randn(len(NAMED), dim) / dim**0.5)
-        # A hidden layer: what moves under a camera that pans is told from two movements at once.
-        head = lambda n: nn.Sequential(nn.LayerNorm(2 * dim), nn.Linear(2 * dim, 2 * dim), nn.SiLU(), nn.Dropout(0.2), nn.Linear(2 * dim, n))
-        self.heads = nn.ModuleList([head(len(world.ATTRIBUTES[k])) for k in NAMED])
 
-    def forward(self, z):
-        if z.shape[2] == 2:  # oneDNN's backward pass over two steps in bf16 leaves memory as it was in the kernel's gradient (PyTorch 2.11)
-            z = torch.cat([z, z[:, :, 1:]], 2)
-        x = self.stem(z[:, :-MATCHES]) + self.moved(z[:, -MATCHES:].asinh())
+    def forward(self, x):
+        if x.shape[2] == 2:  # oneDNN's backward pass over two steps in bf16 leaves memory as it was in the kernel's gradient (PyTorch 2.11)
+            x = torch.cat([x, x[:, :, 1:]], 2)
+        x = self.stem(x)
         x = x + F.interpolate(self.place, x.shape[3:], mode="bilinear")[:, :, None]
         x = x + F.interpolate(self.when, x.shape[2], mode="linear")[..., None, None]
         for norm, space, time in self.stages:
             x = x + time(F.silu(space(F.silu(norm(x)))))
-        x = F.silu(x).flatten(2).mT
-        pooled = (x @ self.query.T).float().softmax(1).mT.to(x.dtype) @ x
-        mean = x.mean(1)
-        return [head(torch.cat([pooled[:, i], mean], 1)).float() for i, head in enumerate(self.heads)]
+        return F.silu(x).flatten(2).mT
+
+
+def pooled(x, query):
+    """What queries [Q, dim] attend to in x [B, N, dim]: [B, Q, dim]."""
+    return (x @ query.T).float().softmax(1).mT.to(x.dtype) @ x
+
+
+class Reader(nn.Module):
+    """Normalised latents of the autoencoder's encoder, and what moved, [B, z + MATCHES, T, h, w] to scores of each attribute's values.
+
+    How the subject moves is told from what moved and from what it is alone: shown the latents, the reader knew its clips by heart.
+    """
+
+    def __init__(self, z_dim, dim=128, lean=96):
+        super().__init__()
+        hidden = lambda n, out: nn.Sequential(nn.LayerNorm(n), nn.Linear(n, 2 * dim), nn.SiLU(), nn.Dropout(0.2), nn.Linear(2 * dim, out))
+        self.looks, self.moves = Trunk(z_dim + MATCHES, dim, (1, 2, 4, 1)), Trunk(MATCHES, lean, (1, 2, 4))
+        self.query = nn.Parameter(torch.randn(len(NAMED), dim) / dim**0.5)
+        self.heads = nn.ModuleDict({k: hidden(2 * dim, len(world.ATTRIBUTES[k])) for k in NAMED if k != "move"})
+        self.asks = nn.Parameter(torch.randn(4, lean) / lean**0.5)
+        self.subjects = nn.Linear(len(world.ATTRIBUTES["subject"]), lean)
+        self.move = hidden(6 * lean, len(world.ATTRIBUTES["move"]))
+
+    def moving(self, m, subject):
+        """Scores of the movements from `movement` and the odds of each subject [B, subjects]."""
+        x = self.moves(m.asinh())
+        parts = torch.cat([pooled(x, self.asks), x.mean(1, keepdim=True), self.subjects(subject)[:, None]], 1)
+        return self.move(parts.flatten(1)).float()
+
+    def forward(self, z):
+        m = z[:, -MATCHES:]
+        x = self.looks(torch.cat([z[:, :-MATCHES], m.asinh()], 1))
+        parts, mean = pooled(x, self.query), x.mean(1)
+        scores = {k: self.heads[k](torch.cat([parts[:, i], mean], 1)).float() for i, k in enumerate(NAMED) if k != "move"}
+        scores["move"] = self.moving(m, scores["subject"].softmax(1))
+        return [scores[k] for k in NAMED]
 
 
 class Eyes:
@@ -162,13 +197,23 @@ def seen(preset, run, eyes, count):
     return kept
 
 
+def move_loss(reader, m, y, noise, mirror):
+    """Of the movement alone, for the true subject, in half of the steps seen in a mirror."""
+    moves, subject = y[:, NAMED.index("move")], F.one_hot(y[:, NAMED.index("subject")], len(world.ATTRIBUTES["subject"])).float()
+    if mirror:
+        left, right = (world.ATTRIBUTES["move"].index(k) for k in ("left", "right"))
+        m, moves = mirrored(m), torch.where(moves == left, right, torch.where(moves == right, left, moves))
+    with autocast(m.device):
+        return F.cross_entropy(reader.moving(m + noise * torch.randn_like(m), subject), moves)
+
+
 def train_reader(args):
     preset, run, device = PRESETS[args.preset], Path(args.run), the_device()
     torch.manual_seed(0)
     eyes = Eyes(preset, run, device)
     groups = seen(preset, run, eyes, args.clips)
     reader, keys = eyes.reader.train(), list(groups)
-    kernels = [p for p in reader.stages.parameters() if p.dim() > 1]
+    kernels = [p for t in (reader.looks, reader.moves) for p in t.stages.parameters() if p.dim() > 1]
     ids = {id(p) for p in kernels}
     others = [p for p in reader.parameters() if id(p) not in ids]
     opts = [Muon(kernels, lr=0.01), torch.optim.AdamW(others, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.02)]
@@ -185,8 +230,10 @@ def train_reader(args):
         set_rates(opts, rate(clock.share(), step))
         with autocast(device):
             scores = reader(x + args.noise * torch.randn_like(x))
-        told = [i for i, k in enumerate(NAMED) if key[1] > PIECE or k not in ("move", "camera")]
+        told = [i for i, k in enumerate(NAMED) if k != "move" and (key[1] > PIECE or k != "camera")]
         loss = sum(F.cross_entropy(scores[i], y[:, i]) for i in told)
+        if key[1] > PIECE:
+            loss = loss + move_loss(reader, x[:, -MATCHES:], y, args.noise, rng.random() < 0.5)
         descend(loss, opts, others)
         step += 1
         if key[1] > PIECE:
@@ -242,7 +289,7 @@ def maker(args, preset, run, device):
         pipe.set_progress_bar_config(disable=True)
         return lambda texts: torch.stack([torch.from_numpy(run_pipeline(pipe, t, args.seed, d)).permute(3, 0, 1, 2) * 2 - 1 for t in texts]).to(device)
     parts = (load_transformer(preset, run, device), *load_text(run, device), load_vae(preset, run, device)[0])
-    return lambda texts: generate(preset, run, list(texts), device, args.seed, parts=parts)
+    return lambda texts: generate(preset, run, list(texts), device, args.seed, guidance=args.guidance, parts=parts)
 
 
 def report(args):
@@ -314,6 +361,7 @@ def main():
     p.add_argument("--clips", type=int, default=12_000, help="to be seen, where they are drawn anew")
     q.set_defaults(call=report)
     q.add_argument("--model", help="an exported folder instead of the run's checkpoints")
+    q.add_argument("--guidance", type=float, help="instead of the preset's, with the run's checkpoints")
     q.add_argument("--prompts", type=int, default=200)
     q.add_argument("--batch", type=int, default=8)
     q.add_argument("--steady", type=int, default=200, help="clips whose flicker and motion are measured")

@@ -181,6 +181,7 @@ def plot(args):
         ("vae", "train", "autoencoder: dB of crops"),
         ("text", "loss", "text encoder: cross-entropy"),
         ("flow", "flow", "transformer: flow matching"),
+        ("polish", "train", "decoder alone: dB of crops"),
         ("distill", "flow", "guidance: distance to the teacher"),
     ]
     curves = [(s, k, title) for s, k, title in curves if sum(n["stage"] == s for n in notes) > 1]

@@ -116,7 +116,7 @@ def main():
     rng, clock, step, mean = np.random.default_rng(6), Clock(args.minutes, None), 0, None
 
     def checkpoint():
-        note(run, "polish", step=step, spent=clock.spent, train=mean)
+        note(run, "polish", step=saved["step"] + step, spent=clock.spent, train=mean)
         print(f"step {step} {clock.spent:.0f} s  crops {mean:.2f} dB", flush=True)
         save(saved | dict(vae=half(vae.state_dict()), step=saved["step"] + step), run / "vae.pt")
 

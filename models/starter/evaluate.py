@@ -23,6 +23,7 @@ from torch import nn
 
 import data
 import world
+from matching import MATCHES, costs, mirrored, movement
 from optim import Clock, Muon, descend, load, note, rate, save, set_rates
 from presets import PRESETS, Preset
 from train import generate, load_text, load_transformer, the_device
@@ -33,40 +34,7 @@ NAMED = ("subject", "color", "move", "place", "time", "weather", "camera")
 LIMITS = dict(subject=0.95, place=0.95, time=0.90, weather=0.90, move=0.90, camera=0.85)  # color: none is set
 
 
-def matches(a, b, reach, block, stride):
-    """Block matching of frames `b` on `a`, both [N, 3, H, W]: where from in x and y, what is left over, what there was to match: [N, 4, h, w]."""
-    padded, (h, w), n = F.pad(a, (reach,) * 4, mode="replicate"), a.shape[2:], 2 * reach + 1
-    cost = []
-    for dy, dx in np.ndindex(n, n):  # in doubt, nothing moves
-        d = (padded[:, :, dy : dy + h, dx : dx + w] - b).abs().mean(1, keepdim=True)
-        cost.append(F.avg_pool2d(d, block, stride, (block - stride) // 2, count_include_pad=False) + 0.001 * (abs(dx - reach) + abs(dy - reach)))
-    cost = torch.cat(cost, 1)
-    least, at = cost.amin(1, keepdim=True), torch.arange(-reach, reach + 1.0, device=a.device).view(1, -1, 1, 1)
-    odds = ((least - cost) / 0.01).softmax(1).unflatten(1, (n, n))
-    return torch.stack([(odds.sum(1) * at).sum(1), (odds.sum(2) * at).sum(1), 10 * least[:, 0], 10 * cost[:, n * n // 2]], 1)
-
-
-MATCHES = 32
 PIECE = 5  # frames: by so many is the subject named in each eighth of a clip
-
-
-def movement(clips):
-    """What moved since the latent before, for clips [B, 3, 4T - 3, 16h, 16w]: [B, MATCHES, T, h, w], finely up to 8 pixels and coarsely up to 24."""
-    b, _, _, h, w = clips.shape
-    frames = clips[:, :, ::4].movedim(2, 1)
-    out = clips.new_zeros(b, frames.shape[1], MATCHES, h // 16, w // 16)
-    if frames.shape[1] > 1:
-        for i, (scale, reach) in enumerate(((2, 4), (4, 6))):
-            small = F.avg_pool2d(frames.flatten(0, 1), scale).unflatten(0, frames.shape[:2])
-            m = matches(small[:, :-1].flatten(0, 1), small[:, 1:].flatten(0, 1), reach, 4, 8 // scale)
-            out[:, 1:, 16 * i : 16 * i + 16] = F.pixel_unshuffle(m, 2).unflatten(0, (b, -1))
-    return out.movedim(1, 2)
-
-
-def mirrored(m):
-    """`movement` of clips seen in a mirror."""
-    m = m.unflatten(1, (2, 4, 2, 2)).flip(4, -1)
-    return torch.cat([-m[:, :, :1], m[:, :, 1:]], 2).flatten(1, 4)
 
 
 class Trunk(nn.Module):
@@ -260,14 +228,7 @@ def read_renders(preset, eyes, split, count):
 def steadiness(clip, block=8, reach=4):
     """Of [3, F, H, W]: what block matching from each frame to the next leaves over, and how much the frames differ at all."""
     a, b = clip[:, :-1].movedim(1, 0), clip[:, 1:].movedim(1, 0)
-    padded = F.pad(a, (reach,) * 4, mode="replicate")
-    h, w = a.shape[2:]
-    best = None
-    for dy in range(2 * reach + 1):
-        for dx in range(2 * reach + 1):
-            d = F.avg_pool2d((padded[:, :, dy : dy + h, dx : dx + w] - b).abs().mean(1, keepdim=True), block)
-            best = d if best is None else torch.minimum(best, d)
-    return float(best.mean()), float((a - b).abs().mean())
+    return float(costs(a, b, reach, block).amin(1).mean()), float((a - b).abs().mean())
 
 
 # ---- the report ---------------------------------------------------------------------------------

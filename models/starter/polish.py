@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 import data
+from matching import costs, lengths
 from optim import Clock, Muon, descend, half, load, note, rate, save, set_rates
 from presets import PRESETS
 from text import TRAIN_LENGTH, embed, load_text
@@ -33,9 +34,8 @@ def followed(x, e, block=8, reach=4):
     """The change of errors [B, 3, F, H, W] from frame to frame, seen by who follows what moves in the clips x, block by block."""
     (b, _, f, h, w), n = x.shape, 2 * reach + 1
     flat = lambda v: v.movedim(2, 1).flatten(0, 1)
-    past, now = F.pad(flat(x[:, :, :-1]), (reach,) * 4, mode="replicate"), flat(x[:, :, 1:])
-    cost = [F.avg_pool2d((past[:, :, i : i + h, j : j + w] - now).abs().mean(1), block) + 1e-4 * (abs(i - reach) + abs(j - reach)) for i, j in np.ndindex(n, n)]
-    at = torch.stack(cost, 1).argmin(1).repeat_interleave(block, 1).repeat_interleave(block, 2)
+    cost = costs(flat(x[:, :, :-1]), flat(x[:, :, 1:]), reach, block) + 1e-4 * lengths(reach, x.device)
+    at = cost.argmin(1).repeat_interleave(block, 1).repeat_interleave(block, 2)
     rows, columns = torch.arange(h, device=x.device).view(1, h, 1) + at // n, torch.arange(w, device=x.device) + at % n
     index = (rows * (w + 2 * reach) + columns).flatten(1)[:, None].expand(-1, 3, -1)
     past = F.pad(flat(e[:, :, :-1]), (reach,) * 4, mode="replicate").flatten(2).gather(2, index).view(-1, 3, h, w)
@@ -58,14 +58,14 @@ class Repaired:
                 continue
             with torch.no_grad(), autocast(device):
                 z = (enc(data.to_float(g.clips)).float() - mean) / std
-                text, lengths = embed(encoder, tok, [caption(s, rng)[0] for s in g.scenes], TRAIN_LENGTH)
+                text, long = embed(encoder, tok, [caption(s, rng)[0] for s in g.scenes], TRAIN_LENGTH)
                 none, zero = embed(encoder, tok, [""] * len(z), TRAIN_LENGTH)
                 sigma = FARTHEST * torch.rand(len(z), device=device)
                 s = sigma.view(-1, 1, 1, 1, 1)
                 x = (1 - s) * z + s * torch.randn_like(z)
                 for i in range(steps):
                     at = 1000 * sigma * (1 - i / steps)
-                    v = forward(m, x, at, text, lengths)
+                    v = forward(m, x, at, text, long)
                     if by != 1.0:
                         base = forward(m, x, at, none, zero)
                         v = base + by * (v - base)

@@ -18,8 +18,8 @@ with train.py latents
 for piece in 1 2; do with train.py flow --minutes 0.2 --piece 0.1 --every 50; done
 with train.py distill --minutes 0.1 --every 50
 with polish.py --minutes 0.1 --clips 4 --every 50
-with evaluate.py reader --minutes 0.2 --unseen 16
-with evaluate.py report --prompts 4 --batch 2 --sheet 4 --unseen 16
+with reader.py --minutes 0.2 --unseen 16
+with evaluate.py --prompts 4 --batch 2 --sheet 4 --unseen 16
 with export.py write --to "$run/weights"
 "$python" export.py plot --run "$run" --to "$run/losses.png"
 "$python" export.py sample --model "$run/weights" --sheet "$run/sample.png" --prompt "a red car" --threads 1

@@ -21,6 +21,7 @@ import torch
 
 import data
 import transformer
+from matching import movement
 from optim import Clock, Muon, descend, half, load, note, rate, save, set_rates
 from presets import PRESETS, Preset
 from text import TEXT_LENGTH, TRAIN_LENGTH, embed, load_text, targets, train_text
@@ -38,7 +39,7 @@ def the_device():
 
 
 def cache_latents(args):
-    """Clips of one shape and length together: normalised latents [N, z, T, h, w] in f16, scenes, tracks at the latents' times."""
+    """Clips of one shape and length together: normalised latents [N, z, T, h, w] in f16, what moved, scenes, tracks at the latents' times."""
     preset, run, device = PRESETS[args.preset], Path(args.run), the_device()
     vae, enc = load_vae(preset, run, device)
     del vae
@@ -48,11 +49,12 @@ def cache_latents(args):
         with torch.no_grad(), autocast(device):
             z = enc(data.to_float(g.clips))
         frames = g.clips.shape[1]
-        kept.setdefault((g.shape, frames), []).append((z.half(), g.scenes, g.tracks[:, [max(0, 4 * i - 2) for i in range((frames - 1) // 4 + 1)]]))
-    groups = {
-        k: dict(z=torch.cat([z for z, _, _ in v]), scenes=[s for _, ss, _ in v for s in ss], tracks=torch.from_numpy(np.concatenate([t for _, _, t in v])))
-        for k, v in kept.items()
-    }
+        moved = torch.cat([movement(data.to_float(clip[None])).half() for clip in g.clips])
+        kept.setdefault((g.shape, frames), []).append((z.half(), moved, g.scenes, g.tracks[:, [max(0, 4 * i - 2) for i in range((frames - 1) // 4 + 1)]]))
+    groups = {}
+    for k, v in kept.items():
+        z, moved, scenes, tracks = zip(*v)
+        groups[k] = dict(z=torch.cat(z), moved=torch.cat(moved), scenes=[s for ss in scenes for s in ss], tracks=torch.from_numpy(np.concatenate(tracks)))
     if stats := load(run / "stats.pt"):
         mean, std = stats["mean"], stats["std"]  # a checkpoint's: new clips must not shift them
     else:
@@ -109,7 +111,8 @@ class Batches:
         texts, said = zip(*[caption(g["scenes"][i], rng) if rng.random() >= silent else ("", {}) for i in pick])
         index = torch.from_numpy(pick).to(self.device)
         text, lengths = embed(self.encoder, self.tok, texts, TRAIN_LENGTH if self.device.type == "cuda" else None)
-        return g["z"][index].float(), emphasis(g["tracks"][index.to(g["tracks"].device)].to(self.device), h, w) * self.channels, text, lengths, targets(said).to(self.device)
+        near = emphasis(g["tracks"][index.to(g["tracks"].device)].to(self.device), h, w)
+        return g["z"][index].float(), g["moved"][index].float(), near, text, lengths, targets(said).to(self.device)
 
     def noised(self, x0):
         """Latents at a random time of the schedule that inference uses: x, sigma [B], and the velocity to predict."""
@@ -117,6 +120,11 @@ class Batches:
         sigma = (self.preset.shift * v / (1 + (self.preset.shift - 1) * v)).clamp_(0.002, 0.999)
         s, noise = sigma.view(-1, 1, 1, 1, 1), torch.randn_like(x0)
         return (1 - s) * x0 + s * noise, sigma, noise - x0
+
+
+def changing(error, weight):
+    """How errors [B, z, T, h, w] differ from one time to the next: little where a thing only looks wrong, much where it moves wrongly."""
+    return (error.diff(dim=2).square() * weight[:, :, 1:]).sum() / (2 * error.numel())
 
 
 def optimisers(m, extra, lr):
@@ -139,7 +147,7 @@ def train(args, distil=False):
     clock = Clock(args.minutes, args.piece)
     tok, encoder = load_text(run, device)
     batches = Batches(preset, run, device, tok, encoder)
-    m, hints = new_transformer(preset).to(device), Hints(preset.dim, most_tokens(preset)).to(device)
+    m, hints = new_transformer(preset).to(device), Hints(preset, most_tokens(preset)).to(device)
     path = run / ("student.pt" if distil else "transformer.pt")
     start = load(path, device) or (load(run / "transformer.pt", device) if distil else None)
     step, ema = 0, [p.detach().clone() for p in m.parameters()]
@@ -156,34 +164,36 @@ def train(args, distil=False):
     since, mean = 0, None
 
     def checkpoint():
-        note(run, "distill" if distil else "flow", step=step, spent=clock.spent, loss=mean[0], flow=mean[1], place=mean[2], said=mean[3])
-        print(f"step {step} {clock.spent:.0f} s  weighted {mean[0]:.4f}  plain {mean[1]:.4f}  place {mean[2]:.3f}  said {mean[3]:.3f}", flush=True)
+        note(run, "distill" if distil else "flow", step=step, spent=clock.spent, loss=mean[0], flow=mean[1], place=mean[2], said=mean[3], change=mean[4], moves=mean[5])
+        print(f"step {step} {clock.spent:.0f} s  weighted {mean[0]:.4f}  plain {mean[1]:.4f}  place {mean[2]:.3f}  said {mean[3]:.3f}  change {mean[4]:.4f}  moves {mean[5]:.4f}", flush=True)
         names = [n for n, _ in m.named_parameters()]
         save(dict(model=half(m.state_dict()), ema=half(dict(zip(names, ema))), hints=half(hints.state_dict()), step=step, spent=clock.spent), path)
 
     while not clock.over():
         set_rates(opts, rate(clock.share(), since))
-        x0, weight, text, lengths, y = batches.draw(rng, 1.0 if distil else clock.share(), 0.02 if distil else 0.1)
+        x0, moved, near, text, lengths, y = batches.draw(rng, 1.0 if distil else clock.share(), 0.02 if distil else 0.1)
         x, sigma, v = batches.noised(x0)
         if distil:
             none, zero = embed(encoder, tok, [""] * len(x0), TRAIN_LENGTH)
             with torch.no_grad(), autocast(device):
                 base = forward(teacher, x, sigma * 1000, none, zero)
                 v = base + preset.guidance * (forward(teacher, x, sigma * 1000, text, lengths) - base)
-        told = []
-        grid = [x.shape[2], x.shape[3] // preset.patch, x.shape[4] // preset.patch]
+        inside: dict = {}
         with autocast(device):
-            pred = forward(m, x, sigma * 1000, text, lengths, lambda i, h: told.append(hints(h, y, grid)) if i == min(1, preset.layers - 1) else None)
-        error = (pred - v).square()
-        flow, (place, said) = (error * weight).mean(), told[0]
-        loss = flow if distil else flow + args.hint * (1 - 0.8 * clock.share()) * (place + said)
+            pred = forward(m, x, sigma * 1000, text, lengths, inside.__setitem__)
+            place, said, moves = hints(inside, x.shape[2:], y, moved, near)
+        error, weight = pred - v, near * batches.channels
+        flow, change = (error.square() * weight).mean(), changing(error, weight)
+        loss = flow + args.change * change
+        if not distil:
+            loss = loss + args.hint * (1 - 0.8 * clock.share()) * (place + said) + args.moves * moves
         descend(loss, opts, adam)
         step, since = step + 1, since + 1
         keep = min(args.ema, (step + 1) / (step + 10))
         with torch.no_grad():
             torch._foreach_lerp_(ema, [p.detach() for p in m.parameters()], 1 - keep)
         if step % 10 == 0 or mean is None:
-            values = np.array([v.item() for v in (flow, error.mean(), place, said)])
+            values = np.array([v.item() for v in (flow, error.square().mean(), place, said, change, moves)])
             mean = values if mean is None else 0.9 * mean + 0.1 * values
         if step % args.every == 0:
             checkpoint()
@@ -291,6 +301,8 @@ def main():
         p.add_argument("--piece", type=float)
         p.add_argument("--lr", type=float, default=lr)
         p.add_argument("--hint", type=float, default=0.05)
+        p.add_argument("--change", type=float, default=1.0, help="weight of the errors' change over time")
+        p.add_argument("--moves", type=float, default=0.2, help="weight of telling what moves in the clip without noise")
         p.add_argument("--ema", type=float, default=0.998)
         p.add_argument("--every", type=int, default=250, help="steps between checkpoints")
         p.add_argument("--threads", type=int, default=1)

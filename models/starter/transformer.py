@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from diffusers import UniPCMultistepScheduler, WanTransformer3DModel
 from torch import nn
 
+from matching import MATCHES
 from presets import Preset
 from text import ATTRIBUTES, TEXT_LENGTH
 
@@ -105,26 +106,36 @@ def forward(m, x, t, text, lengths, hook=None):
 
 
 class Hints(nn.Module):
-    """Deep supervision, dropped after training: where a token is, and what the caption said.
+    """Deep supervision, dropped after training: where a token is, what the caption said, and what moves how.
 
     Wan's attention knows relative positions alone; from noise, a token finds its place in the frame only
-    by what is not beyond the border. Asking for it directly is much quicker than waiting for it.
+    by what is not beyond the border. Asking for it directly is much quicker than waiting for it. And what a clip
+    looks like is most of its latents' error: asked for the movement too, it plans that (as VideoJAM, Chefer et al. 2025, does by flow).
     """
 
-    def __init__(self, dim, most):
+    def __init__(self, preset, most):
         super().__init__()
+        self.patch, self.read, self.move = preset.patch, min(1, preset.layers - 1), preset.layers // 2
         self.most = most  # latent frames, rows and columns, in tokens
-        self.place = nn.Linear(dim, sum(most))
-        self.said = nn.Linear(dim, sum(len(v) for v in ATTRIBUTES.values()))
+        self.place = nn.Linear(preset.dim, sum(most))
+        self.said = nn.Linear(preset.dim, sum(len(v) for v in ATTRIBUTES.values()))
+        self.moves = nn.Linear(preset.dim, MATCHES * preset.patch**2)
 
-    def forward(self, x, y, sizes):
-        """Two cross-entropies, (place, said), of the second block's output [B, N, dim] for a grid of these sizes."""
-        x = F.layer_norm(x, x.shape[-1:])
+    def forward(self, inside, size, y, moved, near):
+        """Two cross-entropies (place, said) and a squared error (moves), of blocks' outputs [B, N, dim] by number.
+
+        size: of the latents, [T, h, w]; y: what was said; moved [B, MATCHES, T, h, w]: `matching.movement` of the clip; near [B, 1, T, h, w]: how much each counts.
+        """
+        sizes = [size[0], size[1] // self.patch, size[2] // self.patch]
+        x = F.layer_norm(inside[self.read], inside[self.read].shape[-1:])
         grid = torch.stack(torch.meshgrid(*[torch.arange(s, device=x.device) for s in sizes], indexing="ij"), -1).reshape(-1, 3)
         place = self.place(x).float().split(self.most, -1)
         place = sum(F.cross_entropy(l.transpose(1, 2), grid[:, i].expand(x.shape[0], -1)) for i, l in enumerate(place))
         said = self.said(x.mean(1)).float().split([len(v) for v in ATTRIBUTES.values()], -1)
-        return place, sum(F.cross_entropy(l, y[:, i]) for i, l in enumerate(said))
+        said = sum(F.cross_entropy(l, y[:, i]) for i, l in enumerate(said))
+        x = F.layer_norm(inside[self.move], inside[self.move].shape[-1:])
+        moves = F.pixel_shuffle(self.moves(x).float().unflatten(1, sizes).movedim(-1, 2).flatten(0, 1), self.patch).unflatten(0, moved.shape[:1] + moved.shape[2:3])
+        return place, said, ((moves.movedim(1, 2) - moved.asinh()).square() * near).mean()
 
 
 @torch.no_grad()

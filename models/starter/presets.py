@@ -32,7 +32,7 @@ class Preset:
     batch_tokens: int  # tokens a step of the transformer
     batch_clips: int = 4096  # at most, a step: captions cost as much as single frames do
     shift: float = 3.0
-    guidance: float = 3.0  # of the teacher
+    guidance: float = 3.0  # of the teacher, or of sampling where nothing is distilled
     distilled: bool = True  # whether guidance is trained into the weights
     odds: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())  # of the shapes, and of the lengths; equal, and as the lengths, where empty
     stills: float = 0.0  # share of single frames among what is drawn for training
@@ -70,7 +70,7 @@ PRESETS = {p.name: p for p in (
     Preset("gpu", WHOLE, (17, 33, 49, 81), z_dim=32, base_dim=32, encoder=256, heads=5, head_dim=64, layers=6, patch=1, text_dim=192, steps=12,
            clips=60_000, vae_batch=(32, 17, 128), batch_tokens=64 * 3024),
     Preset("cpu", SMALL, (17, 33, 49), z_dim=32, base_dim=32, encoder=160, heads=5, head_dim=64, layers=6, patch=2, text_dim=192, steps=12,
-           clips=17_200, default=3_200, vae_batch=(6, 9, 96), batch_tokens=32 * 140, batch_clips=64, distilled=False, odds=((0.7, 0.15, 0.15), (0.68, 0.16, 0.16)), stills=0.5, only=SMALL_WORLD),
+           clips=17_200, default=3_200, vae_batch=(6, 9, 96), batch_tokens=32 * 140, batch_clips=64, guidance=3.5, distilled=False, odds=((0.7, 0.15, 0.15), (0.68, 0.16, 0.16)), stills=0.5, only=SMALL_WORLD),
     Preset("smoke", {"landscape": (64, 32), "portrait": (32, 64)}, (5, 9), z_dim=8, base_dim=16, encoder=32, heads=2, head_dim=16, layers=2, patch=1, text_dim=64,
            steps=2, clips=12, vae_batch=(2, 5, 32), batch_tokens=2 * 24, only=dict(subject=tuple(SUBJECTS)[:4], time=TIMES[:3])),
 )}

@@ -49,7 +49,8 @@ def cache_latents(args):
         with torch.no_grad(), autocast(device):
             z = enc(data.to_float(g.clips))
         frames = g.clips.shape[1]
-        moved = torch.cat([movement(data.to_float(clip[None])).half() for clip in g.clips])
+        parts = g.clips.split(1 if device.type == "cpu" else data.GROUP)  # one by one a CPU's caches hold them; on a GPU each of the shifts costs a launch
+        moved = torch.cat([movement(data.to_float(c)).half() for c in parts])
         kept.setdefault((g.shape, frames), []).append((z.half(), moved, g.scenes, g.tracks[:, [max(0, 4 * i - 2) for i in range((frames - 1) // 4 + 1)]]))
     groups = {}
     for k, v in kept.items():

@@ -20,7 +20,7 @@ import data
 from matching import costs
 from presets import PRESETS, Preset
 from reader import NAMED, Eyes, answers, read_renders
-from train import generate, load_text, load_transformer, the_device
+from train import contact_sheet, generate, load_text, load_transformer, the_device
 from train_vae import load_vae
 from world.captions import GUIDES, caption
 
@@ -97,18 +97,9 @@ def report(args):
     text = "\n".join(lines) + "\n"
     print(text)
     (run / "report.md").write_text(text)
-    sheet(make, [*[t for t, _ in GUIDES], "a car", *texts[:21]][: args.sheet], run / "sheet.png", args.batch)
-
-
-def sheet(make, texts, path, batch):
-    from PIL import Image
-
-    rows = []
-    for i in range(0, len(texts), batch):
-        for clip in make(texts[i : i + batch]):
-            rows.append(torch.cat([clip[:, t] for t in np.linspace(0, clip.shape[1] - 1, 6).astype(int)], dim=2))
-    Image.fromarray(torch.cat(rows, 1).clamp(-1, 1).add(1).mul(127.5).permute(1, 2, 0).byte().cpu().numpy()).save(path)
-    path.with_suffix(".txt").write_text("\n".join(texts) + "\n")
+    shown = [*[t for t, _ in GUIDES], "a car", *texts[:21]][: args.sheet]
+    contact_sheet((clip for i in range(0, len(shown), args.batch) for clip in make(shown[i : i + args.batch])), run / "sheet.png")
+    (run / "sheet.txt").write_text("\n".join(shown) + "\n")
 
 
 def main():

@@ -249,17 +249,20 @@ PROMPTS = [
 ]
 
 
-def sample_sheet(args):
+def contact_sheet(clips, path):
+    """Six frames of each of the clips [3, F, H, W], a row a clip."""
     from PIL import Image
 
+    rows = [torch.cat([clip[:, t] for t in np.linspace(0, clip.shape[1] - 1, 6).astype(int)], dim=2) for clip in clips]
+    Image.fromarray(torch.cat(rows, 1).clamp(-1, 1).add(1).mul(127.5).permute(1, 2, 0).byte().cpu().numpy()).save(path)
+
+
+def sample_sheet(args):
     preset, run, device = PRESETS[args.preset], Path(args.run), the_device()
     torch.set_num_threads(1)
     prompts = args.prompt or PROMPTS
-    rows = []
-    for i in range(0, len(prompts), 4):
-        for clip in generate(preset, run, prompts[i : i + 4], device, args.seed, args.frames, args.shape, args.steps, args.guidance):
-            rows.append(torch.cat([clip[:, t] for t in np.linspace(0, clip.shape[1] - 1, 6).astype(int)], dim=2))
-    Image.fromarray(torch.cat(rows, 1).add(1).mul(127.5).permute(1, 2, 0).byte().cpu().numpy()).save(args.sheet)
+    batches = (generate(preset, run, prompts[i : i + 4], device, args.seed, args.frames, args.shape, args.steps, args.guidance) for i in range(0, len(prompts), 4))
+    contact_sheet((clip for clips in batches for clip in clips), args.sheet)
 
 
 def check(args):

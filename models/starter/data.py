@@ -19,9 +19,10 @@ import torch
 import world
 from presets import Preset
 from world.captions import GUIDES
+from world.scene import SUBJECTS
 
 GROUP = 16  # clips a job
-GUIDED = 8  # one scene of so many has most of what one of the two long prompts asks for
+GUIDED = 8  # one scene of so many has most of what one of the two long prompts asks for, and another's movement is any of all with equal odds
 
 
 @dataclass
@@ -54,6 +55,9 @@ def scene_of(preset: Preset, split: str, i: int) -> world.Scene:
     if split == "train" and i % GUIDED == 0:
         _, asked = GUIDES[rng.integers(len(GUIDES))]
         only = only | {k: v for k, v in asked.items() if k in ("subject", "place", "move") or rng.random() < 0.85}
+    if split == "train" and i % GUIDED == 1:
+        moves = sorted({m for s in only.get("subject", SUBJECTS) for m in SUBJECTS[s][1]})
+        only = only | dict(move=(moves[rng.integers(len(moves))],))  # few things wave, rise or fall
     return world.sample(rng, held=split == "held", only=only)
 
 
@@ -109,6 +113,21 @@ def finish(result, device):
 
         drawing = draw_gpu.launch(drawing, *size, device)
     return Group(shape, drawing.to(device), scenes, tracks)
+
+
+def joined(source, count: int):
+    """Groups of one shape and length put together, `count` clips or more a time but for the last: a GPU is quick with many."""
+    waiting = {}
+    for g in source:
+        parts = waiting.setdefault((g.shape, g.clips.shape[1]), [])
+        parts.append(g)
+        if sum(len(p.scenes) for p in parts) >= count:
+            yield join(waiting.pop((g.shape, g.clips.shape[1])))
+    yield from map(join, waiting.values())
+
+
+def join(parts: list[Group]) -> Group:
+    return Group(parts[0].shape, torch.cat([p.clips for p in parts]), [s for p in parts for s in p.scenes], np.concatenate([p.tracks for p in parts]))
 
 
 def draw_files(preset: Preset, run: Path, count: int, workers: int = 0):

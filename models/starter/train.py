@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 import data
 import transformer
@@ -35,6 +36,9 @@ def the_device():
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+TOGETHER = 64  # clips encoded at once on a GPU
+
+
 # ---- latents ------------------------------------------------------------------------------------
 
 
@@ -44,12 +48,13 @@ def cache_latents(args):
     vae, enc = load_vae(preset, run, device)
     del vae
     kept: dict = {}
-    source = data.drawn(run) if device.type == "cpu" else data.groups(data.plan(preset, "train", args.count or preset.clips), device)
+    jobs = data.plan(preset, "train", args.count or preset.clips)
+    source = data.drawn(run) if device.type == "cpu" else data.joined(data.groups(jobs, device), TOGETHER)
     for g in source:
         with torch.no_grad(), autocast(device):
             z = enc(data.to_float(g.clips))
         frames = g.clips.shape[1]
-        parts = g.clips.split(1 if device.type == "cpu" else data.GROUP)  # one by one a CPU's caches hold them; on a GPU each of the shifts costs a launch
+        parts = g.clips.split(1 if device.type == "cpu" else TOGETHER)  # one by one a CPU's caches hold them; on a GPU each of the shifts costs a launch
         moved = torch.cat([movement(data.to_float(c)).half() for c in parts])
         kept.setdefault((g.shape, frames), []).append((z.half(), moved, g.scenes, g.tracks[:, [max(0, 4 * i - 2) for i in range((frames - 1) // 4 + 1)]]))
     groups = {}
@@ -85,8 +90,8 @@ def emphasis(tracks, h, w):
 class Batches:
     """Latents of one shape and length a time, as many clips as make `batch_tokens`, with captions worded anew."""
 
-    def __init__(self, preset, run, device, tok, encoder):
-        self.preset, self.device, self.tok, self.encoder = preset, device, tok, encoder
+    def __init__(self, preset, run, device, tok, encoder, mixed=False):
+        self.preset, self.device, self.tok, self.encoder, self.mixed = preset, device, tok, encoder, mixed
         self.groups = load(run / "latents.pt", device)
         self.keys = list(self.groups)
         # A channel counts by how far it moves the pixels: the latents are normalised, the decoder's input is not.
@@ -95,7 +100,8 @@ class Batches:
         self.size = np.array([g["z"][:, 0].numel() for g in self.groups.values()], float)
 
     def odds(self, share):
-        """How often each shape and length is drawn: what things look like is learned from single frames first, then from short clips."""
+        """How often each shape and length is drawn: what things look like is learned from single frames first, then from short clips, unless it is known."""
+        share = 1.0 if self.mixed else share
         of = np.array([frames for _, frames in self.keys])
         stills, short = of == 1, of == min(f for f in of if f > 1)
         size = self.size * np.where(short | stills | (share > 0.5), 1.0, 0.15)
@@ -147,10 +153,12 @@ def train(args, distil=False):
         transformer.run_block = torch.compile(transformer.block_forward)
     clock = Clock(args.minutes, args.piece)
     tok, encoder = load_text(run, device)
-    batches = Batches(preset, run, device, tok, encoder)
+    batches = Batches(preset, run, device, tok, encoder, args.start is not None)
     m, hints = new_transformer(preset).to(device), Hints(preset, most_tokens(preset)).to(device)
     path = run / ("student.pt" if distil else "transformer.pt")
     start = load(path, device) or (load(run / "transformer.pt", device) if distil else None)
+    if args.start and not start:
+        m.load_state_dict(transformer.of_patches(load_file(Path(args.start) / "diffusion_pytorch_model.safetensors"), preset))
     step, ema = 0, [p.detach().clone() for p in m.parameters()]
     if start:
         resumed = path.exists()
@@ -304,6 +312,7 @@ def main():
         p.add_argument("--minutes", type=float, default=minutes)
         p.add_argument("--piece", type=float)
         p.add_argument("--lr", type=float, default=lr)
+        p.add_argument("--start", help="an exported transformer to start from, of as many or more latents a token")
         p.add_argument("--hint", type=float, default=0.05)
         p.add_argument("--change", type=float, default=1.0, help="weight of the errors' change over time")
         p.add_argument("--moves", type=float, default=0.2, help="weight of telling what moves in the clip without noise")

@@ -31,7 +31,9 @@ def models(preset: Preset, device):
     torch.manual_seed(0)
     vae = new_decoder(preset).to(device)
     if device.type == "cuda":
-        vae = vae.to(memory_format=torch.channels_last_3d)
+        for p in vae.parameters():
+            if p.dim() == 5:
+                p.data = p.data.contiguous(memory_format=torch.channels_last_3d)
     return vae, Encoder(preset.z_dim, preset.encoder, preset.name != "smoke").to(device)
 
 

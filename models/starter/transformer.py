@@ -45,6 +45,17 @@ def new_transformer(preset: Preset) -> WanTransformer3DModel:
     return m
 
 
+def of_patches(state, preset):
+    """Weights learned for p×p latents a token, to start a transformer of fewer with: they take each latent for as many equal ones."""
+    wide, now = state["patch_embedding.weight"].float(), preset.patch
+    most = wide.shape[-1] // now
+    state = dict(state, **{"patch_embedding.weight": wide.unflatten(-1, (now, most)).sum(-1).unflatten(-2, (now, most)).sum(-2)})
+    for name in ("proj_out.weight", "proj_out.bias"):
+        v = state[name].float().unflatten(0, (now, most, now, most, -1)).mean((1, 3))
+        state[name] = v.flatten(0, 2)
+    return state
+
+
 def rotate(x, cos, sin):
     a, b = x[..., 0::2], x[..., 1::2]
     return torch.stack((a * cos - b * sin, a * sin + b * cos), -1).flatten(-2).to(x.dtype)

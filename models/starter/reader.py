@@ -123,15 +123,14 @@ def answers(scenes, device):
     return torch.tensor([[world.ATTRIBUTES[k].index(getattr(s, k)) for k in NAMED] for s in scenes], device=device)
 
 
-def seen(preset, run, eyes, count):
-    """What the eyes see of clips of training, and of a piece of each of `count`, by shape and length; kept in run/seen.pt."""
+def seen(preset, run, eyes, count, each):
+    """What the eyes see of clips of training, and of `each` pieces of each of `count`, by shape and length; kept in run/seen.pt."""
     if kept := load(run / "seen.pt", eyes.device):
         return kept
     latents, pieces, rng = load(run / "latents.pt", eyes.device), defaultdict(list), np.random.default_rng(1)
     source = data.drawn(run) if eyes.device.type == "cpu" else data.groups(data.plan(preset, "train", count), eyes.device)
     for i, g in enumerate(source):
-        if (frames := g.clips.shape[1]) > PIECE:
-            at = rng.integers(frames - PIECE + 1)
+        for at in rng.integers(max(1, g.clips.shape[1] - PIECE + 1), size=each if g.clips.shape[1] > PIECE else 0):
             pieces[g.shape].append((eyes.see(data.to_float(g.clips[:, at : at + PIECE])).half(), g.scenes))
         if i % 50 == 49:
             print(f"{(i + 1) * data.GROUP} clips are seen", flush=True)
@@ -156,14 +155,16 @@ def train_reader(args):
     preset, run, device = PRESETS[args.preset], Path(args.run), the_device()
     torch.manual_seed(0)
     eyes = Eyes(preset, run, device)
-    groups = seen(preset, run, eyes, args.clips)
+    groups = seen(preset, run, eyes, args.clips, args.pieces)
     reader, keys = eyes.reader.train(), list(groups)
     kernels = [p for t in (reader.looks, reader.moves) for p in t.stages.parameters() if p.dim() > 1]
     ids = {id(p) for p in kernels}
     others = [p for p in reader.parameters() if id(p) not in ids]
     opts = [Muon(kernels, lr=0.01), torch.optim.AdamW(others, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.02)]
-    # Stills and pieces show what is there, and not how it moves.
+    # Stills and pieces show what is there, and not how it moves; half of the steps are pieces.
     odds = np.array([len(g["scenes"]) * (1 if k[1] > PIECE else 0.2) for k, g in groups.items()], float)
+    pieces = np.array([len(k) == 3 for k in groups])
+    odds[pieces] *= odds[~pieces].sum() / odds[pieces].sum()
     truth = {k: answers(g["scenes"], device) for k, g in groups.items()}
     clock, step, mean = Clock(args.minutes, None), 0, None
     rng = np.random.default_rng(0)
@@ -209,6 +210,7 @@ def main():
     p.add_argument("--minutes", type=float, default=2.5)
     p.add_argument("--noise", type=float, default=0.2, help="on the latents, of which the standard deviation is 1")
     p.add_argument("--clips", type=int, default=12_000, help="whose pieces are seen, where they are drawn anew")
+    p.add_argument("--pieces", type=int, default=5, help="of each clip")
     p.add_argument("--unseen", type=int, default=800, help="renders to test the reader on")
     p.add_argument("--threads", type=int, default=1)
     args = p.parse_args()

@@ -1,9 +1,10 @@
-"""The three settings of the recipe: `gpu` is the model to ship, `cpu` what two cores can learn, `smoke` a test.
+"""The settings of the recipe: `gpu` made what is shipped, `cpu` is what two cores can learn, `whole` is the larger one we aim at, `smoke` a test.
 
-`gpu` is sized from three limits. 28 MB of f16 are 14 million parameters. 2.5 TFLOP for 81 frames of 256×144
+`whole` is sized from three limits. 28 MB of f16 are 14 million parameters. 2.5 TFLOP for 81 frames of 256×144
 are, after the decoder's 0.31, 2.19 for the transformer; at 3,024 tokens a pass of width 320 and six layers
 costs 0.14, so guidance has to be part of the weights (it would double each pass) and 12 steps remain.
 And one GPU has half an hour: 16×16×4 pixels a token make few tokens, and latents drawn once are used often.
+`gpu` is its model at the sizes, lengths and world of `cpu`, where guidance by a second pass fits.
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ with polish.py --minutes 0.1 --clips 4 --every 50
 with reader.py --minutes 0.2 --unseen 16
 with evaluate.py --prompts 4 --batch 2 --sheet 4 --unseen 16
 with export.py write --to "$run/weights"
+rm "$run/transformer.pt"
+with train.py flow --start "$run/weights/transformer" --minutes 0.1 --every 50
 "$python" export.py plot --run "$run" --to "$run/losses.png"
 "$python" export.py sample --model "$run/weights" --sheet "$run/sample.png" --prompt "a red car" --threads 1
 echo "All of it is in $run"

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -274,7 +275,7 @@ def sample_sheet(args):
 
 
 def check(args):
-    """The written-out forward pass against diffusers', with the text really padded to 512."""
+    """The written-out forward pass against diffusers', with the text really padded to 512; and `--start` from larger patches."""
     preset = PRESETS[args.preset]
     m = new_transformer(preset)
     torch.manual_seed(3)
@@ -287,6 +288,16 @@ def check(args):
     with torch.no_grad():
         a, b = forward(m, x, t, text, lengths), m(x, t, padded, return_dict=False)[0]
     print("largest difference from diffusers' forward:", float((a - b).abs().max()), "of", float(b.abs().max()))
+    if preset.patch > 1:
+        return
+    coarse = new_transformer(dataclasses.replace(preset, patch=2))
+    with torch.no_grad():
+        for p in coarse.parameters():
+            p.add_(0.02 * torch.randn_like(p))
+        m.load_state_dict(transformer.of_patches(coarse.state_dict(), preset))
+        a = forward(m, x, t, text, lengths)
+        b = forward(coarse, x.repeat_interleave(2, 3).repeat_interleave(2, 4), t, text, lengths).unflatten(4, (-1, 2)).unflatten(3, (-1, 2)).mean((4, 6))
+    print("and of weights of larger patches from themselves on every latent four times:", float((a - b).abs().max()), "of", float(b.abs().max()))
 
 
 def main():

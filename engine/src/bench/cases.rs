@@ -17,7 +17,7 @@ pub struct Case {
 type Product = [usize; 3];
 
 /// Linear layers of the released models and of the starter. Tokens: 32,760 at 832x480 and 75,600 at
-/// 1280x720, 81 frames; the starter's 364 at 224x128, 49 frames. Of the 14B models' feed-forward a
+/// 1280x720, 81 frames; the starter's 1,456 at 224x128, 49 frames. Of the 14B models' feed-forward a
 /// pass takes 9,664 rows at a time, and so does the bench.
 const PRODUCTS: [(&str, DType, Product); 12] = [
     ("wan1.3b_480p_qkv", DType::BF16, [32_760, 1536, 1536]),
@@ -29,9 +29,9 @@ const PRODUCTS: [(&str, DType, Product); 12] = [
     ("umt5_xxl_mlp_up", DType::BF16, [512, 10_240, 4096]),
     ("wan1.3b_time_proj", DType::BF16, [1, 9216, 1536]),
     ("wan14b_time_proj", DType::BF16, [1, 30_720, 5120]),
-    ("starter_qkv", DType::F16, [364, 320, 320]),
+    ("starter_qkv", DType::F16, [1456, 320, 320]),
     ("starter_text_qkv", DType::F16, [512, 320, 320]),
-    ("starter_mlp_up", DType::F16, [364, 1280, 320]),
+    ("starter_mlp_up", DType::F16, [1456, 1280, 320]),
 ];
 
 /// Heads, queries, keys and head size of attentions.
@@ -42,8 +42,8 @@ const ATTENTIONS: [(&str, [usize; 4]); 8] = [
     ("wan14b_720p", [40, 75_600, 75_600, 128]),
     ("wan2.1_vae_480p", [1, 6240, 6240, 384]),
     ("wan2.2_vae_704p", [1, 3520, 3520, 1024]),
-    ("starter", [5, 364, 364, 64]),
-    ("starter_text", [5, 364, 512, 64]),
+    ("starter", [5, 1456, 1456, 64]),
+    ("starter_text", [5, 1456, 512, 64]),
 ];
 
 /// Channels in and out, frames, height and width of causal convolutions with a kernel of 3x3x3.

@@ -1,6 +1,7 @@
 """The reader: names what a clip shows, learned from renders alone. `evaluate.py` asks it about generated clips.
 
-    python reader.py --preset gpu --run run --minutes 2.5    # kept in run/reader.pt
+    python reader.py --preset gpu --run run --minutes 2.5                # kept in run/reader.pt
+    python reader.py --preset gpu --run run --minutes 0.5 --movement     # and the hardest part alone, from there
 
 A small network over space and time, behind the autoencoder's frozen encoder and a block matching of what moves, with one attention
 pool an attribute.
@@ -156,6 +157,8 @@ def train_reader(args):
     torch.manual_seed(0)
     eyes = Eyes(preset, run, device)
     groups = seen(preset, run, eyes, args.clips, args.pieces)
+    if args.movement:
+        groups = {k: g for k, g in groups.items() if k[1] > PIECE}
     reader, keys = eyes.reader.train(), list(groups)
     kernels = [p for t in (reader.looks, reader.moves) for p in t.stages.parameters() if p.dim() > 1]
     ids = {id(p) for p in kernels}
@@ -164,7 +167,7 @@ def train_reader(args):
     # Stills and pieces show what is there, and not how it moves; half of the steps are pieces.
     odds = np.array([len(g["scenes"]) * (1 if k[1] > PIECE else 0.2) for k, g in groups.items()], float)
     pieces = np.array([len(k) == 3 for k in groups])
-    odds[pieces] *= odds[~pieces].sum() / odds[pieces].sum()
+    odds[pieces] *= odds[~pieces].sum() / max(1, odds[pieces].sum())
     truth = {k: answers(g["scenes"], device) for k, g in groups.items()}
     clock, step, mean = Clock(args.minutes, None), 0, None
     rng = np.random.default_rng(0)
@@ -174,10 +177,10 @@ def train_reader(args):
         pick = torch.from_numpy(rng.integers(len(z), size=min(256, 64 * 560 // z[0, 0].numel()))).to(device)
         x, y = z[pick].float(), truth[key][pick]
         set_rates(opts, rate(clock.share(), step))
-        with autocast(device):
+        with autocast(device), torch.set_grad_enabled(not args.movement):
             scores = reader(x + args.noise * torch.randn_like(x))
         told = [i for i, k in enumerate(NAMED) if k != "move" and (key[1] > PIECE or k != "camera")]
-        loss = sum(F.cross_entropy(scores[i], y[:, i]) for i in told)
+        loss = 0.0 if args.movement else sum(F.cross_entropy(scores[i], y[:, i]) for i in told)
         if key[1] > PIECE:
             loss = loss + move_loss(reader, x[:, -MATCHES:], y, args.noise, rng.random() < 0.5)
         descend(loss, opts, others)
@@ -211,6 +214,7 @@ def main():
     p.add_argument("--noise", type=float, default=0.2, help="on the latents, of which the standard deviation is 1")
     p.add_argument("--clips", type=int, default=12_000, help="whose pieces are seen, where they are drawn anew")
     p.add_argument("--pieces", type=int, default=5, help="of each clip")
+    p.add_argument("--movement", action="store_true", help="train what tells the movement alone")
     p.add_argument("--unseen", type=int, default=800, help="renders to test the reader on")
     p.add_argument("--threads", type=int, default=1)
     args = p.parse_args()

@@ -142,7 +142,7 @@ def seen(preset, run, eyes, count, each):
     return kept
 
 
-def whole(key):
+def is_clip(key):
     """Whether what is seen under this key of `seen` are clips as they are: neither single frames nor pieces."""
     return len(key) == 2 and key[1] > 1
 
@@ -163,14 +163,14 @@ def train_reader(args):
     eyes = Eyes(preset, run, device)
     groups = seen(preset, run, eyes, args.clips, args.pieces)
     if args.movement:
-        groups = {k: g for k, g in groups.items() if whole(k)}
+        groups = {k: g for k, g in groups.items() if is_clip(k)}
     reader, keys = eyes.reader.train(), list(groups)
     kernels = [p for t in (reader.looks, reader.moves) for p in t.stages.parameters() if p.dim() > 1]
     ids = {id(p) for p in kernels}
     others = [p for p in reader.parameters() if id(p) not in ids]
     opts = [Muon(kernels, lr=0.01), torch.optim.AdamW(others, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.02)]
     # Stills and pieces show what is there, and not how it moves; half of the steps are pieces.
-    odds = np.array([len(g["scenes"]) * (1 if whole(k) else 0.2) for k, g in groups.items()], float)
+    odds = np.array([len(g["scenes"]) * (1 if is_clip(k) else 0.2) for k, g in groups.items()], float)
     pieces = np.array([len(k) == 3 for k in groups])
     odds[pieces] *= odds[~pieces].sum() / max(1, odds[pieces].sum())
     truth = {k: answers(g["scenes"], device) for k, g in groups.items()}
@@ -184,13 +184,13 @@ def train_reader(args):
         set_rates(opts, rate(clock.share(), step))
         with autocast(device), torch.set_grad_enabled(not args.movement):
             scores = reader(x + args.noise * torch.randn_like(x))
-        told = [i for i, k in enumerate(NAMED) if k != "move" and (whole(key) or k != "camera")]
+        told = [i for i, k in enumerate(NAMED) if k != "move" and (is_clip(key) or k != "camera")]
         loss = 0.0 if args.movement else sum(F.cross_entropy(scores[i], y[:, i]) for i in told)
-        if whole(key):
+        if is_clip(key):
             loss = loss + move_loss(reader, x[:, -MATCHES:], y, args.noise, rng.random() < 0.5)
         descend(loss, opts, others)
         step += 1
-        if whole(key):
+        if is_clip(key):
             right = torch.stack([(s.argmax(1) == y[:, i]).float().mean() for i, s in enumerate(scores)]).cpu()
             mean = right if mean is None else 0.97 * mean + 0.03 * right
         if step % 100 == 0:

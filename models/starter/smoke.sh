@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole recipe at its smallest, on a CPU in about two minutes: does every stage run and resume, does the export load?
+# The whole recipe at its smallest, on a CPU in about three minutes: does every stage run and resume, does the export load?
 #
 #   PYTHON=python models/starter/smoke.sh [FOLDER]
 set -euo pipefail

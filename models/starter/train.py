@@ -91,8 +91,8 @@ def emphasis(tracks, h, w):
 class Batches:
     """Latents of one shape and length a time, as many clips as make `batch_tokens`, with captions worded anew."""
 
-    def __init__(self, preset, run, device, tok, encoder, mixed=False):
-        self.preset, self.device, self.tok, self.encoder, self.mixed = preset, device, tok, encoder, mixed
+    def __init__(self, preset, run, device, tok, encoder):
+        self.preset, self.device, self.tok, self.encoder = preset, device, tok, encoder
         self.groups = load(run / "latents.pt", device)
         self.keys = list(self.groups)
         # A channel counts by how far it moves the pixels: the latents are normalised, the decoder's input is not.
@@ -101,8 +101,7 @@ class Batches:
         self.size = np.array([g["z"][:, 0].numel() for g in self.groups.values()], float)
 
     def odds(self, share):
-        """How often each shape and length is drawn: what things look like is learned from single frames first, then from short clips, unless it is known."""
-        share = 1.0 if self.mixed else share
+        """How often each shape and length is drawn: what things look like is learned from single frames first, then from short clips."""
         of = np.array([frames for _, frames in self.keys])
         stills, short = of == 1, of == min(f for f in of if f > 1)
         size = self.size * np.where(short | stills | (share > 0.5), 1.0, 0.15)
@@ -154,7 +153,7 @@ def train(args, distil=False):
         transformer.run_block = torch.compile(transformer.block_forward)
     clock = Clock(args.minutes, args.piece)
     tok, encoder = load_text(run, device)
-    batches = Batches(preset, run, device, tok, encoder, args.start is not None)
+    batches = Batches(preset, run, device, tok, encoder)
     m, hints = new_transformer(preset).to(device), Hints(preset, most_tokens(preset)).to(device)
     path = run / ("student.pt" if distil else "transformer.pt")
     start = load(path, device) or (load(run / "transformer.pt", device) if distil else None)
@@ -181,7 +180,7 @@ def train(args, distil=False):
 
     while not clock.over():
         set_rates(opts, rate(clock.share(), since))
-        x0, moved, near, text, lengths, y = batches.draw(rng, 1.0 if distil else clock.share(), 0.02 if distil else 0.1)
+        x0, moved, near, text, lengths, y = batches.draw(rng, 1.0 if distil or args.start else clock.share(), 0.02 if distil else 0.1)
         x, sigma, v = batches.noised(x0)
         if distil:
             none, zero = embed(encoder, tok, [""] * len(x0), TRAIN_LENGTH)

@@ -110,18 +110,61 @@ fn main() {
     });
     let mut trials: Vec<Trial> = trials.collect();
     trials.extend(distilled_trials(&own));
+    trials.extend(guidance_stop_trials(&own));
     trials.extend(saved::trials());
     trials.extend(narrowed::trials());
     trials.push(quantised::trial());
     harness::run(trials);
 }
 
-/// Distilled sampling of the fixture `wan21`, each case of `parts/distilled.json`.
-fn distilled_trials(fixtures: &Path) -> Vec<Trial> {
-    let listing = std::fs::read(fixtures.join("parts/distilled.json")).unwrap_or_default();
+/// The cases of `parts/NAME.json`.
+fn cases(fixtures: &Path, name: &str, at_least: usize) -> serde_json::Map<String, Value> {
+    let listing = std::fs::read(fixtures.join(format!("parts/{name}.json"))).unwrap_or_default();
     let cases: Value = serde_json::from_slice(&listing).unwrap_or_default();
     let cases = cases.as_object().cloned().unwrap_or_default();
-    assert!(cases.len() >= 4, "{} cases", cases.len());
+    assert!(cases.len() >= at_least, "{} cases", cases.len());
+    cases
+}
+
+/// Guidance of a part of the steps: the passes that are left out are counted out, and the latents are the reference's.
+fn guidance_stop_trials(fixtures: &Path) -> Vec<Trial> {
+    let trial = |(name, case): (String, Value)| {
+        let fixtures = fixtures.to_owned();
+        device_test(format!("guidance_stop/{name}"), move |gpu| {
+            let fixture = case["fixture"].as_str().ok_or("a fixture")?;
+            let (engine, request) = open(gpu, &fixtures.join(fixture))?;
+            let request = Request {
+                guidance_stop: case["guidance_stop"].as_f64(),
+                ..request
+            };
+            let settings = engine.settings(&request)?;
+            let mut passes = 0;
+            let latents = engine.sample(&settings, &Cancel::new(), &mut |event| {
+                if let Event::Progress {
+                    stage: Stage::Sample,
+                    done,
+                    total,
+                } = event
+                {
+                    passes = done;
+                    assert!(done <= total);
+                }
+            })?;
+            if passes != 9 {
+                return Err(format!("{passes} passes, expected 6 and 3 of guidance").into());
+            }
+            near_to(&latents, &fixtures, "guidance_stop", &name)
+        })
+    };
+    cases(fixtures, "guidance_stop", 2)
+        .into_iter()
+        .map(trial)
+        .collect()
+}
+
+/// Distilled sampling of the fixture `wan21`, each case of `parts/distilled.json`.
+fn distilled_trials(fixtures: &Path) -> Vec<Trial> {
+    let cases = cases(fixtures, "distilled", 4);
     let asked = cases.into_iter().map(|(name, case)| {
         let fixtures = fixtures.to_owned();
         device_test(format!("distilled/{name}"), move |gpu| {
@@ -193,7 +236,12 @@ fn distilled(
     if !steps.iter().copied().eq(1..=settings.steps) || last != Some(&latents.values) {
         return Err(format!("predictions of steps {steps:?}, or another clip at the end").into());
     }
-    let file = fixtures.join("parts/distilled.safetensors");
+    near_to(&latents, fixtures, "distilled", name)
+}
+
+/// The latents are those that `parts/FILE.safetensors` has under that name.
+fn near_to(latents: &Latents, fixtures: &Path, file: &str, name: &str) -> Result<(), Failed> {
+    let file = fixtures.join(format!("parts/{file}.safetensors"));
     let wanted = Checkpoint::open(file, "expected")?
         .get(name, &latents.shape)?
         .to_f32();

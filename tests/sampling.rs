@@ -225,6 +225,7 @@ fn the_plan_is_wan_pipelines() {
             scale,
             low_noise_scale: case["scale_2"].as_f64().map(|scale| scale as f32),
             boundary_ratio: case["ratio"].as_f64(),
+            ..Guidance::default()
         };
         let guided = case["guided"].as_bool().unwrap();
         assert_eq!(guidance.is_on(), guided);
@@ -257,6 +258,21 @@ fn the_plan_is_wan_pipelines() {
 }
 
 #[test]
+fn guidance_stops_after_a_share_of_the_steps() {
+    let schedule = Schedule::new(&unipc(UniPcConfig::default()), 12).unwrap();
+    for (stop, guided) in [(0.0, 0), (0.6, 7), (0.5, 6), (0.99, 11), (1.0, 12)] {
+        let guidance = Guidance {
+            stop,
+            ..Guidance::default()
+        };
+        let plans = plan_steps(&schedule, &guidance).unwrap();
+        for plan in plans {
+            assert_eq!(plan.guidance.is_some(), plan.index < guided, "{stop}");
+        }
+    }
+}
+
+#[test]
 fn wrong_guidance_is_refused() {
     let schedule = Schedule::new(&unipc(UniPcConfig::default()), 4).unwrap();
     let refused = |guidance| plan_steps(&schedule, &guidance).unwrap_err().to_string();
@@ -268,6 +284,9 @@ fn wrong_guidance_is_refused() {
         })
         .contains("`guidance_scale` is NaN")
     );
+    for stop in [-0.1, 1.1, f64::NAN] {
+        assert!(refused(Guidance { stop, ..wan }).contains("`guidance_stop` is"));
+    }
     assert!(
         refused(Guidance {
             low_noise_scale: Some(3.0),

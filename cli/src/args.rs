@@ -411,6 +411,7 @@ impl GenerateArgs {
             steps: self.sampling.steps,
             guidance: self.sampling.guidance,
             guidance_2: self.sampling.guidance_2,
+            guidance_stop: self.sampling.guidance_stop,
             shift: self.sampling.shift,
             scheduler: self.sampling.scheduler.map(Scheduler::name),
             timesteps: self.sampling.timesteps.clone(),

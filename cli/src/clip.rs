@@ -25,13 +25,14 @@ pub(crate) const TOKENIZER_HASH: &str = "tokenizer_hash";
 pub(crate) const TINY_DECODER: &str = "tiny_decoder";
 
 /// Keys in the order in which a clip carries them; the paths of the model follow.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "prompt",
     "negative_prompt",
     "seed",
     "steps",
     "guidance",
     "guidance_2",
+    "guidance_stop",
     "shift",
     "scheduler",
     "timesteps",

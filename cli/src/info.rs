@@ -296,6 +296,9 @@ fn defaults(defaults: &Defaults, scheduler: &str) -> String {
     if let Some(second) = defaults.guidance_2 {
         let _ = write!(text, " and {second}");
     }
+    if let Some(stop) = defaults.guidance_stop {
+        let _ = write!(text, " in the first {:.0} % of them", stop * 100.0);
+    }
     if let Some(shift) = defaults.shift {
         let _ = write!(text, ", shift {shift}");
     }

@@ -33,7 +33,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), CliError> {
     let caps = model::precision(&args.device).limit(&caps);
     let budget = args.memory.memory;
     let budget = budget.or_else(|| caps.memory.map(|bytes| bytes / 5 * 4));
-    let guided = settings.guidance > 1.0 || settings.guidance_2.is_some_and(|scale| scale > 1.0);
+    let guided = settings.guidance > 1.0 && settings.guidance_stop != Some(0.0);
     let prompts = &Planned::LONGEST[..1 + usize::from(guided)];
     let run = Planned {
         caps: &caps,

@@ -11,7 +11,7 @@ use crate::error::CliError;
 use crate::output;
 
 /// Options of `generate` behind those of the model, and the keys that carry their values.
-const OPTIONS: [(&str, &str); 15] = [
+const OPTIONS: [(&str, &str); 16] = [
     ("negative_prompt", "--negative-prompt"),
     ("width", "--width"),
     ("height", "--height"),
@@ -20,6 +20,7 @@ const OPTIONS: [(&str, &str); 15] = [
     ("steps", "--steps"),
     ("guidance", "--guidance"),
     ("guidance_2", "--guidance-2"),
+    ("guidance_stop", "--guidance-stop"),
     ("shift", "--shift"),
     ("timesteps", "--timesteps"),
     ("decoder", "--decoder"),

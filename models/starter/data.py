@@ -35,8 +35,11 @@ class Group:
     tracks: np.ndarray
 
 
-def plan(preset: Preset, split: str, count: int, frames=None, shape=None):
-    """Jobs that draw `count` clips; the splits train, test and held are disjoint, the last with combinations held back."""
+def plan(preset: Preset, split: str, count: int, frames=None, shape=None, every=1):
+    """Jobs that draw `count` clips; the splits train, test and held are disjoint, the last with combinations held back.
+
+    With `every` above 1 only so many-th frames are drawn, from the first in five jobs of eight and from a later one in the rest.
+    """
     rng = np.random.default_rng([sum(map(ord, split)), 1])
     lot = lambda options, odds: options[rng.choice(len(options), p=np.array(odds) / sum(odds))]
     of_shape, of_length = preset.odds
@@ -47,7 +50,8 @@ def plan(preset: Preset, split: str, count: int, frames=None, shape=None):
         look = shape or lot(list(preset.sizes), of_shape or [1] * len(preset.sizes))
         if split == "train" and first >= preset.clips - preset.default:
             look, length = next(iter(preset.sizes)), max(preset.frames)
-        yield preset, split, first, min(GROUP, count - first), look, length
+        start = first // GROUP % (2 * every)
+        yield preset, split, first, min(GROUP, count - first), look, length, slice(start if start < every else 0, None, every)
 
 
 def scene_of(preset: Preset, split: str, i: int) -> world.Scene:
@@ -62,14 +66,14 @@ def scene_of(preset: Preset, split: str, i: int) -> world.Scene:
 
 
 def build(job):
-    preset, split, first, count, shape, frames = job
-    return prepare(preset, [scene_of(preset, split, i) for i in range(first, first + count)], shape, frames)
+    preset, split, first, count, shape, frames, part = job
+    return prepare(preset, [scene_of(preset, split, i) for i in range(first, first + count)], shape, frames, part)
 
 
-def prepare(preset, scenes, shape, frames):
-    """What needs no device: for a GPU the tables of shapes, else the pixels."""
+def prepare(preset, scenes, shape, frames, part=slice(None)):
+    """What needs no device: for a GPU the tables of shapes, else the pixels; of a part of the frames."""
     width, height = preset.sizes[shape]
-    pictures = [world.picture(s, width, height, frames) if frames > 1 else still(s, width, height) for s in scenes]
+    pictures = [only(world.picture(s, width, height, frames), part) if frames > 1 else still(s, width, height) for s in scenes]
     tracks = np.stack([p.track for p in pictures])
     if torch.cuda.is_available():
         from world import draw_gpu
@@ -80,9 +84,13 @@ def prepare(preset, scenes, shape, frames):
 
 def still(scene, width, height):
     """One frame out of two seconds, at any step: a clip of a single frame shows what happens, not its beginning."""
-    p = world.picture(scene, width, height, 33)
     i = 4 * np.random.default_rng(scene.seed).integers(9)
-    return world.draw.Picture(p.shapes, p.groups[i : i + 1], p.grade, p.track[i : i + 1])
+    return only(world.picture(scene, width, height, 33), slice(i, i + 1))
+
+
+def only(picture, part):
+    """A picture's frames of that slice."""
+    return world.draw.Picture(picture.shapes, picture.groups[part], picture.grade, picture.track[part])
 
 
 def one_thread():

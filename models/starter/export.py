@@ -1,6 +1,8 @@
 """Writes a trained run as a diffusers folder, counts what a default clip costs, plots the losses, and samples.
 
     python export.py write --preset gpu --run run --to weights
+    python export.py keep --run run --to judge                   # the encoder and the reader, which are not shipped
+    python export.py open --preset gpu --run run --model weights # a run that goes on from both
     python export.py cost                                        # FLOP of the default clip, for every preset
     python export.py plot --run run --to losses.png
     python export.py sample --model weights --sheet sheet.png [--prompt "…"] [--seed N]
@@ -19,13 +21,13 @@ import time
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from optim import load
+from optim import load, save
 from presets import PRESETS, Preset
 from text import TEXT_LENGTH
 from train import PROMPTS, load_transformer
-from train_vae import load_vae
+from train_vae import load_vae, models
 from world.scene import FPS
 
 LIMIT = 28_000_000  # bytes
@@ -41,6 +43,7 @@ def defaults(preset: Preset, distilled: bool) -> dict:
         fps=FPS,
         steps=preset.steps,
         guidance=1.0 if distilled else preset.guidance,
+        guidance_stop=1.0 if distilled else preset.stop,
         shift=preset.shift,
     )
 
@@ -130,6 +133,31 @@ def write(args):
     cost(preset, d)
 
 
+def open_run(args):
+    """The checkpoints of a run, from an exported folder: to judge it, or to go on from it."""
+    preset, run, model = PRESETS[args.preset], Path(args.run), Path(args.model)
+    run.mkdir(parents=True, exist_ok=True)
+    shutil.copy(model / "tokenizer" / "tokenizer.json", run / "tokenizer.json")
+    shutil.copytree(model / "text_encoder", run / "text_encoder", dirs_exist_ok=True)
+    weights = lambda part: load_file(model / part / "diffusion_pytorch_model.safetensors")
+    config = json.loads((model / "vae" / "config.json").read_text())
+    save(dict(mean=torch.tensor(config["latents_mean"]), std=torch.tensor(config["latents_std"])), run / "stats.pt")
+    save(dict(ema=weights("transformer")), run / "transformer.pt")
+    encoder, reader = (load_file(f) if (f := Path(args.judge) / f"{name}.safetensors").exists() else None for name in ("encoder", "reader"))
+    save(dict(vae=weights("vae"), enc=encoder or models(preset, "cpu")[1].state_dict(), step=0, spent=0.0), run / "vae.pt")
+    if reader:
+        save(dict(reader=reader), run / "reader.pt")
+
+
+def keep(args):
+    """The encoder and the reader, which are not shipped, for whoever judges or goes on from what is."""
+    run, to = Path(args.run), Path(args.to)
+    to.mkdir(exist_ok=True)
+    for name, state in (("encoder", load(run / "vae.pt")["enc"]), ("reader", load(run / "reader.pt")["reader"])):
+        save_file(half(state), to / f"{name}.safetensors")
+        (to / f"{name}.safetensors").chmod(0o644)
+
+
 # ---- cost ---------------------------------------------------------------------------------------
 
 
@@ -161,11 +189,12 @@ def cost(preset: Preset, d: dict):
             pixels *= 4
             decoder += frames * pixels * conv(o, o, 9)
     decoder += frames * pixels * conv(dims[-1], config["out_channels"], 27)
-    guided = 2 if d["guidance"] != 1 else 1
-    total = guided * encoder + d["steps"] * guided * step + decoder
+    guided = d["guidance"] != 1
+    texts, passes = 1 + guided, d["steps"] + guided * int(d["guidance_stop"] * d["steps"])
+    total = texts * encoder + passes * step + decoder
     print(
-        f"{preset.name}: a clip of {d['width']}x{d['height']}x{d['frames']} costs {total / 1e9:.0f} GFLOP: text {guided} x {encoder / 1e9:.2f}, "
-        f"transformer {d['steps'] * guided} x {step / 1e9:.1f} ({n} tokens), decoder {decoder / 1e9:.0f}"
+        f"{preset.name}: a clip of {d['width']}x{d['height']}x{d['frames']} costs {total / 1e9:.0f} GFLOP: text {texts} x {encoder / 1e9:.2f}, "
+        f"transformer {passes} x {step / 1e9:.1f} ({n} tokens), decoder {decoder / 1e9:.0f}"
     )
 
 
@@ -215,6 +244,14 @@ def pipeline(folder):
 
 
 def run_pipeline(pipe, prompt, seed, d):
+    guided = int(d["guidance_stop"] * d["steps"])
+
+    def stop(pipe, index, time, tensors):
+        """diffusers' own way to change guidance on the way; at 1 the pipeline leaves the second pass out."""
+        if index + 1 >= guided:
+            pipe._guidance_scale = 1.0
+        return tensors
+
     pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config, flow_shift=d["shift"])
     return pipe(
         prompt,
@@ -226,6 +263,7 @@ def run_pipeline(pipe, prompt, seed, d):
         guidance_scale=d["guidance"],
         generator=torch.Generator().manual_seed(seed),
         max_sequence_length=TEXT_LENGTH,
+        callback_on_step_end=stop,
         output_type="np",
     ).frames[0]
 
@@ -256,6 +294,17 @@ def main():
     p.add_argument("--preset", choices=PRESETS, default="gpu")
     p.add_argument("--run", default="run")
     p.add_argument("--to", default="weights")
+    p = sub.add_parser("open")
+    p.set_defaults(call=open_run)
+    p.add_argument("--preset", choices=PRESETS, default="gpu")
+    p.add_argument("--run", default="run")
+    p.add_argument("--model", default="weights")
+    p.add_argument("--judge", default="judge")
+    p = sub.add_parser("keep")
+    p.set_defaults(call=keep)
+    p.add_argument("--preset", choices=PRESETS, default="gpu", help="any: they are written as they are")
+    p.add_argument("--run", default="run")
+    p.add_argument("--to", default="judge")
     p = sub.add_parser("cost")
     p.set_defaults(call=lambda args: [cost(preset, defaults(preset, preset.distilled)) for preset in PRESETS.values()])
     p = sub.add_parser("plot")

@@ -33,11 +33,11 @@ def matches(a, b, reach, block, stride):
 MATCHES = 32  # channels: four of each block, four blocks of each scale a latent
 
 
-def movement(clips):
-    """What moved since the latent before, for clips [B, 3, 4T - 3, 16h, 16w]: [B, MATCHES, T, h, w], finely up to 8 pixels and coarsely up to 24."""
-    b, _, _, h, w = clips.shape
-    frames = clips[:, :, ::4].movedim(2, 1)
-    out = clips.new_zeros(b, frames.shape[1], MATCHES, h // 16, w // 16)
+def movement(frames):
+    """What moved since the frame before, for every fourth frame of clips [B, 3, T, 16h, 16w]: [B, MATCHES, T, h, w], finely up to 8 pixels and coarsely up to 24."""
+    b, _, _, h, w = frames.shape
+    frames = frames.movedim(2, 1)
+    out = frames.new_zeros(b, frames.shape[1], MATCHES, h // 16, w // 16)
     if frames.shape[1] > 1:
         for i, (scale, reach) in enumerate(((2, 4), (4, 6))):
             small = F.avg_pool2d(frames.flatten(0, 1), scale).unflatten(0, frames.shape[:2])

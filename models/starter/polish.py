@@ -49,12 +49,17 @@ class Repaired:
         stats = load(run / "stats.pt", device)
         mean, std = (stats[k].view(1, -1, 1, 1, 1) for k in ("mean", "std"))
         m, (tok, encoder) = load_transformer(preset, run, device), load_text(run, device)
-        source = data.drawn(run) if device.type == "cpu" else data.groups(data.plan(preset, "train", 4 * count), device)
+        source, share = data.groups(data.plan(preset, "train", 4 * count), device), 1.0
+        if device.type == "cpu":
+            source = [*data.drawn(run)]
+            share = 4 * count / sum(len(g.scenes) for g in source)
         by, rng, self.clips = guidance_of(preset, run), np.random.default_rng(5), {}
+        late = 1 - preset.stop
+        guided = preset.shift * late / (1 + (preset.shift - 1) * late)  # sigma down to which sampling is
         torch.manual_seed(5)
         for g in source:
             frames = g.clips.shape[1]
-            if frames == 1 or device.type == "cpu" and rng.random() > 4 * count / preset.clips:
+            if frames == 1 or rng.random() > share:
                 continue
             with torch.no_grad(), autocast(device):
                 z = (enc(data.to_float(g.clips)).float() - mean) / std
@@ -66,9 +71,9 @@ class Repaired:
                 for i in range(steps):
                     at = 1000 * sigma * (1 - i / steps)
                     v = forward(m, x, at, text, long)
-                    if by != 1.0:
+                    if by != 1.0 and guided < FARTHEST:
                         base = forward(m, x, at, none, zero)
-                        v = base + by * (v - base)
+                        v = torch.where(at.view(-1, 1, 1, 1, 1) > 1000 * guided, base + by * (v - base), v)
                     x = x - s / steps * v
             kept = self.clips.setdefault(frames, [])
             kept += zip(g.clips, (z * std + mean).half(), (x * std + mean).half())

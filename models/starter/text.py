@@ -144,4 +144,4 @@ def train_text(preset: Preset, run: Path, minutes: float, device):
 
 def load_text(run: Path, device="cpu"):
     tok = Tokenizer.from_file(str(run / "tokenizer.json"))
-    return tok, UMT5EncoderModel.from_pretrained(run / "text_encoder").to(device).eval().requires_grad_(False)
+    return tok, UMT5EncoderModel.from_pretrained(run / "text_encoder").float().to(device).eval().requires_grad_(False)

@@ -56,7 +56,7 @@ def cache_latents(args):
             z = enc(data.to_float(g.clips))
         frames = g.clips.shape[1]
         parts = g.clips.split(1 if device.type == "cpu" else TOGETHER)  # one by one a CPU's caches hold them; on a GPU each of the shifts costs a launch
-        moved = torch.cat([movement(data.to_float(c)).half() for c in parts])
+        moved = torch.cat([movement(data.to_float(c[:, ::4])).half() for c in parts])
         kept.setdefault((g.shape, frames), []).append((z.half(), moved, g.scenes, g.tracks[:, [max(0, 4 * i - 2) for i in range((frames - 1) // 4 + 1)]]))
     groups = {}
     for k, v in kept.items():
@@ -157,7 +157,11 @@ def train(args, distil=False):
     m, hints = new_transformer(preset).to(device), Hints(preset, most_tokens(preset)).to(device)
     path = run / ("student.pt" if distil else "transformer.pt")
     start = load(path, device) or (load(run / "transformer.pt", device) if distil else None)
-    if args.start and not start:
+    begun = bool(args.start) or bool(start and start.get("begun"))  # from weights, so it draws clips of all lengths at once
+    if start and "hints" not in start:  # weights alone, of `export.py open`
+        m.load_state_dict(start["ema"])
+        begun, start = True, None
+    elif args.start and not start:
         m.load_state_dict(transformer.of_patches(load_file(Path(args.start) / "diffusion_pytorch_model.safetensors"), preset))
     step, ema = 0, [p.detach().clone() for p in m.parameters()]
     if start:
@@ -176,11 +180,11 @@ def train(args, distil=False):
         note(run, "distill" if distil else "flow", step=step, spent=clock.spent, loss=mean[0], flow=mean[1], place=mean[2], said=mean[3], change=mean[4], moves=mean[5])
         print(f"step {step} {clock.spent:.0f} s  weighted {mean[0]:.4f}  plain {mean[1]:.4f}  place {mean[2]:.3f}  said {mean[3]:.3f}  change {mean[4]:.4f}  moves {mean[5]:.4f}", flush=True)
         names = [n for n, _ in m.named_parameters()]
-        save(dict(model=half(m.state_dict()), ema=half(dict(zip(names, ema))), hints=half(hints.state_dict()), step=step, spent=clock.spent), path)
+        save(dict(model=half(m.state_dict()), ema=half(dict(zip(names, ema))), hints=half(hints.state_dict()), begun=begun, step=step, spent=clock.spent), path)
 
     while not clock.over():
         set_rates(opts, rate(clock.share(), since))
-        x0, moved, near, text, lengths, y = batches.draw(rng, 1.0 if distil or args.start else clock.share(), 0.02 if distil else 0.1)
+        x0, moved, near, text, lengths, y = batches.draw(rng, 1.0 if distil or begun else clock.share(), 0.02 if distil else 0.1)
         x, sigma, v = batches.noised(x0)
         if distil:
             none, zero = embed(encoder, tok, [""] * len(x0), TRAIN_LENGTH)
@@ -237,7 +241,7 @@ def generate(preset: Preset, run: Path, prompts, device, seed=0, frames=None, sh
     none, zero = embed(encoder, tok, [""] * len(prompts), TRAIN_LENGTH)
     by = guidance_of(preset, run) if guidance is None else guidance
     with autocast(device):
-        z = transformer.sample(m, text, lengths, none, zero, size, preset.z_dim, seed, steps or preset.steps, by, preset.shift)
+        z = transformer.sample(m, text, lengths, none, zero, size, preset.z_dim, seed, steps or preset.steps, by, preset.shift, preset.stop)
         z = z * stats["std"].view(1, -1, 1, 1, 1) + stats["mean"].view(1, -1, 1, 1, 1)
         return torch.cat([decode(vae, one[None], timeless(vae)).float().clamp(-1, 1) for one in z])
 
@@ -322,7 +326,7 @@ def main():
         p.add_argument("--minutes", type=float, default=minutes)
         p.add_argument("--piece", type=float)
         p.add_argument("--lr", type=float, default=lr)
-        p.add_argument("--start", help="an exported transformer to start from, of as many or more latents a token")
+        p.add_argument("--start", help="an exported transformer to begin with, of as many or more latents a token")
         p.add_argument("--hint", type=float, default=0.05)
         p.add_argument("--change", type=float, default=1.0, help="weight of the errors' change over time")
         p.add_argument("--moves", type=float, default=0.2, help="weight of telling what moves in the clip without noise")

@@ -150,17 +150,20 @@ class Hints(nn.Module):
 
 
 @torch.no_grad()
-def sample(m, text, lengths, none, zero, size, z_dim, seed=0, steps=12, guidance=1.0, shift=3.0):
-    """Normalised latents [B, z, T, h, w] by UniPC, as WanPipeline does it; `none` is the empty prompt, read where guidance is not 1."""
+def sample(m, text, lengths, none, zero, size, z_dim, seed=0, steps=12, guidance=1.0, shift=3.0, stop=1.0):
+    """Normalised latents [B, z, T, h, w] by UniPC, as WanPipeline does it; `none` is the empty prompt, read where guidance is not 1.
+
+    Guidance stops after that share of the steps.
+    """
     device = text.device
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(len(text), z_dim, *size, generator=generator).to(device)
     scheduler = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift, num_train_timesteps=1000)
     scheduler.set_timesteps(steps, device=device)
-    for t in scheduler.timesteps:
+    for i, t in enumerate(scheduler.timesteps):
         at = torch.full((len(text),), float(t), device=device)
         v = forward(m, x, at, text, lengths)
-        if guidance != 1.0:
+        if guidance != 1.0 and i < int(stop * steps):
             base = forward(m, x, at, none, zero)
             v = base + guidance * (v - base)
         x = scheduler.step(v, t, x, return_dict=False)[0]

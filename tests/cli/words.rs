@@ -50,6 +50,7 @@ fn help_names_every_option() -> Verdict {
                 "--steps",
                 "--guidance",
                 "--guidance-2",
+                "--guidance-stop",
                 "--shift",
                 "--scheduler",
                 "unipc",

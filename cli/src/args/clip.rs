@@ -52,6 +52,10 @@ pub(crate) struct SamplingArgs {
     /// Guidance of the second expert, where the model has two [default: the model's]
     #[arg(long = "guidance-2", value_name = "G", allow_negative_numbers = true)]
     pub guidance_2: Option<f64>,
+    /// Share of the steps after which guidance stops, and with it each step's second pass
+    /// [default: the model's, or 1]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
+    pub guidance_stop: Option<f64>,
     /// Shift of the noise schedule [default: the model's]
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub shift: Option<f64>,

@@ -19,6 +19,11 @@ pub struct Guidance {
     /// `boundary_ratio` of `model_index.json`: the high-noise expert runs while `t ≥ ratio ·
     /// num_train_timesteps`. In `[0, 1]`; `None` for a model with one transformer.
     pub boundary_ratio: Option<f64>,
+    /// The share of the steps after which guidance stops, and with it the second pass: steps from
+    /// `⌊stop · steps⌋` on follow the prompt alone. In `[0, 1]`; 1 guides every step. Guidance in
+    /// the late steps, at low noise, changes little of what is shown (Kynkäänniemi et al., 2024,
+    /// *Applying Guidance in a Limited Interval*); `stop` of diffusers' guiders.
+    pub stop: f64,
 }
 
 /// Which of the model's transformers runs.
@@ -53,6 +58,7 @@ impl Default for Guidance {
             scale: 5.0,
             low_noise_scale: None,
             boundary_ratio: None,
+            stop: 1.0,
         }
     }
 }
@@ -78,6 +84,9 @@ impl Guidance {
                 return Err(SamplingError::GuidanceWithoutExpert { scale });
             }
         }
+        if !(0.0..=1.0).contains(&self.stop) {
+            return Err(option("guidance_stop", self.stop, "a number from 0 to 1"));
+        }
         match self.boundary_ratio {
             Some(ratio) if !(0.0..=1.0).contains(&ratio) => {
                 Err(option("boundary_ratio", ratio, "a number from 0 to 1"))
@@ -98,7 +107,7 @@ impl StepPlan {
 ///
 /// # Errors
 ///
-/// [`SamplingError::Option`] for a scale that is not finite or a `boundary_ratio` outside `[0, 1]`;
+/// [`SamplingError::Option`] for a scale that is not finite, or a `stop` or `boundary_ratio` outside `[0, 1]`;
 /// [`SamplingError::GuidanceWithoutExpert`] for a second scale without a `boundary_ratio`.
 pub fn plan_steps(
     schedule: &Schedule,
@@ -109,6 +118,7 @@ pub fn plan_steps(
     // to f32.
     let train = f64::from(schedule.num_train_timesteps);
     let boundary = guidance.boundary_ratio.map(|ratio| (ratio * train) as f32);
+    let guided = (guidance.stop * schedule.steps.len() as f64) as usize;
     let plans = schedule
         .timesteps
         .iter()
@@ -124,7 +134,7 @@ pub fn plan_steps(
             };
             // In a guided run a second scale below 1 still combines both passes, as in the reference.
             // At exactly 1 the combination is the conditional pass itself, so the other one is saved.
-            let guidance = (guidance.is_on() && scale != 1.0).then_some(scale);
+            let guidance = (guidance.is_on() && scale != 1.0 && index < guided).then_some(scale);
             StepPlan {
                 index,
                 timestep,

@@ -30,6 +30,9 @@ impl Settings {
         if let Some(scale) = self.guidance_2 {
             pairs.push(("guidance_2", scale.to_string()));
         }
+        if let Some(stop) = self.guidance_stop {
+            pairs.push(("guidance_stop", stop.to_string()));
+        }
         if let Some(times) = &self.timesteps {
             let times: Vec<String> = times.iter().map(u32::to_string).collect();
             pairs.push(("timesteps", times.join(",")));

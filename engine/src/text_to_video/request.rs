@@ -62,6 +62,8 @@ pub struct Request {
     pub guidance: Option<f64>,
     /// Guidance of the second expert.
     pub guidance_2: Option<f64>,
+    /// The share of the steps after which guidance stops.
+    pub guidance_stop: Option<f64>,
     /// The schedule's shift.
     pub shift: Option<f64>,
     /// The solver.
@@ -176,6 +178,8 @@ pub struct Settings {
     pub guidance: f64,
     /// Guidance of the second expert.
     pub guidance_2: Option<f64>,
+    /// The share of the steps after which guidance stops, where it does.
+    pub guidance_stop: Option<f64>,
     /// The schedule's shift, where not the checkpoint's.
     pub shift: Option<f64>,
     /// The solver, where not the checkpoint's.
@@ -307,6 +311,10 @@ impl Settings {
                 return Err(range(option, found, "-1000 to 1000"));
             }
         }
+        let guidance_stop = (request.guidance_stop).or(defaults.guidance_stop.filter(|_| own));
+        if let Some(found) = guidance_stop.filter(|stop| !(0.0..=1.0).contains(stop)) {
+            return Err(range("--guidance-stop", found, "0 to 1"));
+        }
         let shift = (request.shift)
             .or(defaults.shift.filter(|_| own))
             .or(distilled.map(Distilled::shift));
@@ -332,6 +340,7 @@ impl Settings {
             steps,
             guidance,
             guidance_2,
+            guidance_stop,
             shift,
             scheduler,
             timesteps,

@@ -31,6 +31,7 @@ impl Engine {
                 .transformer_2
                 .as_ref()
                 .and(self.config.pipeline.boundary_ratio),
+            stop: settings.guidance_stop.unwrap_or(1.0),
         };
         Ok(plan_steps(&schedule, &guidance)?)
     }

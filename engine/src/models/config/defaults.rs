@@ -67,6 +67,8 @@ pub struct Defaults {
     pub guidance: f64,
     /// Guidance of the second expert (low noise); `guidance` where it is `None`.
     pub guidance_2: Option<f64>,
+    /// The share of the steps after which guidance stops; none stops it where it is `None`.
+    pub guidance_stop: Option<f64>,
     /// The schedule's shift; that of `scheduler_config.json` where it is `None`.
     pub shift: Option<f64>,
     /// The scheduler; that of `scheduler_config.json` where it is `None`.
@@ -78,7 +80,7 @@ pub struct Defaults {
 }
 
 /// The fields of `kinora.json`.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "name",
     "width",
     "height",
@@ -87,6 +89,7 @@ const FIELDS: [&str; 12] = [
     "steps",
     "guidance",
     "guidance_2",
+    "guidance_stop",
     "shift",
     "scheduler",
     "timesteps",
@@ -107,6 +110,7 @@ impl Defaults {
             steps: 50,
             guidance: 5.0,
             guidance_2: None,
+            guidance_stop: None,
             shift: None,
             scheduler: None,
             timesteps: None,
@@ -121,6 +125,7 @@ impl Defaults {
             steps: kind.timesteps().len(),
             guidance: 1.0,
             guidance_2: None,
+            guidance_stop: None,
             shift: None,
             scheduler: Some(SchedulerName::Distilled(kind)),
             ..self
@@ -149,6 +154,7 @@ impl Defaults {
             steps: fields.count("steps", Some(self.steps), 1..=1000)?,
             guidance: fields.real("guidance", self.guidance, 0.0..=100.0)?,
             guidance_2: real("guidance_2", 0.0..=100.0)?.or(self.guidance_2),
+            guidance_stop: real("guidance_stop", 0.0..=1.0)?.or(self.guidance_stop),
             shift: real("shift", 1e-3..=1000.0)?.or(self.shift),
             scheduler: match fields.text("scheduler")? {
                 None => self.scheduler,

@@ -222,6 +222,7 @@ pub(super) fn recognise(
         steps: model.steps,
         guidance: model.guidance,
         guidance_2: model.guidance_2,
+        guidance_stop: None,
         shift: Some(model.shift),
         scheduler: None,
         timesteps: None,

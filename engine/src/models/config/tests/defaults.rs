@@ -146,7 +146,7 @@ fn kinora_json() {
     };
     let defaults = read(json!({
         "name": "Starter", "width": 192, "height": 112, "frames": 33, "fps": 12, "steps": 8,
-        "guidance": 3.5, "shift": 2, "scheduler": "euler", "timesteps": [900, 500],
+        "guidance": 3.5, "guidance_stop": 0.6, "shift": 2, "scheduler": "euler", "timesteps": [900, 500],
         "negative_prompt": "blurred",
     }));
     let expected = Defaults {
@@ -158,6 +158,7 @@ fn kinora_json() {
         steps: 8,
         guidance: 3.5,
         guidance_2: None,
+        guidance_stop: Some(0.6),
         shift: Some(2.0),
         scheduler: Some(SchedulerName::Euler),
         timesteps: Some(vec![900, 500]),
@@ -167,7 +168,7 @@ fn kinora_json() {
     assert_eq!(read(json!({})), Ok(Defaults::pipeline("M")));
     assert_eq!(
         read(json!({"step": 4})),
-        Err("M/kinora.json has a field \"step\", expected one of name, width, height, frames, fps, steps, guidance, guidance_2, shift, scheduler, timesteps, negative_prompt".to_owned())
+        Err("M/kinora.json has a field \"step\", expected one of name, width, height, frames, fps, steps, guidance, guidance_2, guidance_stop, shift, scheduler, timesteps, negative_prompt".to_owned())
     );
     assert_eq!(
         read(json!({"steps": 0})),

@@ -56,7 +56,7 @@ fn bad_prompts() -> Verdict {
 
 fn bad_numbers() -> Verdict {
     let place = Place::new()?;
-    let cases: [(&[&str], &[&str]); 22] = [
+    let cases: [(&[&str], &[&str]); 25] = [
         (&["--width", "0"], &["--width", "0"]),
         (&["--height", "0"], &["--height", "0"]),
         (&["--width", "100000"], &["--width", "100000"]),

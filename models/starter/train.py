@@ -182,7 +182,7 @@ def train(args, distil=False):
         names = [n for n, _ in m.named_parameters()]
         save(dict(model=half(m.state_dict()), ema=half(dict(zip(names, ema))), hints=half(hints.state_dict()), begun=begun, step=step, spent=clock.spent), path)
 
-    while not clock.over():
+    while not since or not clock.over():  # a step at least, or there is nothing to keep
         set_rates(opts, rate(clock.share(), since))
         x0, moved, near, text, lengths, y = batches.draw(rng, 1.0 if distil or begun else clock.share(), 0.02 if distil else 0.1)
         x, sigma, v = batches.noised(x0)

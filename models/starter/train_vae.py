@@ -133,7 +133,7 @@ def train(args):
         print(f"step {step} {clock.spent:.0f} s  crops {mean:.2f} dB, eight fixed ones {value:.2f} dB", flush=True)
         save(dict(vae=half(vae.state_dict()), enc=half(enc.state_dict()), step=step, spent=clock.spent), run / "vae.pt")
 
-    while not clock.over():
+    while not since or not clock.over():  # a step at least, or there is nothing to keep
         set_rates(opts, rate(clock.share(), since))
         # Single frames now and then: the first latent frame of every clip is one.
         # Longer crops, smaller ones, teach the convolutions over time what a longer past looks like.

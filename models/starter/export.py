@@ -136,6 +136,8 @@ def write(args):
 def open_run(args):
     """The checkpoints of a run, from an exported folder: to judge it, or to go on from it."""
     preset, run, model = PRESETS[args.preset], Path(args.run), Path(args.model)
+    if any((run / f"{name}.pt").exists() for name in ("transformer", "vae", "reader")):
+        raise SystemExit(f"{run} has checkpoints of its own, which would be lost: name another folder with --run")
     run.mkdir(parents=True, exist_ok=True)
     shutil.copy(model / "tokenizer" / "tokenizer.json", run / "tokenizer.json")
     shutil.copytree(model / "text_encoder", run / "text_encoder", dirs_exist_ok=True)

@@ -32,7 +32,7 @@ FARTHEST = 0.6  # sigma up to which latents are noised
 
 def followed(x, e, block=8, reach=4):
     """The change of errors [B, 3, F, H, W] from frame to frame, seen by who follows what moves in the clips x, block by block."""
-    (b, _, f, h, w), n = x.shape, 2 * reach + 1
+    (h, w), n = x.shape[3:], 2 * reach + 1
     flat = lambda v: v.movedim(2, 1).flatten(0, 1)
     cost = costs(flat(x[:, :, :-1]), flat(x[:, :, 1:]), reach, block) + 1e-4 * lengths(reach, x.device)
     at = cost.argmin(1).repeat_interleave(block, 1).repeat_interleave(block, 2)
@@ -112,7 +112,7 @@ def main():
     repaired = Repaired(preset, run, device, enc, args.clips)
     print({f: len(c) for f, c in repaired.clips.items()}, "clips are repaired", flush=True)
     vae.train().requires_grad_(True)
-    saved, start = load(run / "vae.pt"), 0
+    saved = load(run / "vae.pt")
     muon, adam = split_params(vae.named_parameters())
     opts = [Muon(muon, lr=args.lr), torch.optim.AdamW(adam, lr=args.lr * 0.15, betas=(0.9, 0.97), weight_decay=0.0)]
     batch, frames, side = preset.vae_batch

@@ -70,7 +70,7 @@ SMALL_WORLD = dict(subject=("car", "train", "sailboat", "balloon", "seagull", "k
 
 PRESETS = {p.name: p for p in (
     Preset("gpu", SMALL, (17, 33, 49), z_dim=32, base_dim=32, encoder=160, heads=5, head_dim=64, layers=6, patch=1, text_dim=192, steps=12,
-           clips=48_000, vae_batch=(32, 17, 96), batch_tokens=64 * 1456, batch_clips=512, guidance=3.5, stop=0.6, distilled=False,
+           clips=48_000, vae_batch=(32, 17, 96), batch_tokens=64 * 1456, batch_clips=512, guidance=3.5, distilled=False,
            odds=((0.7, 0.15, 0.15), (0.2, 0.2, 0.6)), stills=0.1, only=SMALL_WORLD),
     Preset("whole", WHOLE, (17, 33, 49, 81), z_dim=32, base_dim=32, encoder=256, heads=5, head_dim=64, layers=6, patch=1, text_dim=192, steps=12,
            clips=60_000, vae_batch=(32, 17, 128), batch_tokens=64 * 3024),

@@ -24,7 +24,7 @@ import world
 from matching import MATCHES, mirrored, movement
 from optim import Clock, Muon, descend, load, note, rate, save, set_rates
 from presets import PRESETS
-from train import the_device
+from train import TOGETHER, the_device
 from train_vae import autocast, load_vae
 
 NAMED = ("subject", "color", "move", "place", "time", "weather", "camera")
@@ -82,12 +82,15 @@ class Reader(nn.Module):
         parts = torch.cat([pooled(x, self.asks), x.mean(1, keepdim=True), self.subjects(subject)[:, None]], 1)
         return self.move(parts.flatten(1)).float()
 
-    def forward(self, z):
-        m = z[:, -MATCHES:]
-        x = self.looks(torch.cat([z[:, :-MATCHES], m.asinh()], 1))
+    def looking(self, z):
+        """Scores of all but the movements, by attribute."""
+        x = self.looks(torch.cat([z[:, :-MATCHES], z[:, -MATCHES:].asinh()], 1))
         parts, mean = pooled(x, self.query), x.mean(1)
-        scores = {k: self.heads[k](torch.cat([parts[:, i], mean], 1)).float() for i, k in enumerate(NAMED) if k != "move"}
-        scores["move"] = self.moving(m, scores["subject"].softmax(1))
+        return {k: self.heads[k](torch.cat([parts[:, i], mean], 1)).float() for i, k in enumerate(NAMED) if k != "move"}
+
+    def forward(self, z):
+        scores = self.looking(z)
+        scores["move"] = self.moving(z[:, -MATCHES:], scores["subject"].softmax(1))
         return [scores[k] for k in NAMED]
 
 
@@ -130,11 +133,12 @@ def seen(preset, run, eyes, count, workers):
     if kept := load(run / "seen.pt", eyes.device):
         return kept
     kept, clips = defaultdict(list), dataclasses.replace(preset, stills=0.0, clips=count, default=0)
-    for i, g in enumerate(data.groups(data.plan(clips, "train", count, every=EVERY), eyes.device, workers)):
+    source = data.groups(data.plan(clips, "train", count, every=EVERY), eyes.device, workers)
+    for i, g in enumerate(source if eyes.device.type == "cpu" else data.joined(source, TOGETHER)):
         if g.clips.shape[1] > 1:
             kept[g.shape, g.clips.shape[1]].append((eyes.see(data.to_float(g.clips)).half(), answers(g.scenes, eyes.device)))
         if i % 50 == 49:
-            print(f"{(i + 1) * data.GROUP} of {count} clips are seen", flush=True)
+            print(f"{(i + 1) * len(g.scenes)} of {count} clips are seen", flush=True)
     kept = {k: tuple(map(torch.cat, zip(*v))) for k, v in kept.items()}
     save(kept, run / "seen.pt")
     return kept
@@ -155,28 +159,31 @@ def train_reader(args):
     kernels = [p for t in (reader.looks, reader.moves) for p in t.stages.parameters() if p.dim() > 1]
     ids = {id(p) for p in kernels}
     others = [p for p in reader.parameters() if id(p) not in ids]
-    opts = [Muon(kernels, lr=0.01), torch.optim.AdamW(others, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.02)]
+    opts = [Muon(kernels, lr=args.lr), torch.optim.AdamW(others, lr=args.lr * 0.2, betas=(0.9, 0.98), weight_decay=0.02)]
     odds = np.array([len(y) for _, y in groups.values()], float)
     clock, step, mean = Clock(args.minutes, None), 0, torch.zeros(len(NAMED))
+    tokens = (64 if device.type == "cpu" else 256) * 560
     rng = np.random.default_rng(0)
     while not clock.over():
         z, y = groups[keys[rng.choice(len(keys), p=odds / odds.sum())]]
-        piece = not args.movement and rng.random() < 0.5  # half of the steps: that shows what is there, and not how it moves
+        piece = not args.movement and rng.random() < args.pieces  # shows what is there, and not how it moves
         size = z[0, 0, :2].numel() if piece else z[0, 0].numel()
-        pick = torch.from_numpy(rng.integers(len(z), size=min(256, 64 * 560 // size))).to(device)
+        pick = torch.from_numpy(rng.integers(len(z), size=min(tokens // 140, tokens // size))).to(device)
         x, y = z[pick].float(), y[pick]
         if piece:
             at = rng.integers(x.shape[2] - 1)
             x = x[:, :, at : at + 2].clone()
             x[:, -MATCHES:, 0] = 0
+            (top, bottom), (left, right) = (rng.integers(n, size=2) for n in (2, 3))  # a border less: things stand elsewhere, or are cut off
+            x = x[..., top : x.shape[3] - bottom, left : x.shape[4] - right]
         set_rates(opts, rate(clock.share(), step))
         loss, right = 0.0, {}
         if not args.movement:
             with autocast(device):
-                scores = reader(x + args.noise * torch.randn_like(x))
-            told = [i for i, k in enumerate(NAMED) if k != "move" and not (piece and k == "camera")]
-            loss = sum(F.cross_entropy(scores[i], y[:, i]) for i in told)
-            right = {i: scores[i].argmax(1) == y[:, i] for i in told}
+                scores = reader.looking(x + args.noise * torch.randn_like(x))
+            told = [(i, scores[k]) for i, k in enumerate(NAMED) if k != "move" and not (piece and k == "camera")]
+            loss = sum(F.cross_entropy(score, y[:, i]) for i, score in told)
+            right = {i: score.argmax(1) == y[:, i] for i, score in told}
         if not piece:
             i = NAMED.index("move")
             m, moves = turned(x[:, -MATCHES:], y[:, i]) if rng.random() < 0.5 else (x[:, -MATCHES:], y[:, i])
@@ -191,6 +198,7 @@ def train_reader(args):
                 mean[i] += max(0.03, 1 / step) * (float(r.float().mean()) - mean[i])
         if step % 100 == 0:
             print(f"step {step} {clock.spent:.0f} s", {k: round(float(v), 3) for k, v in zip(NAMED, mean)}, flush=True)
+            save(dict(reader=reader.state_dict()), run / "reader.pt")
         clock.tick()
     save(dict(reader=reader.eval().state_dict()), run / "reader.pt")
     right = read_renders(preset, eyes, "test", args.unseen)
@@ -213,7 +221,9 @@ def main():
     p.add_argument("--run", default="run")
     p.add_argument("--minutes", type=float, default=2.5)
     p.add_argument("--noise", type=float, default=0.2, help="on the latents, of which the standard deviation is 1")
+    p.add_argument("--lr", type=float, default=0.01)
     p.add_argument("--clips", type=int, default=12_000, help="that are drawn for it")
+    p.add_argument("--pieces", type=float, default=0.5, help="share of the steps on two neighbouring frames alone, which eighths of clips are read by")
     p.add_argument("--movement", action="store_true", help="train what tells the movement alone")
     p.add_argument("--unseen", type=int, default=800, help="renders to test the reader on")
     p.add_argument("--threads", type=int, default=1)

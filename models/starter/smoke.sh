@@ -14,6 +14,7 @@ with() { "$python" "$@" --preset smoke --run "$run"; }
 "$python" train_vae.py check --preset gpu --run "$run/none"
 for piece in 1 2; do with train_vae.py train --minutes 0.3 --piece 0.15 --every 50; done
 with train.py text --minutes 0.2
+with train.py reword --minutes 0.1
 with train.py latents
 for piece in 1 2; do with train.py flow --minutes 0.2 --piece 0.1 --every 50; done
 with train.py distill --minutes 0.1 --every 50

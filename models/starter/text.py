@@ -6,6 +6,7 @@ gets features that tell subjects, colours and directions apart from its first st
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from collections import Counter
@@ -19,14 +20,15 @@ from torch import nn
 from transformers import UMT5Config, UMT5EncoderModel
 
 import world
-from optim import Clock, note, rate
+from optim import Clock, note, rate, set_rates
 from presets import Preset
-from world.captions import GUIDES, caption
+from world.captions import GUIDES, PLAIN_SIDE, SIDE, caption
 
 TEXT_LENGTH = 512  # what inference pads to
 TRAIN_LENGTH = 63  # the longest caption in training, in tokens
 SPECIAL = ["<pad>", "</s>", "<s>", "<unk>"]
 SUFFIXES = ["ing", "s", "ed", "er", "ly", "y", "es", "en"]
+WEIGHTS = dict(move=4.0, camera=2.0)  # "from right to left" has both sides in it, and a camera's side stands beside it: order is learned last
 ATTRIBUTES = {k: [*v, None] for k, v in world.ATTRIBUTES.items()}  # None: the caption is silent
 
 
@@ -99,6 +101,18 @@ def targets(said):
     return torch.tensor([[v.index(s.get(k)) for k, v in ATTRIBUTES.items()] for s in said])
 
 
+def look_around(encoder):
+    """Lets two heads a layer begin with looking at the word before and the one after: without, the encoder stays a bag of words.
+
+    Its first one did, so that "from left to right" was "from right to left".
+    """
+    with torch.no_grad():
+        for block in encoder.encoder.block:
+            bias = block.layer[0].SelfAttention.relative_attention_bias
+            half = bias.num_embeddings // 2  # up to there what comes before, by distance; from there on what comes after
+            bias.weight[1, 0], bias.weight[half + 1, 1] = 4.0, 4.0
+
+
 def train_text(preset: Preset, run: Path, minutes: float, device):
     torch.manual_seed(0)
     (run / "text_encoder").mkdir(parents=True, exist_ok=True)
@@ -109,23 +123,25 @@ def train_text(preset: Preset, run: Path, minutes: float, device):
         make_tokenizer(preset, run / "tokenizer.json")
         tok = Tokenizer.from_file(str(run / "tokenizer.json"))
         encoder = UMT5EncoderModel(UMT5Config(vocab_size=tok.get_vocab_size(), **preset.text())).to(device)
+        look_around(encoder)
     naming = Naming(preset.text_dim).to(device)
-    params = [*encoder.parameters(), *naming.parameters()]
-    opt = torch.optim.AdamW(params, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
+    params = dict([*encoder.named_parameters(), *naming.named_parameters()])
+    biases = [p for n, p in params.items() if "relative_attention_bias" in n]  # have far to go: who looks at its neighbour needs a few units
+    others = [p for n, p in params.items() if "relative_attention_bias" not in n]
+    opt = torch.optim.AdamW([dict(params=others, lr=2e-3), dict(params=biases, lr=0.05, weight_decay=0.0)], betas=(0.9, 0.98), weight_decay=0.01)
     rng = np.random.default_rng(5)
     # Scenes are kept, captions are not: every one is worded anew.
     scenes = [world.sample(rng, only=preset.only) for _ in range(20_000)]
     clock, step, mean = Clock(minutes, None), 0, 0.0
     while not clock.over():
-        opt.param_groups[0]["lr"] = 2e-3 * rate(clock.share(), step, 50)
+        set_rates([opt], rate(clock.share(), step, 50))
         texts, said = zip(*[caption(scenes[i], rng) for i in rng.integers(len(scenes), size=96)])
         texts, said = [*texts, ""], [*said, {}]
-        logits = naming(*embed(encoder, tok, texts))
-        y = targets(said).to(device)
-        loss = sum(F.cross_entropy(l, y[:, i]) for i, l in enumerate(logits))
+        logits, y = naming(*embed(encoder, tok, texts)), targets(said).to(device)
+        loss = sum(WEIGHTS.get(k, 1.0) * F.cross_entropy(l, y[:, i]) for i, (k, l) in enumerate(zip(ATTRIBUTES, logits)))
         opt.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(params, 1.0)
+        nn.utils.clip_grad_norm_(params.values(), 1.0)
         opt.step()
         step += 1
         if step % 20 == 0 or step == 1:
@@ -140,6 +156,39 @@ def train_text(preset: Preset, run: Path, minutes: float, device):
         read = [l.argmax(-1) for l in naming(*embed(encoder, tok, [text for text, _ in GUIDES]))]
     for i, (_, scene) in enumerate(GUIDES):
         print("reads", {k: v[read[j][i]] for j, (k, v) in enumerate(ATTRIBUTES.items())}, "of", scene)
+
+
+def reword(preset: Preset, run: Path, minutes: float, device):
+    """Teaches an encoder that is a bag of words their order, for a transformer that knows its features: no weight of that changes.
+
+    What it made of "rightwards" it shall make of "from left to right" and of whatever else says so; and of all other words what it did.
+    """
+    tok, before = load_text(run, device)
+    encoder = copy.deepcopy(before).requires_grad_(True).train()
+    look_around(encoder)
+    opt = torch.optim.AdamW(encoder.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.0)
+    few = torch.tensor([tok.token_to_id("▁" + side) for side in SIDE], device=device)  # of a caption's words, and what it is about
+    rng, clock, step = np.random.default_rng(9), Clock(minutes, None), 0
+    scenes = [world.sample(rng, only=preset.only) for _ in range(20_000)]
+    while not clock.over():
+        set_rates([opt], rate(clock.share(), step, 50))
+        lots = [(scenes[i], int(seed)) for i, seed in zip(rng.integers(len(scenes), size=96), rng.integers(2**31, size=96))]
+        texts, plain = ([caption(s, np.random.default_rng(seed), sides=sides)[0] for s, seed in lots] + [""] for sides in (SIDE, PLAIN_SIDE))
+        (h, lengths), (asked, _) = embed(encoder, tok, texts), embed(before, tok, plain)
+        error = (h - asked).square().sum(2)
+        weight = 1 + 9 * torch.isin(tokens(tok, texts)[0].to(device), few)
+        loss = (weight * error).sum() / lengths.sum()
+        opt.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
+        opt.step()
+        step += 1
+        if step % 100 == 0:
+            away, full = (v.sum().div(lengths.sum()).sqrt().item() for v in (error, asked.square()))
+            note(run, "reword", step=step, spent=clock.spent, away=away)
+            print(f"step {step} {clock.spent:.0f} s  features {away:.2f} away of {full:.1f}, at most {error.max().sqrt().item():.1f}", flush=True)
+        clock.tick()
+    encoder.save_pretrained(run / "text_encoder")
 
 
 def load_text(run: Path, device="cpu"):

@@ -1,6 +1,7 @@
 """Trains the starter's text encoder and transformer on latents of the autoencoder. Every stage resumes.
 
     python train.py text --preset gpu --run run --minutes 1        # tokenizer, and UMT5 by naming what a caption says
+    python train.py reword --preset gpu --run run --minutes 5      # the order of words for a transformer that was trained with a bag of them
     python train.py latents --preset gpu --run run                 # clips through the autoencoder, once
     python train.py flow --preset gpu --run run --minutes 10     # flow matching
     python train.py distill --preset gpu --run run --minutes 2     # guidance into the weights
@@ -26,7 +27,7 @@ import transformer
 from matching import movement
 from optim import Clock, Muon, descend, half, load, note, rate, save, set_rates
 from presets import PRESETS, Preset
-from text import TEXT_LENGTH, TRAIN_LENGTH, embed, load_text, targets, train_text
+from text import TEXT_LENGTH, TRAIN_LENGTH, embed, load_text, reword, targets, train_text
 from train_vae import autocast, load_vae
 from transformer import Hints, forward, new_transformer
 from vae import decode, timeless
@@ -309,6 +310,7 @@ def main():
     stage = {}
     for name, call in (
         ("text", lambda a: train_text(PRESETS[a.preset], Path(a.run), a.minutes, the_device())),
+        ("reword", lambda a: reword(PRESETS[a.preset], Path(a.run), a.minutes, the_device())),
         ("latents", cache_latents),
         ("flow", train),
         ("distill", lambda a: train(a, True)),
@@ -320,6 +322,7 @@ def main():
         stage[name].add_argument("--preset", choices=PRESETS, default="gpu")
         stage[name].add_argument("--run", default="run")
     stage["text"].add_argument("--minutes", type=float, default=1)
+    stage["reword"].add_argument("--minutes", type=float, default=1)
     stage["latents"].add_argument("--count", type=int)
     for name, minutes, lr in (("flow", 10, 0.02), ("distill", 2, 0.004)):
         p = stage[name]

@@ -60,6 +60,8 @@ SIDE = {
     "left": ["to the left", "left", "from right to left", "leftwards", "towards the left"],
     "right": ["to the right", "right", "from left to right", "rightwards", "towards the right"],
 }
+# The same in as many words, which nothing else in a caption has: where "left" and "right" are the camera's too.
+PLAIN_SIDE = {side: [" ".join([f"{side}wards"] * len(v.split())) for v in options] for side, options in SIDE.items()}
 MOVES = {
     "up": ["rises", "climbs", "goes up", "ascends", "moves up"],
     "down": ["falls", "descends", "sinks", "comes down", "moves down"],
@@ -146,8 +148,8 @@ FILLERS = (
 ).split()
 
 
-def caption(scene: Scene, rng: np.random.Generator, detail: float | None = None) -> tuple[str, dict[str, str | None]]:
-    """A caption, and what it states. `detail` from 0 (the subject alone) to 1; by lot where it is None."""
+def caption(scene: Scene, rng: np.random.Generator, detail: float | None = None, sides=SIDE) -> tuple[str, dict[str, str | None]]:
+    """A caption, and what it states. `detail` from 0 (the subject alone) to 1; by lot where it is None. `sides` are SIDE's wordings or PLAIN_SIDE's."""
     pick = lambda options: str(options[rng.integers(len(options))])
     d = float(rng.beta(2.2, 1.1)) if detail is None else detail
     for text, asked in GUIDES:
@@ -176,7 +178,7 @@ def caption(scene: Scene, rng: np.random.Generator, detail: float | None = None)
         head = " ".join([pick(["a", "a", "a", "the", "one", ""]), *adjectives, color, noun])
 
     plural = scene.subject == "chairs"
-    verb = action(scene, pick)
+    verb = action(scene, pick, sides)
     if not says("move", 0.9 if scene.move != "still" else 0.6):
         verb = pick(GO[scene.subject]) if scene.move in SIDE and rng.random() < 0.6 else ""  # it goes, wherever
     elif plural:
@@ -240,10 +242,10 @@ def caption(scene: Scene, rng: np.random.Generator, detail: float | None = None)
     return (text[0].upper() + text[1:] if rng.random() < 0.4 else text), said
 
 
-def action(scene, pick):
+def action(scene, pick, sides):
     s = scene
     if s.move in SIDE:
-        return f"{pick(GO[s.subject])} {pick(SIDE[s.move])}"
+        return f"{pick(GO[s.subject])} {pick(sides[s.move])}"
     if s.move == "turn" and s.subject in TURNING:
         return pick(TURNING[s.subject])
     if s.move == "still" and s.subject in FLYING:

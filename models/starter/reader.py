@@ -174,7 +174,7 @@ def train_reader(args):
             at = rng.integers(x.shape[2] - 1)
             x = x[:, :, at : at + 2].clone()
             x[:, -MATCHES:, 0] = 0
-            (top, bottom), (left, right) = (rng.integers(n, size=2) for n in (2, 3))  # a border less: things stand elsewhere, or are cut off
+            (top, bottom), (left, right) = (rng.integers(1 + n // 6, size=2) for n in x.shape[3:])  # a border less: things stand elsewhere, or are cut off
             x = x[..., top : x.shape[3] - bottom, left : x.shape[4] - right]
         set_rates(opts, rate(clock.share(), step))
         loss, right = 0.0, {}

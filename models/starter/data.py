@@ -35,15 +35,15 @@ class Group:
     tracks: np.ndarray
 
 
-def plan(preset: Preset, split: str, count: int, frames=None, shape=None, every=1):
-    """Jobs that draw `count` clips; the splits train, test and held are disjoint, the last with combinations held back.
+def plan(preset: Preset, split: str, count: int, frames=None, shape=None, every=1, begin=0):
+    """Jobs that draw `count` clips, from number `begin` on; the splits train, test and held are disjoint, the last with combinations held back.
 
     With `every` above 1 only so many-th frames are drawn, from the first in five jobs of eight and from a later one in the rest.
     """
     rng = np.random.default_rng([sum(map(ord, split)), 1])
     lot = lambda options, odds: options[rng.choice(len(options), p=np.array(odds) / sum(odds))]
     of_shape, of_length = preset.odds
-    for first in range(0, count, GROUP):
+    for first in range(begin, begin + count, GROUP):
         length = frames or lot(preset.frames, of_length or preset.frames)
         if split == "train" and rng.random() < preset.stills:
             length = 1
@@ -51,7 +51,7 @@ def plan(preset: Preset, split: str, count: int, frames=None, shape=None, every=
         if split == "train" and first >= preset.clips - preset.default:
             look, length = next(iter(preset.sizes)), max(preset.frames)
         start = first // GROUP % (2 * every)
-        yield preset, split, first, min(GROUP, count - first), look, length, slice(start if start < every else 0, None, every)
+        yield preset, split, first, min(GROUP, begin + count - first), look, length, slice(start if start < every else 0, None, every)
 
 
 def scene_of(preset: Preset, split: str, i: int) -> world.Scene:

@@ -26,10 +26,11 @@ from optim import Clock, Muon, descend, load, note, rate, save, set_rates
 from presets import PRESETS
 from train import TOGETHER, the_device
 from train_vae import autocast, load_vae
+from vae import decode, timeless
 
 NAMED = ("subject", "color", "move", "place", "time", "weather", "camera")
 EVERY = 4  # of a clip's frames it looks at one of so many, as at a picture
-PIECE = 5  # frames: by the first and the last of so many is the subject named in each eighth of a clip
+PIECE = 5  # frames: by the first and the last of so many, three times in each eighth of a clip, is the subject named there
 
 
 class Trunk(nn.Module):
@@ -115,21 +116,36 @@ class Eyes:
 
     @torch.no_grad()
     def read(self, clips):
-        """The values named for clips [B, 3, F, H, W] in [-1, 1]: [B, attributes], and the subject in the middle of each eighth [B, 8]."""
+        """The values named for clips [B, 3, F, H, W] in [-1, 1]: [B, attributes], and the subject in each eighth [B, 8]."""
         last = clips.shape[2] - PIECE
-        starts = [min(last, max(0, round((i + 0.5) / 8 * (clips.shape[2] - 1)) - PIECE // 2)) for i in range(8)]
+        starts = [min(last, max(0, round((i + 0.5) / 8 * (clips.shape[2] - 1)) - PIECE // 2 + by)) for i in range(8) for by in (-1, 0, 1)]
         pieces = torch.stack([clips[:, :, s : s + PIECE : EVERY] for s in starts], 1).flatten(0, 1)
         with autocast(self.device):
-            whole, parts = (self.reader(self.see(c)) for c in (clips[:, :, ::EVERY], pieces))
-        return torch.stack([s.argmax(1) for s in whole], 1), parts[0].argmax(1).view(-1, 8)
+            whole, parts = self.reader(self.see(clips[:, :, ::EVERY])), self.reader.looking(self.see(pieces))["subject"]
+        return torch.stack([s.argmax(1) for s in whole], 1), parts.softmax(1).view(-1, 8, 3, parts.shape[1]).mean(2).argmax(2)
 
 
 def answers(scenes, device):
     return torch.tensor([[world.ATTRIBUTES[k].index(getattr(s, k)) for k in NAMED] for s in scenes], device=device)
 
 
-def seen(preset, run, eyes, count, workers):
-    """What the eyes see of `count` clips of training, by shape and number of frames looked at; kept in run/seen.pt."""
+@torch.no_grad()
+def through_decoder(preset, run, eyes, count, together=16):
+    """Renders once through the autoencoder, from the latents that the transformer learns of: softer, as whatever is decoded. By shape, clips and scenes."""
+    vae, stats = load_vae(preset, run, eyes.device)[0], load(run / "stats.pt", eyes.device)
+    mean, std = (stats[k].view(1, -1, 1, 1, 1) for k in ("mean", "std"))
+    groups = {shape_frames: g for shape_frames, g in load(run / "latents.pt").items() if shape_frames[1] > 1}
+    share = min(1.0, count / sum(len(g["scenes"]) for g in groups.values()))
+    for (shape, _), g in groups.items():
+        some = round(share * len(g["scenes"]))
+        for z, i in zip(g["z"][:some].split(together), range(0, some, together)):
+            with autocast(eyes.device):
+                clips = decode(vae, z.to(eyes.device) * std + mean, timeless(vae)).float().clamp(-1, 1)
+            yield shape, clips, g["scenes"][i : i + len(z)]
+
+
+def seen(preset, run, eyes, count, decoded, workers):
+    """What the eyes see of `count` clips of training and of `decoded` more, by shape and number of frames looked at; kept in run/seen.pt."""
     if kept := load(run / "seen.pt", eyes.device):
         return kept
     kept, clips = defaultdict(list), dataclasses.replace(preset, stills=0.0, clips=count, default=0)
@@ -139,6 +155,9 @@ def seen(preset, run, eyes, count, workers):
             kept[g.shape, g.clips.shape[1]].append((eyes.see(data.to_float(g.clips)).half(), answers(g.scenes, eyes.device)))
         if i % 50 == 49:
             print(f"{(i + 1) * len(g.scenes)} of {count} clips are seen", flush=True)
+    for i, (shape, frames, scenes) in enumerate(through_decoder(preset, run, eyes, decoded) if decoded else ()):
+        some = frames[:, :, (0, 0, 0, 0, 0, 1, 2, 3)[i % 8] :: EVERY]
+        kept[shape, some.shape[2]].append((eyes.see(some).half(), answers(scenes, eyes.device)))
     kept = {k: tuple(map(torch.cat, zip(*v))) for k, v in kept.items()}
     save(kept, run / "seen.pt")
     return kept
@@ -154,7 +173,7 @@ def train_reader(args):
     preset, run, device = PRESETS[args.preset], Path(args.run), the_device()
     torch.manual_seed(0)
     eyes = Eyes(preset, run, device)
-    groups = seen(preset, run, eyes, args.clips, args.threads)
+    groups = seen(preset, run, eyes, args.clips, args.decoded, args.threads)
     reader, keys = eyes.reader.train(), list(groups)
     kernels = [p for t in (reader.looks, reader.moves) for p in t.stages.parameters() if p.dim() > 1]
     ids = {id(p) for p in kernels}
@@ -223,6 +242,7 @@ def main():
     p.add_argument("--noise", type=float, default=0.2, help="on the latents, of which the standard deviation is 1")
     p.add_argument("--lr", type=float, default=0.01)
     p.add_argument("--clips", type=int, default=12_000, help="that are drawn for it")
+    p.add_argument("--decoded", type=int, default=0, help="renders more that are looked at through the autoencoder, of the run's latents.pt")
     p.add_argument("--pieces", type=float, default=0.5, help="share of the steps on two neighbouring frames alone, which eighths of clips are read by")
     p.add_argument("--movement", action="store_true", help="train what tells the movement alone")
     p.add_argument("--unseen", type=int, default=800, help="renders to test the reader on")

@@ -19,7 +19,7 @@ with train.py latents
 for piece in 1 2; do with train.py flow --minutes 0.2 --piece 0.1 --every 50; done
 with train.py distill --minutes 0.1 --every 50
 with polish.py --minutes 0.1 --clips 4 --every 50
-with reader.py --minutes 0.2 --clips 64 --unseen 16
+with reader.py --minutes 0.2 --clips 64 --decoded 8 --unseen 16
 with reader.py --minutes 0.1 --unseen 16 --movement
 with evaluate.py --prompts 4 --batch 2 --sheet 4 --unseen 16
 with export.py write --to "$run/weights"

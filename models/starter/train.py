@@ -50,7 +50,7 @@ def cache_latents(args):
     vae, enc = load_vae(preset, run, device)
     del vae
     kept: dict = {}
-    jobs = data.plan(preset, "train", args.count or preset.clips)
+    jobs = data.plan(preset, "train", args.count or preset.clips, begin=args.begin)
     source = data.drawn(run) if device.type == "cpu" else data.joined(data.groups(jobs, device), TOGETHER)
     for g in source:
         with torch.no_grad(), autocast(device):
@@ -76,14 +76,14 @@ def cache_latents(args):
     print({k: tuple(g["z"].shape) for k, g in groups.items()}, "std", [round(float(v), 2) for v in std])
 
 
-def emphasis(tracks, h, w):
-    """[B, 1, T, h, w]: how much a latent counts in the loss, five times as much on the subject."""
+def emphasis(tracks, h, w, share=1.2):
+    """[B, 1, T, h, w], 1 in the mean: how much a latent counts in the loss. A subject, small or large, counts 1.2 times as much again as the picture."""
     unit = min(h, w)
     y = (torch.arange(h, device=tracks.device) + 0.5 - h / 2).view(1, 1, h, 1) / unit
     x = (torch.arange(w, device=tracks.device) + 0.5 - w / 2).view(1, 1, 1, w) / unit
     cx, cy, r = (tracks[..., i, None, None].float() for i in range(3))
     near = torch.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * (0.75 * r.abs() + 0.04) ** 2))
-    return ((1 + 4 * near) / 1.5)[:, None]
+    return ((1 + share * near / near.mean((1, 2, 3), keepdim=True).clamp(min=0.08)) / (1 + share))[:, None]
 
 
 # ---- training -----------------------------------------------------------------------------------
@@ -323,7 +323,8 @@ def main():
         stage[name].add_argument("--run", default="run")
     stage["text"].add_argument("--minutes", type=float, default=1)
     stage["reword"].add_argument("--minutes", type=float, default=1)
-    stage["latents"].add_argument("--count", type=int)
+    stage["latents"].add_argument("--count", type=int, help="clips that a GPU draws")
+    stage["latents"].add_argument("--begin", type=int, default=0, help="number of the first: to go on with clips that were never seen")
     for name, minutes, lr in (("flow", 10, 0.02), ("distill", 2, 0.004)):
         p = stage[name]
         p.add_argument("--minutes", type=float, default=minutes)

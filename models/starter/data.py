@@ -48,7 +48,7 @@ def plan(preset: Preset, split: str, count: int, frames=None, shape=None, every=
         if split == "train" and rng.random() < preset.stills:
             length = 1
         look = shape or lot(list(preset.sizes), of_shape or [1] * len(preset.sizes))
-        if split == "train" and first >= preset.clips - preset.default:
+        if split == "train" and preset.clips - preset.default <= first < preset.clips:
             look, length = next(iter(preset.sizes)), max(preset.frames)
         start = first // GROUP % (2 * every)
         yield preset, split, first, min(GROUP, begin + count - first), look, length, slice(start if start < every else 0, None, every)

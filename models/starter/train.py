@@ -149,6 +149,7 @@ def most_tokens(preset):
 
 def train(args, distil=False):
     preset, run, device = PRESETS[args.preset], Path(args.run), the_device()
+    preset = dataclasses.replace(preset, batch_tokens=args.tokens or preset.batch_tokens)
     torch.set_num_threads(args.threads) if device.type == "cpu" else torch.set_float32_matmul_precision("high")
     if args.compile and device.type == "cuda":
         transformer.run_block = torch.compile(transformer.block_forward)
@@ -172,6 +173,8 @@ def train(args, distil=False):
         ema = [start["ema"][n].float().clone() for n, _ in m.named_parameters()]
         step, clock.spent = (start["step"], start["spent"]) if resumed else (0, 0.0)
     teacher = load_transformer(preset, run, device, "transformer.pt") if distil else None
+    before = copy.deepcopy(m).eval().requires_grad_(False) if args.faithful else None
+    usual = ((max(preset.frames) - 1) // 4 + 1, *(n // 16 for n in reversed(next(iter(preset.sizes.values())))))
     opts, adam = optimisers(m, hints.parameters(), args.lr)
     rng = np.random.default_rng([step, 4])
     torch.manual_seed(step + 1)
@@ -192,6 +195,9 @@ def train(args, distil=False):
             with torch.no_grad(), autocast(device):
                 base = forward(teacher, x, sigma * 1000, none, zero)
                 v = base + preset.guidance * (forward(teacher, x, sigma * 1000, text, lengths) - base)
+        elif before and x.shape[2:] == usual:  # nothing to learn there, and nothing to forget
+            with torch.no_grad(), autocast(device):
+                v = forward(before, x, sigma * 1000, text, lengths).float()
         inside: dict = {}
         with autocast(device):
             pred = forward(m, x, sigma * 1000, text, lengths, inside.__setitem__)
@@ -336,6 +342,8 @@ def main():
         p.add_argument("--moves", type=float, default=0.2, help="weight of telling what moves in the clip without noise")
         p.add_argument("--ema", type=float, default=0.998)
         p.add_argument("--every", type=int, default=250, help="steps between checkpoints")
+        p.add_argument("--tokens", type=int, help="a step, instead of the preset's: fewer for a CPU")
+        p.add_argument("--faithful", action="store_true", help="learn other shapes and lengths, and of the default ones what the weights knew before")
         p.add_argument("--threads", type=int, default=1)
         p.add_argument("--no-compile", dest="compile", action="store_false")
     p = stage["sample"]

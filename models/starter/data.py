@@ -38,7 +38,7 @@ class Group:
 def plan(preset: Preset, split: str, count: int, frames=None, shape=None, every=1, begin=0):
     """Jobs that draw `count` clips, from number `begin` on; the splits train, test and held are disjoint, the last with combinations held back.
 
-    With `every` above 1 only so many-th frames are drawn, from the first in five jobs of eight and from a later one in the rest.
+    With `every` above 1 only `some_of` their frames are drawn.
     """
     rng = np.random.default_rng([sum(map(ord, split)), 1])
     lot = lambda options, odds: options[rng.choice(len(options), p=np.array(odds) / sum(odds))]
@@ -50,8 +50,13 @@ def plan(preset: Preset, split: str, count: int, frames=None, shape=None, every=
         look = shape or lot(list(preset.sizes), of_shape or [1] * len(preset.sizes))
         if split == "train" and preset.clips - preset.default <= first < preset.clips:
             look, length = next(iter(preset.sizes)), max(preset.frames)
-        start = first // GROUP % (2 * every)
-        yield preset, split, first, min(GROUP, begin + count - first), look, length, slice(start if start < every else 0, None, every)
+        yield preset, split, first, min(GROUP, begin + count - first), look, length, some_of(first // GROUP, every)
+
+
+def some_of(i: int, every: int):
+    """The frames of the i-th job: every so-many-th, from the first in five of eight and from a later one in the rest where it is every fourth."""
+    start = i % (2 * every)
+    return slice(start if start < every else 0, None, every)
 
 
 def scene_of(preset: Preset, split: str, i: int) -> world.Scene:

@@ -134,7 +134,7 @@ def through_decoder(preset, run, eyes, count, together=16):
     """Renders once through the autoencoder, from the latents that the transformer learns of: softer, as whatever is decoded. By shape, clips and scenes."""
     vae, stats = load_vae(preset, run, eyes.device)[0], load(run / "stats.pt", eyes.device)
     mean, std = (stats[k].view(1, -1, 1, 1, 1) for k in ("mean", "std"))
-    groups = {shape_frames: g for shape_frames, g in load(run / "latents.pt").items() if shape_frames[1] > 1}
+    groups = {k: g for k, g in load(run / "latents.pt").items() if k[1] > 1}
     share = min(1.0, count / sum(len(g["scenes"]) for g in groups.values()))
     for (shape, _), g in groups.items():
         some = round(share * len(g["scenes"]))
@@ -156,7 +156,7 @@ def seen(preset, run, eyes, count, decoded, workers):
         if i % 50 == 49:
             print(f"{(i + 1) * len(g.scenes)} of {count} clips are seen", flush=True)
     for i, (shape, frames, scenes) in enumerate(through_decoder(preset, run, eyes, decoded) if decoded else ()):
-        some = frames[:, :, (0, 0, 0, 0, 0, 1, 2, 3)[i % 8] :: EVERY]
+        some = frames[:, :, data.some_of(i, EVERY)]
         kept[shape, some.shape[2]].append((eyes.see(some).half(), answers(scenes, eyes.device)))
     kept = {k: tuple(map(torch.cat, zip(*v))) for k, v in kept.items()}
     save(kept, run / "seen.pt")

@@ -343,9 +343,10 @@ def main():
         p.add_argument("--ema", type=float, default=0.998)
         p.add_argument("--every", type=int, default=250, help="steps between checkpoints")
         p.add_argument("--tokens", type=int, help="a step, instead of the preset's: fewer for a CPU")
-        p.add_argument("--faithful", action="store_true", help="learn other shapes and lengths, and of the default ones what the weights knew before")
         p.add_argument("--threads", type=int, default=1)
         p.add_argument("--no-compile", dest="compile", action="store_false")
+    stage["distill"].set_defaults(faithful=False)
+    stage["flow"].add_argument("--faithful", action="store_true", help="learn other shapes and lengths, and of the default ones what the weights know when this call begins")
     p = stage["sample"]
     p.add_argument("--prompt", action="append")
     p.add_argument("--sheet", required=True)

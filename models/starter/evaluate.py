@@ -1,6 +1,6 @@
 """Measures whether clips show what their prompts say, with a reader that has only ever seen renders (`reader.py`).
 
-    python evaluate.py --preset gpu --run run [--prompts 200]  # prints the card's table, writes a contact sheet
+    python evaluate.py --preset gpu --run run [--prompts 200]  # prints the card's table, writes a contact sheet and what did not come out
     python evaluate.py --model weights                         # the same for an exported model, through diffusers
 
 Prompts come from the split `held`, whose combinations of subject, place and camera no training has seen. An attribute
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from reader import NAMED, Eyes, answers, read_renders
 from train import contact_sheet, generate, load_text, load_transformer, the_device
 from train_vae import load_vae
 from world.captions import GUIDES, caption
+from world.scene import ATTRIBUTES
 
 LIMITS = dict(subject=0.95, place=0.95, time=0.90, weather=0.90, move=0.90, camera=0.85)  # color: none is set
 
@@ -52,6 +54,17 @@ def maker(args, preset, run, device):
     return lambda texts: generate(preset, run, list(texts), device, args.seed, guidance=args.guidance, parts=parts)
 
 
+def misses(texts, named, eighths, asked, stated):
+    """Lines of the clips that do not show what their prompts state, or whose subject does not stay what it is."""
+    word = lambda i, v: ATTRIBUTES[NAMED[i]][int(v)]
+    for text, got, parts, y, s in zip(texts, named, eighths, asked, stated):
+        wrong = [f"{NAMED[i]} {word(i, y[i])} is {word(i, got[i])}" for i in range(len(NAMED)) if s[i] and got[i] != y[i]]
+        if (parts != parts[0]).any():
+            wrong.append("in the eighths " + " ".join(word(0, v) for v in parts))
+        if wrong:
+            yield f"{text}: {', '.join(wrong)}\n"
+
+
 def report(args):
     preset, run, device = PRESETS[args.preset], Path(args.run), the_device()
     eyes, make = Eyes(preset, run, device), maker(args, preset, run, device)
@@ -59,7 +72,7 @@ def report(args):
     shape, frames = next(iter(preset.sizes)), max(preset.frames)
     width, height = preset.sizes[shape]
     stated = torch.tensor([[s[k] is not None for k in NAMED] for s in said], device=device)
-    hits, real_hits, same, real_same, steady, real_steady = [], [], [], [], [], []
+    hits, real_hits, same, real_same, steady, real_steady, missed = [], [], [], [], [], [], []
     for i in range(0, len(scenes), args.batch):
         part = slice(i, i + args.batch)
         y = answers(scenes[part], device)
@@ -69,9 +82,12 @@ def report(args):
             named, eighths = eyes.read(seen)
             right.append(named == y)
             alike.append((eighths == eighths[:, :1]).all(1))
+            if seen is clips:
+                missed += misses(texts[part], named, eighths, y, stated[part])
         if i < args.steady:
             steady += [steadiness(c) for c in clips]
             real_steady += [steadiness(c) for c in real]
+        print(f"{min(i + args.batch, len(scenes))} of {len(scenes)} prompts, {len(missed)} not as asked", end="\r", file=sys.stderr, flush=True)
     hits, real_hits = torch.cat(hits), torch.cat(real_hits)
     unseen = read_renders(preset, eyes, "test", args.unseen)
     lines = [
@@ -97,6 +113,7 @@ def report(args):
     text = "\n".join(lines) + "\n"
     print(text)
     (run / "report.md").write_text(text)
+    (run / "missed.txt").write_text("".join(missed))
     shown = [*[t for t, _ in GUIDES], "a car", *texts[:21]][: args.sheet]
     contact_sheet((clip for i in range(0, len(shown), args.batch) for clip in make(shown[i : i + args.batch])), run / "sheet.png")
     (run / "sheet.txt").write_text("\n".join(shown) + "\n")

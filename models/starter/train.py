@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,7 @@ def cache_latents(args):
     kept: dict = {}
     jobs = data.plan(preset, "train", args.count or preset.clips, begin=args.begin)
     source = data.drawn(run) if device.type == "cpu" else data.joined(data.groups(jobs, device), TOGETHER)
+    done = 0
     for g in source:
         with torch.no_grad(), autocast(device):
             z = enc(data.to_float(g.clips))
@@ -59,6 +61,8 @@ def cache_latents(args):
         parts = g.clips.split(1 if device.type == "cpu" else TOGETHER)  # one by one a CPU's caches hold them; on a GPU each of the shifts costs a launch
         moved = torch.cat([movement(data.to_float(c[:, ::4])).half() for c in parts])
         kept.setdefault((g.shape, frames), []).append((z.half(), moved, g.scenes, g.tracks[:, [max(0, 4 * i - 2) for i in range((frames - 1) // 4 + 1)]]))
+        done += len(g.scenes)
+        print(f"{done} clips are encoded", end="\r", file=sys.stderr, flush=True)
     groups = {}
     for k, v in kept.items():
         z, moved, scenes, tracks = zip(*v)
@@ -76,8 +80,8 @@ def cache_latents(args):
     print({k: tuple(g["z"].shape) for k, g in groups.items()}, "std", [round(float(v), 2) for v in std])
 
 
-def emphasis(tracks, h, w, share=1.2):
-    """[B, 1, T, h, w], 1 in the mean: how much a latent counts in the loss. A subject, small or large, counts 1.2 times as much again as the picture."""
+def emphasis(tracks, h, w, share):
+    """[B, 1, T, h, w], 1 in the mean: how much a latent counts in the loss. A subject, small or large, counts `share` times as much again as the picture."""
     unit = min(h, w)
     y = (torch.arange(h, device=tracks.device) + 0.5 - h / 2).view(1, 1, h, 1) / unit
     x = (torch.arange(w, device=tracks.device) + 0.5 - w / 2).view(1, 1, 1, w) / unit
@@ -92,8 +96,8 @@ def emphasis(tracks, h, w, share=1.2):
 class Batches:
     """Latents of one shape and length a time, as many clips as make `batch_tokens`, with captions worded anew."""
 
-    def __init__(self, preset, run, device, tok, encoder):
-        self.preset, self.device, self.tok, self.encoder = preset, device, tok, encoder
+    def __init__(self, preset, run, device, tok, encoder, subject):
+        self.preset, self.device, self.tok, self.encoder, self.subject = preset, device, tok, encoder, subject
         self.groups = load(run / "latents.pt", device)
         self.keys = list(self.groups)
         # A channel counts by how far it moves the pixels: the latents are normalised, the decoder's input is not.
@@ -119,7 +123,7 @@ class Batches:
         texts, said = zip(*[caption(g["scenes"][i], rng) if rng.random() >= silent else ("", {}) for i in pick])
         index = torch.from_numpy(pick).to(self.device)
         text, lengths = embed(self.encoder, self.tok, texts, TRAIN_LENGTH if self.device.type == "cuda" else None)
-        near = emphasis(g["tracks"][index.to(g["tracks"].device)].to(self.device), h, w)
+        near = emphasis(g["tracks"][index.to(g["tracks"].device)].to(self.device), h, w, self.subject)
         return g["z"][index].float(), g["moved"][index].float(), near, text, lengths, targets(said).to(self.device)
 
     def noised(self, x0):
@@ -155,7 +159,7 @@ def train(args, distil=False):
         transformer.run_block = torch.compile(transformer.block_forward)
     clock = Clock(args.minutes, args.piece)
     tok, encoder = load_text(run, device)
-    batches = Batches(preset, run, device, tok, encoder)
+    batches = Batches(preset, run, device, tok, encoder, args.subject)
     m, hints = new_transformer(preset).to(device), Hints(preset, most_tokens(preset)).to(device)
     path = run / ("student.pt" if distil else "transformer.pt")
     start = load(path, device) or (load(run / "transformer.pt", device) if distil else None)
@@ -338,6 +342,7 @@ def main():
         p.add_argument("--lr", type=float, default=lr)
         p.add_argument("--start", help="an exported transformer to begin with, of as many or more latents a token")
         p.add_argument("--hint", type=float, default=0.05)
+        p.add_argument("--subject", type=float, default=1.2, help="weight of the subject, beside the picture's 1")
         p.add_argument("--change", type=float, default=1.0, help="weight of the errors' change over time")
         p.add_argument("--moves", type=float, default=0.2, help="weight of telling what moves in the clip without noise")
         p.add_argument("--ema", type=float, default=0.998)

@@ -19,10 +19,10 @@ import torch
 import world
 from presets import Preset
 from world.captions import GUIDES
-from world.scene import SUBJECTS
+from world.scene import SUBJECTS, usual
 
 GROUP = 16  # clips a job
-GUIDED = 8  # one scene of so many has most of what one of the two long prompts asks for, and another's movement is any of all with equal odds
+GUIDED = 8  # one scene of so many has most of what one of the two long prompts asks for, another's movement is any of all with equal odds, and a third has most of what is usual for its subject
 
 
 @dataclass
@@ -67,6 +67,10 @@ def scene_of(preset: Preset, split: str, i: int) -> world.Scene:
     if split == "train" and i % GUIDED == 1:
         moves = sorted({m for s in only.get("subject", SUBJECTS) for m in SUBJECTS[s][1]})
         only = only | dict(move=(moves[rng.integers(len(moves))],))  # few things wave, rise or fall
+    if split == "train" and i % GUIDED == 2:
+        subjects = only.get("subject", tuple(SUBJECTS))
+        expected = usual(subjects[rng.integers(len(subjects))])
+        only = only | {k: v for k, v in expected.items() if v[0] in only.get(k, v) and (k == "subject" or rng.random() < 0.93)}
     return world.sample(rng, held=split == "held", only=only)
 
 

@@ -35,11 +35,11 @@ def steadiness(clip, block=8, reach=4):
     return float(costs(a, b, reach, block).amin(1).mean()), float((a - b).abs().mean())
 
 
-def prompts_of(preset: Preset, count: int):
-    """Scenes that are held back, a detailed caption of each, and what it states."""
+def prompts_of(preset: Preset, count: int, detail=0.8):
+    """Scenes that are held back, a caption of each in that detail, and what it states."""
     rng = np.random.default_rng(11)
     scenes = [data.scene_of(preset, "held", i) for i in range(count)]
-    return scenes, *zip(*[caption(s, rng, 0.8) for s in scenes])
+    return scenes, *zip(*[caption(s, rng, detail) for s in scenes])
 
 
 def maker(args, preset, run, device):
@@ -68,7 +68,7 @@ def misses(texts, named, eighths, asked, stated):
 def report(args):
     preset, run, device = PRESETS[args.preset], Path(args.run), the_device()
     eyes, make = Eyes(preset, run, device), maker(args, preset, run, device)
-    scenes, texts, said = prompts_of(preset, args.prompts)
+    scenes, texts, said = prompts_of(preset, args.prompts, args.detail)
     shape, frames = next(iter(preset.sizes)), max(preset.frames)
     width, height = preset.sizes[shape]
     stated = torch.tensor([[s[k] is not None for k in NAMED] for s in said], device=device)
@@ -126,6 +126,7 @@ def main():
     p.add_argument("--model", help="an exported folder instead of the run's checkpoints")
     p.add_argument("--guidance", type=float, help="instead of the preset's, with the run's checkpoints")
     p.add_argument("--prompts", type=int, default=200)
+    p.add_argument("--detail", type=float, default=0.8, help="of the prompts: 1 tells nearly all, 0 the subject alone")
     p.add_argument("--batch", type=int, default=8)
     p.add_argument("--steady", type=int, default=200, help="clips whose flicker and motion are measured")
     p.add_argument("--sheet", type=int, default=24, help="clips on the contact sheet")

@@ -1,7 +1,7 @@
 """What people say about a clip: a grammar of captions in many wordings, orders and degrees of detail.
 
 `caption` describes a scene and tells what it stated: attribute -> value, None where it is silent. Silence is
-information too: without a word about the camera it is mostly static, and everything else is free.
+information too: without a word about the camera it is mostly static, and of a scene that is like what is usual for its subject only what is not is told.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 import numpy as np
 
-from .scene import ATTRIBUTES, FLYING, Scene
+from .scene import ATTRIBUTES, FLYING, Scene, usual
 
 NOUNS = {
     "car": ["car", "car", "sports car", "automobile", "sedan"],
@@ -152,17 +152,20 @@ def caption(scene: Scene, rng: np.random.Generator, detail: float | None = None,
     """A caption, and what it states. `detail` from 0 (the subject alone) to 1; by lot where it is None. `sides` are SIDE's wordings or PLAIN_SIDE's."""
     pick = lambda options: str(options[rng.integers(len(options))])
     d = float(rng.beta(2.2, 1.1)) if detail is None else detail
+    unusual = [k for k, (v,) in usual(scene.subject).items() if getattr(scene, k) != v]
+    brief = detail is None and len(unusual) <= 2 and rng.random() < 0.6
     for text, asked in GUIDES:
         alike = np.mean([getattr(scene, k) in v for k, v in asked.items()])
         if alike == 1 and rng.random() < 0.4:
             return text, {k: asked[k][0] if len(asked.get(k, ())) == 1 else None for k in ATTRIBUTES}
-        if alike > 0.7:  # training has many of these: told in full, so that "a car" does not come to mean this one
+        if alike > 0.7 and not brief:  # training has many of these: told in full, so that "a car" does not come to mean this one
             d = 1.0
     said: dict[str, str | None] = dict.fromkeys(ATTRIBUTES)
     said["subject"] = scene.subject
 
     def says(name, chance):
-        if rng.random() < chance * min(1.0, 0.25 + d):
+        told = (0.95 if name in unusual else 0.05) if brief else chance * min(1.0, 0.25 + d) if d > 0 else 0.0
+        if rng.random() < told:
             said[name] = getattr(scene, name)
         return said[name] is not None
 

@@ -55,6 +55,16 @@ MOVES = ("left", "right", "up", "down", "bounce", "in", "turn", "wave", "still")
 FLYING = ("balloon", "airplane", "seagull", "butterfly", "kite")
 MOVELESS = ("lighthouse", "windmill", "chairs")
 
+# What color, move, place and time a subject has where nobody says otherwise: "a car" means this. None is held back.
+USUAL = {
+    "car": ("red", "right", "city street", "midday"), "bus": ("blue", "right", "city street", "midday"), "train": ("black", "right", "mountains", "midday"),
+    "sailboat": ("white", "right", "open sea", "golden hour"), "ship": ("white", "right", "open sea", "midday"), "balloon": ("orange", "up", "mountains", "dawn"),
+    "airplane": ("white", "right", "meadow", "midday"), "seagull": ("white", "right", "open sea", "midday"), "butterfly": ("orange", "right", "meadow", "midday"),
+    "kite": ("yellow", "right", "meadow", "midday"), "ball": ("red", "bounce", "meadow", "midday"), "person": ("blue", "right", "city street", "midday"),
+    "dog": ("orange", "right", "meadow", "midday"), "lighthouse": ("red", "turn", "open sea", "dusk"), "windmill": ("blue", "turn", "meadow", "midday"),
+    "chairs": ("blue", "still", "beach", "midday"),
+}
+
 # What a reader names, and what a caption can state.
 ATTRIBUTES = {
     "subject": tuple(SUBJECTS), "color": tuple(COLORS), "move": MOVES, "place": PLACES, "time": TIMES,
@@ -79,6 +89,12 @@ class Scene:
     grade: str = "flat"
     focus: str = "deep"
     seed: int = 0
+
+
+def usual(subject: str) -> dict[str, tuple[str]]:
+    """All that goes without saying about a subject, as `sample` takes it."""
+    scene = Scene(subject, *USUAL[subject])
+    return {k: (getattr(scene, k),) for k in ATTRIBUTES}
 
 
 def held_back(scene: Scene) -> bool:

@@ -35,7 +35,7 @@ def steadiness(clip, block=8, reach=4):
     return float(costs(a, b, reach, block).amin(1).mean()), float((a - b).abs().mean())
 
 
-def prompts_of(preset: Preset, count: int, detail=0.8):
+def prompts_of(preset: Preset, count: int, detail: float = 0.8):
     """Scenes that are held back, a caption of each in that detail, and what it states."""
     rng = np.random.default_rng(11)
     scenes = [data.scene_of(preset, "held", i) for i in range(count)]

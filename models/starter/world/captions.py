@@ -164,8 +164,11 @@ def caption(scene: Scene, rng: np.random.Generator, detail: float | None = None,
     said["subject"] = scene.subject
 
     def says(name, chance):
-        told = (0.95 if name in unusual else 0.05) if brief else chance * min(1.0, 0.25 + d) if d > 0 else 0.0
-        if rng.random() < told:
+        if brief:
+            chance = 0.95 if name in unusual else 0.05
+        else:
+            chance *= min(1.0, 0.25 + d) if d > 0 else 0.0
+        if rng.random() < chance:
             said[name] = getattr(scene, name)
         return said[name] is not None
 

@@ -3,6 +3,7 @@
     python export.py write --preset gpu --run run --to weights
     python export.py keep --run run --to judge                   # the encoder and the reader, which are not shipped
     python export.py open --preset gpu --run run --model weights # a run that goes on from both
+    python export.py mix --part a=0.4 --part b=0.6 --run run     # the mean of the transformers of runs that went on from one another
     python export.py cost                                        # FLOP of the default clip, for every preset
     python export.py plot --run run --to losses.png
     python export.py sample --model weights --sheet sheet.png [--prompt "…"] [--seed N]
@@ -163,6 +164,24 @@ def keep(args):
 # ---- cost ---------------------------------------------------------------------------------------
 
 
+def mix(args):
+    """A run whose transformer is the weighed mean of others', which stand on one path of training; all else is the last one's."""
+    parts = [(Path(folder), float(share)) for folder, _, share in (part.rpartition("=") for part in args.part)]
+    if abs(sum(share for _, share in parts) - 1) > 1e-6:
+        raise SystemExit(f"the shares come to {sum(share for _, share in parts):g}; they must come to 1")
+    run, states = Path(args.run), [load(folder / "transformer.pt") for folder, _ in parts]
+    if missing := [str(folder) for (folder, _), state in zip(parts, states) if state is None]:
+        raise SystemExit(f"no transformer.pt in {', '.join(missing)}: name a folder that `train.py flow` or `export.py open` filled")
+    if run.exists():
+        raise SystemExit(f"{run} exists: name a new folder with --run")
+    last = parts[-1][0]
+    shutil.copytree(last / "text_encoder", run / "text_encoder")
+    for name in ("tokenizer.json", "stats.pt", "vae.pt", "reader.pt"):
+        if (last / name).exists():
+            shutil.copy(last / name, run / name)
+    save(dict(ema={n: sum(share * state["ema"][n].float() for (_, share), state in zip(parts, states)) for n in states[0]["ema"]}), run / "transformer.pt")
+
+
 def cost(preset: Preset, d: dict):
     """Counts what one default clip costs, in FLOP (two a multiply-add), products and convolutions alone."""
     c, text = preset.transformer(), preset.text()
@@ -307,6 +326,10 @@ def main():
     p.add_argument("--preset", choices=PRESETS, default="gpu", help="any: they are written as they are")
     p.add_argument("--run", default="run")
     p.add_argument("--to", default="judge")
+    p = sub.add_parser("mix")
+    p.set_defaults(call=mix)
+    p.add_argument("--part", action="append", required=True, metavar="RUN=SHARE")
+    p.add_argument("--run", required=True)
     p = sub.add_parser("cost")
     p.set_defaults(call=lambda args: [cost(preset, defaults(preset, preset.distilled)) for preset in PRESETS.values()])
     p = sub.add_parser("plot")

@@ -29,6 +29,8 @@ with train.py flow --start "$run/weights/transformer" --minutes 0.1 --every 50
 "$python" export.py open --preset smoke --run "$run/again" --model "$run/weights" --judge "$run/judge"
 cp "$run/latents.pt" "$run/again/"
 "$python" train.py flow --preset smoke --run "$run/again" --minutes 0.1 --every 50 --tokens 24 --faithful --subject 2
+"$python" export.py mix --part "$run=0.4" --part "$run/again=0.6" --run "$run/mean"
+"$python" compare.py --preset smoke --run "$run" --run "$run/again" --run "$run/mean" --clips 3
 "$python" encoder.py --preset smoke --run "$run/again" --minutes 0.1 --made 20 --renders 12 --every 50
 "$python" export.py plot --run "$run" --to "$run/losses.png"
 "$python" export.py sample --model "$run/weights" --sheet "$run/sample.png" --prompt "a red car" --threads 1

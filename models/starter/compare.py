@@ -29,7 +29,7 @@ TOGETHER = 8
 
 @torch.no_grad()
 def held_latents(preset, run: Path, shape: str, count: int, device):
-    """Normalised latents [N, z, T, h, w] of the longest clips of a shape, their scenes, and their subjects' tracks at the latents' times."""
+    """The longest clips of a shape, a few together: normalised latents [N, z, T, h, w], scenes, and tracks at the latents' times."""
     _, enc = load_vae(preset, run, device)
     stats, frames = load(run / "stats.pt", device), max(preset.frames)
     kept = []

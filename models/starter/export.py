@@ -161,9 +161,6 @@ def keep(args):
         (to / f"{name}.safetensors").chmod(0o644)
 
 
-# ---- cost ---------------------------------------------------------------------------------------
-
-
 def mix(args):
     """A run whose transformer is the weighed mean of others', which stand on one path of training; all else is the last one's."""
     parts = [(Path(folder), float(share)) for folder, _, share in (part.rpartition("=") for part in args.part)]
@@ -180,6 +177,9 @@ def mix(args):
         if (last / name).exists():
             shutil.copy(last / name, run / name)
     save(dict(ema={n: sum(share * state["ema"][n].float() for (_, share), state in zip(parts, states)) for n in states[0]["ema"]}), run / "transformer.pt")
+
+
+# ---- cost ---------------------------------------------------------------------------------------
 
 
 def cost(preset: Preset, d: dict):

@@ -22,12 +22,12 @@ use harness::compare::relative_l2;
 use harness::data::floats;
 use harness::{Input, Run, device_test};
 use kinora::gpu::{Cancel, Gpu, GpuOptions, Stream, Window};
-use kinora::models::config::{ModelConfig, ModelFolder};
+use kinora::model_files::{ModelConfig, ModelFolder};
 use kinora::models::umt5::TextEncoder;
+use kinora::models::vae::{DecodeOptions, Network, VaeDecoder};
 use kinora::models::wan_transformer::{
     Residency, Transformer, TransformerPasses, TransformerShape,
 };
-use kinora::models::wan_vae::{DecodeOptions, Network, VaeDecoder};
 use kinora::tensor::DType;
 use kinora::weights::{Checkpoint, Latents};
 use libtest_mimic::{Failed, Trial};
@@ -317,7 +317,7 @@ fn real_latents(gpu: &Gpu) -> Result<(), Failed> {
     };
     let whole = [channels, all, height, width];
     let planned =
-        kinora::models::wan_vae::decode_layout(gpu.caps(), &config, &checkpoint, whole, &options)?;
+        kinora::models::vae::decode_layout(gpu.caps(), &config, &checkpoint, whole, &options)?;
     let (before, area) = (gpu.memory().current, height * width);
     let some: Vec<f32> = latents
         .values

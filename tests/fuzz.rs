@@ -23,11 +23,10 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use kinora::models::config::{
-    Defaults, PipelineConfig, TextEncoderConfig, TransformerConfig, VaeConfig,
-};
-use kinora::models::tokenizer::Tokenizer;
+use kinora::model_files::{Defaults, PipelineConfig};
+use kinora::models::config::{TextEncoderConfig, TransformerConfig, VaeConfig};
 use kinora::sampling::{Schedule, Scheduler};
+use kinora::text::tokenizer::Tokenizer;
 use kinora::weights::{Checkpoint, Extent, Latents, RunState};
 use libtest_mimic::{Arguments, Failed, Trial};
 

@@ -24,7 +24,7 @@ use harness::compare::{psnr, relative_l2};
 use harness::device_test;
 use harness::guise::{Guise, gpu_as, guise_test};
 use kinora::gpu::{Cancel, Gpu, STAGING_BYTES};
-use kinora::models::config::{ModelFolder, SchedulerName};
+use kinora::model_files::{ModelFolder, SchedulerName};
 use kinora::text_to_video::{Engine, Event, Request, Size, Stage};
 use kinora::weights::{Checkpoint, Latents};
 use libtest_mimic::{Failed, Trial};

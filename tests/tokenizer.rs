@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use kinora::error::ConfigError;
-use kinora::models::prompt::{PROMPT_LIMIT, clean};
-use kinora::models::tokenizer::{Cut, MAX_TOKENS, Tokenizer};
+use kinora::text::clean::{PROMPT_LIMIT, clean};
+use kinora::text::tokenizer::{Cut, MAX_TOKENS, Tokenizer};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde::Deserialize;
 use serde_json::Value;

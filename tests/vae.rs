@@ -19,9 +19,7 @@ use kinora::Error;
 use kinora::error::GpuError;
 use kinora::gpu::{Cancel, Gpu};
 use kinora::models::config::VaeConfig;
-use kinora::models::wan_vae::{
-    Bands, DecodeOptions, Decoded, Features, Network, VaeDecoder, halos,
-};
+use kinora::models::vae::{Bands, DecodeOptions, Decoded, Features, Network, VaeDecoder, halos};
 use kinora::tensor::DType;
 use kinora::weights::Checkpoint;
 use libtest_mimic::Failed;

@@ -1,7 +1,7 @@
 //! `kinora convert`: a model in other element types.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use kinora::models::convert::convert;
+use kinora::model_files::convert::convert;
 
 use crate::args::ConvertArgs;
 use crate::error::CliError;

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use kinora::media::{VideoOptions, VideoWriter};
-use kinora::models::prompt::PROMPT_LIMIT;
+use kinora::text::clean::PROMPT_LIMIT;
 use kinora::text_to_video::{Engine, Request, Settings};
 use kinora::weights::{Latents, Sample, Sampled};
 

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use kinora::error::{ConfigError, GpuError};
 use kinora::gpu::{DeviceInfo, GpuOptions, chosen_device, devices};
 use kinora::hub::{Hub, SHORT_NAMES};
-use kinora::models::config::{Defaults, Layout, ModelFolder};
-use kinora::models::names::Names;
+use kinora::model_files::names::Names;
+use kinora::model_files::{Defaults, Layout, ModelFolder};
 use kinora::record::{Caps, DeviceClass};
 use kinora::weights::{Checkpoint, Extent};
 

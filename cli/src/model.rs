@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kinora::gpu::{Gpu, GpuOptions};
 use kinora::hub::{Hub, Repo};
-use kinora::models::config::ModelFolder;
+use kinora::model_files::ModelFolder;
 use kinora::record::Precision;
 use kinora::text_to_video::{Decoder, Engine};
 use kinora::weights::Extent;

@@ -1,7 +1,7 @@
 //! `kinora plan`: the device memory that a run would take, without running it.
 
 use kinora::gpu::{GpuOptions, chosen_device, devices};
-use kinora::models::config::ModelFolder;
+use kinora::model_files::ModelFolder;
 use kinora::models::wan_transformer::Residency;
 use kinora::record::Caps;
 use kinora::text_to_video::{MemoryPlan, PartPlan, Planned, Request, Settings};

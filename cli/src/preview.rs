@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use kinora::Error;
 use kinora::error::RequestError;
 use kinora::media::{check_place, write_png};
-use kinora::models::config::ModelFolder;
+use kinora::model_files::ModelFolder;
 use kinora::models::latent_rgb::LatentRgb;
 use kinora::text_to_video;
 use kinora::weights::Latents;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use kinora::media::{probe, read_metadata};
-use kinora::models::config::SchedulerName;
+use kinora::model_files::SchedulerName;
 
 use crate::args::{LORAS, MODEL_PATHS, ShowArgs};
 use crate::clip::TINY_DECODER;

@@ -1,6 +1,6 @@
 //! The model that comes with the program.
 
-use kinora::models::config::ModelFolder;
+use kinora::model_files::ModelFolder;
 
 macro_rules! files {
     ($($path:literal),* $(,)?) => {

@@ -6,6 +6,7 @@ pub mod gpu;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod media;
+pub mod model_files;
 pub mod models;
 pub mod nn;
 pub mod ops;
@@ -15,6 +16,7 @@ pub mod sampling;
 pub mod shader;
 mod staged;
 pub mod tensor;
+pub mod text;
 pub mod text_to_video;
 pub mod weights;
 

@@ -12,7 +12,7 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kinora::models::config::ModelFolder;
+use kinora::model_files::ModelFolder;
 use kinora::tensor::DType;
 
 const USAGE: &str = "full-size MODEL DIR [--tokenizer FILE] [--text-layers N]

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use kinora::error::{AdapterError, ConfigError, WeightsError};
 use kinora::gpu::{Cancel, Gpu, Stream};
-use kinora::models::config::{ModelFolder, TransformerConfig};
-use kinora::models::lora::{Experts, Lora};
+use kinora::model_files::ModelFolder;
+use kinora::model_files::lora::{Experts, Lora};
+use kinora::models::config::TransformerConfig;
 use kinora::models::wan_transformer::{
     Residency, Transformer, TransformerPasses, TransformerShape,
 };

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use kinora::models::names::{Kind, Names, Naming, original_of_transformer};
+use kinora::model_files::names::{Kind, Names, Naming, original_of_transformer};
 use libtest_mimic::{Failed, Trial};
 
 /// Name, shape, and the third column where there is one.

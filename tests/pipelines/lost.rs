@@ -6,7 +6,7 @@ use kinora::error::GpuError;
 use kinora::gpu::{Cancel, Gpu, wgpu};
 use kinora::text_to_video::{Engine, Event, MemoryTaken, Note, Stage};
 use kinora::weights::{Latents, Sample};
-use kinora::{Error, models::config::ModelFolder};
+use kinora::{Error, model_files::ModelFolder};
 use libtest_mimic::{Failed, Trial};
 
 use crate::harness::{device_test, gpu, options};

@@ -2,9 +2,9 @@
 //! within what each type explains.
 
 use kinora::gpu::{Cancel, Gpu};
-use kinora::models::config::ModelFolder;
-use kinora::models::convert::convert;
-use kinora::models::matrices::is_block_matrix;
+use kinora::model_files::ModelFolder;
+use kinora::model_files::convert::convert;
+use kinora::model_files::matrices::is_block_matrix;
 use kinora::tensor::DType;
 use kinora::text_to_video::{Engine, Request};
 use libtest_mimic::{Failed, Trial};

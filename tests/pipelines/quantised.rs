@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use kinora::gpu::{Cancel, Gpu};
-use kinora::models::config::{ModelFolder, PartFiles};
+use kinora::model_files::{ModelFolder, PartFiles};
 use kinora::tensor::{DType, f8_e4m3};
 use kinora::text_to_video::{Engine, Request};
 use kinora::weights::GgufHeader;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use kinora::gpu::Cancel;
-use kinora::models::config::SchedulerName;
+use kinora::model_files::SchedulerName;
 use kinora::text_to_video::{Engine, Request, Settings};
 use kinora::weights::Sample;
 use libtest_mimic::{Failed, Trial};

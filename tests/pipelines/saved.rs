@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use kinora::gpu::{Cancel, Gpu};
-use kinora::models::config::{Layout, ModelFolder, PartFiles};
+use kinora::model_files::{Layout, ModelFolder, PartFiles};
 use kinora::text_to_video::{Engine, Request};
 use kinora::weights::Checkpoint;
 use libtest_mimic::{Failed, Trial};

@@ -1,9 +1,9 @@
 //! The released models at their full sizes: what their plans come to, and how long a dispatch is.
 
 use kinora::error::Error;
-use kinora::models::config::ModelFolder;
+use kinora::model_files::ModelFolder;
+use kinora::models::vae::{DecodeLayout, DecodeOptions, decode_layout};
 use kinora::models::wan_transformer::{Residency, TransformerPasses, TransformerShape};
-use kinora::models::wan_vae::{DecodeLayout, DecodeOptions, decode_layout};
 use kinora::record::{Caps, Command, DeviceClass};
 use kinora::text_to_video::{Decoder, MemoryPlan, Planned, Request, Settings, Size};
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use kinora::error::{Error, SamplingError};
-use kinora::models::config::{ModelConfig, ModelFolder, SchedulerName};
+use kinora::model_files::{ModelConfig, ModelFolder, SchedulerName};
 use kinora::sampling::{Distilled, Schedule, SolverState, UniPcConfig};
 use kinora::text_to_video::{Note, Request, Settings};
 

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use kinora::error::{Error, VaeError};
 use kinora::models::config::VaeConfig;
-use kinora::models::wan_vae::{DecodeOptions, decode_layout};
+use kinora::models::vae::{DecodeOptions, decode_layout};
 use kinora::record::{Caps, DeviceClass};
 use kinora::tensor::DType;
 use kinora::weights::{Checkpoint, SafetensorsHeader};

@@ -1,7 +1,7 @@
 //! What a decoder takes on the device: what its layout says, whatever the number of frames.
 
 use kinora::gpu::Gpu;
-use kinora::models::wan_vae::{Bands, DecodeOptions};
+use kinora::models::vae::{Bands, DecodeOptions};
 use libtest_mimic::{Failed, Trial};
 
 use super::harness::device_test;

@@ -4,8 +4,8 @@
 use kinora::gpu::Gpu;
 use kinora::models::config::VaeConfig;
 use kinora::models::latent_rgb::LatentRgb;
-use kinora::models::tiny_vae::TinyVae;
-use kinora::models::wan_vae::{Architecture, DecodeOptions, VaeDecoder};
+use kinora::models::vae::tiny::TinyVae;
+use kinora::models::vae::{Architecture, DecodeOptions, VaeDecoder};
 use kinora::sampling::{Noise, randn};
 use kinora::tensor::DType;
 use kinora::weights::{Checkpoint, Latents};

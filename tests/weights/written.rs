@@ -5,10 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use kinora::error::{Error, GpuError};
-use kinora::models::config::ModelFolder;
-use kinora::models::convert::convert;
-use kinora::models::matrices::is_block_matrix;
-use kinora::models::names::Naming;
+use kinora::model_files::ModelFolder;
+use kinora::model_files::convert::convert;
+use kinora::model_files::matrices::is_block_matrix;
+use kinora::model_files::names::Naming;
 use kinora::tensor::DType;
 use kinora::weights::{Checkpoint, Container, Written};
 

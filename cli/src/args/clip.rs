@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
-use kinora::models::config::SchedulerName;
+use kinora::model_files::SchedulerName;
 use kinora::sampling::Distilled;
 use kinora::text_to_video::{Aspect, Size};
 

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
-use kinora::models::config::PartFiles;
-use kinora::models::lora::{Experts, Lora};
-use kinora::models::matrices::SMALL_TYPES;
+use kinora::model_files::PartFiles;
+use kinora::model_files::lora::{Experts, Lora};
+use kinora::model_files::matrices::SMALL_TYPES;
 use kinora::tensor::DType;
 
 /// Which model.

@@ -4,8 +4,8 @@ use super::engine::Engine;
 use super::request::Settings;
 use crate::error::Error;
 use crate::gpu::Cancel;
+use crate::models::vae;
 use crate::models::wan_transformer::TransformerPasses;
-use crate::models::wan_vae;
 
 impl Engine {
     /// Runs `work` and meanwhile, on a thread of its own, compiles what a run needs later: the
@@ -53,7 +53,7 @@ impl Engine {
             return Ok(());
         };
         let [_, c, t, h, w] = settings.latent_shape(&self.config);
-        wan_vae::compile_ahead(
+        vae::compile_ahead(
             &self.gpu,
             network.architecture(&self.config),
             &network.checkpoint,

@@ -9,10 +9,10 @@ use super::preview::enlarged;
 use super::retry::Task;
 use crate::error::{Error, GpuError, RequestError};
 use crate::gpu::{Cancel, STAGING_BYTES};
-use crate::models::config::{ModelConfig, ModelFolder};
+use crate::model_files::{ModelConfig, ModelFolder};
 use crate::models::latent_rgb::LatentRgb;
-use crate::models::tiny_vae::TinyVae;
-use crate::models::wan_vae::{Architecture, DecodeOptions, Decoded, VaeDecoder, decode_layout};
+use crate::models::vae::tiny::TinyVae;
+use crate::models::vae::{Architecture, DecodeOptions, Decoded, VaeDecoder, decode_layout};
 use crate::weights::{Checkpoint, Latents};
 
 /// What makes pictures of latents.

@@ -8,10 +8,10 @@ use super::request::{MAX_TOKENS, Note, Request, Settings};
 use super::retry::Taken;
 use crate::error::Error;
 use crate::gpu::{Cancel, Gpu};
-use crate::models::config::{ModelConfig, ModelFolder, SchedulerName};
-use crate::models::prompt::clean;
-use crate::models::tokenizer::{Tokenizer, Tokens};
+use crate::model_files::{ModelConfig, ModelFolder, SchedulerName};
 use crate::sampling::Scheduler;
+use crate::text::clean::clean;
+use crate::text::tokenizer::{Tokenizer, Tokens};
 use crate::weights::{Latents, bytes_fingerprint, combined_fingerprint};
 
 /// Characters of a prompt that a note about its end shows.

@@ -7,10 +7,10 @@ use super::request::{MAX_TOKENS, Settings};
 use super::solver::solver_bytes;
 use crate::error::{Error, RequestError, VaeError};
 use crate::gpu::{STAGING_BYTES, Window};
-use crate::models::config::{ModelConfig, ModelFolder};
+use crate::model_files::{ModelConfig, ModelFolder};
 use crate::models::umt5::Layers;
+use crate::models::vae::{DecodeOptions, decode_layout};
 use crate::models::wan_transformer::{Residency, TransformerPasses, TransformerShape};
-use crate::models::wan_vae::{DecodeOptions, decode_layout};
 use crate::record::Caps;
 
 /// A part of a model and what it takes while its turn lasts; no two are on the device together.

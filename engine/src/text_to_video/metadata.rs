@@ -3,7 +3,7 @@
 use super::engine::Engine;
 use super::request::Settings;
 use crate::error::Error;
-use crate::models::config::SchedulerName;
+use crate::model_files::SchedulerName;
 use crate::record::Precision;
 use crate::sampling::Scheduler;
 use crate::tensor::DType;

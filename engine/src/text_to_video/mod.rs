@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! use kinora::gpu::{Cancel, Gpu, GpuOptions};
-//! use kinora::models::config::ModelFolder;
+//! use kinora::model_files::ModelFolder;
 //! use kinora::text_to_video::{Engine, Event, Request};
 //!
 //! let gpu = Gpu::open(&GpuOptions::default())?;

@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::memory::bytes_for_people;
 use crate::error::{Error, RequestError};
-use crate::models::config::{Defaults, ModelConfig, SchedulerName};
-use crate::models::prompt::PROMPT_LIMIT;
+use crate::model_files::{Defaults, ModelConfig, SchedulerName};
 use crate::sampling::Distilled;
+use crate::text::clean::PROMPT_LIMIT;
 
 /// Pixels per side, at most: four times the longest side of 4K.
 const MAX_SIDE: usize = 16_384;

@@ -10,14 +10,14 @@ use crate::error::ConfigError;
 const SHOWN: usize = 80;
 
 /// A configuration file's fields. Errors name the file and the field.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     file: &'a str,
     map: Map<String, Value>,
 }
 
 impl<'a> Fields<'a> {
     /// Reads the JSON object in `text`; `file` is its name for messages.
-    pub(super) fn parse(file: &'a str, text: &[u8]) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(file: &'a str, text: &[u8]) -> Result<Self, ConfigError> {
         // Editors on Windows put a byte-order mark before UTF-8.
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         match serde_json::from_slice(text) {
@@ -30,17 +30,17 @@ impl<'a> Fields<'a> {
     }
 
     /// The field, unless it is absent.
-    pub(super) fn get(&self, field: &str) -> Option<&Value> {
+    pub(crate) fn get(&self, field: &str) -> Option<&Value> {
         self.map.get(field)
     }
 
     /// The field, unless it is absent or null.
-    pub(super) fn given(&self, field: &str) -> Option<&Value> {
+    pub(crate) fn given(&self, field: &str) -> Option<&Value> {
         self.map.get(field).filter(|value| !value.is_null())
     }
 
     /// A whole number in `range`, or `default` where the field is absent.
-    pub(super) fn count(
+    pub(crate) fn count(
         &self,
         field: &str,
         default: Option<usize>,
@@ -55,7 +55,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A list of whole numbers in `range`, or `default` where the field is absent.
-    pub(super) fn counts(
+    pub(crate) fn counts(
         &self,
         field: &str,
         default: &[usize],
@@ -68,7 +68,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A number in `range`, or `default` where the field is absent.
-    pub(super) fn real(
+    pub(crate) fn real(
         &self,
         field: &str,
         default: f64,
@@ -87,7 +87,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A list of numbers in `range`, or `default` where the field is absent.
-    pub(super) fn reals(
+    pub(crate) fn reals(
         &self,
         field: &str,
         default: &[f64],
@@ -106,7 +106,7 @@ impl<'a> Fields<'a> {
     }
 
     /// True or false, or `default` where the field is absent.
-    pub(super) fn flag(&self, field: &str, default: bool) -> Result<bool, ConfigError> {
+    pub(crate) fn flag(&self, field: &str, default: bool) -> Result<bool, ConfigError> {
         match self.map.get(field) {
             None => Ok(default),
             Some(value) => value
@@ -116,7 +116,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A list of true and false, or `default` where the field is absent.
-    pub(super) fn flags(&self, field: &str, default: &[bool]) -> Result<Vec<bool>, ConfigError> {
+    pub(crate) fn flags(&self, field: &str, default: &[bool]) -> Result<Vec<bool>, ConfigError> {
         self.list(
             field,
             default,
@@ -126,7 +126,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Text, if the field is neither absent nor null.
-    pub(super) fn text(&self, field: &str) -> Result<Option<&str>, ConfigError> {
+    pub(crate) fn text(&self, field: &str) -> Result<Option<&str>, ConfigError> {
         let value = self.given(field);
         value
             .map(|value| value.as_str().ok_or_else(|| self.wrong(field, "a string")))
@@ -134,7 +134,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The class that `field` names, which must be one of `known`.
-    pub(super) fn class(&self, field: &str, known: &[&str]) -> Result<&str, ConfigError> {
+    pub(crate) fn class(&self, field: &str, known: &[&str]) -> Result<&str, ConfigError> {
         match self.text(field)? {
             None => Err(self.absent(field)),
             Some(class) if known.contains(&class) => Ok(class),
@@ -143,7 +143,7 @@ impl<'a> Fields<'a> {
     }
 
     /// An error that says which classes `field` may name.
-    pub(super) fn class_error(&self, field: &str, known: &[&str]) -> ConfigError {
+    pub(crate) fn class_error(&self, field: &str, known: &[&str]) -> ConfigError {
         ConfigError::Class {
             file: self.file.to_owned(),
             field: field.to_owned(),
@@ -153,7 +153,7 @@ impl<'a> Fields<'a> {
     }
 
     /// An error that says what `field` should have been.
-    pub(super) fn wrong(&self, field: &str, expected: &str) -> ConfigError {
+    pub(crate) fn wrong(&self, field: &str, expected: &str) -> ConfigError {
         ConfigError::Field {
             file: self.file.to_owned(),
             field: field.to_owned(),
@@ -163,7 +163,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Refuses a field that is neither absent nor null: it asks for `meaning`.
-    pub(super) fn must_be_null(
+    pub(crate) fn must_be_null(
         &self,
         field: &str,
         meaning: &'static str,
@@ -180,7 +180,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Refuses a field that is not one of `known`.
-    pub(super) fn only(&self, known: &[&str]) -> Result<(), ConfigError> {
+    pub(crate) fn only(&self, known: &[&str]) -> Result<(), ConfigError> {
         match self
             .map
             .keys()

@@ -1,7 +1,7 @@
 //! What a run does unless it is told otherwise.
 
-use super::fields::Fields;
 use crate::error::ConfigError;
+use crate::models::config::fields::Fields;
 use crate::sampling::Distilled;
 
 /// A scheduler by the name that the command line has for it.

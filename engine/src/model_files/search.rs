@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{ConfigError, WeightsError};
-use crate::models::names::{Kind, Names, Naming, stranger};
+use crate::model_files::names::{Kind, Names, Naming, stranger};
 use crate::weights::{Checkpoint, Extent};
 
 /// Where Wan 2.2 A14B's release has its experts, and what diffusers calls them.

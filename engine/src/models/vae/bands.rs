@@ -134,7 +134,7 @@ impl Crop {
 mod tests {
     use super::*;
     use crate::models::config::VaeConfig;
-    use crate::models::wan_vae::halos;
+    use crate::models::vae::halos;
 
     /// Every line that a band needs lies in what it sees, at every level.
     #[test]

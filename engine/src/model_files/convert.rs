@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::config::ModelFolder;
+use super::ModelFolder;
 use super::matrices::is_block_matrix;
 use super::names::original_of_transformer;
 use crate::error::{AdapterError, Error, GpuError, WeightsError};

@@ -13,7 +13,7 @@
 
 use crate::error::{Error, VaeError};
 use crate::models::config::VaeConfig;
-use crate::models::wan_vae::{Architecture, Crop, Features};
+use crate::models::vae::{Architecture, Crop, Features};
 use crate::nn::Source;
 use crate::ops::conv3d::{Conv, conv3d};
 use crate::ops::frames::push_frames;

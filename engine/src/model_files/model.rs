@@ -1,10 +1,9 @@
 //! All of a model's configuration files together.
 
 use super::released::recognise;
-use super::{
-    Defaults, ModelFolder, PipelineConfig, TextEncoderConfig, TransformerConfig, VaeConfig,
-};
+use super::{Defaults, ModelFolder, PipelineConfig};
 use crate::error::ConfigError;
+use crate::models::config::{TextEncoderConfig, TransformerConfig, VaeConfig};
 use crate::sampling::Distilled;
 
 /// A model's configuration: every file read and checked, and checked against the others.

@@ -10,9 +10,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::vae::{WAN21_MEAN, WAN21_STD, WAN22_MEAN, WAN22_STD};
 use crate::error::ConfigError;
-use crate::models::names::Kind;
+use crate::model_files::names::Kind;
+use crate::models::config::vae::{WAN21_MEAN, WAN21_STD, WAN22_MEAN, WAN22_STD};
 use crate::weights::Checkpoint;
 
 type Fields = Map<String, Value>;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{INDEX, TEXT, TRANSFORMER, VAE, files, folder};
-use crate::models::config::{Defaults, SchedulerName};
+use crate::model_files::{Defaults, SchedulerName};
 
 #[test]
 fn released_models_are_recognised() {

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::architecture::Architecture;
+use super::architecture::{Architecture, Features};
 use super::bands::{BandLines, Crop};
-use super::network::Features;
 use crate::error::Error;
 use crate::nn::Source;
 use crate::ops::latents::rgb8;

@@ -1,7 +1,7 @@
 //! `model_index.json`: which classes make up the model.
 
-use super::fields::Fields;
 use crate::error::ConfigError;
+use crate::models::config::fields::Fields;
 
 /// The pipelines that generate from text alone.
 const PIPELINES: [&str; 2] = ["WanPipeline", DMD];

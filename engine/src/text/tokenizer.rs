@@ -6,7 +6,7 @@ use tokenizers::tokenizer::PostProcessor;
 use tokenizers::{Encoding, Tokenizer as Inner};
 
 use super::charsmap::check_json;
-use super::prompt::PROMPT_LIMIT;
+use super::clean::PROMPT_LIMIT;
 use super::sentencepiece::tokenizer_json;
 use crate::error::ConfigError;
 use crate::panics::guarded;

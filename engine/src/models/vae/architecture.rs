@@ -3,11 +3,19 @@
 use std::fmt::Debug;
 
 use super::bands::Crop;
-use super::network::Features;
 use crate::error::Error;
 use crate::nn::Source;
 use crate::ops::latents::Pixels;
 use crate::record::{Recorder, Tensor};
+
+/// The output of the layers before the first upsampling in space: the seam between the halves.
+#[derive(Clone, Copy, Debug)]
+pub struct Features {
+    /// [T, h, w, C]: what is upsampled first.
+    pub x: Tensor,
+    /// [T, h, w, C']: what the first level's shortcut repeats, where levels have one (Wan 2.2).
+    pub shortcut: Option<Tensor>,
+}
 
 /// A decoder that is causal in time and whose second half can be cut into bands of lines.
 ///

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Lora;
 use crate::error::{AdapterError, WeightsError};
-use crate::models::names::adapted_module;
+use crate::model_files::names::adapted_module;
 use crate::weights::Checkpoint;
 
 /// Names that an error shows.

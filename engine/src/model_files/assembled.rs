@@ -9,11 +9,11 @@ use super::released;
 use super::sizes::configuration;
 use super::{ModelFolder, PipelineConfig};
 use crate::error::{ConfigError, WeightsError};
-use crate::models::names::{Kind, Names, adopt, stranger};
+use crate::model_files::names::{Kind, Names, adopt, stranger};
 use crate::weights::{Checkpoint, Extent};
 
 /// Files that are parts of a model, each named by itself: safetensors (an index of shards too),
-/// GGUF or `.pth`, under any of the [names](crate::models::names) that Kinora knows.
+/// GGUF or `.pth`, under any of the [names](crate::model_files::names) that Kinora knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartFiles {
     /// The transformer; of two experts the one for high noise.

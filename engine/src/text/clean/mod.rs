@@ -33,7 +33,7 @@ pub const PROMPT_LIMIT: usize = 1_000_000;
 /// Meant for text of at most [`PROMPT_LIMIT`] bytes. The result may be empty.
 ///
 /// ```
-/// use kinora::models::prompt::clean;
+/// use kinora::text::clean::clean;
 /// assert_eq!(clean("  a “red”\n kite &amp;amp; ﬂags, cafÃ© "), "a \"red\" kite & flags, café");
 /// ```
 #[must_use]

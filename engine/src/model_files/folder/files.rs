@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use crate::error::ConfigError;
-use crate::models::config::released::Released;
+use crate::model_files::released::Released;
 
 /// The files in a model's own places.
 #[derive(Clone, Debug)]

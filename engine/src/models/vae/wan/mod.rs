@@ -1,23 +1,15 @@
 //! The decoder's two halves: what needs whole frames, and what can be cut into bands of lines.
 
-use super::architecture::Architecture;
-use super::bands::Crop;
-use super::layers::{attention_block, conv_1x1x1, conv_3x3x3, norm_silu, residual_block, upsample};
+mod layers;
+
+use super::{Architecture, Crop, Features};
 use crate::error::{Error, RecordError};
 use crate::models::config::VaeConfig;
 use crate::nn::Source;
 use crate::ops::frames::dup_up;
 use crate::ops::latents::{Pixels, denormalise};
 use crate::record::{Recorder, Tensor};
-
-/// The output of the layers before the first upsampling in space: the seam between the halves.
-#[derive(Clone, Copy, Debug)]
-pub struct Features {
-    /// [T, h, w, C]: what is upsampled first.
-    pub x: Tensor,
-    /// [T, h, w, C']: what the first level's shortcut repeats, where levels have one (Wan 2.2).
-    pub shortcut: Option<Tensor>,
-}
+use layers::{attention_block, conv_1x1x1, conv_3x3x3, norm_silu, residual_block, upsample};
 
 /// One pass of the decoder of `AutoencoderKLWan` being recorded.
 #[derive(Debug)]

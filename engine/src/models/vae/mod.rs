@@ -21,14 +21,15 @@ mod architecture;
 mod bands;
 mod decoder;
 mod half;
-mod layers;
+
 mod layout;
-mod network;
 mod passes;
 mod scratch;
+pub mod tiny;
+mod wan;
 
-pub use architecture::Architecture;
+pub use architecture::{Architecture, Features};
 pub use bands::Crop;
 pub use decoder::{Decoded, VaeDecoder, compile_ahead, decode_layout};
 pub use layout::{Bands, DecodeLayout, DecodeOptions};
-pub use network::{Features, Network, halos};
+pub use wan::{Network, halos};

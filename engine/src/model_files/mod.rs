@@ -1,0 +1,36 @@
+//! The files of a model: found, recognised, named, adapted, converted.
+//!
+//! ```text
+//! model_index.json                 PipelineConfig      which classes, how many experts
+//! tokenizer/tokenizer.json         (see Tokenizer)
+//! text_encoder/config.json         TextEncoderConfig   UMT5EncoderModel
+//! transformer[_2]/config.json      TransformerConfig   WanTransformer3DModel
+//! vae/config.json                  VaeConfig           AutoencoderKLWan
+//! scheduler/scheduler_config.json  (see sampling)
+//! kinora.json                      Defaults            size, frames, steps, guidance …; optional
+//! ```
+//!
+//! A model in other files, those of Wan's own release or of ComfyUI, is read as if it lay so: its
+//! parts are told by their tensors' names (`search`), their configurations by the tensors' shapes
+//! (`sizes`), and the files above are written in memory (`assembled`).
+
+mod assembled;
+pub mod convert;
+mod defaults;
+mod folder;
+pub mod lora;
+pub mod matrices;
+mod model;
+pub mod names;
+mod pipeline;
+mod released;
+mod search;
+mod sizes;
+#[cfg(test)]
+mod tests;
+
+pub use assembled::PartFiles;
+pub use defaults::{Defaults, SchedulerName};
+pub use folder::{Layout, ModelFolder};
+pub use model::ModelConfig;
+pub use pipeline::PipelineConfig;

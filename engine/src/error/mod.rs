@@ -11,6 +11,7 @@ mod record;
 mod request;
 mod sampling;
 mod shader;
+mod state;
 mod torch;
 mod vae;
 mod weights;
@@ -26,6 +27,7 @@ pub use record::RecordError;
 pub use request::RequestError;
 pub use sampling::SamplingError;
 pub use shader::ShaderError;
+pub use state::StateError;
 pub use torch::TorchFault;
 pub use vae::VaeError;
 pub use weights::WeightsError;
@@ -40,9 +42,12 @@ pub enum Error {
     /// Ops and recordings.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The run was asked to stop.
+    #[error("cancelled")]
+    Cancelled,
     /// Devices and plans.
     #[error(transparent)]
-    Gpu(#[from] GpuError),
+    Gpu(GpuError),
     /// Files of weights and latents.
     #[error(transparent)]
     Weights(#[from] WeightsError),
@@ -64,9 +69,21 @@ pub enum Error {
     /// Models from the hub.
     #[error(transparent)]
     Hub(#[from] HubError),
+    /// Runs that are saved on the disk.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// What is asked for.
     #[error(transparent)]
     Request(#[from] RequestError),
+}
+
+impl From<GpuError> for Error {
+    fn from(error: GpuError) -> Self {
+        match error {
+            GpuError::Cancelled => Self::Cancelled,
+            error => Self::Gpu(error),
+        }
+    }
 }
 
 /// The engine's result.

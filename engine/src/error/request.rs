@@ -5,10 +5,10 @@
 #[non_exhaustive]
 pub enum RequestError {
     /// A number outside its range.
-    #[error("{option} is {found}, expected {expected}")]
+    #[error("{field} is {found}, expected {expected}")]
     Range {
-        /// The option, as the command line calls it.
-        option: &'static str,
+        /// The field of the request.
+        field: &'static str,
         /// Its value.
         found: String,
         /// What it must be.
@@ -16,11 +16,12 @@ pub enum RequestError {
     },
     /// A prompt beyond any use.
     #[error(
-        "{option} has {found} bytes, expected at most {limit}: the model reads {tokens} tokens of it"
+        "the {} has {found} bytes, expected at most {limit}: the model reads {tokens} tokens of it",
+        field.replace('_', " ")
     )]
     PromptTooLong {
-        /// The option.
-        option: &'static str,
+        /// The field of the request.
+        field: &'static str,
         /// Bytes.
         found: usize,
         /// Bytes, at most.
@@ -45,12 +46,18 @@ pub enum RequestError {
         /// Frames of the same size that fit.
         instead: Option<usize>,
     },
-    /// What another run kept.
+    /// A run that was prepared for its memory plan alone.
+    #[error("the {part} is not planned: the run was prepared without it and cannot be started")]
+    NotPlanned {
+        /// The part.
+        part: &'static str,
+    },
+    /// The solver's state of another run.
     #[error(
-        "this run cannot go on from a sample of shape {:?} after {} steps, expected {:?} after at most {}",
+        "the saved state has latents of shape {:?} after {} steps, and this run has {:?} and at most {}: it belongs to another run",
         found.0, found.1, expected.0, expected.1
     )]
-    Sample {
+    State {
         /// Its shape, and the steps that are done.
         found: (Vec<usize>, usize),
         /// The run's shape and steps.
@@ -68,9 +75,17 @@ pub enum RequestError {
         /// The model's channels.
         channels: usize,
     },
+    /// Latents of another shape than was prepared for.
+    #[error("latents have shape {found:?}, expected {expected:?}: prepare anew for these")]
+    LatentsShape {
+        /// Their shape.
+        found: [usize; 5],
+        /// The shape that was prepared for.
+        expected: [usize; 5],
+    },
     /// Latents that no linear map to colours is known for.
     #[error(
-        "no colours are known for latents of {channels} channels, expected 16 (Wan 2.1, 2.2 A14B), 32 (the starter) or 48 (2.2 TI2V-5B): leave --preview and --decoder linear out"
+        "no colours are known for latents of {channels} channels, expected 16 (Wan 2.1, 2.2 A14B), 32 (the starter) or 48 (2.2 TI2V-5B)"
     )]
     NoColours {
         /// Channels of the latents.
@@ -83,9 +98,9 @@ fn megabytes(bytes: u64) -> String {
 }
 
 fn advice(needed: u64, frames: Option<usize>) -> String {
-    let memory = format!("allow it with --memory {}MB", needed.div_ceil(1_000_000));
+    let memory = format!("allow a memory budget of {}MB", needed.div_ceil(1_000_000));
     match frames {
-        Some(frames) => format!("{memory}, or make {frames} frames with --frames {frames}"),
+        Some(frames) => format!("{memory}, or make {frames} frames"),
         None => format!("{memory}, or make a smaller picture"),
     }
 }

@@ -289,7 +289,7 @@ impl Packer {
         for (set, slot) in all.zip(self.slots.iter().cycle()) {
             let told = match self.pack(set, slot) {
                 Ok(()) => self.send.send(Message::Whole),
-                Err(Error::Gpu(GpuError::Cancelled)) => return,
+                Err(Error::Cancelled) => return,
                 Err(error) => {
                     // Nobody is left to tell where this fails.
                     let _ = self.send.send(Message::Failed(error));

@@ -138,6 +138,22 @@ impl Gpu {
     }
 }
 
+impl Gpu {
+    /// The same device, opened anew after it was lost.
+    ///
+    /// # Errors
+    /// As [`Gpu::open`]; [`GpuError::Lost`] for a device that the host application opened.
+    pub(crate) fn reopen(&self) -> Result<Self, GpuError> {
+        match self.opened_with() {
+            Some(options) => Self::open(options),
+            None => Err(GpuError::Lost {
+                during: "opening the device anew".to_owned(),
+                reason: "it is the host application's".to_owned(),
+            }),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,6 +17,7 @@ mod timestamps;
 mod transfer;
 mod weights;
 
+pub use crate::cancel::Cancel;
 pub use adapters::{DeviceInfo, GpuOptions, Requirements, chosen_device, devices};
 pub use buffer::{Buffer, Made, MemoryUse};
 pub use context::Gpu;
@@ -24,7 +25,7 @@ pub use feed::{Fed, Feed, Window, slot_bytes};
 pub use plan::{Bound, Plan};
 pub use profile::ProfileRow;
 pub use staging::STAGING_BYTES;
-pub use stream::{Cancel, Stream};
+pub use stream::Stream;
 pub use transfer::READ_PIECE;
 pub use weights::WeightBuffers;
 /// The version of wgpu whose adapters, devices and queues the engine takes.

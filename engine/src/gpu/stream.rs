@@ -1,13 +1,12 @@
 //! Runs bound passes in submits short enough for every watchdog, and can be interrupted.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::plan::{Bound, BoundDispatch, BoundStep};
 use super::timestamps::Timestamps;
 use super::{Buffer, Gpu};
+use crate::cancel::Cancel;
 use crate::error::GpuError;
 
 /// How long a submit should run: Windows resets a GPU after 2 s, and a person who presses Ctrl-C
@@ -15,27 +14,6 @@ use crate::error::GpuError;
 const SUBMIT_SECONDS: f64 = 0.25;
 /// Submits the device may have queued, so that it does not idle while the next is encoded.
 const IN_FLIGHT: usize = 2;
-
-/// A flag that stops a run between two submits. Cloning shares it.
-#[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
-
-impl Cancel {
-    /// A flag that is not set.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Asks the run to stop.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it was asked to.
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// A queue of work, cut into submits by estimated and then measured time.
 #[derive(Debug)]

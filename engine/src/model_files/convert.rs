@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::ModelFolder;
 use super::matrices::is_block_matrix;
 use super::names::original_of_transformer;
-use crate::error::{AdapterError, Error, GpuError, WeightsError};
+use crate::error::{AdapterError, Error, WeightsError};
 use crate::staged::{folder_for, folder_of};
 use crate::tensor::DType;
 use crate::weights::Written;
@@ -39,7 +39,7 @@ pub struct Converted {
 ///
 /// # Errors
 /// [`WeightsError::Exists`] for a folder that is there, weights that cannot be read, a disk that is
-/// full, [`GpuError::Cancelled`] where `each` said to stop, [`AdapterError::NotConverted`] for a
+/// full, [`Error::Cancelled`] where `each` said to stop, [`AdapterError::NotConverted`] for a
 /// model with LoRAs.
 pub fn convert(
     folder: &ModelFolder,
@@ -101,7 +101,7 @@ pub fn convert(
         };
         let result = checkpoint.write_as((&at, stem), written, target, &mut step);
         if stopped {
-            return Err(GpuError::Cancelled.into());
+            return Err(Error::Cancelled);
         }
         result?;
     }

@@ -28,26 +28,34 @@ const EMBEDDING: [&str; 2] = ["shared.weight", "encoder.embed_tokens.weight"];
 /// of a call together, and pass through the device: a text encoder of 11 GB needs a few hundred
 /// megabytes there.
 #[derive(Debug)]
-pub struct TextEncoder<'m> {
-    gpu: &'m Gpu,
-    layers: Layers<'m>,
-    checkpoint: Arc<Checkpoint>,
+pub struct TextEncoder {
+    gpu: Gpu,
+    passes: Arc<TextPasses>,
     window: Option<Window>,
 }
 
-/// The text encoder's layers as data: what it records and what that takes, without a device.
+/// The text encoder's passes for prompts of given lengths, as data.
 #[derive(Debug)]
-pub struct Layers<'m> {
-    caps: Caps,
+pub struct TextPasses {
+    config: TextEncoderConfig,
+    checkpoint: Arc<Checkpoint>,
+    signatures: Signatures,
+    /// By the tokens of a prompt: a recording for each kind of layer, then the final norm's.
+    recordings: BTreeMap<usize, Vec<Recording>>,
+    sets: Vec<Vec<Fed>>,
+}
+
+/// What the recordings are made from.
+struct Layers<'m> {
+    caps: &'m Caps,
     config: &'m TextEncoderConfig,
     checkpoint: &'m Checkpoint,
-    signatures: Signatures,
 }
 
 /// One prompt on its way through the layers.
 struct Prompt {
     plan: Plan,
-    recordings: Vec<Recording>,
+    length: usize,
     buffers: BTreeMap<&'static str, Buffer>,
     values: usize,
 }
@@ -62,38 +70,47 @@ impl Prompt {
     }
 }
 
-impl<'m> Layers<'m> {
-    /// Checks the checkpoint against the configuration.
+impl TextPasses {
+    /// Records the passes for prompts of these lengths, and checks every tensor of the checkpoint
+    /// by name and shape.
     ///
     /// # Errors
-    /// Sizes that the kernels cannot take; tensors that are missing, of another shape or unknown.
-    pub fn new(
+    /// Sizes that the kernels cannot take; tensors that are missing, of another shape or unknown;
+    /// [`ModelError::NoTokens`] for a length of zero.
+    pub fn record(
         caps: &Caps,
-        config: &'m TextEncoderConfig,
-        checkpoint: &'m Checkpoint,
+        config: &TextEncoderConfig,
+        checkpoint: &Arc<Checkpoint>,
+        lengths: &[usize],
     ) -> Result<Self, Error> {
         let fields = [("d_model", config.d_model), ("d_kv", config.d_kv)];
         check_fours(MODEL, &fields)?;
         let signatures = Signatures::new(checkpoint, "encoder.block", config.num_layers);
-        let this = Self {
-            // Its feed-forward overflows f16 in the released weights.
-            caps: Precision::F32.limit(caps),
+        // Its feed-forward overflows f16 in the released weights.
+        let caps = Precision::F32.limit(caps);
+        let layers = Layers {
+            caps: &caps,
             config,
             checkpoint,
-            signatures,
         };
-        for (kind, &layer) in this.signatures.first.iter().enumerate() {
-            let recording = this.record_layer(layer, 1)?;
-            for other in this.signatures.members(kind) {
+        let mut recordings = BTreeMap::new();
+        for &length in lengths {
+            if length == 0 {
+                return Err(ModelError::NoTokens.into());
+            }
+            if !recordings.contains_key(&length) {
+                recordings.insert(length, layers.record(&signatures, length)?);
+            }
+        }
+        let any = recordings.values().next().map_or(&[][..], Vec::as_slice);
+        for (kind, recording) in any.iter().take(signatures.first.len()).enumerate() {
+            for other in signatures.members(kind) {
                 for (_, info, _) in recording.weights() {
-                    checkpoint.type_of(
-                        &this.signatures.rename(kind, other, &info.name),
-                        &info.shape,
-                    )?;
+                    let name = signatures.rename(kind, other, &info.name);
+                    checkpoint.type_of(&name, &info.shape)?;
                 }
             }
         }
-        this.record_end(1)?;
         for name in EMBEDDING
             .into_iter()
             .filter(|name| checkpoint.contains(name))
@@ -101,40 +118,49 @@ impl<'m> Layers<'m> {
             checkpoint.type_of(name, &[config.vocab_size, config.d_model])?;
         }
         checkpoint.check_all_read(&[])?;
-        Ok(this)
+        let sets = signatures.sets(&[any]);
+        Ok(Self {
+            config: config.clone(),
+            checkpoint: checkpoint.clone(),
+            signatures,
+            recordings,
+            sets,
+        })
     }
 
-    /// Bytes of device memory for prompts of so many tokens, encoded together: (weights,
+    /// Bytes of device memory for the given lengths, each a prompt, encoded together: (weights,
     /// everything else).
-    ///
-    /// # Errors
-    /// Sizes that do not fit the device's bindings.
-    pub fn memory(&self, lengths: &[usize], window: Window) -> Result<(u64, u64), Error> {
+    pub fn memory(&self, lengths: &[usize], window: Window) -> (u64, u64) {
         let mut beside = 0;
-        for &length in lengths {
-            let all = Footprint::of(&self.record(length)?);
+        let mut end = 0;
+        for recordings in lengths.iter().filter_map(|n| self.recordings.get(n)) {
+            let all = Footprint::of(recordings);
             beside += all.total() - all.weights;
+            end = Footprint::of(recordings.last()).weights;
         }
-        let end = Footprint::of([&self.record_end(1)?]);
-        Ok((window.bytes(self.set_bytes()?) + end.weights, beside))
+        (window.bytes(self.set_bytes()) + end, beside)
     }
 
     /// Bytes of device memory of a layer's weights.
-    ///
-    /// # Errors
-    /// As [`Layers::memory`].
-    pub fn set_bytes(&self) -> Result<u64, Error> {
-        Ok(slot_bytes(&self.sets()?))
+    pub fn set_bytes(&self) -> u64 {
+        slot_bytes(&self.sets)
     }
 
-    /// The layers' weights, to be streamed.
-    fn sets(&self) -> Result<Vec<Vec<Fed>>, Error> {
-        Ok(self.signatures.sets(&[&self.record(1)?]))
+    /// How many layers there are.
+    pub fn layers(&self) -> usize {
+        self.config.num_layers
     }
 
+    /// All recordings, for compiling their kernels.
+    pub fn recordings(&self) -> Vec<&Recording> {
+        self.recordings.values().flatten().collect()
+    }
+}
+
+impl Layers<'_> {
     /// A recording for each kind of layer, then the final norm's.
-    fn record(&self, length: usize) -> Result<Vec<Recording>, Error> {
-        let kinds = self.signatures.first.iter();
+    fn record(&self, signatures: &Signatures, length: usize) -> Result<Vec<Recording>, Error> {
+        let kinds = signatures.first.iter();
         let mut recordings = kinds
             .map(|&layer| self.record_layer(layer, length))
             .collect::<Result<Vec<_>, Error>>()?;
@@ -145,7 +171,7 @@ impl<'m> Layers<'m> {
     /// A layer on the state `hidden` [L, d_model].
     fn record_layer(&self, layer: usize, length: usize) -> Result<Recording, Error> {
         let config = self.config;
-        let mut rec = Recorder::new(&self.caps);
+        let mut rec = Recorder::new(self.caps);
         let hidden = rec.state("hidden", [length, config.d_model], DType::F32)?;
         let bucket = rec.input("buckets", [2 * length - 1], DType::U32)?;
         let source = Source::new(self.checkpoint)
@@ -246,7 +272,7 @@ impl<'m> Layers<'m> {
     /// The final norm of `hidden`, into the output `embeds` [L, d_model].
     fn record_end(&self, length: usize) -> Result<Recording, Error> {
         let d = self.config.d_model;
-        let mut rec = Recorder::new(&self.caps);
+        let mut rec = Recorder::new(self.caps);
         let hidden = rec.state("hidden", [length, d], DType::F32)?;
         let source = Source::new(self.checkpoint).at("encoder.final_layer_norm");
         let norm = RmsNorm::new(&mut rec, &source, d, self.config.layer_norm_epsilon as f32)?;
@@ -257,22 +283,14 @@ impl<'m> Layers<'m> {
     }
 }
 
-impl<'m> TextEncoder<'m> {
-    /// Checks the checkpoint against the configuration; uploads nothing yet.
-    ///
-    /// # Errors
-    /// As [`Layers::new`].
-    pub fn new(
-        gpu: &'m Gpu,
-        config: &'m TextEncoderConfig,
-        checkpoint: &'m Arc<Checkpoint>,
-    ) -> Result<Self, Error> {
-        Ok(Self {
-            gpu,
-            layers: Layers::new(gpu.caps(), config, checkpoint)?,
-            checkpoint: checkpoint.clone(),
+impl TextEncoder {
+    /// An encoder that runs recorded passes; uploads nothing yet.
+    pub fn new(gpu: &Gpu, passes: Arc<TextPasses>) -> Self {
+        Self {
+            gpu: gpu.clone(),
+            passes,
             window: None,
-        })
+        }
     }
 
     /// The same with what its weights take on the device; the fastest choice otherwise.
@@ -302,22 +320,22 @@ impl<'m> TextEncoder<'m> {
             .iter()
             .map(|ids| self.prepare(ids))
             .collect::<Result<Vec<_>, _>>()?;
-        let layers = &self.layers;
-        let sets = layers.sets()?;
-        let [fastest, ..] = Window::choices(slot_bytes(&sets));
+        let passes = &*self.passes;
+        let [fastest, ..] = Window::choices(passes.set_bytes());
         let window = self.window.unwrap_or(fastest);
-        let feed = Feed::new(self.gpu, self.checkpoint.clone(), sets, window, false)?;
-        let kinds = layers.signatures.first.len();
+        let checkpoint = passes.checkpoint.clone();
+        let feed = Feed::new(&self.gpu, checkpoint, passes.sets.clone(), window, false)?;
+        let kinds = passes.signatures.first.len();
         let mut bound = Vec::new();
         for slot in feed.slots() {
             for kind in 0..kinds {
-                let own = |name: &str| slot.get(layers.signatures.key(kind, name)?).cloned();
+                let own = |name: &str| slot.get(passes.signatures.key(kind, name)?).cloned();
                 let prompts = ready.iter().map(|prompt| prompt.bind(kind, &own));
                 bound.push(prompts.collect::<Result<Vec<_>, _>>()?);
             }
         }
-        let mut stream = Stream::new(self.gpu, cancel);
-        for (layer, &kind) in layers.signatures.of.iter().enumerate() {
+        let mut stream = Stream::new(&self.gpu, cancel);
+        for (layer, &kind) in passes.signatures.of.iter().enumerate() {
             let slot = feed.take(&mut stream, layer)?;
             for prompt in &bound[slot * kinds + kind] {
                 stream.run(prompt)?;
@@ -327,8 +345,9 @@ impl<'m> TextEncoder<'m> {
         }
         let mut end = WeightBuffers::new();
         for prompt in &ready {
-            let recording = &prompt.recordings[kinds];
-            end.load(self.gpu, layers.checkpoint, recording, &str::to_owned)?;
+            if let Some(recording) = self.recordings(prompt.length)?.get(kinds) {
+                end.load(&self.gpu, &passes.checkpoint, recording, &str::to_owned)?;
+            }
             stream.run(&prompt.bind(kinds, &|name| end.get(name))?)?;
         }
         stream.finish()?;
@@ -350,23 +369,33 @@ impl<'m> TextEncoder<'m> {
             .collect())
     }
 
+    /// The recordings for a prompt of so many tokens.
+    fn recordings(&self, length: usize) -> Result<&[Recording], Error> {
+        let recorded = self.passes.recordings.get(&length);
+        Ok(recorded.ok_or_else(|| ModelError::Length {
+            what: "tokens of a prompt",
+            found: length,
+            expected: format!("one of {:?}", self.passes.recordings.keys()),
+        })?)
+    }
+
     fn prepare(&self, ids: &[u32]) -> Result<Prompt, Error> {
-        let (gpu, config) = (self.gpu, self.layers.config);
+        let (gpu, config) = (&self.gpu, &self.passes.config);
         let length = ids.len();
         if length == 0 {
             return Err(ModelError::NoTokens.into());
         }
         let table = EMBEDDING
             .into_iter()
-            .find(|name| self.layers.checkpoint.contains(name));
+            .find(|name| self.passes.checkpoint.contains(name));
         let table = table.unwrap_or(EMBEDDING[0]);
         let shape = [config.vocab_size, config.d_model];
-        let embedded = self.layers.checkpoint.gather_rows(table, shape, ids)?;
+        let embedded = self.passes.checkpoint.gather_rows(table, shape, ids)?;
         let buckets = config.relative_attention_num_buckets;
         let farthest = config.relative_attention_max_distance;
         let bucket = relative_buckets(length, buckets, farthest);
 
-        let recordings = self.layers.record(length)?;
+        let recordings = self.recordings(length)?;
         let plan = Plan::new(gpu, &recordings.iter().collect::<Vec<_>>())?;
 
         let values = length * config.d_model;
@@ -382,7 +411,7 @@ impl<'m> TextEncoder<'m> {
         ]);
         Ok(Prompt {
             plan,
-            recordings,
+            length,
             buffers,
             values,
         })

@@ -45,7 +45,7 @@ pub use latents::Latents;
 pub(crate) use narrow::narrow;
 pub use overlaid::{LOW_RANK_DOWN, LOW_RANK_UP, Overlay};
 pub use renamed::{Piece, Renamed};
-pub use state::{RunState, Sample, Sampled};
+pub use state::{RunProgress, RunState, SolverState};
 pub use storage::Storage;
 pub use view::TensorView;
 pub use write::{Step, Written};

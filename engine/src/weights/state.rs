@@ -24,7 +24,7 @@ const SOLVER: [&str; 4] = ["x", "last", "m0", "m1"];
 
 /// The solver between two steps of a run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
+pub struct SolverState {
     /// [1, C, T, h, w], of each tensor.
     pub shape: [usize; 5],
     /// Steps that are done: the number of the next, counted from 0.
@@ -35,11 +35,11 @@ pub struct Sample {
 
 /// How far a run has come.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Sampled {
+pub enum RunProgress {
     /// No step is done.
     Nothing,
     /// Some are.
-    Part(Sample),
+    Steps(SolverState),
     /// All are; the latents have the state's metadata.
     All(Latents),
 }
@@ -48,7 +48,7 @@ pub enum Sampled {
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunState {
     /// How far it has come.
-    pub sampled: Sampled,
+    pub progress: RunProgress,
     /// What the run is: everything that makes the clip again, and what the application adds.
     pub metadata: BTreeMap<String, String>,
 }
@@ -98,16 +98,16 @@ impl RunState {
                 ))),
             }
         };
-        let sampled = match steps_done {
+        let progress = match steps_done {
             None if checkpoint.contains(LATENTS) => {
                 let (shape, values) = tensor(LATENTS)?;
-                Sampled::All(Latents {
+                RunProgress::All(Latents {
                     shape,
                     values,
                     metadata: metadata.clone(),
                 })
             }
-            None => Sampled::Nothing,
+            None => RunProgress::Nothing,
             Some(text) => {
                 let steps_done = text.parse();
                 let steps_done =
@@ -121,7 +121,7 @@ impl RunState {
                     }
                     *values = read;
                 }
-                Sampled::Part(Sample {
+                RunProgress::Steps(SolverState {
                     shape,
                     steps_done,
                     tensors,
@@ -129,7 +129,7 @@ impl RunState {
             }
         };
         checkpoint.check_all_read(&[])?;
-        let state = Self { sampled, metadata };
+        let state = Self { progress, metadata };
         if hash != Some(state.hash()) {
             return Err(damaged("its contents do not match its checksum"));
         }
@@ -147,7 +147,7 @@ impl RunState {
         let mut add = |key: &str, value: String| metadata.insert(key.to_owned(), value);
         add(VERSION_KEY, VERSION.to_owned());
         add(HASH_KEY, self.hash());
-        if let Sampled::Part(sample) = &self.sampled {
+        if let RunProgress::Steps(sample) = &self.progress {
             add(STEP_KEY, sample.steps_done.to_string());
         }
         tensor_file::write(path, &self.tensors(), &metadata)
@@ -172,14 +172,14 @@ impl RunState {
     }
 
     fn tensors(&self) -> Vec<HostTensor<'_>> {
-        match &self.sampled {
-            Sampled::Nothing => Vec::new(),
-            Sampled::Part(sample) => {
+        match &self.progress {
+            RunProgress::Nothing => Vec::new(),
+            RunProgress::Steps(sample) => {
                 let named = SOLVER.into_iter().zip(&sample.tensors);
                 let host = named.map(|(name, values)| (name, &sample.shape[..], values.as_slice()));
                 host.collect()
             }
-            Sampled::All(latents) => vec![(LATENTS, &latents.shape[..], &latents.values)],
+            RunProgress::All(latents) => vec![(LATENTS, &latents.shape[..], &latents.values)],
         }
     }
 
@@ -194,7 +194,7 @@ impl RunState {
             text(key);
             text(value);
         }
-        if let Sampled::Part(sample) = &self.sampled {
+        if let RunProgress::Steps(sample) = &self.progress {
             text(&sample.steps_done.to_string());
         }
         for (name, shape, values) in self.tensors() {

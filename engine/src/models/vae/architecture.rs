@@ -21,7 +21,7 @@ pub struct Features {
 ///
 /// The first latent frame of a video gives one frame of pixels, every later one as many as the
 /// temporal scale.
-pub trait Architecture: Debug {
+pub trait Architecture: Debug + Send + Sync {
     /// Channels of its latents.
     fn channels(&self) -> usize;
 

@@ -44,9 +44,38 @@ pub enum Decoded<'f> {
     Passes(usize, usize),
 }
 
-/// How a decode would be laid out, without a device: its memory, chunks and bands.
-///
-/// `latents` is [C, T, h, w]; only the names, shapes and types of the weights are read.
+/// A decode laid out and recorded for latents of one shape: what a plan counts and a decoder runs.
+#[derive(Clone, Debug)]
+pub struct DecodePlan {
+    /// Its memory, chunks and bands.
+    pub layout: DecodeLayout,
+    passes: Passes,
+}
+
+impl DecodePlan {
+    /// Lays out and records the decode of latents [C, T, h, w], without a device; only the names,
+    /// shapes and types of the weights are read.
+    ///
+    /// # Errors
+    /// As [`VaeDecoder::new`].
+    pub fn new(
+        caps: &Caps,
+        config: &dyn Architecture,
+        checkpoint: &Checkpoint,
+        latents: [usize; 4],
+        options: &DecodeOptions,
+    ) -> Result<Self, Error> {
+        let (layout, passes) = prepare(caps, config, checkpoint, latents, options)?;
+        Ok(Self { layout, passes })
+    }
+
+    /// All recordings, for compiling their kernels.
+    pub fn recordings(&self) -> Vec<&Recording> {
+        self.passes.all()
+    }
+}
+
+/// How a decode would be laid out: [`DecodePlan::new`] for its layout alone.
 ///
 /// # Errors
 /// As [`VaeDecoder::new`].
@@ -58,22 +87,6 @@ pub fn decode_layout(
     options: &DecodeOptions,
 ) -> Result<DecodeLayout, Error> {
     prepare(caps, config, checkpoint, latents, options).map(|(layout, _)| layout)
-}
-
-/// Compiles the kernels of a decode that comes later, until `stop`.
-///
-/// # Errors
-/// As [`VaeDecoder::new`].
-pub fn compile_ahead(
-    gpu: &Gpu,
-    config: &dyn Architecture,
-    checkpoint: &Checkpoint,
-    latents: [usize; 4],
-    options: &DecodeOptions,
-    stop: &Cancel,
-) -> Result<(), Error> {
-    let (_, passes) = prepare(gpu.caps(), config, checkpoint, latents, options)?;
-    gpu.compile_ahead(&passes.all(), stop)
 }
 
 fn prepare(
@@ -132,7 +145,23 @@ impl<'m> VaeDecoder<'m> {
         latents: [usize; 4],
         options: &DecodeOptions,
     ) -> Result<Self, Error> {
-        let (layout, passes) = prepare(gpu.caps(), config, checkpoint, latents, options)?;
+        let plan = DecodePlan::new(gpu.caps(), config, checkpoint, latents, options)?;
+        Self::planned(gpu, config, checkpoint, latents, options, plan)
+    }
+
+    /// As [`new`](Self::new), from a plan that was made before with the same arguments.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn planned(
+        gpu: &Gpu,
+        config: &'m dyn Architecture,
+        checkpoint: &'m Checkpoint,
+        latents: [usize; 4],
+        options: &DecodeOptions,
+        plan: DecodePlan,
+    ) -> Result<Self, Error> {
+        let DecodePlan { layout, passes } = plan;
         let [_, _, height, width] = latents;
         let scale @ [_, side] = config.scale();
         let mut this = Self {

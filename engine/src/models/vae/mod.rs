@@ -30,6 +30,6 @@ mod wan;
 
 pub use architecture::{Architecture, Features};
 pub use bands::Crop;
-pub use decoder::{Decoded, VaeDecoder, compile_ahead, decode_layout};
+pub use decoder::{DecodePlan, Decoded, VaeDecoder, decode_layout};
 pub use layout::{Bands, DecodeLayout, DecodeOptions};
 pub use wan::{Network, halos};

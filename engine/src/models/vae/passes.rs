@@ -78,7 +78,7 @@ fn sizes(frames: usize, chunk: usize) -> Vec<usize> {
 }
 
 /// Every recording of a decode.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Passes {
     /// Latents to the seam, by pass.
     pub(super) heads: Vec<Recording>,

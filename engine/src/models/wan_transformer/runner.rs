@@ -55,7 +55,7 @@ impl Context {
 #[derive(Debug)]
 pub struct Transformer {
     gpu: Gpu,
-    passes: TransformerPasses,
+    passes: Arc<TransformerPasses>,
     plan: Plan,
     weights: WeightBuffers,
     /// The blocks' weights, where they do not stay.
@@ -141,10 +141,11 @@ impl Transformer {
     /// No room on the device, or a kernel that does not compile.
     pub fn new(
         gpu: &Gpu,
-        passes: TransformerPasses,
+        passes: impl Into<Arc<TransformerPasses>>,
         checkpoint: Arc<Checkpoint>,
         residency: Residency,
     ) -> Result<Self, Error> {
+        let passes = passes.into();
         let plan = Plan::new(gpu, &passes.recordings())?;
         let mut buffers = BTreeMap::new();
         for (name, bytes) in kept(&passes) {

@@ -1,162 +1,17 @@
-//! What is asked for, and what will be done about it.
+//! A request with every choice made.
 
 use std::fmt;
 
-use super::memory::bytes_for_people;
+use super::{Aspect, Note, Request, Size, field};
 use crate::error::{Error, RequestError};
 use crate::model_files::{Defaults, ModelConfig, SchedulerName};
 use crate::sampling::Distilled;
 use crate::text::clean::PROMPT_LIMIT;
-
-/// Pixels per side, at most: four times the longest side of 4K.
-const MAX_SIDE: usize = 16_384;
-/// Frames, at most: ten minutes at 24 a second.
-const MAX_FRAMES: usize = 14_401;
-/// Steps, at most: the released schedules are trained on 1,000.
-const MAX_STEPS: usize = 1_000;
-/// Tokens of a prompt that the model reads.
-pub(super) const MAX_TOKENS: usize = 512;
-
-/// The shape of the picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Aspect {
-    /// 16:9
-    Landscape,
-    /// 9:16
-    Portrait,
-    /// 1:1
-    Square,
-}
-
-/// The size of the picture.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Size {
-    /// The model's own.
-    #[default]
-    Model,
-    /// Width and height; the model's own where one is `None`.
-    Exact(Option<usize>, Option<usize>),
-    /// A shape and, where given, the length of its short side (480 of 480p): 832×480 as the
-    /// released models make it, 1280×720, 1920×1080. Without it, about the model's own area.
-    Shape(Aspect, Option<usize>),
-}
-
-/// A clip to be made. `None` stands for the model's default.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Request {
-    /// What the clip shows.
-    pub prompt: String,
-    /// What guidance leads away from.
-    pub negative_prompt: Option<String>,
-    /// Pixels.
-    pub size: Size,
-    /// Frames; go up to the next 4n + 1.
-    pub frames: Option<usize>,
-    /// Seconds at the model's own frame rate, where `frames` is `None`.
-    pub duration: Option<f64>,
-    /// Frames a second of playback; changes nothing else.
-    pub fps: Option<f64>,
-    /// Sampling steps.
-    pub steps: Option<usize>,
-    /// Classifier-free guidance; 1 or less turns it off.
-    pub guidance: Option<f64>,
-    /// Guidance of the second expert.
-    pub guidance_2: Option<f64>,
-    /// The share of the steps after which guidance stops.
-    pub guidance_stop: Option<f64>,
-    /// The schedule's shift.
-    pub shift: Option<f64>,
-    /// The solver.
-    pub scheduler: Option<SchedulerName>,
-    /// The times of a distilled model's steps, falling, of 1000.
-    pub timesteps: Option<Vec<u32>>,
-    /// 32 bits; drawn where it is `None`.
-    pub seed: Option<u64>,
-}
-
-impl Request {
-    /// A prompt with the model's defaults.
-    pub fn new(prompt: impl Into<String>) -> Self {
-        Self {
-            prompt: prompt.into(),
-            ..Self::default()
-        }
-    }
-}
-
-/// Something done otherwise than asked, to be told to the person who asked.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Note {
-    /// Frames went up to the next 4n + 1.
-    Frames {
-        /// As asked.
-        asked: usize,
-        /// As made.
-        made: usize,
-    },
-    /// The picture is made larger and cropped centrally.
-    Cropped {
-        /// Width and height as asked.
-        asked: [usize; 2],
-        /// As the model makes it.
-        made: [usize; 2],
-    },
-    /// The device failed, and the run goes on once more from what was sampled.
-    OnceMore {
-        /// How it failed.
-        reason: String,
-        /// Bytes of device memory that it may take now.
-        budget: Option<u64>,
-    },
-    /// The model does not read the whole prompt.
-    Truncated {
-        /// `prompt` or `negative prompt`.
-        what: &'static str,
-        /// The first words that it does not read.
-        from: String,
-    },
-    /// A model distilled to do without guidance is guided.
-    Guided {
-        /// The scale asked for.
-        scale: f64,
-    },
-}
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Frames { asked, made } => {
-                write!(f, "{asked} frames become {made}: the model makes 4n + 1")
-            }
-            Self::Cropped { asked, made } => write!(
-                f,
-                "{}x{} is made as {}x{} and cropped centrally: the model makes multiples of its token size",
-                asked[0], asked[1], made[0], made[1]
-            ),
-            Self::OnceMore { reason, budget } => {
-                write!(f, "{reason}; going on once more")?;
-                match budget {
-                    Some(bytes) => write!(f, " with at most {}", bytes_for_people(*bytes)),
-                    None => Ok(()),
-                }
-            }
-            Self::Truncated { what, from } => {
-                write!(
-                    f,
-                    "the {what} is longer than {MAX_TOKENS} tokens; not read from \u{201c}{from}\u{201d} on"
-                )
-            }
-            Self::Guided { scale } => write!(
-                f,
-                "guidance {scale} takes a second pass a step: models distilled to a few steps are made for guidance 1"
-            ),
-        }
-    }
-}
+use crate::text::tokenizer::MAX_TOKENS;
 
 /// A request with every choice made: what a run does, and what makes it again.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Settings {
     /// As asked, not cleaned.
     pub prompt: String,
@@ -189,16 +44,24 @@ pub struct Settings {
     /// The starting noise.
     pub seed: u32,
     /// What differs from the request.
-    pub notes: Vec<Note>,
+    pub(crate) notes: Vec<Note>,
 }
 
-fn range(option: &'static str, found: impl fmt::Display, expected: impl Into<String>) -> Error {
+fn range(field: &'static str, found: impl fmt::Display, expected: impl Into<String>) -> Error {
     RequestError::Range {
-        option,
+        field,
         found: found.to_string(),
         expected: expected.into(),
     }
     .into()
+}
+
+/// Refuses a number that is outside the range of its field.
+fn check(key: &'static str, found: f64) -> Result<(), Error> {
+    match field(key) {
+        Some(field) if !field.contains(found) => Err(range(key, found, field.expected())),
+        _ => Ok(()),
+    }
 }
 
 impl Settings {
@@ -208,14 +71,14 @@ impl Settings {
     /// A size, number of frames or steps, scale, rate or seed outside its range.
     pub fn resolve(request: &Request, config: &ModelConfig) -> Result<Self, Error> {
         let defaults = &config.defaults;
-        for (option, text) in [
-            ("the prompt", Some(&request.prompt)),
-            ("the negative prompt", request.negative_prompt.as_ref()),
+        for (field, text) in [
+            ("prompt", Some(&request.prompt)),
+            ("negative_prompt", request.negative_prompt.as_ref()),
         ] {
             if let Some(found) = text.map(String::len).filter(|&n| n > PROMPT_LIMIT) {
                 let limit = PROMPT_LIMIT;
                 return Err(RequestError::PromptTooLong {
-                    option,
+                    field,
                     found,
                     limit,
                     tokens: MAX_TOKENS,
@@ -225,11 +88,8 @@ impl Settings {
         }
         let mut notes = Vec::new();
         let [width, height] = size(request.size, config);
-        for (option, side) in [("--width", width), ("--height", height)] {
-            if side == 0 || side > MAX_SIDE {
-                return Err(range(option, side, format!("1 to {MAX_SIDE} pixels")));
-            }
-        }
+        check("width", width as f64)?;
+        check("height", height as f64)?;
         let [tall, wide] = config.pixels_per_token();
         let made = [width.next_multiple_of(wide), height.next_multiple_of(tall)];
         if made != [width, height] {
@@ -240,23 +100,17 @@ impl Settings {
         }
 
         let fps = request.fps.unwrap_or(defaults.fps);
-        if !(fps.is_finite() && (1.0..=240.0).contains(&fps)) {
-            return Err(range("--fps", fps, "1 to 240"));
-        }
+        check("fps", fps)?;
         let asked = match (request.frames, request.duration) {
             (Some(frames), _) => frames,
             (None, None) => defaults.frames,
-            (None, Some(seconds)) if seconds.is_finite() && seconds > 0.0 => {
+            (None, Some(seconds)) => {
+                check("duration", seconds)?;
                 // The model's own rate: `fps` changes playback alone.
                 (seconds * defaults.fps).round().clamp(1.0, 1e9) as usize
             }
-            (None, Some(seconds)) => {
-                return Err(range("--duration", seconds, "a positive number of seconds"));
-            }
         };
-        if asked == 0 || asked > MAX_FRAMES {
-            return Err(range("--frames", asked, format!("1 to {MAX_FRAMES}")));
-        }
+        check("frames", asked as f64)?;
         let temporal = config.vae.scale_factor_temporal.max(1);
         let frames = (asked - 1).next_multiple_of(temporal) + 1;
         if frames != asked && request.frames.is_some() {
@@ -271,16 +125,14 @@ impl Settings {
         // What the model says of guidance and shift is said for its own way of sampling.
         let own = distilled.is_none() || scheduler == defaults.scheduler;
         let asked = request.steps.unwrap_or(defaults.steps);
-        if asked == 0 || asked > MAX_STEPS {
-            return Err(range("--steps", asked, format!("1 to {MAX_STEPS}")));
-        }
+        check("steps", asked as f64)?;
         let timesteps = match distilled {
             Some(kind) => Some(times(kind, request, own.then_some(defaults))?),
             None if request.timesteps.is_some() => {
                 return Err(range(
-                    "--timesteps",
+                    "timesteps",
                     "given",
-                    "none, or --scheduler dmd or lcm with it: other solvers make their own",
+                    "none, or the scheduler dmd or lcm with it: other solvers make their own",
                 ));
             }
             None => None,
@@ -295,7 +147,7 @@ impl Settings {
         let guidance_2 = match request.guidance_2 {
             Some(found) if !two => {
                 return Err(range(
-                    "--guidance-2",
+                    "guidance_2",
                     found,
                     "none: the model has one transformer",
                 ));
@@ -306,25 +158,24 @@ impl Settings {
                 .or(defaults.guidance_2.filter(|_| own))
                 .filter(|_| two),
         };
-        for (option, scale) in [("--guidance", Some(guidance)), ("--guidance-2", guidance_2)] {
-            if let Some(found) = scale.filter(|s| !s.is_finite() || s.abs() > 1000.0) {
-                return Err(range(option, found, "-1000 to 1000"));
-            }
+        check("guidance", guidance)?;
+        if let Some(scale) = guidance_2 {
+            check("guidance_2", scale)?;
         }
         let guidance_stop = (request.guidance_stop).or(defaults.guidance_stop.filter(|_| own));
-        if let Some(found) = guidance_stop.filter(|stop| !(0.0..=1.0).contains(stop)) {
-            return Err(range("--guidance-stop", found, "0 to 1"));
+        if let Some(stop) = guidance_stop {
+            check("guidance_stop", stop)?;
         }
         let shift = (request.shift)
             .or(defaults.shift.filter(|_| own))
             .or(distilled.map(Distilled::shift));
-        if let Some(found) = shift.filter(|s| !(s.is_finite() && *s > 0.0 && *s <= 1000.0)) {
-            return Err(range("--shift", found, "more than 0 and at most 1000"));
+        if let Some(shift) = shift {
+            check("shift", shift)?;
         }
         let seed = match request.seed {
             None => draw_seed(),
             Some(seed) => u32::try_from(seed)
-                .map_err(|_| range("--seed", seed, "0 to 4294967295: seeds have 32 bits"))?,
+                .map_err(|_| range("seed", seed, "0 to 4294967295: seeds have 32 bits"))?,
         };
         Ok(Self {
             prompt: request.prompt.clone(),
@@ -349,8 +200,22 @@ impl Settings {
         })
     }
 
+    /// The same run with another starting noise.
+    #[must_use]
+    pub fn with_seed(&self, seed: u32) -> Self {
+        Self {
+            seed,
+            ..self.clone()
+        }
+    }
+
+    /// What differs from the request.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
     /// The shape of the latents: [1, C, T, h, w].
-    pub fn latent_shape(&self, config: &ModelConfig) -> [usize; 5] {
+    pub(crate) fn latent_shape(&self, config: &ModelConfig) -> [usize; 5] {
         let vae = &config.vae;
         let [wide, tall] = self.made.map(|side| side / vae.scale_factor_spatial);
         [
@@ -375,17 +240,17 @@ fn times(kind: Distilled, request: &Request, model: Option<&Defaults>) -> Result
             .ok_or_else(|| {
                 let own = kind.timesteps().len();
                 range(
-                    "--steps",
+                    "steps",
                     steps,
-                    format!("{own}, what the model is distilled for, or --timesteps with a list of {steps}"),
+                    format!("{own}, what the model is distilled for, or timesteps with a list of {steps}"),
                 )
             })?,
     };
     match request.steps {
         Some(steps) if steps != list.len() => Err(range(
-            "--steps",
+            "steps",
             steps,
-            format!("{}, as many as there are --timesteps", list.len()),
+            format!("{}, as many as there are timesteps", list.len()),
         )),
         _ => Ok(list),
     }

@@ -7,7 +7,7 @@ use crate::gpu::{Bound, Buffer, Cancel, Gpu, Plan, READ_PIECE, Stream};
 use crate::ops::solver::solver_states;
 use crate::record::{Caps, Footprint, Recorder, Recording, buffer_bytes};
 use crate::sampling::StepPlan;
-use crate::weights::Sample;
+use crate::weights::SolverState;
 
 /// The sample and the solver's history on the device.
 pub(super) struct Solver {
@@ -118,9 +118,9 @@ impl Solver {
     }
 
     /// The whole state, read back.
-    pub(super) fn sample(&self, steps_done: usize) -> Result<Sample, Error> {
+    pub(super) fn state_after(&self, steps_done: usize) -> Result<SolverState, Error> {
         let [x, last, m0, m1] = self.state().map(|buffer| self.read(buffer));
-        Ok(Sample {
+        Ok(SolverState {
             shape: self.shape,
             steps_done,
             tensors: [x?, last?, m0?, m1?],

@@ -1,7 +1,6 @@
 //! Small pictures of latents, while a run goes on.
 
 use super::decoder::colours;
-use super::engine::Engine;
 use crate::error::Error;
 use crate::weights::Latents;
 
@@ -17,16 +16,6 @@ pub struct Preview {
     pub height: usize,
     /// 8-bit RGB, `3 * width * height` bytes each.
     pub frames: Vec<Vec<u8>>,
-}
-
-impl Engine {
-    /// What latents show: [`Preview::of`].
-    ///
-    /// # Errors
-    /// As [`Preview::of`].
-    pub fn preview(&self, latents: &Latents) -> Result<Preview, Error> {
-        Preview::of(latents)
-    }
 }
 
 impl Preview {

@@ -1,0 +1,147 @@
+//! Writing a job's state to the disk while it runs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::saved::{SavedRun, state_path};
+use crate::pipeline::{Event, Observer};
+use crate::weights::{RunProgress, RunState};
+
+/// Where a job keeps its state, and what an application adds to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Keep {
+    /// The state's file.
+    pub path: PathBuf,
+    /// Entries of the application's own; their keys begin with `run_`.
+    pub entries: BTreeMap<String, String>,
+    /// Whether the state stays when the clip is whole, until [`Job::forget`](super::Job::forget):
+    /// where it stands for further clips of the same command.
+    pub stays: bool,
+}
+
+impl Keep {
+    /// The state beside a clip, which goes when the clip is whole.
+    pub fn beside(clip: &Path) -> Self {
+        Self {
+            path: state_path(clip),
+            ..Self::default()
+        }
+    }
+}
+
+/// Keeps a run on the disk until its clip is whole.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    pub(super) metadata: BTreeMap<String, String>,
+    /// Where the state belongs.
+    place: PathBuf,
+    /// Where the last state lies.
+    kept: Option<PathBuf>,
+    /// Whether steps would be lost with it.
+    has_steps: bool,
+    /// Whether it was said that it cannot be written.
+    said: bool,
+}
+
+impl Keeper {
+    pub(super) fn new(place: &Path, metadata: BTreeMap<String, String>) -> Self {
+        Self {
+            metadata,
+            place: place.to_owned(),
+            kept: None,
+            has_steps: false,
+            said: false,
+        }
+    }
+
+    /// The state that is continued.
+    pub(super) fn found(&mut self, found: &SavedRun) {
+        self.kept = Some(found.path.clone());
+        self.has_steps = found.has_steps();
+    }
+
+    /// The last state on the disk, and whether it has steps.
+    pub(super) fn kept(&self) -> Option<(&Path, bool)> {
+        let path = self.kept.as_deref()?;
+        Some((path, self.has_steps))
+    }
+
+    /// Puts a state on the disk in place of the one before: where it belongs, or where temporary
+    /// files go. Where neither has room the run goes on, and that is reported once.
+    pub(super) fn keep(&mut self, progress: RunProgress, observer: Observer<'_>) {
+        let has_steps = progress != RunProgress::Nothing;
+        let state = RunState {
+            progress,
+            metadata: self.metadata.clone(),
+        };
+        let reason = match state.write(&self.place) {
+            Ok(()) => return self.written(self.place.clone(), has_steps, observer),
+            Err(error) => error.to_string(),
+        };
+        let other = self.kept.clone().filter(|kept| *kept != self.place);
+        let known = other.is_some();
+        let other = other.or_else(|| free_in_temporary(&self.place));
+        match other.filter(|path| state.write(path).is_ok()) {
+            Some(path) => {
+                if !known {
+                    observer(Event::NotSaved {
+                        reason,
+                        instead: Some(path.clone()),
+                        has_steps,
+                    });
+                }
+                self.written(path, has_steps, observer);
+            }
+            None if !self.said => {
+                self.said = true;
+                observer(Event::NotSaved {
+                    reason,
+                    instead: None,
+                    has_steps: self.has_steps,
+                });
+            }
+            None => {}
+        }
+    }
+
+    fn written(&mut self, path: PathBuf, has_steps: bool, observer: Observer<'_>) {
+        if let Some(old) = self.kept.replace(path.clone())
+            && old != path
+        {
+            // It holds less than the new one.
+            let _ = RunState::remove(old);
+        }
+        self.has_steps = has_steps;
+        observer(Event::Saved { path, has_steps });
+    }
+
+    /// The clip is whole, or nothing is worth keeping: removes the state.
+    pub(super) fn remove(&mut self) {
+        if let Some(path) = self.kept.take() {
+            // One that cannot be removed is only in the way.
+            let _ = RunState::remove(path);
+        }
+    }
+
+    /// The run ends early: removes a state without steps.
+    pub(super) fn remove_if_empty(&mut self) {
+        if !self.has_steps {
+            self.remove();
+        }
+    }
+}
+
+/// A name like this one that is free in the folder of temporary files.
+fn free_in_temporary(place: &Path) -> Option<PathBuf> {
+    let folder = std::env::temp_dir();
+    let stem = place.file_stem()?.to_string_lossy().into_owned();
+    let extension = place.extension()?.to_string_lossy().into_owned();
+    let names = (1..10_000).map(|n| match n {
+        1 => format!("{stem}.{extension}"),
+        n => format!("{stem}-{n}.{extension}"),
+    });
+    names
+        .map(|name| folder.join(name))
+        .find(|path| path.symlink_metadata().is_err())
+}

@@ -1,0 +1,90 @@
+//! What makes a clip again, as text: inside the clip, beside latents, in a saved run.
+
+use std::collections::BTreeMap;
+
+use super::engine::Engine;
+use crate::error::Error;
+use crate::model_files::SchedulerName;
+use crate::pipeline::Prepared;
+use crate::record::Precision;
+use crate::request::{FIELDS, Facts, Settings};
+use crate::sampling::Scheduler;
+use crate::tensor::DType;
+
+/// Text that says what a clip is, by the keys of [`FIELDS`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metadata(pub BTreeMap<String, String>);
+
+impl Metadata {
+    /// What makes the clip of these settings again.
+    ///
+    /// # Errors
+    /// Weights or a tokenizer that cannot be read for their hashes.
+    pub(super) fn of(
+        engine: &Engine,
+        prepared: &Prepared,
+        settings: &Settings,
+    ) -> Result<Self, Error> {
+        let model = &engine.model;
+        let scheduler = prepared.scheduler();
+        let name = match scheduler {
+            Scheduler::UniPc(_) => SchedulerName::UniPc,
+            Scheduler::Euler(_) => SchedulerName::Euler,
+            Scheduler::Distilled(config) => SchedulerName::Distilled(config.kind),
+        };
+        let precision = match engine.gpu().caps().activations() {
+            DType::F16 => Precision::F16,
+            _ => Precision::F32,
+        };
+        let quantize = model.folder().narrowing();
+        let quantize = quantize.map(|dtype| dtype.name().to_ascii_lowercase());
+        let facts = Facts {
+            settings,
+            scheduler: (name, scheduler.shift()),
+            decoder: engine.decoder.name(),
+            precision: precision.name(),
+            quantize: quantize.as_deref(),
+            model: [
+                &model.config().defaults.name,
+                model.fingerprint()?,
+                model.tokenizer_fingerprint()?,
+            ],
+        };
+        let pairs = FIELDS.iter();
+        let pairs = pairs.filter_map(|field| Some((field.key.to_owned(), field.value(&facts)?)));
+        Ok(Self(pairs.collect()))
+    }
+
+    /// The entries that a clip carries, in the order of [`FIELDS`]; none where nothing says that
+    /// Kinora made it. Entries that other programs keep beside their tensors say nothing of the clip.
+    pub fn entries(&self) -> Vec<(String, String)> {
+        if !self.0.contains_key("kinora") {
+            return Vec::new();
+        }
+        let entry = |key: &str| Some((key.to_owned(), self.0.get(key)?.clone()));
+        FIELDS.iter().filter_map(|field| entry(field.key)).collect()
+    }
+
+    /// What decoding needs, and nothing of the prompt.
+    #[must_use]
+    pub fn anonymous(mut self) -> Self {
+        self.0
+            .retain(|key, _| ["width", "height", "fps"].contains(&key.as_str()));
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clip_carries_what_made_it_in_order() {
+        let entries = ["kinora", "quantize", "seed", "prompt", "format"];
+        let made = Metadata(entries.map(|k| (k.to_owned(), k.to_owned())).into());
+        let keys: Vec<_> = made.entries().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["prompt", "seed", "quantize", "kinora"]);
+        let foreign = Metadata([("format".to_owned(), "pt".to_owned())].into());
+        assert!(foreign.entries().is_empty());
+    }
+}

@@ -1,0 +1,180 @@
+//! Runs on the disk: a state beside the clip, until the clip is whole.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::metadata::Metadata;
+use crate::error::{Error, StateError};
+use crate::media::read_metadata;
+use crate::request::field;
+use crate::weights::{RunProgress, RunState};
+
+/// What the name of a state ends in.
+pub(super) const EXTENSION: &str = "kinora-state";
+
+/// Keys of an application's own entries begin so; they say how a run was started, not what it
+/// makes.
+pub(super) const OWN: &str = "run_";
+/// The device of the run.
+pub(super) const DEVICE: &str = "run_device";
+
+/// Entries that do not change the latents, or that the model's hash stands for.
+const INDIFFERENT: [&str; 4] = ["decoder", "fps", "kinora", "model"];
+/// Clips and states of earlier versions have no such hash.
+const TOKENIZER_HASH: &str = "tokenizer_hash";
+/// Letters of a value that a message shows.
+const SHOWN: usize = 40;
+
+/// The name of a clip's state.
+pub fn state_path(clip: &Path) -> PathBuf {
+    clip.with_extension(EXTENSION)
+}
+
+/// A run on the disk.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SavedRun {
+    /// The file.
+    pub path: PathBuf,
+    /// What it holds.
+    pub state: RunState,
+}
+
+impl SavedRun {
+    /// Reads a state.
+    ///
+    /// # Errors
+    /// [`StateError::Broken`] for a file that is no state, or is damaged.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref().to_owned();
+        match RunState::read(&path) {
+            Ok(state) => Ok(Self { path, state }),
+            Err(source) => Err(StateError::Broken { path, source }.into()),
+        }
+    }
+
+    /// The state beside a clip, if there is one.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn beside(clip: &Path) -> Result<Option<Self>, Error> {
+        let path = state_path(clip);
+        match path.symlink_metadata() {
+            Ok(_) => Self::read(&path).map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// States in a folder whose names begin so, in the order of their names.
+    pub fn in_folder(folder: &Path, beginning: &str) -> Vec<PathBuf> {
+        let names = fs::read_dir(folder).into_iter().flatten().flatten();
+        let fits = |name: &str| name.starts_with(beginning);
+        let mut found: Vec<PathBuf> = names
+            .filter(|entry| entry.file_name().to_str().is_some_and(fits))
+            .map(|entry| {
+                if folder == Path::new(".") {
+                    entry.file_name().into()
+                } else {
+                    entry.path()
+                }
+            })
+            .filter(|path: &PathBuf| path.extension().is_some_and(|e| e == EXTENSION))
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// An entry of its metadata.
+    pub fn entry(&self, key: &str) -> Option<&str> {
+        self.state.metadata.get(key).map(String::as_str)
+    }
+
+    /// The seed of its clip.
+    pub fn seed(&self) -> Option<u64> {
+        self.entry("seed")?.parse().ok()
+    }
+
+    /// Whether steps of the run would be lost with the state.
+    pub fn has_steps(&self) -> bool {
+        self.state.progress != RunProgress::Nothing
+    }
+
+    /// Refuses to continue with another run than the one that `metadata` describes.
+    ///
+    /// # Errors
+    /// [`StateError::OtherRun`] or [`StateError::OtherModel`] with the first entry that differs.
+    pub(super) fn check(&self, metadata: &BTreeMap<String, String>) -> Result<(), Error> {
+        let theirs = &self.state.metadata;
+        let elsewhere = theirs.get(DEVICE) != metadata.get(DEVICE);
+        let indifferent = |key: &str| {
+            key.starts_with(OWN)
+                || INDIFFERENT.contains(&key)
+                // Where files were; the model's hash says what they were.
+                || field(key).is_some_and(|field| field.is_typed())
+                || key == TOKENIZER_HASH && !theirs.contains_key(key)
+                // What a device makes of a precision differs from device to device.
+                || elsewhere && key == "precision"
+        };
+        let matters = |key: &&String| !indifferent(key);
+        let keys = metadata.keys().chain(theirs.keys()).filter(matters);
+        let mut differ = keys.filter(|key| theirs.get(*key) != metadata.get(*key));
+        let Some(key) = differ.next() else {
+            return Ok(());
+        };
+        let shown = |from: &BTreeMap<String, String>| match from.get(key) {
+            None => "not set".to_owned(),
+            Some(text) if text.chars().count() > SHOWN => {
+                format!("{:?}", text.chars().take(SHOWN).collect::<String>() + "…")
+            }
+            Some(text) => format!("{text:?}"),
+        };
+        let (path, found, expected) = (self.path.clone(), shown(theirs), shown(metadata));
+        let what = match key.as_str() {
+            "model_hash" => Some("weights"),
+            TOKENIZER_HASH => Some("tokenizer"),
+            _ => None,
+        };
+        Err(match what {
+            Some(what) => StateError::OtherModel {
+                path,
+                what,
+                found,
+                expected,
+            },
+            None => StateError::OtherRun {
+                path,
+                key: key.clone(),
+                found,
+                expected,
+            },
+        }
+        .into())
+    }
+
+    /// What is to be said where the last bits may differ from those of a run without a break.
+    pub(super) fn break_note(&self, metadata: &BTreeMap<String, String>) -> Option<String> {
+        let changed = |key: &str| {
+            let began = self.state.metadata.get(key)?;
+            (metadata.get(key) != Some(began)).then_some(began)
+        };
+        match (changed(DEVICE), changed("kinora")) {
+            (Some(device), _) => Some(format!("on {device}")),
+            (None, Some(version)) => Some(format!("with Kinora {version}")),
+            (None, None) => None,
+        }
+    }
+}
+
+/// Whether a clip on the disk is the one that a run with this metadata makes.
+pub(super) fn is_made(clip: &Path, metadata: &Metadata) -> bool {
+    let mut made = metadata.entries();
+    !made.is_empty()
+        && read_metadata(clip).is_ok_and(|found| {
+            let key = |(key, _): &(String, String)| key == TOKENIZER_HASH;
+            if !found.iter().any(key) {
+                made.retain(|entry| !key(entry));
+            }
+            found == made
+        })
+}

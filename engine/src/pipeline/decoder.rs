@@ -1,0 +1,199 @@
+//! What makes pictures of latents, as a component: the model's autoencoder, a tiny decoder, or a
+//! linear map.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::family::LatentSpec;
+use super::memory::too_large;
+use super::model::Model;
+use super::part::PartPlan;
+use crate::counts::{Counted, count};
+use crate::error::{Error, RequestError, VaeError};
+use crate::gpu::STAGING_BYTES;
+use crate::models::config::VaeConfig;
+use crate::models::latent_rgb::LatentRgb;
+use crate::models::vae::tiny::TinyVae;
+use crate::models::vae::{Architecture, DecodeOptions, DecodePlan};
+use crate::models::wan_transformer::Residency;
+use crate::part::Part;
+use crate::record::Caps;
+use crate::weights::Checkpoint;
+
+/// What makes pictures of latents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Decoder {
+    /// The model's own autoencoder.
+    #[default]
+    Full,
+    /// A tiny decoder (TAEHV) in this file: near to the autoencoder's pictures, in a small part of
+    /// the time and memory.
+    Tiny(PathBuf),
+    /// A linear map of each latent to one colour, enlarged: what the clip shows, blurred, at once
+    /// and on the host. The frames of a latent frame are all the same.
+    Linear,
+}
+
+impl Decoder {
+    /// Its name in requests and metadata.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Tiny(_) => "tiny",
+            Self::Linear => "linear",
+        }
+    }
+
+    /// The part that has a turn on the device; a linear map has none.
+    pub(super) fn part(&self) -> Option<Part> {
+        match self {
+            Self::Full => Some(Part::VaeDecoder),
+            Self::Tiny(_) => Some(Part::TinyDecoder),
+            Self::Linear => None,
+        }
+    }
+}
+
+/// A decoder for latents of one shape.
+#[derive(Debug)]
+pub(crate) struct DecoderComponent {
+    pub(crate) latents: LatentSpec,
+    /// The scale of a latent: frames, pixels along a side.
+    pub(crate) scale: [usize; 2],
+    pub(crate) kind: Kind,
+}
+
+/// How it decodes.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// By a network on the device.
+    Network(Network),
+    /// By a linear map on the host.
+    Linear(LatentRgb),
+}
+
+/// A decoder's network and weights.
+#[derive(Debug)]
+pub(crate) struct Network {
+    pub(crate) part: Part,
+    pub(crate) checkpoint: Arc<Checkpoint>,
+    architecture: Box<dyn Architecture>,
+}
+
+impl Network {
+    /// What is to be recorded.
+    pub(crate) fn architecture(&self) -> &dyn Architecture {
+        &*self.architecture
+    }
+}
+
+impl DecoderComponent {
+    /// Opens the weights of a decoder.
+    ///
+    /// # Errors
+    /// Weights that are missing or of another model, latents for which no map is known.
+    pub(crate) fn open(
+        decoder: &Decoder,
+        model: &Model,
+        latents: LatentSpec,
+    ) -> Result<Self, Error> {
+        let vae: &VaeConfig = &model.config().vae;
+        let kind = match decoder {
+            Decoder::Full => Kind::Network(Network {
+                part: Part::VaeDecoder,
+                checkpoint: model.checkpoint(Part::VaeDecoder)?,
+                architecture: Box::new(vae.clone()),
+            }),
+            Decoder::Tiny(file) => {
+                count(Counted::Opened(Part::TinyDecoder));
+                let part = Part::TinyDecoder;
+                let checkpoint = Checkpoint::open_to(file, part.name(), model.folder().extent())?;
+                Kind::Network(Network {
+                    part,
+                    architecture: Box::new(TinyVae::of(&checkpoint, vae)?),
+                    checkpoint: Arc::new(checkpoint),
+                })
+            }
+            Decoder::Linear => Kind::Linear(colours(vae.z_dim)?),
+        };
+        Ok(Self {
+            latents,
+            scale: [vae.scale_factor_temporal, vae.scale_factor_spatial],
+            kind,
+        })
+    }
+
+    /// How the decode is laid out within a budget, and what it takes; `None` for a linear map,
+    /// which takes no device memory.
+    ///
+    /// # Errors
+    /// [`RequestError::Memory`] where no layout fits; weights that are missing or of another shape.
+    pub(crate) fn plan(
+        &self,
+        caps: &Caps,
+        budget: Option<u64>,
+    ) -> Result<Option<(PartPlan, DecodePlan)>, Error> {
+        let Kind::Network(network) = &self.kind else {
+            return Ok(None);
+        };
+        let options = decode_options(budget);
+        count(Counted::Recorded(network.part));
+        let plan = DecodePlan::new(
+            caps,
+            network.architecture(),
+            &network.checkpoint,
+            self.latents.unbatched(),
+            &options,
+        );
+        let plan = match plan {
+            Err(Error::Vae(VaeError::DoesNotFit {
+                needed, available, ..
+            })) if options.max_bytes == Some(available) => {
+                let budget = budget.unwrap_or(available);
+                return Err(too_large(network.part, needed + STAGING_BYTES, budget));
+            }
+            plan => plan?,
+        };
+        let layout = plan.layout;
+        let part = PartPlan {
+            part: network.part,
+            residency: Residency::Resident,
+            weights: layout.memory.weights,
+            working: layout.peak_bytes() - layout.memory.weights + STAGING_BYTES,
+            pieces: layout
+                .band
+                .map(|lines| format!("bands of {} lines", lines * self.scale[1])),
+        };
+        Ok(Some((part, plan)))
+    }
+}
+
+/// A decode within a budget, of which uploads have their own share.
+pub(crate) fn decode_options(budget: Option<u64>) -> DecodeOptions {
+    DecodeOptions {
+        max_bytes: budget.map(|budget| budget.saturating_sub(STAGING_BYTES)),
+        ..DecodeOptions::default()
+    }
+}
+
+/// The linear map for latents of so many channels.
+pub(super) fn colours(channels: usize) -> Result<LatentRgb, RequestError> {
+    LatentRgb::of(channels).ok_or(RequestError::NoColours { channels })
+}
+
+/// Refuses latents that are not of a model.
+///
+/// # Errors
+/// [`RequestError::Latents`].
+pub(crate) fn check_latents(model: &Model, shape: [usize; 5]) -> Result<(), Error> {
+    let channels = model.config().vae.z_dim;
+    if shape[1] == channels {
+        return Ok(());
+    }
+    Err(RequestError::Latents {
+        file: model.folder().name().to_owned(),
+        found: shape.to_vec(),
+        channels,
+    }
+    .into())
+}

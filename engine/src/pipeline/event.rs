@@ -1,0 +1,104 @@
+//! What a run tells whoever watches it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::part::Part;
+use crate::request::Note;
+use crate::weights::{Latents, SolverState};
+
+/// A part of a run, for progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Weights of a part going to the device; counted in parts.
+    Load(Part),
+    /// The prompts through the text encoder; counted in layers.
+    Text,
+    /// Denoising; counted in forward passes, two a step with guidance.
+    Sample,
+    /// Latents to pictures; counted in frames. Where the decoder works in bands, no frame is whole
+    /// before the last band: the count is then the share of the work that is done.
+    Decode,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load(part) => write!(f, "loading {}", part.name().replace('_', " ")),
+            Self::Text => f.write_str("encoding the prompt"),
+            Self::Sample => f.write_str("sampling"),
+            Self::Decode => f.write_str("decoding"),
+        }
+    }
+}
+
+/// Something that happened in a run.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// Something is done otherwise than asked.
+    Note(Note),
+    /// A stage begins.
+    Started {
+        /// Which.
+        stage: Stage,
+        /// In how many units.
+        total: usize,
+    },
+    /// The stage that began continues from where an earlier run stopped.
+    Resumed {
+        /// Which.
+        stage: Stage,
+        /// Units that are done already.
+        skipped: usize,
+    },
+    /// What a step predicts the clip to be, if the job was asked for previews.
+    Predicted {
+        /// The step, from 1.
+        step: usize,
+        /// Of how many.
+        steps: usize,
+        /// The clean latents, in the model's normalised space.
+        latents: Arc<Latents>,
+    },
+    /// A stage goes on.
+    Progress {
+        /// Which.
+        stage: Stage,
+        /// Units done.
+        done: usize,
+        /// Of how many.
+        total: usize,
+    },
+    /// A stage ended.
+    Finished {
+        /// Which.
+        stage: Stage,
+    },
+    /// State that the run can be resumed from. It comes after a step, at most for 1 % of the run's
+    /// time, and when sampling ends early.
+    Checkpoint(Arc<SolverState>),
+    /// The run's state is on the disk.
+    Saved {
+        /// The file.
+        path: PathBuf,
+        /// Whether steps would be lost with it.
+        has_steps: bool,
+    },
+    /// The run's state could not be written where it belongs; the run goes on.
+    NotSaved {
+        /// Why not.
+        reason: String,
+        /// Where it lies instead, if anywhere.
+        instead: Option<PathBuf>,
+        /// Whether an older state with steps remains.
+        has_steps: bool,
+    },
+    /// What is being written must not be interrupted: it appears whole in a moment.
+    Completing,
+}
+
+/// Takes the events of a run.
+pub type Observer<'o> = &'o mut dyn FnMut(Event);

@@ -1,0 +1,150 @@
+//! What differs between families of models. The set is closed: an enum, so that the compiler names
+//! every place that a new family has to fill.
+
+use super::decoder::Decoder;
+use crate::error::Error;
+use crate::model_files::{Defaults, ModelConfig, ModelFolder};
+use crate::part::Part;
+use crate::request::Settings;
+use crate::sampling::{Guidance, StepPlan};
+
+/// A family of models, with the configuration of the one at hand.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Family {
+    /// Wan 2.1 and 2.2: UMT5, one or two transformers, `AutoencoderKLWan`.
+    Wan(Box<ModelConfig>),
+}
+
+/// What latents are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Modality {
+    /// Pictures in time.
+    Video,
+}
+
+/// The latents that a run denoises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LatentSpec {
+    /// What they are of.
+    pub modality: Modality,
+    /// [1, C, T, h, w].
+    pub shape: [usize; 5],
+}
+
+impl LatentSpec {
+    /// [C, T, h, w].
+    pub(crate) fn unbatched(&self) -> [usize; 4] {
+        let [_, c, t, h, w] = self.shape;
+        [c, t, h, w]
+    }
+
+    /// How many values there are.
+    pub(crate) fn values(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// One turn of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Turn {
+    /// An encoder makes its share of the conditioning.
+    Encode(Part),
+    /// The steps of this range denoise one chunk of the latents, by one transformer.
+    Denoise {
+        /// The transformer.
+        part: Part,
+        /// Steps, counted from 0.
+        steps: std::ops::Range<usize>,
+    },
+    /// A decoder turns finished latents into what is seen or heard.
+    Decode(Part),
+}
+
+/// The turns of a run, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program(pub Vec<Turn>);
+
+impl Program {
+    /// The parts, each once, in the order of their first turns.
+    pub fn parts(&self) -> Vec<Part> {
+        let mut parts = Vec::new();
+        for turn in &self.0 {
+            let (Turn::Encode(part) | Turn::Denoise { part, .. } | Turn::Decode(part)) = turn;
+            if !parts.contains(part) {
+                parts.push(*part);
+            }
+        }
+        parts
+    }
+}
+
+impl Family {
+    /// The family of the model in a folder.
+    ///
+    /// # Errors
+    /// A configuration that is missing, corrupt, or of no family that is known.
+    pub fn detect(folder: &ModelFolder) -> Result<Self, Error> {
+        Ok(Self::Wan(Box::new(folder.config()?)))
+    }
+
+    /// What a run does unless the request says otherwise.
+    pub fn defaults(&self) -> &Defaults {
+        let Self::Wan(config) = self;
+        &config.defaults
+    }
+
+    /// The parts whose weights make a model what it is: those of its hash, in its order.
+    pub fn weights(&self) -> Vec<Part> {
+        let Self::Wan(config) = self;
+        let second = config.transformer_2.is_some();
+        let all = [
+            Some(Part::TextEncoder),
+            Some(Part::Transformer),
+            second.then_some(Part::Transformer2),
+            Some(Part::VaeDecoder),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    /// The latents of a run.
+    pub fn latents(&self, settings: &Settings) -> LatentSpec {
+        let Self::Wan(config) = self;
+        LatentSpec {
+            modality: Modality::Video,
+            shape: settings.latent_shape(config),
+        }
+    }
+
+    /// How a run is guided.
+    pub(crate) fn guidance(&self, settings: &Settings) -> Guidance {
+        let Self::Wan(config) = self;
+        let two = config.transformer_2.as_ref();
+        Guidance {
+            scale: settings.guidance as f32,
+            low_noise_scale: settings.guidance_2.map(|scale| scale as f32),
+            boundary_ratio: two.and(config.pipeline.boundary_ratio),
+            stop: settings.guidance_stop.unwrap_or(1.0),
+        }
+    }
+
+    /// The turns of a run of these steps.
+    pub fn program(&self, steps: &[StepPlan], decoder: &Decoder) -> Program {
+        let Self::Wan(_) = self;
+        let mut turns = vec![Turn::Encode(Part::TextEncoder)];
+        for (index, step) in steps.iter().enumerate() {
+            let own = Part::of(step.expert);
+            match turns.last_mut() {
+                Some(Turn::Denoise { part, steps }) if *part == own => steps.end = index + 1,
+                _ => turns.push(Turn::Denoise {
+                    part: own,
+                    steps: index..index + 1,
+                }),
+            }
+        }
+        turns.extend(decoder.part().map(Turn::Decode));
+        Program(turns)
+    }
+}

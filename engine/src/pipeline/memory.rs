@@ -1,0 +1,96 @@
+//! Which way to run each part fits a budget of device memory, decided before anything is loaded.
+
+use std::fmt;
+
+use super::part::PartPlan;
+use crate::error::{Error, RequestError};
+use crate::models::wan_transformer::Residency;
+use crate::part::Part;
+use crate::request::bytes_for_people;
+
+/// What a run takes on the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoryPlan {
+    /// Bytes that it may take; `None` where nobody said and the device does not tell.
+    pub budget: Option<u64>,
+    /// The parts, in the order of their turns.
+    pub parts: Vec<PartPlan>,
+}
+
+impl MemoryPlan {
+    /// Takes for each part the first of its choices that fits: as much on the device as the budget
+    /// allows, since what stays is not uploaded again.
+    ///
+    /// # Errors
+    /// [`RequestError::Memory`] for a part whose last choice, the least, does not fit.
+    pub(crate) fn choose(
+        choices: impl IntoIterator<Item = Vec<PartPlan>>,
+        budget: Option<u64>,
+    ) -> Result<Self, Error> {
+        let fits = |plan: &PartPlan| budget.is_none_or(|budget| plan.bytes() <= budget);
+        let mut parts = Vec::new();
+        for mut choices in choices {
+            match choices.iter().position(fits) {
+                Some(first) => parts.push(choices.swap_remove(first)),
+                None => {
+                    if let (Some(least), Some(budget)) = (choices.pop(), budget) {
+                        return Err(too_large(least.part, least.bytes(), budget));
+                    }
+                }
+            }
+        }
+        Ok(Self { budget, parts })
+    }
+
+    /// Bytes of device memory that the run takes at most.
+    pub fn peak_bytes(&self) -> u64 {
+        self.parts.iter().map(PartPlan::bytes).max().unwrap_or(0)
+    }
+
+    /// The choice for a part, if the run has it.
+    pub fn part(&self, part: Part) -> Option<&PartPlan> {
+        self.parts.iter().find(|planned| planned.part == part)
+    }
+}
+
+/// A part that does not fit, however it is cut.
+pub(super) fn too_large(part: Part, needed: u64, budget: u64) -> Error {
+    RequestError::Memory {
+        part: part.name(),
+        needed,
+        budget,
+        instead: None,
+    }
+    .into()
+}
+
+/// A table of a few lines, for people.
+impl fmt::Display for MemoryPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:14} {:>10} {:>10} {:>10}",
+            "memory", "weights", "the rest", "together"
+        )?;
+        for part in &self.parts {
+            let sizes = [part.weights, part.working, part.bytes()].map(bytes_for_people);
+            let how = match (part.residency, &part.pieces) {
+                (_, Some(pieces)) => pieces.as_str(),
+                (Residency::Resident | Residency::Tight, None) => "",
+                (Residency::Streamed(_), None) => "streamed",
+            };
+            let [weights, working, together] = sizes;
+            let row = format!(
+                "{:14} {weights:>10} {working:>10} {together:>10}  {how}",
+                part.part.name()
+            );
+            writeln!(f, "{}", row.trim_end())?;
+        }
+        write!(f, "at most {}", bytes_for_people(self.peak_bytes()))?;
+        match self.budget {
+            Some(budget) => write!(f, " of {}", bytes_for_people(budget)),
+            None => Ok(()),
+        }
+    }
+}

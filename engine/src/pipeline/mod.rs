@@ -1,0 +1,45 @@
+//! How a family of models turns a request into frames: its parts, their turns on the device, and
+//! the loop that denoises.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `part` | what a part takes on the device |
+//! | `event` | what a run tells whoever watches it |
+//! | `model` | an opened model: files, configuration, tokenizer, hashes, each read once |
+//! | `family` | what differs between families: parts, sizes of latents, program of a run |
+//! | `conditioning` | what the denoiser is told beside the latents |
+//! | `text`, `transformer`, `decoder` | the components: choices within a budget, recordings, loading |
+//! | `prepared` | everything decided about a run before it runs |
+//! | `memory` | which choice each part gets within a budget |
+//! | `denoise` | the loop over steps; `solver` is its state on the device |
+//! | `decode` | latents to frames |
+//! | `preview` | latents to small pictures, without a device |
+
+mod conditioning;
+mod decode;
+mod decoder;
+mod denoise;
+mod event;
+mod family;
+mod memory;
+mod model;
+mod part;
+mod prepared;
+mod preview;
+mod solver;
+mod text;
+mod transformer;
+
+pub use conditioning::Conditioning;
+pub(crate) use decode::{Decode, decode};
+pub use decoder::Decoder;
+pub(crate) use decoder::{DecoderComponent, check_latents};
+pub(crate) use denoise::{Start, denoise};
+pub use event::{Event, Observer, Stage};
+pub use family::{Family, LatentSpec, Modality, Program, Turn};
+pub use memory::MemoryPlan;
+pub use model::Model;
+pub use part::PartPlan;
+pub(crate) use prepared::Budgets;
+pub use prepared::{Prepared, Prompts};
+pub use preview::Preview;

@@ -1,0 +1,139 @@
+//! A denoising transformer as a component.
+
+use std::sync::Arc;
+
+use super::conditioning::Conditioning;
+use super::event::{Event, Observer, Stage};
+use super::family::LatentSpec;
+use super::model::Model;
+use super::part::PartPlan;
+use super::solver::solver_bytes;
+use crate::cancel::Cancel;
+use crate::counts::{Counted, count};
+use crate::error::Error;
+use crate::gpu::{Gpu, STAGING_BYTES, Stream, Window};
+use crate::models::wan_transformer::{
+    Context, Residency, Transformer, TransformerPasses, TransformerShape,
+};
+use crate::part::Part;
+use crate::record::{Caps, Recording};
+use crate::text::tokenizer::MAX_TOKENS;
+use crate::weights::Checkpoint;
+
+/// A transformer recorded for a run's latents and prompts.
+#[derive(Debug)]
+pub(crate) struct TransformerComponent {
+    part: Part,
+    checkpoint: Arc<Checkpoint>,
+    passes: Arc<TransformerPasses>,
+    layers: usize,
+    /// Prompts that a run has, and bytes of its solver.
+    prompts: usize,
+    solver: u64,
+}
+
+/// A transformer on the device with the prompts that it attends to.
+pub(crate) struct Denoiser {
+    pub(crate) transformer: Transformer,
+    pub(crate) cond: Context,
+    pub(crate) uncond: Option<Context>,
+}
+
+impl TransformerComponent {
+    /// Records the transformer for these latents and prompts of these lengths, in tokens.
+    pub(crate) fn new(
+        caps: &Caps,
+        model: &Model,
+        part: Part,
+        latents: &LatentSpec,
+        lengths: &[usize],
+    ) -> Result<Self, Error> {
+        let config = match (part, &model.config().transformer_2) {
+            (Part::Transformer2, Some(second)) => second,
+            _ => &model.config().transformer,
+        };
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let shape = TransformerShape {
+            latents: latents.unbatched(),
+            text_length: MAX_TOKENS,
+            text_rows: TransformerShape::text_rows(longest, MAX_TOKENS),
+            timesteps: 1,
+        };
+        let checkpoint = model.checkpoint(part)?;
+        count(Counted::Recorded(part));
+        let passes = TransformerPasses::record(caps, config, &checkpoint, shape)?;
+        Ok(Self {
+            part,
+            checkpoint,
+            passes: Arc::new(passes),
+            layers: config.num_layers,
+            prompts: lengths.len(),
+            solver: solver_bytes(caps, latents.values())?,
+        })
+    }
+
+    /// The part that it is.
+    pub(crate) fn part(&self) -> Part {
+        self.part
+    }
+
+    /// The ways to run it, the fastest first: all weights on the device and what the blocks keep of
+    /// the text, without the latter, or fewer and fewer weights.
+    pub(crate) fn choices(&self) -> Vec<PartPlan> {
+        let choice = |residency| {
+            let (weights, working) = self.passes.memory(residency, self.prompts);
+            PartPlan {
+                part: self.part,
+                residency,
+                weights,
+                working: working + self.solver + STAGING_BYTES,
+                pieces: match residency {
+                    Residency::Resident | Residency::Tight => None,
+                    Residency::Streamed(window) => Some(passing(self.layers, "blocks", window)),
+                },
+            }
+        };
+        let windows = Window::choices(self.passes.set_bytes()).map(Residency::Streamed);
+        let stays = [Residency::Resident, Residency::Tight];
+        stays.into_iter().chain(windows).map(choice).collect()
+    }
+
+    /// All recordings, for compiling their kernels.
+    pub(crate) fn recordings(&self) -> Vec<&Recording> {
+        self.passes.recordings()
+    }
+
+    /// Loads the weights and binds them to a run's conditioning.
+    pub(crate) fn load(
+        &self,
+        gpu: &Gpu,
+        choice: &PartPlan,
+        conditioning: &Conditioning,
+        cancel: &Cancel,
+        observer: Observer<'_>,
+    ) -> Result<Denoiser, Error> {
+        let stage = Stage::Load(self.part);
+        observer(Event::Started { stage, total: 1 });
+        let (passes, checkpoint) = (self.passes.clone(), self.checkpoint.clone());
+        let transformer = Transformer::new(gpu, passes, checkpoint, choice.residency)?;
+        let mut stream = Stream::new(gpu, cancel);
+        let texts = &conditioning.text;
+        let cond = texts.first().map_or(&[][..], Vec::as_slice);
+        let cond = transformer.context(&mut stream, cond)?;
+        let uncond = texts.get(1);
+        let uncond = uncond.map(|text| transformer.context(&mut stream, text));
+        let uncond = uncond.transpose()?;
+        observer(Event::Finished { stage });
+        Ok(Denoiser {
+            transformer,
+            cond,
+            uncond,
+        })
+    }
+}
+
+/// How streamed weights pass, for people.
+pub(super) fn passing(count: usize, what: &str, window: Window) -> String {
+    let at_a_time = if window.slots == 1 { "one" } else { "two" };
+    format!("{count} {what}, {at_a_time} at a time")
+}

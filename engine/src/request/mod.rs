@@ -1,0 +1,103 @@
+//! What is asked for, and what will be done about it.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `fields` | one table of a request's fields: names, ranges, text forms |
+//! | `settings` | a request with every choice made |
+//! | `note` | what is done otherwise than asked |
+
+mod fields;
+mod note;
+mod settings;
+
+use crate::model_files::SchedulerName;
+
+pub use fields::{FIELDS, Facts, Field, Range, field};
+pub use note::{Note, bytes_for_people};
+pub use settings::Settings;
+
+/// The shape of the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aspect {
+    /// 16:9
+    Landscape,
+    /// 9:16
+    Portrait,
+    /// 1:1
+    Square,
+}
+
+/// The size of the picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Size {
+    /// The model's own.
+    #[default]
+    Model,
+    /// Width and height; the model's own where one is `None`.
+    Exact(Option<usize>, Option<usize>),
+    /// A shape and, where given, the length of its short side (480 of 480p): 832×480 as the
+    /// released models make it, 1280×720, 1920×1080. Without it, about the model's own area.
+    Shape(Aspect, Option<usize>),
+}
+
+/// A clip to be made. `None` stands for the model's default.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Request {
+    /// What the clip shows.
+    pub prompt: String,
+    /// What guidance leads away from.
+    pub negative_prompt: Option<String>,
+    /// Pixels.
+    pub size: Size,
+    /// Frames; go up to the next 4n + 1.
+    pub frames: Option<usize>,
+    /// Seconds at the model's own frame rate, where `frames` is `None`.
+    pub duration: Option<f64>,
+    /// Frames a second of playback; changes nothing else.
+    pub fps: Option<f64>,
+    /// Sampling steps.
+    pub steps: Option<usize>,
+    /// Classifier-free guidance; 1 or less turns it off.
+    pub guidance: Option<f64>,
+    /// Guidance of the second expert.
+    pub guidance_2: Option<f64>,
+    /// The share of the steps after which guidance stops.
+    pub guidance_stop: Option<f64>,
+    /// The schedule's shift.
+    pub shift: Option<f64>,
+    /// The solver.
+    pub scheduler: Option<SchedulerName>,
+    /// The times of a distilled model's steps, falling, of 1000.
+    pub timesteps: Option<Vec<u32>>,
+    /// 32 bits; drawn where it is `None`.
+    pub seed: Option<u64>,
+}
+
+impl Request {
+    /// A prompt with the model's defaults.
+    pub fn new(prompt: impl Into<String>) -> Self {
+        Self {
+            prompt: prompt.into(),
+            ..Self::default()
+        }
+    }
+}
+
+impl Size {
+    /// The same with an exact width.
+    fn with_width(self, width: usize) -> Self {
+        match self {
+            Self::Exact(_, height) => Self::Exact(Some(width), height),
+            Self::Model | Self::Shape(..) => Self::Exact(Some(width), None),
+        }
+    }
+
+    /// The same with an exact height.
+    fn with_height(self, height: usize) -> Self {
+        match self {
+            Self::Exact(width, _) => Self::Exact(width, Some(height)),
+            Self::Model | Self::Shape(..) => Self::Exact(None, Some(height)),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What a run does otherwise than asked, to be told to the person who asked.
+
+use std::fmt;
+
+use crate::text::tokenizer::MAX_TOKENS;
+
+/// Something done otherwise than asked, to be told to the person who asked.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Note {
+    /// Frames went up to the next 4n + 1.
+    Frames {
+        /// As asked.
+        asked: usize,
+        /// As made.
+        made: usize,
+    },
+    /// The picture is made larger and cropped centrally.
+    Cropped {
+        /// Width and height as asked.
+        asked: [usize; 2],
+        /// As the model makes it.
+        made: [usize; 2],
+    },
+    /// The device failed, and the run goes on once more from what was sampled.
+    Retrying {
+        /// How it failed.
+        reason: String,
+        /// Bytes of device memory that it may take now.
+        budget: Option<u64>,
+    },
+    /// The run began elsewhere, so its last bits may differ from those of a run without a break.
+    Break {
+        /// On which device, or with which version.
+        began: String,
+    },
+    /// A resumed run has all its steps.
+    Sampled,
+    /// The model does not read the whole prompt.
+    Truncated {
+        /// The field: `prompt` or `negative_prompt`.
+        field: &'static str,
+        /// The first words that it does not read.
+        from: String,
+    },
+    /// A model distilled to do without guidance is guided.
+    Guided {
+        /// The scale asked for.
+        scale: f64,
+    },
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frames { asked, made } => {
+                write!(f, "{asked} frames become {made}: the model makes 4n + 1")
+            }
+            Self::Cropped { asked, made } => write!(
+                f,
+                "{}x{} is made as {}x{} and cropped centrally: the model makes multiples of its token size",
+                asked[0], asked[1], made[0], made[1]
+            ),
+            Self::Retrying { reason, budget } => {
+                write!(f, "{reason}; going on once more")?;
+                match budget {
+                    Some(bytes) => write!(f, " with at most {}", bytes_for_people(*bytes)),
+                    None => Ok(()),
+                }
+            }
+            Self::Break { began } => write!(
+                f,
+                "the run began {began}: the clip may differ in its last bits from one without a break"
+            ),
+            Self::Sampled => f.write_str("all steps are sampled already"),
+            Self::Truncated { field, from } => {
+                let what = field.replace('_', " ");
+                write!(
+                    f,
+                    "the {what} is longer than {MAX_TOKENS} tokens; not read from \u{201c}{from}\u{201d} on"
+                )
+            }
+            Self::Guided { scale } => write!(
+                f,
+                "guidance {scale} takes a second pass a step: models distilled to a few steps are made for guidance 1"
+            ),
+        }
+    }
+}
+
+/// Bytes as people count them: 1 MB is 1,000,000.
+pub fn bytes_for_people(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..10_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        10_000_000..10_000_000_000 => format!("{:.0} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}

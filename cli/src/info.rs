@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use kinora::error::{ConfigError, GpuError};
 use kinora::gpu::{DeviceInfo, GpuOptions, chosen_device, devices};
-use kinora::hub::{Hub, SHORT_NAMES};
 use kinora::model_files::names::Names;
 use kinora::model_files::{Defaults, Layout, ModelFolder};
 use kinora::record::{Caps, DeviceClass};
 use kinora::weights::{Checkpoint, Extent};
+use kinora_hub::{Hub, SHORT_NAMES};
 
 use crate::args::InfoArgs;
 use crate::error::CliError;

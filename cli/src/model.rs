@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use kinora::gpu::{Gpu, GpuOptions};
-use kinora::hub::{Hub, Repo};
 use kinora::model_files::ModelFolder;
 use kinora::record::Precision;
 use kinora::text_to_video::{Decoder, Engine};
 use kinora::weights::Extent;
+use kinora_hub::{Hub, Repo};
 
 use crate::args::{
     DecoderArgs, DecoderName, DeviceArgs, MemoryArgs, ModelArgs, PrecisionChoice, QuantizeArgs,

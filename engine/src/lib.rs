@@ -3,8 +3,6 @@
 pub mod bench;
 pub mod error;
 pub mod gpu;
-#[cfg(feature = "hub")]
-pub mod hub;
 pub mod media;
 pub mod model_files;
 pub mod models;

@@ -4,7 +4,6 @@ mod adapter;
 mod config;
 mod gguf;
 mod gpu;
-mod hub;
 mod media;
 mod model;
 mod record;
@@ -19,7 +18,6 @@ pub use adapter::AdapterError;
 pub use config::ConfigError;
 pub use gguf::GgufFault;
 pub use gpu::GpuError;
-pub use hub::HubError;
 pub use media::MediaError;
 pub use model::ModelError;
 pub use record::RecordError;
@@ -61,9 +59,6 @@ pub enum Error {
     /// Clips and frames on disk.
     #[error(transparent)]
     Media(#[from] MediaError),
-    /// Models from the hub.
-    #[error(transparent)]
-    Hub(#[from] HubError),
     /// What is asked for.
     #[error(transparent)]
     Request(#[from] RequestError),

@@ -28,6 +28,12 @@ pub(crate) enum CliError {
         #[from]
         source: HubError,
     },
+    /// A variable that names no backend.
+    #[error("KINORA_BACKEND: {source}")]
+    Backend {
+        /// Why.
+        source: GpuError,
+    },
     /// `generate` alone.
     #[error(
         "no prompt: say what the clip shows, in quotes, or give - to read it from standard input"

@@ -14,6 +14,7 @@ use crate::args::{
     DecoderArgs, DecoderName, DeviceArgs, MemoryArgs, ModelArgs, PrecisionChoice, QuantizeArgs,
 };
 use crate::clip::TINY_DECODER;
+use crate::environment;
 use crate::error::CliError;
 use crate::progress::Progress;
 use crate::starter;
@@ -144,7 +145,7 @@ pub(crate) fn open(
     let options = GpuOptions {
         device: args.device.clone(),
         precision: precision(args),
-        ..GpuOptions::default()
+        ..environment::gpu_options()?
     };
     let gpu = Gpu::open(&options)?;
     let caps = gpu.caps();

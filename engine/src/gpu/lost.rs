@@ -126,6 +126,23 @@ impl Gpu {
         first.as_ref().is_some_and(|f| f.kind == Kind::Lost)
     }
 
+    /// The same device, opened anew after it was lost.
+    ///
+    /// # Errors
+    /// As [`Gpu::open`]; [`GpuError::Lost`] for a device that the host application opened.
+    pub(crate) fn reopen(&self) -> Result<Self, GpuError> {
+        match self.opened_with() {
+            Some(options) => Self::open(options),
+            None => Err(GpuError::Lost {
+                during: "opening the device anew".to_owned(),
+                reason: "it is the host application's".to_owned(),
+            }),
+        }
+    }
+}
+
+#[cfg(feature = "testing")]
+impl Gpu {
     /// Takes the device away, as a driver's reset or a pulled plug does: for tests of what comes
     /// then. Every later use of it is [`GpuError::Lost`].
     pub fn pull_away(&self) {

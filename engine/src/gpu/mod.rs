@@ -17,7 +17,7 @@ mod timestamps;
 mod transfer;
 mod weights;
 
-pub use adapters::{DeviceInfo, GpuOptions, Requirements, chosen_device, devices};
+pub use adapters::{Backend, DeviceInfo, GpuOptions, Requirements, chosen_device, devices};
 pub use buffer::{Buffer, Made, MemoryUse};
 pub use context::Gpu;
 pub use feed::{Fed, Feed, Window, slot_bytes};

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use super::engine::{Engine, Event, Reduced};
 use super::request::{Note, Settings};
 use crate::error::{Error, GpuError, RequestError, VaeError};
-use crate::gpu::{Gpu, STAGING_BYTES};
+use crate::gpu::STAGING_BYTES;
 use crate::weights::Latents;
 
 /// What is tried again, and what it takes within an engine's budget.
@@ -187,21 +187,5 @@ impl Engine {
         }
         // Nothing can be cut further, but a device that is back may do.
         is_lost.then(|| self.on(gpu, self.reduced))
-    }
-}
-
-impl Gpu {
-    /// The same device, opened anew after it was lost.
-    ///
-    /// # Errors
-    /// As [`Gpu::open`]; [`GpuError::Lost`] for a device that the host application opened.
-    fn reopen(&self) -> Result<Self, GpuError> {
-        match self.opened_with() {
-            Some(options) => Self::open(options),
-            None => Err(GpuError::Lost {
-                during: "opening the device anew".to_owned(),
-                reason: "it is the host application's".to_owned(),
-            }),
-        }
     }
 }

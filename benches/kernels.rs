@@ -4,14 +4,15 @@
 
 #![allow(
     missing_docs,
-    reason = "criterion's macros make an item without a doc comment"
+    unreachable_pub,
+    clippy::panic,
+    reason = "criterion's macros make an item without a doc comment; a bench fails by panicking"
 )]
 
-use std::cell::OnceCell;
-use std::time::Duration;
+mod case;
 
-use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use kinora::bench::{Bench, Case, Prepared, Problem, Work, cases};
+use criterion::{Criterion, criterion_group, criterion_main};
+use kinora::bench::{Bench, Case, cases};
 use kinora::gpu::{Cancel, Gpu, GpuOptions};
 
 /// Seconds of one run beyond which a bench is left out unless `KINORA_BENCH_ALL` is set.
@@ -37,65 +38,33 @@ fn mode() -> Mode {
     }
 }
 
-/// One bench; `gpu` is `None` where only names are wanted.
-fn add(criterion: &mut Criterion, gpu: Option<&Gpu>, case: &Case, problem: Problem) {
-    // Together they are the name again.
-    let (group, function) = case.name.split_once('/').unwrap_or(("", &case.name));
-    let mut group = criterion.benchmark_group(group);
-    if let Some(Ok(work)) = gpu.map(|gpu| problem.work(gpu.caps())) {
-        group.throughput(match work {
-            Work::Flops(count) => Throughput::Elements(count),
-            Work::Bytes(count) => Throughput::Bytes(count),
-        });
-    }
-    group.sampling_mode(SamplingMode::Flat).sample_size(10);
-    // Made when the first iteration is due: a filter may leave the bench out.
-    let prepared: OnceCell<Option<Prepared>> = OnceCell::new();
-    group.bench_function(function, |bencher| {
-        bencher.iter_custom(|runs| {
-            let make = || gpu.map(|gpu| Prepared::new(gpu, problem)).transpose();
-            let fail = |error: kinora::Error| {
-                eprintln!("{}: {error}", case.name);
-                // Criterion wants a time; nobody takes this one for a measurement.
-                Duration::from_secs(1)
-            };
-            let prepared = prepared.get_or_init(|| match make() {
-                Ok(prepared) => prepared,
-                Err(error) => {
-                    fail(error);
-                    None
-                }
-            });
-            match prepared {
-                Some(prepared) => prepared.time(runs, &Cancel::new()).unwrap_or_else(fail),
-                None => Duration::from_secs(1),
-            }
-        });
-    });
-    group.finish();
-}
-
 fn open(mode: Mode) -> Option<Gpu> {
     if mode == Mode::List {
         return None;
     }
-    match Gpu::open(&GpuOptions::default()) {
+    let options = || {
+        // Set by `scripts/with-vulkan`.
+        let backend = std::env::var("KINORA_BACKEND").ok();
+        let backend = backend.map(|name| name.parse()).transpose()?;
+        Ok(GpuOptions {
+            backend,
+            ..GpuOptions::default()
+        })
+    };
+    match options().and_then(|options| Gpu::open(&options)) {
         Ok(gpu) => Some(gpu),
-        Err(error) => {
-            eprintln!("{error}");
-            None
-        }
+        Err(error) => panic!("{error}"),
     }
 }
 
 fn kernels(criterion: &mut Criterion) {
     let mode = mode();
     let gpu = open(mode);
-    if mode != Mode::List && gpu.is_none() {
-        return;
-    }
     let measured = match (mode, &gpu) {
-        (Mode::Measure, Some(gpu)) => Bench::new(gpu, &Cancel::new()).ok(),
+        (Mode::Measure, Some(gpu)) => match Bench::new(gpu, &Cancel::new()) {
+            Ok(bench) => Some(bench),
+            Err(error) => panic!("the device's ceilings: {error}"),
+        },
         _ => None,
     };
     if let Some(bench) = &measured {
@@ -114,7 +83,10 @@ fn kernels(criterion: &mut Criterion) {
         caps.is_none_or(|caps| case.problem.is_possible(caps))
     };
     for case in cases().into_iter().filter(possible) {
-        let long = |bench: &Bench| bench.estimate(&case).is_ok_and(|seconds| seconds > LONG);
+        let long = |bench: &Bench| match bench.estimate(&case) {
+            Ok(seconds) => seconds > LONG,
+            Err(error) => panic!("{}: {error}", case.name),
+        };
         if !all && measured.as_ref().is_some_and(long) {
             eprintln!("{}: left out, a run may take more than {LONG} s", case.name);
             continue;
@@ -123,7 +95,7 @@ fn kernels(criterion: &mut Criterion) {
             Mode::Test => case.problem.small(),
             _ => case.problem,
         };
-        add(criterion, gpu.as_ref(), &case, problem);
+        case::add(criterion, gpu.as_ref(), &case.name, problem);
     }
 }
 

@@ -54,7 +54,6 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("ops", &["record", "shader", "tensor", "error"]),
     ("sampling", &["error"]),
     ("media", &["staged", "error"]),
-    ("hub", &["error"]),
     (
         "gpu",
         &["record", "shader", "weights", "tensor", "panics", "error"],

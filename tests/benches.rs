@@ -1,12 +1,20 @@
 //! One iteration of every bench at a small size: the list that `cargo bench` and `kinora bench`
 //! measure stays runnable.
 
-#![allow(unreachable_pub, reason = "the modules of a test program are its own")]
+#![allow(
+    unreachable_pub,
+    clippy::panic,
+    reason = "the modules of a test program are its own; a bench fails by panicking"
+)]
 
+#[path = "../benches/case.rs"]
+mod case;
 mod harness;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use criterion::Criterion;
 use kinora::bench::{Bench, Prepared, Problem, Work, cases, select};
 use kinora::gpu::Cancel;
 use libtest_mimic::{Failed, Trial};
@@ -26,6 +34,29 @@ fn main() {
         }
         Ok(())
     })];
+    trials.push(harness::device_test(
+        "a_bench_that_fails_fails_the_run",
+        |_| {
+            let gpu = kinora::gpu::Gpu::open(&harness::options())?;
+            let copy = select(&["ceiling/copy".to_owned()])
+                .map_err(|name| format!("no bench {name}"))?
+                .remove(0);
+            gpu.pretend_memory(1);
+            let run = || {
+                let mut criterion = Criterion::default()
+                    .without_plots()
+                    .output_directory(&std::env::temp_dir());
+                case::add(&mut criterion, Some(&gpu), &copy.name, copy.problem.small());
+            };
+            match catch_unwind(AssertUnwindSafe(run)) {
+                Ok(()) => Err("it was measured".into()),
+                Err(panic) => match panic.downcast_ref::<String>() {
+                    Some(said) if said.contains("ceiling/copy") => Ok(()),
+                    said => Err(format!("it says {said:?}").into()),
+                },
+            }
+        },
+    ));
     for case in cases() {
         trials.push(harness::device_test(
             format!("bench/{}", case.name),

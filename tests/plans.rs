@@ -12,7 +12,7 @@ mod released;
 use std::path::Path;
 use std::sync::Arc;
 
-use kinora::gpu::{Buffer, Cancel, Gpu, GpuOptions, Plan, Stream, Window};
+use kinora::gpu::{Backend, Buffer, Cancel, Gpu, GpuOptions, Plan, Stream, Window};
 use kinora::models::config::TransformerConfig;
 use kinora::models::wan_transformer::{
     Residency, Transformer, TransformerPasses, TransformerShape,
@@ -24,7 +24,7 @@ use kinora::weights::Checkpoint;
 
 fn noop() -> Gpu {
     let options = GpuOptions {
-        backend: Some("noop".into()),
+        backend: Some(Backend::Noop),
         ..GpuOptions::default()
     };
     Gpu::open(&options).expect("the noop backend")

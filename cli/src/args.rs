@@ -295,7 +295,7 @@ pub(crate) struct PullArgs {
 
 fn short_names() -> String {
     let row = |(short, repo): &(&str, &str)| format!("  {short:16} {repo}\n");
-    kinora::hub::SHORT_NAMES.iter().map(row).collect()
+    kinora_hub::SHORT_NAMES.iter().map(row).collect()
 }
 
 /// Print what made a clip

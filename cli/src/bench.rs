@@ -8,6 +8,7 @@ use kinora::gpu::{Gpu, GpuOptions};
 use serde_json::json;
 
 use crate::args::BenchArgs;
+use crate::environment;
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::output;
@@ -30,7 +31,7 @@ pub(crate) fn run(args: &BenchArgs, quiet: bool) -> Result<(), CliError> {
     interrupt.may_cut_off(&CliError::BenchInterrupted);
     let gpu = Gpu::open(&GpuOptions {
         device: args.device.device.clone(),
-        ..GpuOptions::default()
+        ..environment::gpu_options()?
     })?;
     let teller = Teller::new(quiet);
     teller.now("the device's ceilings");

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use kinora::Error;
-use kinora::error::{GpuError, HubError, MediaError, WeightsError};
+use kinora::error::{GpuError, MediaError, WeightsError};
+use kinora_hub::HubError;
 
 /// Exit code of a run that failed.
 const FAILED: u8 = 1;
@@ -20,6 +21,19 @@ pub(crate) enum CliError {
     /// The engine's own.
     #[error(transparent)]
     Engine(#[from] Error),
+    /// The hub client's own, with the command that helps.
+    #[error("{source}{}", advice(source))]
+    Hub {
+        /// Why.
+        #[from]
+        source: HubError,
+    },
+    /// A variable that names no backend.
+    #[error("KINORA_BACKEND: {source}")]
+    Backend {
+        /// Why.
+        source: GpuError,
+    },
     /// `generate` alone.
     #[error(
         "no prompt: say what the clip shows, in quotes, or give - to read it from standard input"
@@ -232,14 +246,7 @@ macro_rules! from_engine {
         }
     )*};
 }
-from_engine!(
-    ConfigError,
-    GpuError,
-    HubError,
-    MediaError,
-    ShaderError,
-    WeightsError
-);
+from_engine!(ConfigError, GpuError, MediaError, ShaderError, WeightsError);
 
 impl CliError {
     /// Whether a person or the system asked the run to stop.
@@ -247,9 +254,10 @@ impl CliError {
         match self {
             Self::Interrupted { .. }
             | Self::BenchInterrupted
-            | Self::Engine(Error::Gpu(GpuError::Cancelled) | Error::Hub(HubError::Interrupted)) => {
-                true
+            | Self::Hub {
+                source: HubError::Interrupted,
             }
+            | Self::Engine(Error::Gpu(GpuError::Cancelled)) => true,
             Self::Kept { source, .. } => source.is_interruption(),
             _ => false,
         }
@@ -265,6 +273,9 @@ impl CliError {
             _ if self.is_interruption() => INTERRUPTED,
             Self::Kept { source, .. } => source.code(),
             Self::Print { .. } | Self::Signals { .. } => FAILED,
+            Self::Hub {
+                source: HubError::Network { .. } | HubError::Busy { .. },
+            } => FAILED,
             Self::Engine(error) => match error {
                 Error::Gpu(GpuError::UnknownDevice { .. }) => REFUSED,
                 Error::Gpu(_) | Error::Record(_) | Error::Shader(_) => FAILED,
@@ -273,7 +284,6 @@ impl CliError {
                     | MediaError::Encoder { .. }
                     | MediaError::Container { .. },
                 ) => FAILED,
-                Error::Hub(HubError::Network { .. } | HubError::Busy { .. }) => FAILED,
                 // Like a full disk under a clip.
                 Error::Weights(WeightsError::Write { source, .. })
                     if source.kind() != io::ErrorKind::StorageFull =>
@@ -284,6 +294,14 @@ impl CliError {
             },
             _ => REFUSED,
         }
+    }
+}
+
+/// Which command does what the hub client asks for, as its sentence goes on.
+fn advice(error: &HubError) -> String {
+    match error {
+        HubError::NotHere { repo, .. } => format!(" with 'kinora pull {repo}'"),
+        _ => String::new(),
     }
 }
 

@@ -5,14 +5,15 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use kinora::error::{ConfigError, GpuError};
-use kinora::gpu::{DeviceInfo, GpuOptions, chosen_device, devices};
-use kinora::hub::{Hub, SHORT_NAMES};
+use kinora::gpu::{DeviceInfo, chosen_device, devices};
 use kinora::model_files::names::Names;
 use kinora::model_files::{Defaults, Layout, ModelFolder};
 use kinora::record::{Caps, DeviceClass};
 use kinora::weights::{Checkpoint, Extent};
+use kinora_hub::{Hub, SHORT_NAMES};
 
 use crate::args::InfoArgs;
+use crate::environment;
 use crate::error::CliError;
 use crate::model::folder_to;
 use crate::output;
@@ -21,7 +22,7 @@ use crate::output;
 pub(crate) fn run(args: &InfoArgs) -> Result<(), CliError> {
     // A model's own mistakes are quicker to find than devices.
     let (model, incomplete) = describe_model(&folder_to(&args.model, Extent::Head)?)?;
-    let all = devices(&GpuOptions::default());
+    let all = devices(&environment::gpu_options()?);
     let chosen = chosen_device(&all, args.device.device.as_deref())?;
     let mut text = String::new();
     for device in &all {

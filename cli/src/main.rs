@@ -6,6 +6,7 @@ mod clip;
 mod completions;
 mod convert;
 mod decode;
+mod environment;
 mod error;
 mod generate;
 mod info;

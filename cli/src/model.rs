@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use kinora::gpu::{Gpu, GpuOptions};
-use kinora::hub::{Hub, Repo};
 use kinora::model_files::ModelFolder;
 use kinora::record::Precision;
 use kinora::text_to_video::{Decoder, Engine};
 use kinora::weights::Extent;
+use kinora_hub::{Hub, Repo};
 
 use crate::args::{
     DecoderArgs, DecoderName, DeviceArgs, MemoryArgs, ModelArgs, PrecisionChoice, QuantizeArgs,
 };
 use crate::clip::TINY_DECODER;
+use crate::environment;
 use crate::error::CliError;
 use crate::progress::Progress;
 use crate::starter;
@@ -144,7 +145,7 @@ pub(crate) fn open(
     let options = GpuOptions {
         device: args.device.clone(),
         precision: precision(args),
-        ..GpuOptions::default()
+        ..environment::gpu_options()?
     };
     let gpu = Gpu::open(&options)?;
     let caps = gpu.caps();

@@ -1,6 +1,6 @@
 //! `kinora plan`: the device memory that a run would take, without running it.
 
-use kinora::gpu::{GpuOptions, chosen_device, devices};
+use kinora::gpu::{chosen_device, devices};
 use kinora::model_files::ModelFolder;
 use kinora::models::wan_transformer::Residency;
 use kinora::record::Caps;
@@ -9,6 +9,7 @@ use kinora::weights::Extent;
 use serde_json::json;
 
 use crate::args::PlanArgs;
+use crate::environment;
 use crate::error::CliError;
 use crate::{model, output};
 
@@ -81,7 +82,7 @@ fn row(part: &PartPlan) -> serde_json::Value {
 
 /// The device that a run would take; where there is none, the least that would do.
 fn caps(args: &PlanArgs) -> Result<(Caps, String), CliError> {
-    let all = devices(&GpuOptions::default());
+    let all = devices(&environment::gpu_options()?);
     let index = chosen_device(&all, args.device.device.as_deref())?;
     let found = index.and_then(|index| all.into_iter().find(|device| device.index == index));
     Ok(match found {

@@ -7,9 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use kinora::error::HubError;
-use kinora::hub::{Download, Event, Hub, Repo};
 use kinora::text_to_video::bytes_for_people;
+use kinora_hub::{Download, Hub, HubError, Observer, Progress, Repo, Stage};
 
 use crate::args::PullArgs;
 use crate::error::CliError;
@@ -31,8 +30,7 @@ pub(crate) fn run(args: &PullArgs, quiet: bool) -> Result<(), CliError> {
     let interrupt = Interrupt::listen()?;
     // At any moment: what is on the disk is written down.
     interrupt.may_cut_off(&HubError::Interrupted.into());
-    let stop = || interrupt.cancel().is_cancelled();
-    let download = hub.inspect(&repo, &stop)?;
+    let download = hub.inspect(&repo, &interrupt)?;
     let summary = summary(&hub, &download);
     if args.dry_run {
         let rows = download.files().iter().map(|file| {
@@ -46,7 +44,7 @@ pub(crate) fn run(args: &PullArgs, quiet: bool) -> Result<(), CliError> {
         });
         return output::print((rows.collect::<String>() + &summary + "\n").as_bytes());
     }
-    let bar = Bar::new(quiet, download.missing());
+    let bar = Bar::new(quiet, download.missing(), &interrupt);
     if download.missing() > 0 {
         bar.say(&summary);
         if !args.yes && download.missing() >= LARGE && !agreed(download.missing())? {
@@ -54,7 +52,7 @@ pub(crate) fn run(args: &PullArgs, quiet: bool) -> Result<(), CliError> {
         }
     }
     bar.begin();
-    let folder = hub.download(&download, &stop, &|event| bar.event(event))?;
+    let folder = hub.download(&download, &bar)?;
     bar.end();
     output::print(format!("{}\n", folder.display()).as_bytes())
 }
@@ -116,7 +114,8 @@ fn agreed(size: u64) -> Result<bool, CliError> {
 }
 
 /// What a person sees of the download: a bar where standard error is a terminal, else lines.
-struct Bar {
+struct Bar<'a> {
+    interrupt: &'a Interrupt,
     quiet: bool,
     total: u64,
     bar: Option<ProgressBar>,
@@ -126,21 +125,20 @@ struct Bar {
 struct State {
     begun: Instant,
     spoken: Instant,
-    done: u64,
 }
 
-impl Bar {
-    fn new(quiet: bool, total: u64) -> Self {
+impl<'a> Bar<'a> {
+    fn new(quiet: bool, total: u64, interrupt: &'a Interrupt) -> Self {
         let terminal = !quiet && total > 0 && io::stderr().is_terminal();
         let now = Instant::now();
         Self {
+            interrupt,
             quiet,
             total,
             bar: terminal.then(ProgressBar::hidden),
             state: Mutex::new(State {
                 begun: now,
                 spoken: now,
-                done: 0,
             }),
         }
     }
@@ -165,39 +163,16 @@ impl Bar {
         bar.enable_steady_tick(TICK);
     }
 
-    fn event(&self, event: Event) {
-        match event {
-            Event::Fetched(bytes) => self.moved(|done| done.saturating_add(bytes)),
-            Event::Lost(bytes) => self.moved(|done| done.saturating_sub(bytes)),
-            Event::Note(text) => self.say(text),
-            // The last file's is what the bar then waits for.
-            Event::Checking(file) => {
-                if let Some(bar) = &self.bar
-                    && self.all()
-                {
-                    bar.set_prefix(format!("checking {file}"));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn all(&self) -> bool {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.done >= self.total
-    }
-
-    fn moved(&self, change: impl FnOnce(u64) -> u64) {
+    fn moved(&self, done: u64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.done = change(state.done);
         if let Some(bar) = &self.bar {
-            bar.set_position(state.done);
-        } else if state.spoken.elapsed() >= SILENCE && state.done < self.total {
+            bar.set_position(done);
+        } else if state.spoken.elapsed() >= SILENCE && done < self.total {
             state.spoken = Instant::now();
-            let [done, total] = [state.done, self.total].map(bytes_for_people);
             let passed = state.begun.elapsed().as_secs_f64();
-            let rate = state.done as f64 / passed;
-            let left = (self.total - state.done) as f64 / rate.max(1.0);
+            let rate = done as f64 / passed;
+            let left = (self.total - done) as f64 / rate.max(1.0);
+            let [done, total] = [done, self.total].map(bytes_for_people);
             // A server that sends nothing at all is left to the download.
             let left = Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX);
             self.say(format_args!(
@@ -229,7 +204,38 @@ impl Bar {
     }
 }
 
-impl Drop for Bar {
+impl Observer for Bar<'_> {
+    fn progress(&self, progress: &Progress) {
+        match &progress.stage {
+            // The last file's is what the bar then waits for.
+            Stage::Checking(file) => {
+                if let Some(bar) = &self.bar
+                    && progress.done >= progress.total
+                {
+                    bar.set_prefix(format!("checking {file}"));
+                }
+            }
+            _ => self.moved(progress.done),
+        }
+    }
+
+    fn note(&self, note: &str) {
+        self.say(note);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.interrupt.is_cancelled()
+    }
+}
+
+/// Before there is a bar.
+impl Observer for Interrupt {
+    fn is_cancelled(&self) -> bool {
+        self.cancel().is_cancelled()
+    }
+}
+
+impl Drop for Bar<'_> {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -5,8 +5,6 @@ mod cancel;
 mod counts;
 pub mod error;
 pub mod gpu;
-#[cfg(feature = "hub")]
-pub mod hub;
 pub mod job;
 pub mod media;
 pub mod model_files;
@@ -26,6 +24,8 @@ pub mod text;
 pub mod weights;
 
 pub use cancel::Cancel;
+#[cfg(feature = "testing")]
+pub use counts::{Counted, take_counts};
 pub use error::{Error, Result};
 pub use gpu::{Gpu, GpuOptions};
 pub use job::{Engine, Job, Keep, Mp4Sink, SavedRun, Sink};

@@ -1,7 +1,5 @@
 //! `kinora pull` from a hub of the tests' own, and the model in the cache that comes of it.
 
-#[path = "pull/answers.rs"]
-pub(crate) mod answers;
 #[path = "pull/endings.rs"]
 pub(crate) mod endings;
 
@@ -46,6 +44,8 @@ fn client(place: &Place, endpoint: &str, device: bool) -> Command {
         "HF_HUB_OFFLINE",
         "HTTP_PROXY",
         "http_proxy",
+        "HTTPS_PROXY",
+        "https_proxy",
         "ALL_PROXY",
         "all_proxy",
     ];
@@ -179,6 +179,18 @@ fn no_network() -> Verdict {
     place
         .feed(command, &["pull", REPO], &[])?
         .refused(&["HF_HUB_OFFLINE", REPO])?;
+    let proxied = |address: &str| {
+        let mut command = client(&place, &endpoint, false);
+        command.env("ALL_PROXY", address);
+        place.feed(command, &["pull", REPO], &[])
+    };
+    proxied("ftp://me:secret@p.co")?.refused(&["ALL_PROXY", "ftp://p.co"])?;
+    proxied(&format!("socks5h://{address}"))?.exits(1)?;
+    let mut command = client(&place, &endpoint, false);
+    command.env("HF_TOKEN", "hf_one\nhf_two");
+    place
+        .feed(command, &["pull", REPO], &[])?
+        .refused(&["HF_TOKEN", "line break"])?;
     let ended = place.feed(client(&place, "nonsense", false), &["pull", REPO], &[])?;
     ensure!(ended.err.contains("HF_ENDPOINT"), "{}", ended.err);
     ensure!(place.files().is_empty(), "left {:?}", place.files());

@@ -14,7 +14,7 @@ pub mod guise;
 
 use std::sync::OnceLock;
 
-use kinora::gpu::{Buffer, Cancel, Gpu, GpuOptions, Plan, Stream, WeightBuffers};
+use kinora::gpu::{Backend, Buffer, Cancel, Gpu, GpuOptions, Plan, Stream, WeightBuffers};
 use kinora::nn::Source;
 use kinora::record::{Caps, Kind, Recorder, Tensor};
 use kinora::tensor::DType;
@@ -25,9 +25,17 @@ use libtest_mimic::{Arguments, Failed, Trial};
 pub fn options() -> GpuOptions {
     GpuOptions {
         device: std::env::var("KINORA_DEVICE").ok(),
+        backend: backend(),
         bounds_checks: true,
         ..GpuOptions::default()
     }
+}
+
+/// What `KINORA_BACKEND` names, which `scripts/with-vulkan` sets.
+#[expect(clippy::expect_used, reason = "a test program fails by panicking")]
+pub fn backend() -> Option<Backend> {
+    let named = std::env::var("KINORA_BACKEND").ok()?;
+    Some(named.parse().expect("KINORA_BACKEND"))
 }
 
 /// The device that tests run on, opened once, with every access of a kernel checked.

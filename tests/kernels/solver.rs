@@ -1,4 +1,4 @@
-//! Solver steps against the f64 twin that the sampling module documents.
+//! Solver steps against their naive twin.
 
 use kinora::ops::solver::{SolverTensors, solver_step};
 use kinora::tensor::DType;
@@ -7,6 +7,7 @@ use libtest_mimic::{Failed, Trial};
 use crate::harness::compare::{ELEMENTWISE, close};
 use crate::harness::data::values;
 use crate::harness::{Input, Run, device_test};
+use crate::reference::solver::State;
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
@@ -50,22 +51,15 @@ fn step(gpu: &kinora::gpu::Gpu, count: usize, guided: bool) -> Result<(), Failed
             solver_step(rec, &weights, &cond, &uncond, &state)?;
             Ok(vec![state.x, state.last, state.m0, state.m1])
         })?;
-    let mut expected = [const { Vec::new() }; 4];
-    let [_, guidance, sigma, cx, cl, c0, c1, c2, pc, p2, p0, pv] = weights.map(f64::from);
-    for i in 0..count {
-        let at = |values: &[f32]| f64::from(values[i]);
-        let v = if guided {
-            at(&uncond) + guidance * (at(&cond) - at(&uncond))
-        } else {
-            at(&cond)
-        };
-        let clean = at(&x) - sigma * v;
-        let corrected = cx * at(&x) + cl * at(&last) + c0 * at(&m0) + c1 * at(&m1) + c2 * clean;
-        expected[0].push(pc * corrected + p2 * clean + p0 * at(&m0) + pv * v);
-        expected[1].push(corrected);
-        expected[2].push(clean);
-        expected[3].push(at(&m0));
-    }
+    let wide = |values: &[f32]| values.iter().copied().map(f64::from).collect::<Vec<f64>>();
+    let mut state = State {
+        x: wide(&x),
+        last: wide(&last),
+        m0: wide(&m0),
+        m1: wide(&m1),
+    };
+    state.step(&weights, &wide(&cond), &wide(&uncond));
+    let expected = [state.x, state.last, state.m0, state.m1];
     for (i, name) in ["x", "last", "m0", "m1"].into_iter().enumerate() {
         close(name, &found[i], &expected[i], ELEMENTWISE)?;
     }

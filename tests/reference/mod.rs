@@ -12,3 +12,4 @@ pub mod matmul;
 pub mod norm;
 pub mod patch;
 pub mod rope;
+pub mod solver;

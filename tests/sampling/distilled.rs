@@ -4,10 +4,11 @@ use std::path::Path;
 
 use kinora::error::{Error, SamplingError};
 use kinora::model_files::{ModelConfig, ModelFolder, SchedulerName};
-use kinora::sampling::{Distilled, Schedule, SolverState, UniPcConfig};
+use kinora::sampling::{Distilled, Schedule, UniPcConfig};
 use kinora::text_to_video::{Note, Request, Settings};
 
 use super::{relative_l2, unipc};
+use crate::reference::solver::State;
 
 /// Distilled models: what the projects that make them say of times and noise levels. The loops are
 /// compared in `pipelines.rs`.
@@ -57,16 +58,12 @@ fn distilled_models_have_their_own_times() {
 fn a_distilled_step_renoises_its_prediction() {
     let scheduler = unipc(UniPcConfig::default()).into_distilled(Distilled::Lcm, vec![800, 500]);
     let steps = Schedule::new(&scheduler.with_shift(1.0), 2).unwrap().steps;
-    let mut state = SolverState::new(&[2.0]);
+    let mut state = State::new(&[2.0]);
     state.last = vec![-3.0];
-    steps[0]
-        .apply(None, &[0.5], &[f64::NAN], &mut state)
-        .unwrap();
+    state.step(&steps[0].kernel_input(None), &[0.5], &[f64::NAN]);
     // x0 = 2 − 0.8·0.5, x′ = 0.5·x0 + 0.5·(−3)
     assert!((state.x[0] - (0.5 * 1.6 - 1.5)).abs() < 1e-6, "{state:?}");
-    steps[1]
-        .apply(None, &[0.25], &[f64::NAN], &mut state)
-        .unwrap();
+    state.step(&steps[1].kernel_input(None), &[0.25], &[f64::NAN]);
     let clean = -0.7 - 0.5 * 0.25;
     assert!((state.x[0] - clean).abs() < 1e-6, "{state:?}");
 }

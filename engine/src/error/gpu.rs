@@ -17,6 +17,14 @@ pub enum GpuError {
         /// What there is.
         found: String,
     },
+    /// No interface to devices is called so.
+    #[error("no backend is called `{found}`: expected one of {known}")]
+    UnknownBackend {
+        /// What was asked for.
+        found: String,
+        /// All of them.
+        known: String,
+    },
     /// A device that lacks what every kernel needs.
     #[error(
         "device `{name}` has {limit} {found}, expected at least {expected}; choose another with --device"

@@ -4,7 +4,6 @@ mod adapter;
 mod config;
 mod gguf;
 mod gpu;
-mod hub;
 mod media;
 mod model;
 mod record;
@@ -20,7 +19,6 @@ pub use adapter::AdapterError;
 pub use config::ConfigError;
 pub use gguf::GgufFault;
 pub use gpu::GpuError;
-pub use hub::HubError;
 pub use media::MediaError;
 pub use model::ModelError;
 pub use record::RecordError;
@@ -66,9 +64,6 @@ pub enum Error {
     /// Clips and frames on disk.
     #[error(transparent)]
     Media(#[from] MediaError),
-    /// Models from the hub.
-    #[error(transparent)]
-    Hub(#[from] HubError),
     /// Runs that are saved on the disk.
     #[error(transparent)]
     State(#[from] StateError),

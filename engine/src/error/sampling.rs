@@ -84,19 +84,6 @@ pub enum SamplingError {
         scale: f32,
     },
 
-    /// A slice is not as long as the latents.
-    #[error(
-        "solver step: `{operand}` has {found} values, expected {expected}, as many as the sample"
-    )]
-    Length {
-        /// The operand's name in the formula.
-        operand: &'static str,
-        /// Its length.
-        found: usize,
-        /// The length of the sample.
-        expected: usize,
-    },
-
     /// A scheduler's configuration file is not a JSON object.
     #[error("{file} is not a scheduler's configuration: {source}; download the file again")]
     Json {

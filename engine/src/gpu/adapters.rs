@@ -1,5 +1,8 @@
 //! Which devices there are, and what each can do.
 
+use std::path::PathBuf;
+use std::str::FromStr;
+
 use super::Gpu;
 use crate::error::GpuError;
 use crate::record::{Caps, DeviceClass, Precision};
@@ -9,9 +12,11 @@ use crate::record::{Caps, DeviceClass, Precision};
 pub struct GpuOptions {
     /// A part of the device's name (any case) or its number in [`devices`]; the best by default.
     pub device: Option<String>,
-    /// `vulkan`, `metal`, `dx12`, `gl` or `noop`; all but `noop` by default. The environment's
-    /// `KINORA_BACKEND` stands in where this is `None`.
-    pub backend: Option<String>,
+    /// The interface that devices are looked for through; all but `noop` by default.
+    pub backend: Option<Backend>,
+    /// The folder that compiled kernels are kept in between runs, where the driver hands them out;
+    /// what is in it can be lost at any time. `None` keeps nothing.
+    pub cache: Option<PathBuf>,
     /// What models may round the operands of products to, where they hold in it.
     pub precision: Precision,
     /// Chooses kernels as for a device of that class, whatever it is: for tests of kernels and
@@ -19,6 +24,45 @@ pub struct GpuOptions {
     pub class: Option<DeviceClass>,
     /// Lets the driver check every access of a kernel; slower, for tests of kernels.
     pub bounds_checks: bool,
+}
+
+/// An interface to devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Backend {
+    /// Vulkan.
+    Vulkan,
+    /// Metal.
+    Metal,
+    /// DirectX 12.
+    Dx12,
+    /// OpenGL and OpenGL ES.
+    Gl,
+    /// No device at all: plans are made and nothing is computed.
+    Noop,
+}
+
+const BACKENDS: [(&str, Backend, wgpu::Backends); 5] = [
+    ("vulkan", Backend::Vulkan, wgpu::Backends::VULKAN),
+    ("metal", Backend::Metal, wgpu::Backends::METAL),
+    ("dx12", Backend::Dx12, wgpu::Backends::DX12),
+    ("gl", Backend::Gl, wgpu::Backends::GL),
+    ("noop", Backend::Noop, wgpu::Backends::NOOP),
+];
+
+impl FromStr for Backend {
+    type Err = GpuError;
+
+    fn from_str(text: &str) -> Result<Self, GpuError> {
+        let wanted = text.to_ascii_lowercase();
+        let found = BACKENDS.iter().find(|(name, ..)| *name == wanted);
+        found
+            .map(|(_, backend, _)| *backend)
+            .ok_or_else(|| GpuError::UnknownBackend {
+                found: text.to_owned(),
+                known: BACKENDS.map(|(name, ..)| name).join(", "),
+            })
+    }
 }
 
 /// A device that could be opened.
@@ -44,21 +88,16 @@ pub struct Requirements {
 }
 
 fn instance(options: &GpuOptions) -> wgpu::Instance {
-    let named = options
-        .backend
-        .clone()
-        .or_else(|| std::env::var("KINORA_BACKEND").ok());
-    let backends = match named.as_deref() {
-        Some("vulkan") => wgpu::Backends::VULKAN,
-        Some("metal") => wgpu::Backends::METAL,
-        Some("dx12") => wgpu::Backends::DX12,
-        Some("gl") => wgpu::Backends::GL,
-        Some("noop") => wgpu::Backends::NOOP,
-        _ => wgpu::Backends::PRIMARY | wgpu::Backends::GL,
-    };
+    let named = BACKENDS
+        .iter()
+        .find(|(_, backend, _)| Some(*backend) == options.backend);
+    let backends = named.map_or(
+        wgpu::Backends::PRIMARY | wgpu::Backends::GL,
+        |(_, _, named)| *named,
+    );
     let mut desc = wgpu::InstanceDescriptor::new_without_display_handle();
     desc.backends = backends;
-    if named.as_deref() == Some("noop") {
+    if options.backend == Some(Backend::Noop) {
         desc.backend_options.noop = wgpu::NoopBackendOptions::enabled();
     }
     // Validation layers are the driver developers' tool; our own checks stand in the plan.

@@ -34,6 +34,7 @@ pub(super) struct Counter {
 }
 
 impl Counter {
+    #[cfg(feature = "testing")]
     pub(super) fn limit(&self, bytes: u64) {
         self.limit.store(bytes, Ordering::Relaxed);
     }

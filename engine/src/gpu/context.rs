@@ -72,8 +72,8 @@ impl Gpu {
 
     /// An engine on the device that the host application already owns. Its capabilities are the
     /// device's, not the adapter's. The engine sets the device's error callbacks. Of the options,
-    /// those that choose a device mean nothing here. Compiled kernels are kept on disk (see
-    /// `KINORA_CACHE` in the README) where the device was opened with the feature for it.
+    /// those that choose a device mean nothing here. Compiled kernels are kept in
+    /// [`GpuOptions::cache`] where the device was opened with the feature for it.
     ///
     /// # Errors
     /// A device opened with less than the engine needs; see [`Gpu::requirements`].
@@ -90,7 +90,7 @@ impl Gpu {
             return Err(reason);
         }
         let failures = Failures::listen(&device);
-        let pipelines = Pipelines::new(adapter, &device, options.bounds_checks);
+        let pipelines = Pipelines::new(adapter, &device, options);
         let counter = Arc::new(Counter::default());
         // A guess until the first submit was measured.
         let rate = AtomicU64::new(f64::to_bits(match caps.class {

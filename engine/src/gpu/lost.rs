@@ -126,19 +126,6 @@ impl Gpu {
         first.as_ref().is_some_and(|f| f.kind == Kind::Lost)
     }
 
-    /// Takes the device away, as a driver's reset or a pulled plug does: for tests of what comes
-    /// then. Every later use of it is [`GpuError::Lost`].
-    pub fn pull_away(&self) {
-        self.device().destroy();
-    }
-
-    /// Has buffers refused beyond so many bytes, as on a device that has no more: for tests.
-    pub fn pretend_memory(&self, bytes: u64) {
-        self.counter().limit(bytes);
-    }
-}
-
-impl Gpu {
     /// The same device, opened anew after it was lost.
     ///
     /// # Errors
@@ -151,6 +138,20 @@ impl Gpu {
                 reason: "it is the host application's".to_owned(),
             }),
         }
+    }
+}
+
+#[cfg(feature = "testing")]
+impl Gpu {
+    /// Takes the device away, as a driver's reset or a pulled plug does: for tests of what comes
+    /// then. Every later use of it is [`GpuError::Lost`].
+    pub fn pull_away(&self) {
+        self.device().destroy();
+    }
+
+    /// Has buffers refused beyond so many bytes, as on a device that has no more: for tests.
+    pub fn pretend_memory(&self, bytes: u64) {
+        self.counter().limit(bytes);
     }
 }
 

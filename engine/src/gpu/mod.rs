@@ -18,7 +18,7 @@ mod transfer;
 mod weights;
 
 pub use crate::cancel::Cancel;
-pub use adapters::{DeviceInfo, GpuOptions, Requirements, chosen_device, devices};
+pub use adapters::{Backend, DeviceInfo, GpuOptions, Requirements, chosen_device, devices};
 pub use buffer::{Buffer, Made, MemoryUse};
 pub use context::Gpu;
 pub use feed::{Fed, Feed, Window, slot_bytes};

@@ -1,36 +1,14 @@
 //! Compiled kernels on disk, where the driver hands them out.
 //!
-//! One file a device and driver, in the platform's cache folder. A file that is damaged, or that
-//! another device or driver wrote, is as good as none: kernels are compiled as if it were not
-//! there. `KINORA_CACHE` names another folder, or is `off`.
+//! One file a device and driver, in the folder of [`GpuOptions::cache`](super::GpuOptions::cache). A
+//! file that is damaged, or that another device or driver wrote, is as good as none: kernels are
+//! compiled as if it were not there.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest, Sha256};
-
-/// The folder of what is kept between runs and can be lost at any time: that of `KINORA_CACHE`,
-/// else `kinora` in the platform's cache folder. `None` where `KINORA_CACHE` is `off` or the
-/// platform names none.
-fn folder() -> Option<PathBuf> {
-    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    if let Some(folder) = named("KINORA_CACHE") {
-        return (folder != "off").then(|| folder.into());
-    }
-    let home = || named("HOME").map(PathBuf::from);
-    let folder = if cfg!(target_os = "windows") {
-        named("LOCALAPPDATA").map(PathBuf::from)
-    } else if cfg!(target_os = "macos") {
-        home().map(|home| home.join("Library/Caches"))
-    } else {
-        let xdg = named("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .filter(|folder| folder.is_absolute());
-        xdg.or_else(|| home().map(|home| home.join(".cache")))
-    };
-    folder.map(|folder| folder.join("kinora"))
-}
 
 /// A driver's cache and the file it is kept in.
 #[derive(Debug)]
@@ -41,12 +19,16 @@ pub(super) struct PipelineCache {
 }
 
 impl PipelineCache {
-    /// The cache of a device that was opened with the feature for it.
-    pub(super) fn open(device: &wgpu::Device, info: &wgpu::AdapterInfo) -> Option<Self> {
+    /// The cache, in `folder`, of a device that was opened with the feature for it.
+    pub(super) fn open(
+        folder: &Path,
+        device: &wgpu::Device,
+        info: &wgpu::AdapterInfo,
+    ) -> Option<Self> {
         if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
             return None;
         }
-        let file = folder()?.join(name(info));
+        let file = folder.join(name(info));
         let kept = std::fs::read(&file).ok();
         let data = kept.as_deref().and_then(unseal);
         #[expect(

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::pipeline_cache::PipelineCache;
-use super::{Cancel, Gpu};
+use super::{Cancel, Gpu, GpuOptions};
 use crate::error::{Error, GpuError};
 use crate::shader::{BindingKind, Library, Variant};
 
@@ -36,15 +36,18 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Pipelines {
-    pub(super) fn new(adapter: &wgpu::Adapter, device: &wgpu::Device, bounds_checks: bool) -> Self {
-        // Kernels with checks are for tests, which leave nothing behind.
-        let cache = match bounds_checks {
-            true => None,
-            false => PipelineCache::open(device, &adapter.get_info()),
-        };
+    pub(super) fn new(
+        adapter: &wgpu::Adapter,
+        device: &wgpu::Device,
+        options: &GpuOptions,
+    ) -> Self {
+        // The driver's cache cannot tell kernels with checks from those without.
+        let folder = options.cache.as_ref().filter(|_| !options.bounds_checks);
+        let cache =
+            folder.and_then(|folder| PipelineCache::open(folder, device, &adapter.get_info()));
         Self {
             library: Library::default(),
-            bounds_checks,
+            bounds_checks: options.bounds_checks,
             cells: Mutex::default(),
             cache,
         }

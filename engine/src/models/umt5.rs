@@ -150,11 +150,6 @@ impl TextPasses {
     pub fn layers(&self) -> usize {
         self.config.num_layers
     }
-
-    /// All recordings, for compiling their kernels.
-    pub fn recordings(&self) -> Vec<&Recording> {
-        self.recordings.values().flatten().collect()
-    }
 }
 
 impl Layers<'_> {

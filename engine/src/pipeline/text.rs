@@ -13,7 +13,7 @@ use crate::gpu::{Gpu, STAGING_BYTES, Window};
 use crate::models::umt5::{TextEncoder, TextPasses};
 use crate::models::wan_transformer::Residency;
 use crate::part::Part;
-use crate::record::{Caps, Recording};
+use crate::record::Caps;
 
 /// A text encoder recorded for a run's prompts.
 #[derive(Debug)]
@@ -50,11 +50,6 @@ impl TextComponent {
         Window::choices(self.passes.set_bytes())
             .map(choice)
             .to_vec()
-    }
-
-    /// All recordings, for compiling their kernels.
-    pub(crate) fn recordings(&self) -> Vec<&Recording> {
-        self.passes.recordings()
     }
 
     /// Embeddings [n, d] of prompts of n tokens each.

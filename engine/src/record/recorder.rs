@@ -36,7 +36,8 @@ impl<'a> Recorder<'a> {
         self.caps
     }
 
-    /// The kernel of the last dispatch, `""` before the first.
+    /// The kernel of the last dispatch, `""` before the first: for tests of what is chosen.
+    #[cfg(feature = "testing")]
     pub fn last_kernel(&self) -> &'static str {
         let kernel = |command: &Command| match command {
             Command::Dispatch(dispatch) => Some(dispatch.variant.kernel()),

@@ -9,7 +9,6 @@
 //! | `scheduler_json` | those options out of a `scheduler_config.json` ([`Scheduler::from_json`]) |
 //! | `schedule` | sigmas and timesteps ([`Schedule`]) |
 //! | `solver` | what each step does, as twelve numbers ([`StepCoefficients`]) |
-//! | `apply` | the kernel's naive f64 twin ([`SolverState`]) |
 //! | `guidance` | the expert and the guidance of each step ([`plan_steps`], [`StepPlan`]) |
 //!
 //! ```
@@ -27,7 +26,6 @@
 //! # Ok::<(), kinora::error::SamplingError>(())
 //! ```
 
-mod apply;
 mod config;
 mod distilled;
 mod guidance;
@@ -37,7 +35,6 @@ mod schedule;
 mod scheduler_json;
 mod solver;
 
-pub use apply::SolverState;
 pub use config::{EulerConfig, FinalSigma, Scheduler, SolverType, UniPcConfig};
 pub use distilled::{Distilled, DistilledConfig};
 pub use guidance::{Expert, Guidance, StepPlan, plan_steps};

@@ -1,6 +1,5 @@
 //! Downloads that are broken off and go on, and two of the same model at once.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::{LARGEST, client, holds, in_cache, pull, starter};
@@ -8,7 +7,6 @@ use crate::hub::{Answer, Asked, Hub, REPO};
 use crate::program::{Place, Running, Test, Verdict, ensure};
 
 pub(crate) const TESTS: &[Test] = &[
-    ("pull_goes_on_after_breaks", breaks),
     ("pull_goes_on_after_a_kill", kill),
     #[cfg(unix)]
     ("pull_goes_on_after_ctrl_c", ctrl_c),
@@ -18,27 +16,6 @@ pub(crate) const TESTS: &[Test] = &[
 /// What a client that is killed may have asked for without writing it down: a line of its list for
 /// each connection, and what lies in the system's buffers.
 const IN_FLIGHT: usize = 8 * (1 << 16) + (1 << 18);
-
-fn breaks() -> Verdict {
-    let script = |asked: &Asked| match asked.file.as_str() {
-        LARGEST if asked.before < 12 => Answer::Break(300_000),
-        _ => Answer::Serve,
-    };
-    let (place, hub) = (Place::new()?, Hub::new(&starter(), script)?);
-    let ended = pull(&place, &hub, &[])?.good()?;
-    ensure!(ended.err.contains("trying again"), "{}", ended.err);
-    holds(&place, &starter())?;
-    // Whatever arrived before a break was used.
-    let (sent, size) = (hub.sent(LARGEST), hub.size(LARGEST));
-    ensure!(sent == size, "{sent} bytes sent of {size}");
-    let asked = hub.asked();
-    let firsts = asked.iter().filter(|asked| asked.file == LARGEST);
-    let firsts: BTreeSet<Option<usize>> = firsts
-        .map(|asked| asked.range.map(|(first, _)| first))
-        .collect();
-    ensure!(firsts.len() >= 12, "ranges from {firsts:?} only");
-    Ok(())
-}
 
 /// A download that is slow enough to be ended when half of the largest file was sent.
 fn begun(place: &Place, hub: &Hub) -> Result<Running, String> {
@@ -96,7 +73,7 @@ fn ctrl_c() -> Verdict {
     let ended = running.wait(Duration::from_secs(4))?;
     ended.exits(130)?;
     ensure!(
-        ended.err.contains("the same command goes on"),
+        ended.err.contains("the same download goes on"),
         "{}",
         ended.err
     );

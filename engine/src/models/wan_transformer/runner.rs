@@ -313,20 +313,19 @@ impl Transformer {
         context: &Context,
         velocity: &Buffer,
     ) -> Result<(), Error> {
-        self.forward_observed(
-            stream,
-            timesteps,
-            latents,
-            context,
-            velocity,
-            &mut |_, _| Ok(()),
-        )
+        self.begin(stream, timesteps, latents)?;
+        for block in 0..self.passes.signatures.of.len() {
+            self.block(stream, context, block)?;
+        }
+        self.end(stream, velocity)
     }
 
-    /// As [`Transformer::forward`], calling `after` when a block, by its number, has been encoded.
+    /// As [`Transformer::forward`], calling `after` when a block, by its number, has been encoded:
+    /// for tests.
     ///
     /// # Errors
     /// As [`Transformer::forward`], and those of `after`.
+    #[cfg(feature = "testing")]
     pub fn forward_observed(
         &self,
         stream: &mut Stream,
@@ -345,7 +344,8 @@ impl Transformer {
     }
 
     /// The buffer of what outlives a pass: `hidden` [N, dim], `time embed` [D, dim] or `time proj`
-    /// [D, 6 dim], all f32.
+    /// [D, 6 dim], all f32: for tests.
+    #[cfg(feature = "testing")]
     pub fn kept(&self, name: &str) -> Option<&Buffer> {
         self.kept.get(name)
     }

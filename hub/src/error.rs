@@ -19,7 +19,7 @@ pub enum HubError {
         known: String,
     },
     /// A repository that was never downloaded, or not at that revision.
-    #[error("{repo} is neither a folder here nor a model in {}: get it with 'kinora pull {repo}'", cache.display())]
+    #[error("{repo} is neither a folder here nor a model in {}: download it first", cache.display())]
     NotHere {
         /// The repository, with its revision unless that is the usual one.
         repo: String,
@@ -29,6 +29,36 @@ pub enum HubError {
     /// No place for the cache.
     #[error("there is no home folder to keep models in: name a folder in HF_HOME")]
     NoHome,
+    /// A token that no header can hold.
+    #[error(
+        "the token in {place} has {found} in it: expected one word that begins with hf_; copy it anew from the hub's settings, or remove it for a public model"
+    )]
+    Token {
+        /// The variable or the file.
+        place: String,
+        /// What is wrong with it.
+        found: &'static str,
+    },
+    /// A proxy that cannot be used.
+    #[error(
+        "{variable} names the proxy {address}, which cannot be used: {reason}; correct it, or unset it to go without one"
+    )]
+    Proxy {
+        /// The variable.
+        variable: &'static str,
+        /// Its value, without name and password.
+        address: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A proxy that lets nothing through.
+    #[error("the proxy {proxy} refuses: {reason}")]
+    ProxyRefuses {
+        /// Its address and its variable.
+        proxy: String,
+        /// What it wants.
+        reason: String,
+    },
     /// Downloads are forbidden.
     #[error("HF_HUB_OFFLINE is set, which forbids downloads: unset it to get {repo}")]
     Offline {
@@ -37,7 +67,7 @@ pub enum HubError {
     },
     /// A server that cannot be reached, or a connection that keeps breaking.
     #[error(
-        "{host} cannot be reached: {reason}; check the network (HTTPS_PROXY names a proxy, HF_ENDPOINT a mirror) and run the command again: it goes on from where it was"
+        "{host} cannot be reached: {reason}; check the network (HTTPS_PROXY names a proxy, HF_ENDPOINT a mirror) and download it again: it goes on from where it was"
     )]
     Network {
         /// The server.
@@ -47,7 +77,7 @@ pub enum HubError {
     },
     /// A server that has too much to do.
     #[error(
-        "{host} still answers {status} ({meaning}) after {tries} tries: run the command again {when}: it goes on from where it was"
+        "{host} still answers {status} ({meaning}) after {tries} tries: download it again {when}: it goes on from where it was"
     )]
     Busy {
         /// The server.
@@ -107,7 +137,7 @@ pub enum HubError {
     },
     /// A file that the hub lists and does not have.
     #[error(
-        "{file} is listed in {repo}, but {host} does not have it (404): run the command again, or choose another --revision"
+        "{file} is listed in {repo}, but {host} does not have it (404): try again, or choose another revision"
     )]
     NoFile {
         /// The file.
@@ -184,7 +214,7 @@ pub enum HubError {
         free: u64,
     },
     /// The disk filled up on the way.
-    #[error("the disk is full at {}: free some room and run the command again: it goes on from where it was", path.display())]
+    #[error("the disk is full at {}: free some room and download it again: it goes on from where it was", path.display())]
     DiskFull {
         /// The file that does not fit.
         path: PathBuf,
@@ -198,6 +228,6 @@ pub enum HubError {
         source: io::Error,
     },
     /// Stopped because that was asked.
-    #[error("interrupted: what was fetched is kept, and the same command goes on from there")]
+    #[error("interrupted: what was fetched is kept, and the same download goes on from there")]
     Interrupted,
 }

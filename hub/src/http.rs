@@ -8,42 +8,49 @@ use ureq::http::{Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Body};
 
-use super::Hub;
-use super::patience::Failure;
+use crate::Hub;
+use crate::backoff::Failure;
 use crate::error::HubError;
+use crate::proxy::{Proxies, Proxy};
 
 /// A server that says nothing for so long is not there any more.
 const SILENCE: Duration = Duration::from_secs(30);
 /// Redirects of one request.
 const REDIRECTS: usize = 6;
 
-/// Connections, and whom the token may be told.
-pub(super) struct Client {
+/// Connections, the way to each server, and whom the token may be told.
+pub(crate) struct Client {
     agent: Agent,
+    proxies: Proxies,
     origin: String,
     token: Option<String>,
 }
 
 /// What a server answered, whatever its status, but for those that pass.
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// The address that answered, after redirects.
-    pub(super) url: String,
-    pub(super) response: Response<Body>,
+    pub(crate) url: String,
+    pub(crate) response: Response<Body>,
 }
 
 impl Answer {
-    pub(super) fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         host(&self.url)
     }
 
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.response.headers().get(name)?.to_str().ok()
     }
 }
 
 impl Client {
-    pub(super) fn new(hub: &Hub) -> Self {
+    /// # Errors
+    /// [`HubError::Token`].
+    pub(crate) fn new(hub: &Hub) -> Result<Self, HubError> {
+        if let Some(token) = &hub.token {
+            token.check()?;
+        }
         // The system's, where companies put theirs; SSL_CERT_FILE names others.
         let certificates = rustls_native_certs::load_native_certs().certs;
         let certificates: Vec<Certificate<'static>> = certificates
@@ -61,6 +68,8 @@ impl Client {
             // Followed here, so that the token stays where it belongs.
             .max_redirects(0)
             .max_redirects_will_error(false)
+            // Chosen for each request.
+            .proxy(None)
             .timeout_resolve(Some(SILENCE))
             .timeout_connect(Some(SILENCE))
             .timeout_recv_response(Some(SILENCE))
@@ -69,15 +78,16 @@ impl Client {
             .max_idle_connections(64)
             .user_agent(concat!("kinora/", env!("CARGO_PKG_VERSION")))
             .build();
-        Self {
+        Ok(Self {
             agent: agent.into(),
+            proxies: hub.proxies.clone(),
             origin: origin(&hub.endpoint),
-            token: hub.token.clone(),
-        }
+            token: hub.token.as_ref().map(|token| token.text.clone()),
+        })
     }
 
     /// Whether there is a token to tell.
-    pub(super) fn has_token(&self) -> bool {
+    pub(crate) fn has_token(&self) -> bool {
         self.token.is_some()
     }
 
@@ -85,7 +95,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Failure`]: no connection, a server that is busy, redirects without end.
-    pub(super) fn get(&self, url: &str, range: Option<&Range<u64>>) -> Result<Answer, Failure> {
+    pub(crate) fn get(&self, url: &str, range: Option<&Range<u64>>) -> Result<Answer, Failure> {
         let mut url = url.to_owned();
         for _ in 0..=REDIRECTS {
             let answer = self.once(&url, range)?;
@@ -132,6 +142,14 @@ impl Client {
     fn once(&self, url: &str, range: Option<&Range<u64>>) -> Result<Answer, Failure> {
         // Lengths and ranges are those of the file, not of a compressed one.
         let mut request = self.agent.get(url).header("accept-encoding", "identity");
+        let proxy = match url.parse() {
+            Ok(uri) => self.proxies.of(&uri)?,
+            // Said by the request itself.
+            Err(_) => None,
+        };
+        if let Some(proxy) = &proxy {
+            request = request.config().proxy(Some(proxy.proxy.clone())).build();
+        }
         if let Some(token) = &self.token
             && origin(url) == self.origin
         {
@@ -142,6 +160,14 @@ impl Client {
             request = request.header("range", format!("bytes={}-{last}", range.start));
         }
         match request.call() {
+            // Asked for by a proxy alone, which answers in the server's place.
+            Ok(response) if response.status() == 407 => {
+                Err(Failure::Final(HubError::ProxyRefuses {
+                    proxy: proxy
+                        .map_or_else(|| "a proxy on the way".to_owned(), |proxy| proxy.name),
+                    reason: format!("{PASSWORD} (407)"),
+                }))
+            }
             Ok(response) => Ok(Answer {
                 status: response.status().as_u16(),
                 url: url.to_owned(),
@@ -159,10 +185,48 @@ impl Client {
                 if reason.contains("certificate") {
                     reason.push_str(" (SSL_CERT_FILE names a file of others to trust)");
                 }
-                let host = host(url);
+                let mut host = host(url);
+                if let Some(Proxy { name, .. }) = proxy {
+                    if let Some(reason) = refused_by_proxy(&error) {
+                        let proxy = name;
+                        return Err(Failure::Final(HubError::ProxyRefuses { proxy, reason }));
+                    }
+                    host = format!("{host} through the proxy {name}");
+                }
                 Err(Failure::Network { host, reason })
             }
         }
+    }
+}
+
+/// What a proxy that wants to know who asks is told.
+const PASSWORD: &str =
+    "it wants a name and a password, or others: write them as SCHEME://NAME:PASSWORD@HOST:PORT";
+
+/// Why a proxy will not let the request through however often it is asked; nothing where it may.
+fn refused_by_proxy(error: &ureq::Error) -> Option<String> {
+    match error {
+        ureq::Error::ConnectProxyFailed(reason) => {
+            let status = reason.strip_prefix("proxy server responded ")?;
+            match status.get(..3)?.parse() {
+                Ok(407) => Some(format!("{PASSWORD} (407)")),
+                // One that is busy, or cannot reach the server now.
+                Ok(408 | 429 | 500..=599) | Err(_) => None,
+                Ok(status) => Some(format!("it answers {status}")),
+            }
+        }
+        ureq::Error::Io(error) => {
+            let words = error.to_string();
+            match words.as_str() {
+                "no acceptable auth methods" | "password authentication failed" => {
+                    Some(PASSWORD.to_owned())
+                }
+                "invalid response version" => Some("it does not speak SOCKS".to_owned()),
+                "connection not allowed by ruleset" => Some(words),
+                _ => None,
+            }
+        }
+        _ => None,
     }
 }
 
@@ -220,6 +284,7 @@ mod tests {
     fn no_redirect_leads_out_of_tls() {
         let client = |endpoint: &str| Client {
             agent: Agent::new_with_defaults(),
+            proxies: Proxies::default(),
             origin: origin(endpoint),
             token: None,
         };

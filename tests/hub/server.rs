@@ -70,6 +70,7 @@ struct Shared {
 struct Log {
     asked: Vec<Asked>,
     sent: BTreeMap<String, usize>,
+    connections: usize,
 }
 
 /// A hub under way, until the test's process ends.
@@ -111,6 +112,7 @@ impl Hub {
             thread::spawn(move || {
                 for stream in server.incoming().flatten() {
                     let shared = Arc::clone(&shared);
+                    shared.log().connections += 1;
                     // A client that hangs up, or is killed, ends its thread alone.
                     thread::spawn(move || shared.serve(&stream, elsewhere));
                 }
@@ -127,6 +129,11 @@ impl Hub {
     /// All requests so far, in order.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.shared.log().asked.clone()
+    }
+
+    /// How many connections came, to either server.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.log().connections
     }
 
     /// How many bytes of a file's content were sent.

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::cache::{Blob, Folder};
-use super::http::{Answer, Client};
-use super::partial;
-use super::patience::{Patience, pause};
-use super::{Hub, Repo, select};
+use crate::backoff::{Patience, pause};
+use crate::cache::{Blob, Folder};
 use crate::error::HubError;
+use crate::http::{Answer, Client};
+use crate::partial;
+use crate::{Hub, Observer, Repo, select};
 
 /// Tries before a hub that cannot be reached, or is busy, is given up.
 const TRIES: u32 = 4;
@@ -26,10 +26,10 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
 /// What a download of a model would bring.
 #[derive(Debug)]
 pub struct Download {
-    pub(super) repo: Repo,
-    pub(super) commit: String,
-    pub(super) licence: Option<String>,
-    pub(super) blobs: Vec<Blob>,
+    pub(crate) repo: Repo,
+    pub(crate) commit: String,
+    pub(crate) licence: Option<String>,
+    pub(crate) blobs: Vec<Blob>,
     files: Vec<RemoteFile>,
 }
 
@@ -80,11 +80,14 @@ impl Download {
     #[must_use]
     pub fn missing(&self) -> u64 {
         // By content: two files may be equal.
-        let here = |blob: &Blob| {
-            let file = self.files.iter().find(|file| file.path == blob.name());
-            file.map_or(0, |file| file.here)
-        };
-        self.blobs.iter().map(|blob| blob.size - here(blob)).sum()
+        let missing = |blob: &Blob| blob.size - self.here(blob);
+        self.blobs.iter().map(missing).sum()
+    }
+
+    /// Bytes of a content that were on this machine when the hub was asked.
+    pub(crate) fn here(&self, blob: &Blob) -> u64 {
+        let file = self.files.iter().find(|file| file.path == blob.name());
+        file.map_or(0, |file| file.here)
     }
 }
 
@@ -118,18 +121,18 @@ struct Lfs {
 }
 
 impl Hub {
-    /// Asks the hub what a download of `repo` would bring, and looks what of it is here. `stop`
-    /// ends the waiting for a busy hub.
+    /// Asks the hub what a download of `repo` would bring, and looks what of it is here. The
+    /// `observer` may end the waiting for a busy hub.
     ///
     /// # Errors
     /// A [`HubError`] for everything that would keep the download from succeeding.
-    pub fn inspect(&self, repo: &Repo, stop: &dyn Fn() -> bool) -> Result<Download, HubError> {
+    pub fn inspect(&self, repo: &Repo, observer: &dyn Observer) -> Result<Download, HubError> {
         if self.offline {
             return Err(HubError::Offline {
                 repo: repo.to_string(),
             });
         }
-        let client = Client::new(self);
+        let client = Client::new(self)?;
         let revision = utf8_percent_encode(repo.revision(), PLAIN);
         let url = format!(
             "{}/api/models/{}/revision/{revision}?blobs=true",
@@ -140,7 +143,9 @@ impl Hub {
         let answer = loop {
             match client.get(&url, None) {
                 Ok(answer) => break answer,
-                Err(failure) => pause(patience.after(failure)?, stop)?,
+                Err(failure) => {
+                    pause(patience.after(failure)?, &|| observer.is_cancelled())?;
+                }
             }
         };
         if answer.status != 200 {
@@ -226,7 +231,7 @@ impl Hub {
     }
 
     /// Where the content of a file is asked for.
-    pub(super) fn address(&self, download: &Download, path: &str) -> String {
+    pub(crate) fn address(&self, download: &Download, path: &str) -> String {
         let path: Vec<String> = path
             .split('/')
             .map(|part| utf8_percent_encode(part, PLAIN).to_string())
@@ -241,7 +246,7 @@ impl Hub {
 
     /// What a status that is no success means for `repo`. The hub says more in a header, because
     /// it answers 401 for what may be private, too.
-    pub(super) fn refusal(&self, client: &Client, repo: &Repo, answer: &Answer) -> HubError {
+    pub(crate) fn refusal(&self, client: &Client, repo: &Repo, answer: &Answer) -> HubError {
         let endpoint = self.endpoint.clone();
         let name = repo.name().to_owned();
         match (answer.header("x-error-code"), answer.status) {

@@ -5,14 +5,15 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::cache::{Blob, Folder};
-use super::http::Client;
-use super::partial::{Partial, on_disk};
-use super::{Download, Hub};
+use crate::cache::{Blob, Folder};
 use crate::error::HubError;
+use crate::http::Client;
+use crate::observer::{Observer, Progress, Stage};
+use crate::partial::{Partial, on_disk};
+use crate::{Download, Hub};
 
 /// Connections at a time.
 const CONNECTIONS: usize = 8;
@@ -20,28 +21,16 @@ const CONNECTIONS: usize = 8;
 /// have work until a file's end.
 const PIECES: Range<u64> = 1 << 19..1 << 25;
 
-/// What happens during a download, in whatever order the connections get on.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event {
-    /// So many more bytes are here.
-    Fetched(u64),
-    /// So many bytes that were here are of no use and come again.
-    Lost(u64),
-    /// The file is whole and is being compared with the hub's hash.
-    Checking(String),
-    /// Something that a person may want to know, in words.
-    Note(String),
-}
-
 /// A download under way, as its connections see it.
-pub(super) struct Work<'a> {
-    pub(super) hub: &'a Hub,
-    pub(super) client: &'a Client,
-    pub(super) download: &'a Download,
-    pub(super) event: &'a (dyn Fn(Event) + Sync),
+pub(crate) struct Work<'a> {
+    pub(crate) hub: &'a Hub,
+    pub(crate) client: &'a Client,
+    pub(crate) download: &'a Download,
+    observer: &'a dyn Observer,
+    /// Bytes that this download brought, held while the observer is called. Less than none where
+    /// what earlier ones brought turned out to be gone.
+    brought: Mutex<i64>,
     folder: &'a Folder,
-    stop: &'a (dyn Fn() -> bool + Sync),
     /// One connection gave up, and so do the others.
     failed: AtomicBool,
     queue: Mutex<Queue<'a>>,
@@ -56,27 +45,26 @@ struct Queue<'a> {
 type Piece = (Arc<Partial>, Range<u64>);
 
 impl Hub {
-    /// Brings what is missing of `download`; the folder that then holds the model. `stop` is asked
-    /// all the time, `event` told from several threads.
+    /// Brings what is missing of `download`; the folder that then holds the model. The
+    /// `observer` is told how far it is, and may end it.
     ///
     /// # Errors
     /// A [`HubError`]. What arrived is kept, and the next download goes on from there.
     pub fn download(
         &self,
         download: &Download,
-        stop: &(dyn Fn() -> bool + Sync),
-        event: &(dyn Fn(Event) + Sync),
+        observer: &dyn Observer,
     ) -> Result<PathBuf, HubError> {
         let folder = Folder::new(self, &download.repo);
         folder.create(&download.commit)?;
         room(&self.cache, download.missing())?;
         let work = Work {
             hub: self,
-            client: &Client::new(self),
+            client: &Client::new(self)?,
             download,
-            event,
+            observer,
+            brought: Mutex::new(0),
             folder: &folder,
-            stop,
             failed: AtomicBool::new(false),
             queue: Mutex::new(Queue {
                 blobs: download.blobs.iter().collect(),
@@ -113,8 +101,34 @@ impl Hub {
 
 impl Work<'_> {
     /// Whether it is time to give up.
-    pub(super) fn stopped(&self) -> bool {
-        self.failed.load(Ordering::Acquire) || (self.stop)()
+    pub(crate) fn stopped(&self) -> bool {
+        self.failed.load(Ordering::Acquire) || self.observer.is_cancelled()
+    }
+
+    /// So many more bytes are here, or fewer.
+    pub(crate) fn moved(&self, bytes: i64) {
+        self.tell(Stage::Downloading, bytes);
+    }
+
+    /// Tells a person something.
+    pub(crate) fn note(&self, note: &str) {
+        let _one_at_a_time = self.brought();
+        self.observer.note(note);
+    }
+
+    fn tell(&self, stage: Stage, bytes: i64) {
+        let mut brought = self.brought();
+        *brought = brought.saturating_add(bytes);
+        let total = self.download.missing();
+        self.observer.progress(&Progress {
+            stage,
+            done: u64::try_from(*brought).unwrap_or(0).min(total),
+            total,
+        });
+    }
+
+    fn brought(&self) -> MutexGuard<'_, i64> {
+        self.brought.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Fetches pieces until there are none.
@@ -156,17 +170,21 @@ impl Work<'_> {
             if !self.folder.has(blob, commit) {
                 let waiting = || {
                     let name = blob.name();
-                    (self.event)(Event::Note(format!(
+                    self.note(&format!(
                         "{name}: another program fetches it; waiting for that"
-                    )));
+                    ));
                 };
                 let lock = self.folder.lock(blob, &|| self.stopped(), waiting)?;
                 // The other program may be done with it now.
                 if !self.folder.has(blob, commit) {
-                    queue.add(Partial::open(self.folder, blob, lock)?);
+                    let partial = Partial::open(self.folder, blob, lock)?;
+                    // What is there may be another's work by now, or gone.
+                    let before = signed(self.download.here(blob));
+                    self.moved(signed(partial.bytes()) - before);
+                    queue.add(partial);
                     continue;
                 }
-                (self.event)(Event::Fetched(blob.size));
+                self.moved(signed(blob.size - self.download.here(blob)));
             }
             self.folder.link(blob, commit)?;
         }
@@ -175,7 +193,7 @@ impl Work<'_> {
     /// Checks a file that is whole, and gives it its name.
     fn finish(&self, partial: &Partial) -> Result<(), HubError> {
         let blob = &partial.blob;
-        (self.event)(Event::Checking(blob.name().to_owned()));
+        self.tell(Stage::Checking(blob.name().to_owned()), 0);
         let hash = blob.hash_of(partial.path(), &|| self.stopped());
         let hash = hash.map_err(|source| on_disk(partial.path(), source))?;
         let hash = hash.ok_or(HubError::Interrupted)?;
@@ -206,11 +224,11 @@ impl Work<'_> {
                 expected: blob.hash.clone(),
             });
         }
-        (self.event)(Event::Lost(lost));
+        self.moved(-signed(lost));
         let name = blob.name();
-        (self.event)(Event::Note(format!(
+        self.note(&format!(
             "{name}: arrived damaged, discarded; it comes once more"
-        )));
+        ));
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let lock = partial
             .lock
@@ -239,6 +257,11 @@ impl Queue<'_> {
                 .map(|range| (Arc::clone(&partial), range)),
         );
     }
+}
+
+/// A number of bytes that may be taken away.
+pub(crate) fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// Refuses what does not fit on the disk.

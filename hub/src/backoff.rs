@@ -14,7 +14,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 const TOO_LONG: Duration = Duration::from_secs(300);
 
 /// Why a request brought nothing.
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// Asking again would change nothing.
     Final(HubError),
     /// The connection broke, or there was none.
@@ -34,19 +34,19 @@ impl From<HubError> for Failure {
 }
 
 /// Tries left before the next progress.
-pub(super) struct Patience {
+pub(crate) struct Patience {
     tries: u32,
     limit: u32,
 }
 
 impl Patience {
     /// Gives up at the failure number `limit` in a row.
-    pub(super) fn new(limit: u32) -> Self {
+    pub(crate) fn new(limit: u32) -> Self {
         Self { tries: 0, limit }
     }
 
     /// Something arrived: the next failure is the first again.
-    pub(super) fn renew(&mut self) {
+    pub(crate) fn renew(&mut self) {
         self.tries = 0;
     }
 
@@ -54,7 +54,7 @@ impl Patience {
     ///
     /// # Errors
     /// What the failure comes to where there is no next try.
-    pub(super) fn after(&mut self, failure: Failure) -> Result<Duration, HubError> {
+    pub(crate) fn after(&mut self, failure: Failure) -> Result<Duration, HubError> {
         self.tries += 1;
         let over = self.tries >= self.limit;
         match failure {
@@ -114,7 +114,7 @@ fn jitter(most: Duration) -> Duration {
 ///
 /// # Errors
 /// [`HubError::Interrupted`].
-pub(super) fn pause(time: Duration, stop: &dyn Fn() -> bool) -> Result<(), HubError> {
+pub(crate) fn pause(time: Duration, stop: &dyn Fn() -> bool) -> Result<(), HubError> {
     let end = Instant::now() + time;
     loop {
         if stop() {

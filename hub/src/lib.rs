@@ -1,4 +1,4 @@
-//! Models from the Hugging Face hub, in the cache that its own tools use.
+//! Models from the Hugging Face hub, in the cache that its own tools use. No GPU, no engine.
 //!
 //! ```text
 //! $HF_HOME/hub/models--OWNER--NAME/
@@ -12,22 +12,44 @@
 //!
 //! [`Hub::find`] needs no network; [`Hub::inspect`] asks what a download would bring, and
 //! [`Hub::download`] brings it: several ranges at a time, each file checked against the hub's hash
-//! before it gets its name. The variables of `huggingface_hub` are heeded: `HF_HOME`,
-//! `HF_HUB_CACHE`, `HF_ENDPOINT`, `HF_TOKEN`, `HF_TOKEN_PATH`, `HF_HUB_OFFLINE`.
+//! before it gets its name. An [`Observer`] shows progress and cancels.
+//!
+//! ```no_run
+//! use kinora_hub::{Hub, Observer, Progress, Repo};
+//!
+//! struct Print;
+//!
+//! impl Observer for Print {
+//!     fn progress(&self, progress: &Progress) {
+//!         eprintln!("{} of {} bytes", progress.done, progress.total);
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), kinora_hub::HubError> {
+//! let hub = Hub::from_env()?;
+//! let repo: Repo = "wan2.1-1.3b".parse()?;
+//! let folder = hub.download(&hub.inspect(&repo, &Print)?, &Print)?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod api;
+mod backoff;
 mod cache;
 mod download;
 mod environment;
+mod error;
 mod http;
 mod names;
+mod observer;
 mod partial;
-mod patience;
 mod piece;
+mod proxy;
 mod ranges;
 mod select;
 
 pub use api::{Download, RemoteFile};
-pub use download::Event;
 pub use environment::Hub;
+pub use error::HubError;
 pub use names::{Repo, SHORT_NAMES};
+pub use observer::{Observer, Progress, Stage};

@@ -10,7 +10,7 @@ const PARTS: [&str; 6] = [
     "vae",
 ];
 
-/// The names that weights go by, as [`crate::weights`] prefers them.
+/// The names that weights go by, as the engine prefers them.
 const STEMS: [&str; 2] = ["diffusion_pytorch_model", "model"];
 
 /// Where Wan's own release has a transformer, or two.
@@ -27,7 +27,7 @@ const TOKENIZERS: [&str; 2] = ["tokenizer.json", "spiece.model"];
 ///
 /// # Errors
 /// What is not there, in words.
-pub(super) fn needed<'p>(paths: &[&'p str]) -> Result<Vec<&'p str>, String> {
+pub(crate) fn needed<'p>(paths: &[&'p str]) -> Result<Vec<&'p str>, String> {
     // The licence belongs to what is kept of the model.
     let licence =
         |path: &&&str| !path.contains('/') && path.to_ascii_uppercase().starts_with("LICENSE");
@@ -45,7 +45,7 @@ pub(super) fn needed<'p>(paths: &[&'p str]) -> Result<Vec<&'p str>, String> {
 }
 
 /// Whether a file is one that Wan's own releases have.
-pub(super) fn is_original(path: &str) -> bool {
+pub(crate) fn is_original(path: &str) -> bool {
     path.starts_with("Wan") && path.ends_with("_VAE.pth")
 }
 

@@ -11,29 +11,29 @@ use sha1::Sha1;
 use sha2::digest::Output;
 use sha2::{Digest, Sha256};
 
-use super::partial::on_disk;
-use super::select::is_original;
-use super::{Hub, Repo};
 use crate::error::HubError;
+use crate::partial::on_disk;
+use crate::select::is_original;
+use crate::{Hub, Repo};
 
 /// A content: what it is called in the cache, and which files of a snapshot have it.
 #[derive(Clone, Debug)]
-pub(super) struct Blob {
+pub(crate) struct Blob {
     /// sha256 of a large file (64 digits), git's sha1 of a small one (40 digits).
-    pub(super) hash: String,
-    pub(super) size: u64,
+    pub(crate) hash: String,
+    pub(crate) size: u64,
     /// Paths inside the repository, with `/`; at least one.
-    pub(super) paths: Vec<String>,
+    pub(crate) paths: Vec<String>,
 }
 
 impl Blob {
     /// The name for messages.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.paths.first().map_or(&self.hash, |path| path)
     }
 
     /// What its hash is called.
-    pub(super) fn algorithm(&self) -> &'static str {
+    pub(crate) fn algorithm(&self) -> &'static str {
         match self.hash.len() {
             40 => "git blob sha1",
             _ => "sha256",
@@ -44,7 +44,7 @@ impl Blob {
     ///
     /// # Errors
     /// What reading it fails with.
-    pub(super) fn hash_of(
+    pub(crate) fn hash_of(
         &self,
         path: &Path,
         stop: &dyn Fn() -> bool,
@@ -83,38 +83,38 @@ where
 }
 
 /// A repository's folder in the cache.
-pub(super) struct Folder {
+pub(crate) struct Folder {
     root: PathBuf,
     locks: PathBuf,
 }
 
 impl Folder {
     /// Where the files of `repo` are, or will be.
-    pub(super) fn new(hub: &Hub, repo: &Repo) -> Self {
+    pub(crate) fn new(hub: &Hub, repo: &Repo) -> Self {
         Self {
             root: hub.cache.join(repo.folder()),
             locks: hub.cache.join(".locks").join(repo.folder()),
         }
     }
 
-    pub(super) fn blob(&self, blob: &Blob) -> PathBuf {
+    pub(crate) fn blob(&self, blob: &Blob) -> PathBuf {
         self.root.join("blobs").join(&blob.hash)
     }
 
     /// Not `HASH.incomplete`: `huggingface_hub` takes the length of that for what is there.
-    pub(super) fn incomplete(&self, blob: &Blob) -> PathBuf {
+    pub(crate) fn incomplete(&self, blob: &Blob) -> PathBuf {
         self.root
             .join("blobs")
             .join(format!("{}.kinora.incomplete", blob.hash))
     }
 
-    pub(super) fn journal(&self, blob: &Blob) -> PathBuf {
+    pub(crate) fn journal(&self, blob: &Blob) -> PathBuf {
         self.root
             .join("blobs")
             .join(format!("{}.kinora.ranges", blob.hash))
     }
 
-    pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
+    pub(crate) fn snapshot(&self, commit: &str) -> PathBuf {
         self.root.join("snapshots").join(commit)
     }
 
@@ -122,7 +122,7 @@ impl Folder {
     ///
     /// # Errors
     /// [`HubError::File`] or [`HubError::DiskFull`].
-    pub(super) fn create(&self, commit: &str) -> Result<(), HubError> {
+    pub(crate) fn create(&self, commit: &str) -> Result<(), HubError> {
         for folder in [
             &self.root.join("blobs"),
             &self.snapshot(commit),
@@ -134,7 +134,7 @@ impl Folder {
     }
 
     /// Whether the content is there under its own name, or every file of the snapshot that has it.
-    pub(super) fn has(&self, blob: &Blob, commit: &str) -> bool {
+    pub(crate) fn has(&self, blob: &Blob, commit: &str) -> bool {
         let whole = |path: &Path| fs::metadata(path).is_ok_and(|file| file.len() == blob.size);
         whole(&self.blob(blob))
             || blob
@@ -147,7 +147,7 @@ impl Folder {
     ///
     /// # Errors
     /// [`HubError::File`], [`HubError::Interrupted`].
-    pub(super) fn lock(
+    pub(crate) fn lock(
         &self,
         blob: &Blob,
         stop: &dyn Fn() -> bool,
@@ -185,7 +185,7 @@ impl Folder {
     ///
     /// # Errors
     /// [`HubError::File`] or [`HubError::DiskFull`].
-    pub(super) fn link(&self, blob: &Blob, commit: &str) -> Result<(), HubError> {
+    pub(crate) fn link(&self, blob: &Blob, commit: &str) -> Result<(), HubError> {
         let content = self.blob(blob);
         for (index, path) in blob.paths.iter().enumerate() {
             let at = self.snapshot(commit).join(path);
@@ -218,7 +218,7 @@ impl Folder {
     ///
     /// # Errors
     /// [`HubError::File`] or [`HubError::DiskFull`].
-    pub(super) fn refer(&self, revision: &str, commit: &str) -> Result<(), HubError> {
+    pub(crate) fn refer(&self, revision: &str, commit: &str) -> Result<(), HubError> {
         if revision == commit {
             return Ok(());
         }

@@ -4,11 +4,11 @@ use std::ops::Range;
 
 /// Ranges that neither touch nor overlap, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ranges(Vec<Range<u64>>);
+pub(crate) struct Ranges(Vec<Range<u64>>);
 
 impl Ranges {
     /// Adds one, which may overlap others.
-    pub(super) fn insert(&mut self, range: Range<u64>) {
+    pub(crate) fn insert(&mut self, range: Range<u64>) {
         if range.is_empty() {
             return;
         }
@@ -23,17 +23,17 @@ impl Ranges {
     }
 
     /// All of them.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Range<u64>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Range<u64>> {
         self.0.iter()
     }
 
     /// How many bytes they are.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.0.iter().map(|range| range.end - range.start).sum()
     }
 
     /// What lies between them up to `size`, in pieces of at most `piece` bytes.
-    pub(super) fn missing(&self, size: u64, piece: u64) -> Vec<Range<u64>> {
+    pub(crate) fn missing(&self, size: u64, piece: u64) -> Vec<Range<u64>> {
         let piece = piece.max(1);
         let mut missing = Vec::new();
         let mut at = 0;

@@ -57,12 +57,12 @@ impl Repo {
     }
 
     /// Its folder in the cache.
-    pub(super) fn folder(&self) -> String {
+    pub(crate) fn folder(&self) -> String {
         format!("models--{}", self.name.replace('/', "--"))
     }
 
     /// The repository whose folder in the cache is called so.
-    pub(super) fn of_folder(folder: &str) -> Option<Self> {
+    pub(crate) fn of_folder(folder: &str) -> Option<Self> {
         let (owner, name) = folder.strip_prefix("models--")?.split_once("--")?;
         format!("{owner}/{name}").parse().ok()
     }

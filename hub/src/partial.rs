@@ -7,25 +7,25 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::cache::{Blob, Folder};
-use super::ranges::Ranges;
+use crate::cache::{Blob, Folder};
 use crate::error::HubError;
+use crate::ranges::Ranges;
 
 /// The file, and the list of the ranges that are in it. A range is written down after its bytes
 /// are, so that whatever ends the program, nothing is believed to be there that is not.
-pub(super) struct Partial {
-    pub(super) blob: Blob,
+pub(crate) struct Partial {
+    pub(crate) blob: Blob,
     /// Whether its content was wrong once already.
-    pub(super) again: bool,
+    pub(crate) again: bool,
     /// Where the hub's redirects led to, until that stops working.
-    pub(super) address: Mutex<Option<String>>,
+    pub(crate) address: Mutex<Option<String>>,
     incomplete: PathBuf,
     journal: PathBuf,
     known: Mutex<Known>,
     whole: AtomicBool,
     taken: AtomicBool,
     /// Held as long as this lives: no other process fetches the same file.
-    pub(super) lock: File,
+    pub(crate) lock: File,
 }
 
 struct Known {
@@ -38,7 +38,7 @@ impl Partial {
     ///
     /// # Errors
     /// [`HubError::File`] or [`HubError::DiskFull`].
-    pub(super) fn open(folder: &Folder, blob: &Blob, lock: File) -> Result<Self, HubError> {
+    pub(crate) fn open(folder: &Folder, blob: &Blob, lock: File) -> Result<Self, HubError> {
         let (incomplete, journal) = (folder.incomplete(blob), folder.journal(blob));
         let ranges = there(folder, blob);
         let failed = |path: &Path, source| on_disk(path, source);
@@ -79,20 +79,25 @@ impl Partial {
     }
 
     /// The file on the disk.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.incomplete
     }
 
     /// What is still to be fetched, in pieces of at most `piece` bytes.
-    pub(super) fn missing(&self, piece: u64) -> Vec<Range<u64>> {
+    pub(crate) fn missing(&self, piece: u64) -> Vec<Range<u64>> {
         self.known().ranges.missing(self.blob.size, piece)
+    }
+
+    /// How many of its bytes are there.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.known().ranges.bytes()
     }
 
     /// These bytes are in the file.
     ///
     /// # Errors
     /// [`HubError::File`] or [`HubError::DiskFull`].
-    pub(super) fn record(&self, range: Range<u64>) -> Result<(), HubError> {
+    pub(crate) fn record(&self, range: Range<u64>) -> Result<(), HubError> {
         let mut known = self.known();
         let written = known.file.write_all(line(&range).as_bytes());
         written.map_err(|source| on_disk(&self.journal, source))?;
@@ -104,7 +109,7 @@ impl Partial {
     ///
     /// # Errors
     /// [`HubError::File`] or [`HubError::DiskFull`].
-    pub(super) fn forget(&self) -> Result<u64, HubError> {
+    pub(crate) fn forget(&self) -> Result<u64, HubError> {
         let mut known = self.known();
         let begin = || {
             let mut file = File::create(&self.journal)?;
@@ -117,23 +122,23 @@ impl Partial {
 
     /// The server sends whole files only: from now on one connection fetches this one. `true` to
     /// the first who says so, and is to do it.
-    pub(super) fn become_whole(&self) -> bool {
+    pub(crate) fn become_whole(&self) -> bool {
         !self.whole.swap(true, Ordering::AcqRel)
     }
 
     /// Whether one connection fetches the whole file.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.whole.load(Ordering::Acquire)
     }
 
     /// Whether all of it is there; `true` once, to the one who is to check and name it.
-    pub(super) fn take_complete(&self) -> bool {
-        let complete = self.known().ranges.bytes() == self.blob.size;
+    pub(crate) fn take_complete(&self) -> bool {
+        let complete = self.bytes() == self.blob.size;
         complete && !self.taken.swap(true, Ordering::AcqRel)
     }
 
     /// Removes both files: the content is under its own name by now, or wrong.
-    pub(super) fn discard(&self) {
+    pub(crate) fn discard(&self) {
         // Neither is missed where it cannot be removed: the next download begins them anew.
         let _ = fs::remove_file(&self.incomplete);
         let _ = fs::remove_file(&self.journal);
@@ -145,7 +150,7 @@ impl Partial {
 }
 
 /// Which bytes earlier runs fetched.
-pub(super) fn there(folder: &Folder, blob: &Blob) -> Ranges {
+pub(crate) fn there(folder: &Folder, blob: &Blob) -> Ranges {
     let full = |file: fs::Metadata| file.len() == blob.size;
     if !fs::metadata(folder.incomplete(blob)).is_ok_and(full) {
         return Ranges::default();
@@ -181,7 +186,7 @@ fn line(range: &Range<u64>) -> String {
 }
 
 /// An error of the system's about a file of the cache.
-pub(super) fn on_disk(path: &Path, source: io::Error) -> HubError {
+pub(crate) fn on_disk(path: &Path, source: io::Error) -> HubError {
     let path = path.to_owned();
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => HubError::DiskFull { path },

@@ -5,11 +5,11 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::sync::PoisonError;
 
-use super::download::{Event, Work};
-use super::http::Answer;
-use super::partial::{Partial, on_disk};
-use super::patience::{Failure, Patience, pause};
+use crate::backoff::{Failure, Patience, pause};
+use crate::download::{Work, signed};
 use crate::error::HubError;
+use crate::http::Answer;
+use crate::partial::{Partial, on_disk};
 
 /// Failures in a row, without a byte between them, before a download is given up.
 const TRIES: u32 = 9;
@@ -21,7 +21,7 @@ impl Work<'_> {
     ///
     /// # Errors
     /// A [`HubError`]; what arrived before is kept.
-    pub(super) fn fetch(&self, partial: &Partial, range: Range<u64>) -> Result<(), HubError> {
+    pub(crate) fn fetch(&self, partial: &Partial, range: Range<u64>) -> Result<(), HubError> {
         let mut patience = Patience::new(TRIES);
         let mut piece = Piece {
             at: range.start,
@@ -53,9 +53,7 @@ impl Work<'_> {
             let wait = patience.after(failure)?;
             if let Some(reason) = told {
                 let (file, seconds) = (partial.blob.name(), wait.as_secs_f64());
-                (self.event)(Event::Note(format!(
-                    "{file}: {reason}; trying again in {seconds:.1} s"
-                )));
+                self.note(&format!("{file}: {reason}; trying again in {seconds:.1} s"));
             }
             pause(wait, &|| self.stopped())?;
         }
@@ -111,7 +109,7 @@ impl Work<'_> {
                         end: size,
                         whole: true,
                     };
-                    (self.event)(Event::Lost(partial.forget()?));
+                    self.moved(-signed(partial.forget()?));
                 }
             }
             416 => {
@@ -169,7 +167,7 @@ impl Work<'_> {
             }
             partial.record(piece.at..end)?;
             piece.at = end;
-            (self.event)(Event::Fetched(filled as u64));
+            self.moved(signed(filled as u64));
             if let Some(reason) = reason {
                 return Err(broken(&host, reason));
             }

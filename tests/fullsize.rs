@@ -23,7 +23,7 @@ use harness::data::floats;
 use harness::{Input, Run, device_test};
 use kinora::gpu::{Cancel, Gpu, GpuOptions, Stream, Window};
 use kinora::model_files::{ModelConfig, ModelFolder};
-use kinora::models::umt5::TextEncoder;
+use kinora::models::umt5::{TextEncoder, TextPasses};
 use kinora::models::vae::{DecodeOptions, Network, VaeDecoder};
 use kinora::models::wan_transformer::{
     Residency, Transformer, TransformerPasses, TransformerShape,
@@ -250,7 +250,8 @@ fn text_layer(gpu: &Gpu) -> Result<(), Failed> {
     (config.num_layers, config.vocab_size) = (1, 1000);
     let (_folder, checkpoint) = made_up(&shapes::text_encoder(&config), DType::BF16)?;
     let checkpoint = Arc::new(checkpoint);
-    let encoder = TextEncoder::new(gpu, &config, &checkpoint)?;
+    let passes = TextPasses::record(gpu.caps(), &config, &checkpoint, &[37])?;
+    let encoder = TextEncoder::new(gpu, Arc::new(passes));
     let ids: Vec<u32> = (0..37).map(|i| i * 27 % 1000).collect();
     let found = encoder.encode(&[&ids], &Cancel::new(), &mut |_| {})?;
     expected.close("embeds", &found.concat())

@@ -23,10 +23,11 @@ use std::path::{Path, PathBuf};
 use harness::compare::{psnr, relative_l2};
 use harness::device_test;
 use harness::guise::{Guise, gpu_as, guise_test};
-use kinora::gpu::{Cancel, Gpu, STAGING_BYTES};
+use kinora::gpu::{Gpu, STAGING_BYTES};
+use kinora::job::{ClipInfo, Frame};
 use kinora::model_files::{ModelFolder, SchedulerName};
-use kinora::text_to_video::{Engine, Event, Request, Size, Stage};
 use kinora::weights::{Checkpoint, Latents};
+use kinora::{Cancel, Engine, Error, Event, Part, Request, Size, Stage};
 use libtest_mimic::{Failed, Trial};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
@@ -133,13 +134,10 @@ fn guidance_stop_trials(fixtures: &Path) -> Vec<Trial> {
         device_test(format!("guidance_stop/{name}"), move |gpu| {
             let fixture = case["fixture"].as_str().ok_or("a fixture")?;
             let (engine, request) = open(gpu, &fixtures.join(fixture))?;
-            let request = Request {
-                guidance_stop: case["guidance_stop"].as_f64(),
-                ..request
-            };
-            let settings = engine.settings(&request)?;
+            let mut request = request;
+            request.guidance_stop = case["guidance_stop"].as_f64();
             let mut passes = 0;
-            let latents = engine.sample(&settings, &Cancel::new(), &mut |event| {
+            let mut observer = |event| {
                 if let Event::Progress {
                     stage: Stage::Sample,
                     done,
@@ -149,7 +147,9 @@ fn guidance_stop_trials(fixtures: &Path) -> Vec<Trial> {
                     passes = done;
                     assert!(done <= total);
                 }
-            })?;
+            };
+            let mut job = engine.prepare(&request)?;
+            let latents = job.sample(&mut observer, &Cancel::new())?;
             if passes != 9 {
                 return Err(format!("{passes} passes, expected 6 and 3 of guidance").into());
             }
@@ -170,15 +170,13 @@ fn distilled_trials(fixtures: &Path) -> Vec<Trial> {
         device_test(format!("distilled/{name}"), move |gpu| {
             let (engine, request) = open(gpu, &fixtures.join("wan21"))?;
             let times = case["timesteps"].as_array().ok_or("a list")?;
-            let request = Request {
-                steps: None,
-                scheduler: case["scheduler"].as_str().and_then(SchedulerName::named),
-                timesteps: times.iter().map(|t| Some(t.as_u64()? as u32)).collect(),
-                shift: case["shift"].as_f64(),
-                guidance: case["guidance"].as_f64(),
-                seed: case["seed"].as_u64(),
-                ..request
-            };
+            let mut request = request;
+            request.steps = None;
+            request.scheduler = case["scheduler"].as_str().and_then(SchedulerName::named);
+            request.timesteps = times.iter().map(|t| Some(t.as_u64()? as u32)).collect();
+            request.shift = case["shift"].as_f64();
+            request.guidance = case["guidance"].as_f64();
+            request.seed = case["seed"].as_u64();
             distilled(&engine.with_previews(), &request, &fixtures, &name)
         })
     });
@@ -192,11 +190,9 @@ fn distilled_trials(fixtures: &Path) -> Vec<Trial> {
         let text = std::fs::read_to_string(&index)?;
         std::fs::write(&index, text.replace("WanPipeline", "WanDMDPipeline"))?;
         let (engine, request) = open(gpu, place.path())?;
-        let request = Request {
-            steps: None,
-            guidance: None,
-            ..request
-        };
+        let mut request = request;
+        request.steps = None;
+        request.guidance = None;
         distilled(&engine.with_previews(), &request, &fixtures, "dmd")
     }));
     trials
@@ -223,17 +219,18 @@ fn distilled(
     fixtures: &Path,
     name: &str,
 ) -> Result<(), Failed> {
-    let settings = engine.settings(request)?;
+    let mut job = engine.prepare(request)?;
     let mut predicted = Vec::new();
-    let latents = engine.sample(&settings, &Cancel::new(), &mut |event| {
+    let mut observer = |event| {
         if let Event::Predicted { step, latents, .. } = event {
             predicted.push((step, latents));
         }
-    })?;
+    };
+    let latents = job.sample(&mut observer, &Cancel::new())?;
     // Each step says what it predicts, and the last one's prediction is the clip.
     let steps: Vec<usize> = predicted.iter().map(|(step, _)| *step).collect();
     let last = predicted.last().map(|(_, latents)| &latents.values);
-    if !steps.iter().copied().eq(1..=settings.steps) || last != Some(&latents.values) {
+    if !steps.iter().copied().eq(1..=job.settings().steps) || last != Some(&latents.values) {
         return Err(format!("predictions of steps {steps:?}, or another clip at the end").into());
     }
     near_to(&latents, fixtures, "distilled", name)
@@ -262,22 +259,41 @@ fn open(gpu: &Gpu, path: &Path) -> Result<(Engine, Request), Failed> {
     let case: Value = serde_json::from_slice(&std::fs::read(path.join("case.json"))?)?;
     let number = |key: &str| case[key].as_u64();
     let text = |key: &str| case[key].as_str().map(str::to_owned);
-    let request = Request {
-        prompt: text("prompt").unwrap_or_default(),
-        negative_prompt: Some(text("negative_prompt").unwrap_or_default()),
-        size: Size::Exact(
-            number("width").map(|n| n as usize),
-            number("height").map(|n| n as usize),
-        ),
-        frames: number("frames").map(|n| n as usize),
-        steps: number("steps").map(|n| n as usize),
-        guidance: case["guidance"].as_f64(),
-        guidance_2: case["guidance_2"].as_f64(),
-        seed: number("seed"),
-        ..Request::default()
-    };
+    let mut request = Request::new(text("prompt").unwrap_or_default());
+    request.negative_prompt = Some(text("negative_prompt").unwrap_or_default());
+    request.size = Size::Exact(
+        number("width").map(|n| n as usize),
+        number("height").map(|n| n as usize),
+    );
+    request.frames = number("frames").map(|n| n as usize);
+    request.steps = number("steps").map(|n| n as usize);
+    request.guidance = case["guidance"].as_f64();
+    request.guidance_2 = case["guidance_2"].as_f64();
+    request.seed = number("seed");
     let engine = Engine::new(gpu.clone(), ModelFolder::open(path.join("model"))?)?;
     Ok((engine, request))
+}
+
+/// Decodes latents whole, and hands each frame to `each`.
+fn decode(
+    engine: &Engine,
+    latents: &Latents,
+    observer: &mut dyn FnMut(Event),
+    each: &mut dyn FnMut(usize, &[u8]),
+) -> Result<(), Failed> {
+    let mut decoding = engine.prepare_decoding(latents)?;
+    let [width, height] = decoding.size();
+    let info = ClipInfo {
+        width,
+        height,
+        frames: decoding.frames(),
+    };
+    let mut sink = |frame: &Frame<'_>| {
+        each(frame.index, frame.rgb());
+        Ok(())
+    };
+    decoding.run(latents, &info, &mut sink, observer, &Cancel::new())?;
+    Ok(())
 }
 
 /// A decode shows how far it is, in bands before there is a frame, and never goes back.
@@ -291,9 +307,8 @@ fn progress_of_decode(engine: &Engine, latents: &Latents, bands: bool) -> Result
             reached.push((done, frames.get()));
         }
     };
-    engine.decode(latents, None, &Cancel::new(), &mut events, &mut |_, _| {
+    decode(engine, latents, &mut events, &mut |_, _| {
         frames.set(frames.get() + 1);
-        Ok(())
     })?;
     let total = frames.get();
     let grows = reached.windows(2).all(|pair| pair[0].0 < pair[1].0);
@@ -308,32 +323,36 @@ fn progress_of_decode(engine: &Engine, latents: &Latents, bands: bool) -> Result
 /// The plan says to the byte what a run takes, and what does not fit is refused with what would.
 fn memory(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
     let (engine, request) = open(gpu, path)?;
-    let settings = engine.settings(&request)?;
-    let plan = engine.memory_plan(&settings)?;
+    let mut job = engine.prepare(&request)?;
+    let plan = job.plan().clone();
     let before = gpu.memory().current;
     gpu.reset_peak();
-    let made = engine.sample(&settings, &Cancel::new(), &mut |_| {})?;
+    let made = job.sample(&mut |_| {}, &Cancel::new())?;
     let sampled = gpu.memory().peak - before;
     gpu.reset_peak();
-    engine.decode(&made, None, &Cancel::new(), &mut |_| {}, &mut |_, _| Ok(()))?;
+    decode(&engine, &made, &mut |_| {}, &mut |_, _| {})?;
     // What uploads go through was there before.
     let found = [sampled, gpu.memory().peak - before].map(|bytes| bytes + STAGING_BYTES);
-    let planned = |names: &[&str]| {
-        let parts = plan.parts.iter().filter(|part| names.contains(&part.part));
+    let planned = |parts: &[Part]| {
+        let parts = plan.parts.iter().filter(|part| parts.contains(&part.part));
         parts.map(|part| part.bytes()).max().unwrap_or(0)
     };
     let said = [
-        planned(&["text_encoder", "transformer", "transformer_2"]),
-        planned(&["vae"]),
+        planned(&[Part::TextEncoder, Part::Transformer, Part::Transformer2]),
+        planned(&[Part::VaeDecoder]),
     ];
     if found != said {
         return Err(format!("peaks of {found:?} bytes, planned were {said:?}").into());
     }
+    let bytes = |engine: &Engine| -> Result<u64, Error> {
+        let decoding = engine.prepare_decoding(&made)?;
+        Ok(decoding.plan().map_or(0, |plan| plan.bytes()))
+    };
     let mut tight = engine;
-    let mut least = tight.decode_bytes(&made)?;
+    let mut least = bytes(&tight)?;
     loop {
         tight = tight.with_memory(least - 4);
-        match tight.decode_bytes(&made) {
+        match bytes(&tight) {
             Ok(less) => least = less,
             Err(_) => break,
         }
@@ -342,23 +361,23 @@ fn memory(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
     // The other fixtures' pictures are too low for bands to take less.
     progress_of_decode(&tight, &made, path.ends_with("a14b"))?;
     let tight = tight.with_memory(10_000);
-    match tight.memory_plan(&settings) {
-        Err(error) if error.to_string().contains("--memory") => Ok(()),
+    match tight.prepare(&request) {
+        Err(error) if error.to_string().contains("memory budget of") => Ok(()),
         other => Err(format!("10 kB were planned as {other:?}").into()),
     }
 }
 
 fn pipeline(gpu: &Gpu, path: &Path, tolerance: &Tolerance) -> Result<(), Failed> {
     let (engine, request) = open(gpu, path)?;
-    let settings = engine.settings(&request)?;
+    let mut job = engine.prepare(&request)?;
+    let settings = job.settings().clone();
     let mut unread = Vec::new();
     let mut listen = |event: Event| {
         if let Event::Note(note) = event {
             unread.push(note.to_string());
         }
     };
-    let latents = engine.sample(&settings, &Cancel::new(), &mut listen)?;
-
+    let latents = job.sample(&mut listen, &Cancel::new())?;
     let expected = Checkpoint::open(path.join("expected.safetensors"), "expected")?;
     let wanted = expected.get("latents", &latents.shape)?.to_f32();
     let distance = relative_l2(&latents.values, &wanted);
@@ -367,19 +386,14 @@ fn pipeline(gpu: &Gpu, path: &Path, tolerance: &Tolerance) -> Result<(), Failed>
     let frames = frames_u8(path, &shape)?;
     let size = settings.width * settings.height * 3;
     let mut worst = f64::INFINITY;
-    let crop = Some([settings.width, settings.height]);
     let mut count = 0;
-    engine.decode(
-        &latents,
-        crop,
-        &Cancel::new(),
-        &mut listen,
-        &mut |index, rgb| {
-            worst = worst.min(psnr(rgb, &frames[index * size..(index + 1) * size]));
-            count += 1;
-            Ok(())
-        },
-    )?;
+    let mut sink = |frame: &Frame<'_>| {
+        let wanted = &frames[frame.index * size..(frame.index + 1) * size];
+        worst = worst.min(psnr(frame.rgb(), wanted));
+        count += 1;
+        Ok(())
+    };
+    job.decode(&latents, &mut sink, &mut listen, &Cancel::new())?;
     println!("  {distance:.1e} from the reference's latents, frames at least {worst:.1} dB");
     if !unread.is_empty() {
         return Err(format!("notes: {unread:?}").into());

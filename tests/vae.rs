@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 use harness::compare::psnr;
 use harness::{Input, Run, device_test};
 use kinora::Error;
-use kinora::error::GpuError;
 use kinora::gpu::{Cancel, Gpu};
 use kinora::models::config::VaeConfig;
 use kinora::models::vae::{Bands, DecodeOptions, Decoded, Features, Network, VaeDecoder, halos};
@@ -344,7 +343,7 @@ fn cancel(gpu: &Gpu) -> Result<(), Failed> {
         }
         Ok(())
     });
-    if !matches!(stopped, Err(Error::Gpu(GpuError::Cancelled))) || frames != 5 {
+    if !matches!(stopped, Err(Error::Cancelled)) || frames != 5 {
         return Err(format!("{stopped:?} after {frames} frames").into());
     }
     match all_frames(&decoder, &latents.0)? == undisturbed {

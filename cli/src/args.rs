@@ -8,12 +8,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
+use kinora::Request;
 use kinora::tensor::DType;
-use kinora::text_to_video::Request;
 
-pub(crate) use clip::{DecoderArgs, DecoderName, PictureArgs, SamplingArgs, Scheduler, VideoArgs};
+pub(crate) use clip::{
+    DecoderArgs, DecoderName, PictureArgs, SamplingArgs, Scheduler, TINY_DECODER, VideoArgs,
+};
 pub(crate) use device::{DeviceArgs, MemoryArgs, PrecisionChoice};
-pub(crate) use model::{LORAS, MODEL_PATHS, ModelArgs, QuantizeArgs, any_type};
+pub(crate) use model::{LORAS, ModelArgs, QuantizeArgs, any_type};
 
 use crate::error::CliError;
 use crate::{
@@ -401,22 +403,18 @@ impl FromStr for SlotChoice {
 impl GenerateArgs {
     /// What is asked of the engine.
     pub(crate) fn request(&self, prompt: String) -> Request {
-        Request {
-            prompt,
-            negative_prompt: self.negative_prompt.clone(),
-            size: self.picture.size(),
-            frames: self.picture.frames,
-            duration: self.picture.duration,
-            fps: self.picture.fps,
-            steps: self.sampling.steps,
-            guidance: self.sampling.guidance,
-            guidance_2: self.sampling.guidance_2,
-            guidance_stop: self.sampling.guidance_stop,
-            shift: self.sampling.shift,
-            scheduler: self.sampling.scheduler.map(Scheduler::name),
-            timesteps: self.sampling.timesteps.clone(),
-            seed: self.sampling.seed,
-        }
+        let mut request = Request::new(prompt);
+        request.negative_prompt = self.negative_prompt.clone();
+        self.picture.ask(&mut request);
+        request.steps = self.sampling.steps;
+        request.guidance = self.sampling.guidance;
+        request.guidance_2 = self.sampling.guidance_2;
+        request.guidance_stop = self.sampling.guidance_stop;
+        request.shift = self.sampling.shift;
+        request.scheduler = self.sampling.scheduler.map(Scheduler::name);
+        request.timesteps = self.sampling.timesteps.clone();
+        request.seed = self.sampling.seed;
+        request
     }
 }
 

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
-use kinora::media::VideoWriter;
-use kinora::text_to_video::Decoder;
-use kinora::weights::Latents;
+use kinora::job::{ClipInfo, Metadata};
+use kinora::pipeline::{Decoder, Model};
+use kinora::{Part, weights::Latents};
 
-use crate::args::{DecodeArgs, LORAS};
-use crate::clip::{Clip, made_by};
+use crate::args::{DecodeArgs, LORAS, TINY_DECODER};
+use crate::clip::{Watched, sink, tell};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::model;
@@ -18,27 +19,31 @@ use crate::progress::Progress;
 
 /// Decodes the latents' file.
 pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
-    let mut latents = Latents::read(&args.latents)?;
+    let latents = Latents::read(&args.latents)?;
     let folder = model::folder_for(&args.model, &args.decoder, latents.shape[1])?;
-    let decoder = model::decoder(&args.decoder, &args.model, &folder)?;
-    model::made_by_decoder(&decoder, &args.decoder, &mut latents.metadata);
-    let config = folder.config()?;
+    let model = Arc::new(Model::open(folder)?);
+    let decoder = model::decoder(&args.decoder, &args.model, &model)?;
+    let mut metadata = Metadata(latents.metadata.clone());
+    let of_clip = &mut metadata.0;
+    of_clip.insert("decoder".to_owned(), decoder.name().to_owned());
+    of_clip.remove(TINY_DECODER);
+    of_clip.extend(args.decoder.typed());
     let entries = Entries {
         path: &args.latents,
         metadata: &latents.metadata,
     };
-    let whole =
-        [latents.shape[4], latents.shape[3]].map(|side| side * config.vae.scale_factor_spatial);
+    let scale = model.config().vae.scale_factor_spatial;
+    let whole = [latents.shape[4], latents.shape[3]].map(|side| side * scale);
     let [width, height] = entries.crop(whole)?.unwrap_or(whole);
     let fps = match args.fps {
         Some(fps) => fps,
         None => entries
             .number("fps", "a frame rate")?
-            .unwrap_or(config.defaults.fps),
+            .unwrap_or(model.config().defaults.fps),
     };
     let mut video = crate::clip::video(&args.video, width, height, fps)?;
     if !args.video.no_metadata {
-        video.metadata = made_by(&latents.metadata);
+        video.metadata = metadata.entries();
     }
     let clip = args.output.clone();
     let clip = clip.unwrap_or_else(|| free(&named_like(&args.latents), args.video.force));
@@ -50,36 +55,44 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
         again: false,
     };
     target.check()?;
-    VideoWriter::create(&target.clip, video.clone())?;
+    let mut sink = sink(&target, video)?;
     if decoder == Decoder::Full {
-        folder.checkpoint("vae")?;
+        model.checkpoint(Part::VaeDecoder)?;
     }
-
     // The hash is of all parts and of the LoRAs. Other decoders use none of them.
     let loras = latents.metadata.contains_key(LORAS);
     let comparable = decoder == Decoder::Full && loras != args.model.lora.is_empty();
 
     let interrupt = Interrupt::listen()?;
     let mut progress = Progress::new(quiet);
-    let engine = model::open(&args.device, &args.memory, folder, &progress)?.with_decoder(decoder);
+    let engine = model::open(&args.device, &args.memory, model, &progress)?.with_decoder(decoder);
     if args.profile {
-        progress.profile(engine.gpu());
+        progress.profile(&engine.gpu());
     }
     let hash = latents.metadata.get("model_hash").filter(|_| comparable);
-    if hash.is_some_and(|hash| engine.fingerprint().is_ok_and(|own| own != *hash)) {
+    if hash.is_some_and(|hash| engine.model().fingerprint().is_ok_and(|own| own != *hash)) {
         progress.say("note: these latents were made with another model's weights");
     }
-    // Refused before anything is written.
-    engine.decode_bytes(&latents)?;
-    let clip = Clip {
-        engine: &engine,
-        latents,
-        target: &target,
-        video,
-        interrupt: &interrupt,
+    let mut decoding = engine.prepare_decoding(&latents)?;
+    let info = ClipInfo {
+        width,
+        height,
+        frames: decoding.frames(),
     };
-    clip.write(None, &mut progress)?;
-    progress.memory(&engine);
+    let watched = Watched::new(&target, &interrupt, &mut progress, None);
+    let mut observer = |event| watched.event(&event);
+    decoding
+        .run(
+            &latents,
+            &info,
+            &mut sink,
+            &mut observer,
+            interrupt.cancel(),
+        )
+        .map_err(|error| watched.ended(error, true))?;
+    drop(watched);
+    tell(&sink, &progress)?;
+    progress.memory(decoding.memory_taken());
     Ok(())
 }
 

@@ -4,9 +4,11 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use kinora::Error;
 use kinora::error::{GpuError, MediaError, WeightsError};
+use kinora::{Error, ErrorKind};
 use kinora_hub::HubError;
+
+use crate::words::sentence;
 
 /// Exit code of a run that failed.
 const FAILED: u8 = 1;
@@ -19,7 +21,7 @@ pub(crate) const INTERRUPTED: u8 = 130;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
     /// The engine's own.
-    #[error(transparent)]
+    #[error("{}", sentence(.0))]
     Engine(#[from] Error),
     /// The hub client's own, with the command that helps.
     #[error("{source}{}", advice(source))]
@@ -100,38 +102,6 @@ pub(crate) enum CliError {
         found: String,
         /// What it must be.
         expected: &'static str,
-    },
-    /// A state that cannot be gone on from.
-    #[error("{source}; remove {}, or begin anew with --force", path.display())]
-    BrokenState {
-        /// The state.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: WeightsError,
-    },
-    /// A state where another run's would lie.
-    #[error("{} keeps an unfinished run whose {key} is {found}, not {expected}: finish it with 'kinora resume {}', begin anew with --force, or choose another output with -o", path.display(), path.display())]
-    OtherRun {
-        /// The state.
-        path: PathBuf,
-        /// The setting.
-        key: String,
-        /// Its value there.
-        found: String,
-        /// Its value now.
-        expected: String,
-    },
-    /// A state of a run with other files.
-    #[error("{} keeps an unfinished run that began with another model: the hash of its {what} is {found}, now {expected}; name the model that it began with, or begin anew with --force", path.display())]
-    OtherModel {
-        /// The state.
-        path: PathBuf,
-        /// What differs.
-        what: &'static str,
-        /// Its hash there.
-        found: String,
-        /// Its hash now.
-        expected: String,
     },
     /// No state of that name.
     #[error("{} does not exist: no unfinished run is kept there", path.display())]
@@ -246,7 +216,14 @@ macro_rules! from_engine {
         }
     )*};
 }
-from_engine!(ConfigError, GpuError, MediaError, ShaderError, WeightsError);
+from_engine!(
+    ConfigError,
+    GpuError,
+    MediaError,
+    RequestError,
+    ShaderError,
+    WeightsError
+);
 
 impl CliError {
     /// Whether a person or the system asked the run to stop.
@@ -257,7 +234,7 @@ impl CliError {
             | Self::Hub {
                 source: HubError::Interrupted,
             }
-            | Self::Engine(Error::Gpu(GpuError::Cancelled)) => true,
+            | Self::Engine(Error::Cancelled) => true,
             Self::Kept { source, .. } => source.is_interruption(),
             _ => false,
         }
@@ -276,20 +253,12 @@ impl CliError {
             Self::Hub {
                 source: HubError::Network { .. } | HubError::Busy { .. },
             } => FAILED,
-            Self::Engine(error) => match error {
-                Error::Gpu(GpuError::UnknownDevice { .. }) => REFUSED,
-                Error::Gpu(_) | Error::Record(_) | Error::Shader(_) => FAILED,
-                Error::Media(
-                    MediaError::Write { .. }
-                    | MediaError::Encoder { .. }
-                    | MediaError::Container { .. },
-                ) => FAILED,
-                // Like a full disk under a clip.
-                Error::Weights(WeightsError::Write { source, .. })
-                    if source.kind() != io::ErrorKind::StorageFull =>
-                {
-                    FAILED
-                }
+            Self::Engine(error) => match (error, error.kind()) {
+                (Error::Gpu(GpuError::UnknownDevice { .. }) | Error::Request(_), _) => REFUSED,
+                (Error::Gpu(_) | Error::Weights(WeightsError::Write { .. }), _) => FAILED,
+                // A full disk, a failing encoder, a kernel that does not compile.
+                (Error::Media(MediaError::DiskFull { .. } | MediaError::Write { .. }), _) => FAILED,
+                (_, ErrorKind::Internal) => FAILED,
                 _ => REFUSED,
             },
             _ => REFUSED,
@@ -331,7 +300,7 @@ mod tests {
                 kept: String::new()
             }
             .code(),
-            2
+            1
         );
     }
 }

@@ -1,89 +1,83 @@
 //! `kinora generate`: everything that can be refused is refused first, then the device is opened,
 //! then clips are made one after another.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use kinora::media::{VideoOptions, VideoWriter};
+use kinora::job::Metadata;
+use kinora::pipeline::Model;
+use kinora::request::Settings;
 use kinora::text::clean::PROMPT_LIMIT;
-use kinora::text_to_video::{Engine, Request, Settings};
-use kinora::weights::{Latents, Sample, Sampled};
+use kinora::{Job, Keep, Mp4Sink, SavedRun};
 
 use crate::args::GenerateArgs;
-use crate::clip::{Clip, TINY_DECODER, made_by, video};
+use crate::clip::{Watched, sink, tell, video};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::model;
 use crate::output::{self, Target, name_of};
 use crate::preview::Preview;
 use crate::progress::Progress;
-use crate::unfinished::{Found, Keeper, Origin, entries, is_made, states_in};
+use crate::unfinished::{Origin, entries, first_seed};
 
 /// Makes the clips.
 pub(crate) fn run(args: &GenerateArgs, quiet: bool) -> Result<(), CliError> {
     run_from(args, quiet, Origin::here().as_ref(), None)
 }
 
-/// Makes the clips of a command that was typed at `origin`, going on from what is kept of it.
+/// Makes the clips of a command that was typed at `origin`, continuing from a saved run of it.
 pub(crate) fn run_from(
     args: &GenerateArgs,
     quiet: bool,
     origin: Option<&Origin>,
-    mut given: Option<Found>,
+    mut given: Option<SavedRun>,
 ) -> Result<(), CliError> {
-    let mut request = args.request(prompt(args.prompt.as_deref())?);
+    let request = args.request(prompt(args.prompt.as_deref())?);
     let folder = model::quantized(model::folder(&args.model)?, &args.quantize);
-    let decoder = model::decoder(&args.decoder, &args.model, &folder)?;
-    let first = Settings::resolve(&request, &folder.config()?)?;
-    let drawn = first.seed;
-    let first = match request.seed {
-        Some(_) => first,
-        // The same command again means the same clip.
-        None => match seed_kept(args, &request.prompt, origin) {
-            None => first,
-            seed => {
-                request.seed = seed;
-                Settings::resolve(&request, &folder.config()?)?
-            }
-        },
+    let model = Arc::new(Model::open(folder)?);
+    let decoder = model::decoder(&args.decoder, &args.model, &model)?;
+    let drawn = Settings::resolve(&request, model.config())?;
+    // The same command again means the same clip.
+    let kept = match args.sampling.seed {
+        Some(_) => None,
+        None => seed_kept(args, &request.prompt, origin).and_then(|seed| u32::try_from(seed).ok()),
     };
-    let first_seed = first.seed;
-    let mut runs = Vec::new();
-    for (settings, target) in variations(args, &request, &first)? {
-        let named = |found: &mut Found| found.seed() == Some(settings.seed.into());
-        let found = match given.take_if(named) {
-            None => match Found::beside(&target.clip) {
+    let first = kept.map_or_else(|| drawn.clone(), |seed| drawn.with_seed(seed));
+    let mut clips = Vec::new();
+    for seed in seeds(args, first.seed)? {
+        let target = Target::new(args, &request.prompt, seed);
+        let named = |saved: &mut SavedRun| saved.seed() == Some(seed.into());
+        let saved = match given.take_if(named) {
+            None => match SavedRun::beside(&target.clip) {
                 // It is replaced.
                 Err(_) if args.video.force => None,
-                found => found?,
+                saved => saved?,
             },
             given => given,
         };
-        runs.push((settings, target, found));
+        clips.push((seed, target, saved));
     }
-    let going_on = runs.iter().any(|(_, _, found)| found.is_some());
-    let preview = Preview::asked(args, &folder, going_on)?;
-    for (_, target, found) in &mut runs {
-        target.again = found.is_some();
+    let resuming = clips.iter().any(|(_, _, saved)| saved.is_some());
+    let preview = Preview::asked(args, model.config().vae.z_dim, resuming)?;
+    for (_, target, saved) in &mut clips {
+        target.again = saved.is_some();
         // Whether a clip that is there is this command's own is seen when the model is open.
-        let done = going_on && target.clip.is_file();
-        if !done {
+        if !(resuming && target.clip.is_file()) {
             target.check()?;
         }
     }
-    if let Some((settings, target, _)) = runs.first() {
+    if let Some((_, target, _)) = clips.first() {
         // The encoder refuses sizes and rates that it cannot write; nothing is on the disk yet.
-        let video = video(&args.video, settings.width, settings.height, settings.fps)?;
-        let overwrite = video.overwrite || going_on;
-        VideoWriter::create(&target.clip, VideoOptions { overwrite, ..video })?;
+        let mut video = video(&args.video, first.width, first.height, first.fps)?;
+        video.overwrite |= resuming;
+        Mp4Sink::new(&target.clip, video)?;
     }
-    model::check_weights(&folder)?;
+    model::check_weights(&model)?;
 
     let interrupt = Interrupt::listen()?;
     let mut progress = Progress::new(quiet);
-    let engine = model::open(&args.device, &args.memory, folder, &progress)?.with_decoder(decoder);
+    let engine = model::open(&args.device, &args.memory, model, &progress)?.with_decoder(decoder);
     let engine = match preview {
         Some(preview) => {
             progress.preview(preview);
@@ -92,78 +86,65 @@ pub(crate) fn run_from(
         None => engine,
     };
     if args.profile {
-        progress.profile(engine.gpu());
+        progress.profile(&engine.gpu());
     }
-    // What the engine alone knows: how many tokens the prompt has.
-    let notes = engine.settings(&request)?.notes;
-    for note in &notes {
+    let job = engine.prepare_settings(first)?;
+    for note in job.notes() {
         progress.say(format_args!("note: {note}"));
     }
-    if let Some((settings, ..)) = runs.first() {
-        // For all of them: they differ in their seeds alone.
-        let plan = engine.memory_plan(settings)?;
-        progress.say(format_args!("{plan}"));
-    }
-    let run = |settings: Settings, target: Target, found, first_seed| {
-        let output = output_again(args, &request.prompt, &target);
-        let own = entries(engine.gpu().caps(), origin, &output, first_seed);
-        let mut run = Run::new(args, &engine, settings, target, found, own)?;
-        run.check(args.video.force, going_on)?;
-        Ok::<_, CliError>(run)
+    // For all of them: they differ in their seeds alone.
+    progress.say(job.plan());
+
+    let command = Command {
+        args,
+        origin,
+        resuming,
+        first_seed: job.settings().seed,
+        drawn: drawn.seed,
     };
-    // One clip of this name: what is kept there may be another run's, and its seed no choice of
-    // this one's.
-    let borrowed = first_seed != drawn && args.output.is_some() && args.sampling.count == 1;
-    let mut checked = Vec::new();
-    for (settings, target, found) in runs {
-        let kept = found.is_some();
-        let made = run(settings, target, found, first_seed)?;
-        let anew = borrowed && args.sampling.seed.is_none() && kept && made.found.is_none();
-        checked.push(match anew {
-            false => made,
-            true => {
-                let settings = Settings {
-                    seed: drawn,
-                    ..made.settings
-                };
-                run(settings, made.target, None, drawn)?
-            }
-        });
+    let mut runs = Vec::new();
+    for (seed, target, saved) in clips {
+        runs.push(command.clip(&job, seed, target, saved)?);
     }
-    let runs = checked;
-    // A state goes only when the next clip has one: that of a command is never without.
-    let mut last: Option<Keeper> = None;
-    for run in runs {
-        let mut keeper = run.keeper();
-        if run.is_made {
-            output::print(format!("{}\n", run.target.clip.display()).as_bytes())?;
+    let taken = make_all(runs, args, &interrupt, &mut progress)?;
+    progress.memory(taken);
+    // The process ends here, and the system takes its device down faster than destructors do.
+    std::mem::forget((engine, job));
+    Ok(())
+}
+
+/// Makes the clips one after another. A clip's state is deleted only once the next clip has written
+/// its own, so that the command can always be resumed.
+fn make_all(
+    runs: Vec<Clip>,
+    args: &GenerateArgs,
+    interrupt: &Interrupt,
+    progress: &mut Progress,
+) -> Result<Option<kinora::job::MemoryTaken>, CliError> {
+    let mut last: Option<Job> = None;
+    let mut taken = None;
+    for mut clip in runs {
+        if clip.is_made {
+            output::print(format!("{}\n", clip.target.clip.display()).as_bytes())?;
         } else {
-            if run.found.is_none() {
-                keeper.keep(Sampled::Nothing, &progress);
-            }
-            if let Some(mut last) = last.take() {
-                last.remove();
-            }
-            run.make(&mut keeper, &interrupt, &mut progress)?;
+            clip.make(args, interrupt, progress, &mut last)?;
+            taken = clip.job.memory_taken();
         }
-        if let Some(mut last) = last.replace(keeper) {
-            last.remove();
+        if let Some(mut last) = last.replace(clip.job) {
+            last.forget();
         }
     }
     if let Some(mut last) = last {
-        last.remove();
+        last.forget();
     }
-    progress.memory(&engine);
-    // The process ends here, and the system takes its device down faster than destructors do.
-    std::mem::forget(engine);
-    Ok(())
+    Ok(taken)
 }
 
 /// The seed of an unfinished run of the same command, for one that leaves the seed open.
 fn seed_kept(args: &GenerateArgs, prompt: &str, origin: Option<&Origin>) -> Option<u64> {
     let one = args.output.as_deref().filter(|_| args.sampling.count == 1);
     if let Some(output) = one {
-        return Found::beside(output).ok()??.first_seed();
+        return first_seed(&SavedRun::beside(output).ok()??);
     }
     let name = match &args.output {
         Some(path) => path.clone(),
@@ -171,13 +152,13 @@ fn seed_kept(args: &GenerateArgs, prompt: &str, origin: Option<&Origin>) -> Opti
     };
     let beginning = format!("{}-", name.file_stem()?.to_str()?);
     let folder = name.parent().filter(|f| !f.as_os_str().is_empty());
-    let states = states_in(folder.unwrap_or(".".as_ref()), &beginning);
-    let found = states.iter().filter_map(|path| Found::read(path).ok());
-    let mut same = found.filter(|found| {
-        // Read from standard input, it is not among the words.
-        found.prompt() == Some(prompt) && found.origin().as_ref() == origin
+    let states = SavedRun::in_folder(folder.unwrap_or(".".as_ref()), &beginning);
+    let saved = states.iter().filter_map(|path| SavedRun::read(path).ok());
+    let mut same = saved.filter(|saved| {
+        // Read from standard input, the prompt is not among the words.
+        saved.entry("prompt") == Some(prompt) && Origin::of(saved).as_ref() == origin
     });
-    same.next()?.first_seed()
+    first_seed(&same.next()?)
 }
 
 /// The output that makes the same names once more.
@@ -189,202 +170,148 @@ fn output_again(args: &GenerateArgs, prompt: &str, target: &Target) -> PathBuf {
     }
 }
 
-/// The settings and files of each variation.
-fn variations(
-    args: &GenerateArgs,
-    request: &Request,
-    first: &Settings,
-) -> Result<Vec<(Settings, Target)>, CliError> {
+/// The seeds of the variations, one apart.
+fn seeds(args: &GenerateArgs, first: u32) -> Result<impl Iterator<Item = u32>, CliError> {
     let count = args.sampling.count;
-    let begin = match first.seed.checked_add(count - 1) {
-        Some(_) => first.seed,
-        None if request.seed.is_none() => first.seed - count,
-        None => {
-            return Err(CliError::Seeds {
-                seed: first.seed,
-                count,
-            });
+    let begin = match first.checked_add(count - 1) {
+        Some(_) => first,
+        None if args.sampling.seed.is_none() => first - count,
+        None => return Err(CliError::Seeds { seed: first, count }),
+    };
+    Ok(begin..=begin + (count - 1))
+}
+
+/// What the clips of a command have in common.
+struct Command<'a> {
+    args: &'a GenerateArgs,
+    origin: Option<&'a Origin>,
+    /// Whether some clip of it has a saved run.
+    resuming: bool,
+    first_seed: u32,
+    /// The seed that this command would take without a saved run.
+    drawn: u32,
+}
+
+impl Command<'_> {
+    /// One clip, continuing from its saved run where that is its own.
+    fn clip(
+        &self,
+        job: &Job,
+        seed: u32,
+        target: Target,
+        saved: Option<SavedRun>,
+    ) -> Result<Clip, CliError> {
+        let clip = self.clip_of(job, seed, target, saved.clone())?;
+        let args = self.args;
+        // With an explicit output name the state may be another run's: its seed is not taken then.
+        let borrowed =
+            self.first_seed != self.drawn && args.output.is_some() && args.sampling.count == 1;
+        if borrowed && args.sampling.seed.is_none() && saved.is_some() && !clip.resumed {
+            let again = Self {
+                first_seed: self.drawn,
+                ..*self
+            };
+            return again.clip_of(job, self.drawn, clip.target, None);
         }
-    };
-    let one = |seed| {
-        let target = Target::new(args, &request.prompt, seed);
-        (
-            Settings {
-                seed,
-                ..first.clone()
-            },
+        Ok(clip)
+    }
+
+    fn clip_of(
+        &self,
+        job: &Job,
+        seed: u32,
+        mut target: Target,
+        saved: Option<SavedRun>,
+    ) -> Result<Clip, CliError> {
+        let args = self.args;
+        let mut job = job.with_seed(seed);
+        job.add_metadata(args.model.typed().chain(args.decoder.typed()));
+        let output = output_again(args, &job.settings().prompt, &target);
+        let mut keep = Keep::beside(&target.clip);
+        keep.entries = entries(self.origin, &output, self.first_seed);
+        keep.stays = args.sampling.count > 1;
+        job.keep(keep);
+        let mut resumed = false;
+        match saved.map(|saved| (job.check(&saved), saved)) {
+            Some((Ok(()), saved)) => {
+                job.resume(saved)?;
+                resumed = true;
+            }
+            Some((Err(error), saved)) if saved.has_steps() && !args.video.force => {
+                return Err(error.into());
+            }
+            Some((Err(_), _)) => {
+                // What lies where this run will write is not its own.
+                target.again = false;
+                if !target.clip.is_file() {
+                    target.check()?;
+                }
+            }
+            None => {}
+        }
+        let is_made = self.resuming && target.clip.is_file() && job.is_made(&target.clip);
+        if self.resuming && target.clip.is_file() && !is_made {
+            target.check()?;
+        }
+        Ok(Clip {
+            job,
             target,
-        )
-    };
-    Ok((begin..=begin + (count - 1)).map(one).collect())
+            resumed,
+            is_made,
+        })
+    }
 }
 
 /// One clip to be made.
-struct Run<'a> {
-    args: &'a GenerateArgs,
-    engine: &'a Engine,
-    settings: Settings,
+struct Clip {
+    job: Job,
     target: Target,
-    /// What is kept of it.
-    found: Option<Found>,
-    /// What makes the clip again, and in a state also how the run was started.
-    metadata: BTreeMap<String, String>,
-    /// Those that a state has alone.
-    own: Vec<(String, String)>,
+    /// Whether it continues from a saved run.
+    resumed: bool,
     /// Whether the clip is whole already.
     is_made: bool,
 }
 
-impl<'a> Run<'a> {
-    fn new(
-        args: &'a GenerateArgs,
-        engine: &'a Engine,
-        settings: Settings,
-        target: Target,
-        found: Option<Found>,
-        own: Vec<(String, String)>,
-    ) -> Result<Self, CliError> {
-        let mut metadata: BTreeMap<_, _> = settings.metadata(engine)?.into_iter().collect();
-        metadata.extend(args.model.typed());
-        if let Some(file) = &args.decoder.tiny_decoder {
-            metadata.insert(TINY_DECODER.to_owned(), file.display().to_string());
-        }
-        Ok(Self {
-            args,
-            engine,
-            settings,
-            target,
-            found,
-            metadata,
-            own,
-            is_made: false,
-        })
-    }
-
-    /// With what says how the run was started.
-    fn state_metadata(&self) -> BTreeMap<String, String> {
-        let own = self.own.iter().cloned();
-        self.metadata.clone().into_iter().chain(own).collect()
-    }
-
-    /// Refuses a state of another run, and a clip of the name that this run did not make.
-    fn check(&mut self, force: bool, going_on: bool) -> Result<(), CliError> {
-        let all = self.state_metadata();
-        match self.found.as_ref().map(|found| (found, found.check(&all))) {
-            Some((found, Err(error))) if found.has_steps() && !force => return Err(error),
-            Some((_, Err(_))) => {
-                // What lies where this run will write is not its own.
-                self.found = None;
-                self.target.again = false;
-                if !self.target.clip.is_file() {
-                    self.target.check()?;
-                }
-            }
-            _ => {}
-        }
-        if going_on && self.target.clip.is_file() {
-            self.is_made = is_made(&self.target.clip, &self.metadata);
-            if !self.is_made {
-                self.target.check()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn keeper(&self) -> Keeper {
-        let found = self.found.as_ref();
-        Keeper::new(&self.target.clip, self.state_metadata(), found)
-    }
-
-    /// Samples what is not sampled, and decodes.
+impl Clip {
+    /// Samples what is not sampled, and decodes. `last` is the clip before, whose state goes when
+    /// this one has its own.
     fn make(
-        self,
-        keeper: &mut Keeper,
+        &mut self,
+        args: &GenerateArgs,
         interrupt: &Interrupt,
         progress: &mut Progress,
+        last: &mut Option<Job>,
     ) -> Result<(), CliError> {
-        let note = self.found.as_ref();
-        let note = note.and_then(|found| found.note(&self.state_metadata()));
-        let Self {
-            args,
-            engine,
-            settings,
-            target,
-            found,
-            mut metadata,
-            ..
-        } = self;
-        progress.say(format_args!("seed: {}", settings.seed));
-        if let Some(note) = note {
-            progress.say(format_args!("note: {note}"));
+        let Self { job, target, .. } = self;
+        let kept = job.kept().map(|(path, steps)| (path.to_owned(), steps));
+        let watched = Watched::new(target, interrupt, progress, kept);
+        job.save(&mut |event| watched.event(&event));
+        if let Some(mut last) = last.take() {
+            last.forget();
         }
-        let others = args.sampling.count > 1;
-        let mut latents = match found.map(|found| found.state.sampled) {
-            Some(Sampled::All(latents)) => {
-                progress.say("sampling: done already");
-                latents
-            }
-            from => {
-                let from = match &from {
-                    Some(Sampled::Part(sample)) => Some(sample),
-                    _ => None,
-                };
-                sample(
-                    engine, &settings, from, &target, keeper, interrupt, progress,
-                )
-                .inspect_err(|_| keeper.leave(others))
-                .map_err(|error| keeper.kept(error))?
-            }
-        };
-        if args.video.no_metadata {
-            // What decoding needs, and nothing of the prompt.
-            metadata.retain(|key, _| ["width", "height", "fps"].contains(&key.as_str()));
-        }
-        latents.metadata = metadata;
+        watched.say(format_args!("seed: {}", job.settings().seed));
+        let cancel = interrupt.cancel();
+        let mut observer = |event| watched.event(&event);
+        let latents = job.sample(&mut observer, cancel);
+        let mut latents = latents.map_err(|error| watched.ended(error, job.kept().is_some()))?;
+        watched.may_be_cut_off();
+        let settings = job.settings();
         let mut video = video(&args.video, settings.width, settings.height, settings.fps)?;
-        video.metadata = made_by(&latents.metadata);
-        let clip = Clip {
-            engine,
-            latents,
-            target: &target,
-            video,
-            interrupt,
-        };
-        clip.write(Some(keeper), progress)
+        if args.video.no_metadata {
+            latents.metadata = Metadata(latents.metadata).anonymous().0;
+        } else {
+            video.metadata = job.metadata().entries();
+        }
+        let ended = |error: CliError| watched.ended(error, true);
+        if let Some(path) = &target.latents {
+            latents.write(path).map_err(|e| ended(e.into()))?;
+        }
+        let mut sink = sink(target, video).map_err(ended)?;
+        job.decode(&latents, &mut sink, &mut observer, cancel)
+            .map_err(|error| ended(error.into()))?;
+        drop(watched);
+        tell(&sink, progress)
     }
-}
-
-/// Samples, from the first step or from where an earlier run came; the run is kept meanwhile, and
-/// at the end.
-fn sample(
-    engine: &Engine,
-    settings: &Settings,
-    from: Option<&Sample>,
-    target: &Target,
-    keeper: &mut Keeper,
-    interrupt: &Interrupt,
-    progress: &mut Progress,
-) -> Result<Latents, CliError> {
-    let interrupted = || CliError::Interrupted {
-        path: target.clip.clone(),
-    };
-    interrupt.may_cut_off(&keeper.kept(interrupted()));
-    let progress = RefCell::new(progress);
-    let mut events = |event| progress.borrow_mut().event(&event);
-    let mut keep = |sample: &Sample| {
-        keeper.keep(Sampled::Part(sample.clone()), &progress.borrow());
-        interrupt.may_cut_off(&keeper.kept(interrupted()));
-    };
-    let cancel = interrupt.cancel();
-    let sampled = engine.sample_from(settings, from, cancel, &mut events, &mut keep);
-    // The latents are worth waiting for until they are on the disk.
-    interrupt.may_not_cut_off();
-    let latents = sampled.map_err(|error| match CliError::from(error) {
-        e if e.is_interruption() => interrupted(),
-        e => e,
-    })?;
-    keeper.keep(Sampled::All(latents.clone()), &progress.borrow());
-    Ok(latents)
 }
 
 /// The prompt, from the command line or standard input.

@@ -23,6 +23,7 @@ mod shaders;
 mod show;
 mod starter;
 mod unfinished;
+mod words;
 
 use std::process::ExitCode;
 

@@ -1,19 +1,19 @@
 //! The model and the device of a run.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kinora::gpu::{Gpu, GpuOptions};
 use kinora::model_files::ModelFolder;
+use kinora::pipeline::Model;
 use kinora::record::Precision;
-use kinora::text_to_video::{Decoder, Engine};
 use kinora::weights::Extent;
+use kinora::{Decoder, Engine};
 use kinora_hub::{Hub, Repo};
 
 use crate::args::{
     DecoderArgs, DecoderName, DeviceArgs, MemoryArgs, ModelArgs, PrecisionChoice, QuantizeArgs,
 };
-use crate::clip::TINY_DECODER;
 use crate::environment;
 use crate::error::CliError;
 use crate::progress::Progress;
@@ -85,8 +85,8 @@ pub(crate) fn folder_for(
 /// What makes pictures of latents.
 pub(crate) fn decoder(
     args: &DecoderArgs,
-    model: &ModelArgs,
-    folder: &ModelFolder,
+    typed: &ModelArgs,
+    model: &Model,
 ) -> Result<Decoder, CliError> {
     match (args.decoder, &args.tiny_decoder) {
         (None, None) | (Some(DecoderName::Full), None) => Ok(Decoder::Full),
@@ -94,13 +94,13 @@ pub(crate) fn decoder(
         (None | Some(DecoderName::Tiny), Some(file)) => Ok(Decoder::Tiny(file.clone())),
         (Some(DecoderName::Tiny), None) => {
             // As the project that makes them names them.
-            let name = match folder.config()?.vae.z_dim {
+            let name = match model.config().vae.z_dim {
                 48 => "taew2_2",
                 _ => "taew2_1",
             };
-            let pulled = model.model.as_deref().map(pulled).transpose()?.flatten();
+            let pulled = typed.model.as_deref().map(pulled).transpose()?.flatten();
             let pulled = pulled.map(|(_, path)| path);
-            let folder = pulled.as_deref().or(model.model.as_deref());
+            let folder = pulled.as_deref().or(typed.model.as_deref());
             let files = ["safetensors", "pth"].map(|ending| format!("{name}.{ending}"));
             let mut places = folder
                 .into_iter()
@@ -114,23 +114,10 @@ pub(crate) fn decoder(
     }
 }
 
-/// Says of a clip what will have made its pictures.
-pub(crate) fn made_by_decoder(
-    decoder: &Decoder,
-    args: &DecoderArgs,
-    metadata: &mut BTreeMap<String, String>,
-) {
-    metadata.insert("decoder".to_owned(), decoder.name().to_owned());
-    match &args.tiny_decoder {
-        Some(file) => metadata.insert(TINY_DECODER.to_owned(), file.display().to_string()),
-        None => metadata.remove(TINY_DECODER),
-    };
-}
-
 /// Reads the heads of the weights' files, which needs no device and little time.
-pub(crate) fn check_weights(folder: &ModelFolder) -> Result<(), CliError> {
-    for part in folder.parts() {
-        folder.checkpoint(part)?;
+pub(crate) fn check_weights(model: &Model) -> Result<(), CliError> {
+    for part in model.family().weights() {
+        model.checkpoint(part)?;
     }
     Ok(())
 }
@@ -139,7 +126,7 @@ pub(crate) fn check_weights(folder: &ModelFolder) -> Result<(), CliError> {
 pub(crate) fn open(
     args: &DeviceArgs,
     memory: &MemoryArgs,
-    folder: ModelFolder,
+    model: Arc<Model>,
     progress: &Progress,
 ) -> Result<Engine, CliError> {
     let options = GpuOptions {
@@ -153,7 +140,7 @@ pub(crate) fn open(
         "device: {}, {}, {}",
         caps.name, caps.driver, caps.backend
     ));
-    let engine = Engine::new(gpu, folder)?;
+    let engine = Engine::with_model(gpu, model);
     Ok(match memory.memory {
         Some(bytes) => engine.with_memory(bytes),
         None => engine,

@@ -1,10 +1,12 @@
 //! `kinora plan`: the device memory that a run would take, without running it.
 
 use kinora::gpu::{chosen_device, devices};
+use kinora::job::usual_budget;
 use kinora::model_files::ModelFolder;
 use kinora::models::wan_transformer::Residency;
+use kinora::pipeline::{Model, PartPlan, Prepared, Prompts};
 use kinora::record::Caps;
-use kinora::text_to_video::{MemoryPlan, PartPlan, Planned, Request, Settings};
+use kinora::request::{Request, Settings};
 use kinora::weights::Extent;
 use serde_json::json;
 
@@ -19,38 +21,25 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), CliError> {
         Some(name) => ModelFolder::like(name)?,
         None => model::folder_to(&args.model, Extent::Head)?,
     };
-    let folder = model::quantized(folder, &args.quantize);
-    let config = folder.config()?;
-    let decoder = model::decoder(&args.decoder, &args.model, &folder)?;
-    let request = Request {
-        size: args.picture.size(),
-        frames: args.picture.frames,
-        duration: args.picture.duration,
-        fps: args.picture.fps,
-        ..Request::new("any")
-    };
-    let settings = Settings::resolve(&request, &config)?;
+    let model = Model::open(model::quantized(folder, &args.quantize))?;
+    let decoder = model::decoder(&args.decoder, &args.model, &model)?;
+    let mut request = Request::new("any");
+    args.picture.ask(&mut request);
+    let settings = Settings::resolve(&request, model.config())?;
     let (caps, device) = caps(args)?;
     let caps = model::precision(&args.device).limit(&caps);
-    let budget = args.memory.memory;
-    let budget = budget.or_else(|| caps.memory.map(|bytes| bytes / 5 * 4));
-    let guided = settings.guidance > 1.0 && settings.guidance_stop != Some(0.0);
-    let prompts = &Planned::LONGEST[..1 + usize::from(guided)];
-    let run = Planned {
-        caps: &caps,
-        folder: &folder,
-        config: &config,
-        settings: &settings,
-        decoder: &decoder,
-        prompts,
-    };
-    let plan = MemoryPlan::new(run, budget)?;
+    let budget = args.memory.memory.or(usual_budget(caps.memory));
+    let prompts = Prompts::Longest;
+    let run = Prepared::new(&caps, &model, settings, &decoder, budget, prompts)?;
+    let (plan, settings) = (run.plan(), run.settings());
+    let name = &model.config().defaults.name;
+    let (width, height, frames) = (settings.width, settings.height, settings.frames);
     let text = if args.json {
         let object = json!({
-            "model": config.defaults.name,
-            "width": settings.width,
-            "height": settings.height,
-            "frames": settings.frames,
+            "model": name,
+            "width": width,
+            "height": height,
+            "frames": frames,
             "device": device,
             "budget_bytes": plan.budget,
             "peak_bytes": plan.peak_bytes(),
@@ -58,17 +47,14 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), CliError> {
         });
         format!("{object}\n")
     } else {
-        format!(
-            "{}, {}x{}, {} frames, on {device}\n{plan}\n",
-            config.defaults.name, settings.width, settings.height, settings.frames
-        )
+        format!("{name}, {width}x{height}, {frames} frames, on {device}\n{plan}\n")
     };
     output::print(text.as_bytes())
 }
 
 fn row(part: &PartPlan) -> serde_json::Value {
     json!({
-        "part": part.part,
+        "part": part.part.name(),
         "residency": match part.residency {
             Residency::Resident | Residency::Tight => "resident",
             Residency::Streamed(_) => "streamed",

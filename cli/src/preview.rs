@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use kinora::Error;
 use kinora::error::RequestError;
 use kinora::media::{check_place, write_png};
-use kinora::model_files::ModelFolder;
 use kinora::models::latent_rgb::LatentRgb;
-use kinora::text_to_video;
+use kinora::pipeline;
 use kinora::weights::Latents;
 
 use crate::args::GenerateArgs;
@@ -24,7 +23,7 @@ impl Preview {
     /// are known.
     pub(crate) fn asked(
         args: &GenerateArgs,
-        folder: &ModelFolder,
+        channels: usize,
         going_on: bool,
     ) -> Result<Option<Self>, CliError> {
         let Some(path) = args.preview.clone() else {
@@ -36,7 +35,6 @@ impl Preview {
         {
             return Err(CliError::PreviewExtension { path });
         }
-        let channels = folder.config()?.vae.z_dim;
         if LatentRgb::of(channels).is_none() {
             return Err(Error::from(RequestError::NoColours { channels }).into());
         }
@@ -46,7 +44,7 @@ impl Preview {
 
     /// Writes what latents show, in place of what was written before.
     pub(crate) fn write(&self, latents: &Latents) -> Result<(), CliError> {
-        let (width, height, sheet) = text_to_video::Preview::of(latents)?.sheet();
+        let (width, height, sheet) = pipeline::Preview::of(latents)?.sheet();
         let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
         Ok(write_png(
             &self.path,

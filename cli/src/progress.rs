@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use kinora::gpu::Gpu;
-use kinora::text_to_video::{Engine, Event, Stage, bytes_for_people};
+use kinora::job::MemoryTaken;
+use kinora::pipeline::{Event, Stage};
+use kinora::request::{Note, bytes_for_people};
 use kinora::weights::Latents;
 
 use crate::preview::Preview;
@@ -63,12 +65,7 @@ impl Progress {
     }
 
     /// What was on the device at most, beside what was planned.
-    pub(crate) fn memory(&self, engine: &Engine) {
-        if self.quiet {
-            return;
-        }
-        // The clip is there, whatever cannot be told of it.
-        let taken = engine.memory_taken().ok().flatten();
+    pub(crate) fn memory(&self, taken: Option<MemoryTaken>) {
         let Some(taken) = taken.filter(|taken| taken.planned > 0) else {
             return;
         };
@@ -88,12 +85,33 @@ impl Progress {
     /// What the engine tells of itself.
     pub(crate) fn event(&mut self, event: &Event) {
         match event {
+            Event::Note(Note::Sampled) => self.say("sampling: done already"),
             Event::Note(note) => self.say(format_args!("note: {note}")),
             Event::Started { stage, total } => self.start(*stage, *total),
             Event::Resumed { skipped, .. } => self.skip(*skipped),
             Event::Progress { done, total, .. } => self.advance(*done, *total),
             Event::Finished { .. } => self.finish(),
             Event::Predicted { latents, .. } => self.predicted(latents),
+            Event::NotSaved {
+                reason,
+                instead: Some(path),
+                ..
+            } => self.say(format_args!(
+                "note: {reason}; the run is kept in {}",
+                path.display()
+            )),
+            Event::NotSaved {
+                reason, has_steps, ..
+            } => {
+                let lost = if *has_steps {
+                    "later steps are lost"
+                } else {
+                    "it is lost"
+                };
+                self.say(format_args!(
+                    "note: {reason}; the run goes on, but should it end early, {lost}"
+                ));
+            }
             _ => {}
         }
     }
@@ -120,7 +138,7 @@ impl Progress {
             bar,
         });
         if !self.terminal {
-            self.say(Title(stage));
+            self.say(stage);
         }
     }
 
@@ -135,8 +153,7 @@ impl Progress {
         }
         let line = format!(
             "{}: going on from {skipped} of {}",
-            Title(running.stage),
-            running.total
+            running.stage, running.total
         );
         self.say(line);
     }
@@ -157,7 +174,7 @@ impl Progress {
                 .mul_f64((total - done) as f64 / (done - running.skipped.min(done)).max(1) as f64);
             let line = format!(
                 "{}: {done} of {total}, {} left",
-                Title(running.stage),
+                running.stage,
                 Seconds(left)
             );
             self.say(line);
@@ -187,7 +204,7 @@ impl Progress {
         if matches!(running.stage, Stage::Load(_)) && took < Duration::from_secs(1) {
             return;
         }
-        let mut line = format!("{}: {}", Title(running.stage), Seconds(took));
+        let mut line = format!("{}: {}", running.stage, Seconds(took));
         let done = running.done - running.skipped;
         if done > 1 {
             // Writing to a string cannot fail.
@@ -240,7 +257,7 @@ fn bar(stage: Stage, total: usize) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.with_key("rate", rate).with_key("left", left));
     }
-    bar.set_prefix(Title(stage).to_string());
+    bar.set_prefix(stage.to_string());
     bar.enable_steady_tick(TICK);
     bar
 }
@@ -260,21 +277,6 @@ pub(crate) fn left(state: &ProgressState, out: &mut dyn fmt::Write) {
         0 => out.write_str("…"),
         _ => write!(out, "{}", Seconds(state.eta())),
     };
-}
-
-/// What a stage does, in words.
-struct Title(Stage);
-
-impl Display for Title {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Stage::Load(part) => write!(f, "loading {}", part.replace('_', " ")),
-            Stage::Text => f.write_str("encoding the prompt"),
-            Stage::Sample => f.write_str("sampling"),
-            Stage::Decode => f.write_str("decoding"),
-            _ => f.write_str("working"),
-        }
-    }
 }
 
 /// `2.5 a second`, or the seconds that one takes.

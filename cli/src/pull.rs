@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use kinora::text_to_video::bytes_for_people;
+use kinora::request::bytes_for_people;
 use kinora_hub::{Download, Hub, HubError, Observer, Progress, Repo, Stage};
 
 use crate::args::PullArgs;

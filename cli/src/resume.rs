@@ -3,27 +3,26 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use kinora::SavedRun;
+use kinora::job::state_path;
+
 use crate::args::{GenerateArgs, ResumeArgs, generate_again};
 use crate::error::CliError;
 use crate::generate;
-use crate::unfinished::{EXTENSION, Found, Origin, states_in};
+use crate::unfinished::{Origin, first_seed, output_of};
 
 /// Goes on with a run that was not finished.
 pub(crate) fn run(args: &ResumeArgs, quiet: bool) -> Result<(), CliError> {
-    let found = Found::read(&chosen(args.file.as_deref())?)?;
+    let mut found = SavedRun::read(chosen(args.file.as_deref())?)?;
     let (mut generate, origin) = again(&found)?;
     let here = env::current_dir().map_err(|source| CliError::Folder {
         folder: ".".into(),
         source,
     })?;
     let absolute = |path: &Path| here.join(path);
-    let found = Found {
-        path: match found.path.is_absolute() || here == origin.folder {
-            true => found.path,
-            false => absolute(&found.path),
-        },
-        ..found
-    };
+    if here != origin.folder {
+        found.path = absolute(&found.path);
+    }
     if here != origin.folder {
         // Paths were typed there.
         env::set_current_dir(&origin.folder).map_err(|source| CliError::Folder {
@@ -56,7 +55,7 @@ pub(crate) fn run(args: &ResumeArgs, quiet: bool) -> Result<(), CliError> {
 /// The state that is meant: one by name, by its clip's name, or the only one here.
 fn chosen(file: Option<&Path>) -> Result<PathBuf, CliError> {
     let Some(file) = file else {
-        let mut all = states_in(Path::new("."), "");
+        let mut all = SavedRun::in_folder(Path::new("."), "");
         return match (all.pop(), all.as_slice()) {
             (Some(one), []) => Ok(one),
             (None, _) => Err(CliError::NothingToResume),
@@ -69,10 +68,8 @@ fn chosen(file: Option<&Path>) -> Result<PathBuf, CliError> {
             }
         };
     };
-    let state = match file.extension().is_some_and(|e| e == EXTENSION) {
-        true => file.to_owned(),
-        false => file.with_extension(EXTENSION),
-    };
+    // The state's own name stays as it is.
+    let state = state_path(file);
     match state.symlink_metadata() {
         Ok(_) => Ok(state),
         Err(_) => Err(CliError::NoState { path: state }),
@@ -80,14 +77,14 @@ fn chosen(file: Option<&Path>) -> Result<PathBuf, CliError> {
 }
 
 /// The command of a run, with what it left open decided as it was.
-fn again(found: &Found) -> Result<(GenerateArgs, Origin), CliError> {
+fn again(found: &SavedRun) -> Result<(GenerateArgs, Origin), CliError> {
     let unknown = || CliError::UnknownCommand {
         path: found.path.clone(),
     };
-    let origin = found.origin().ok_or_else(unknown)?;
+    let origin = Origin::of(found).ok_or_else(unknown)?;
     let mut args = generate_again(&origin.arguments).ok_or_else(unknown)?;
-    args.prompt = found.prompt().map(str::to_owned);
-    args.sampling.seed = found.first_seed();
-    args.output = found.output().or(args.output);
+    args.prompt = found.entry("prompt").map(str::to_owned);
+    args.sampling.seed = first_seed(found);
+    args.output = output_of(found).or(args.output);
     Ok((args, origin))
 }

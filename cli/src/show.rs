@@ -5,30 +5,12 @@ use std::borrow::Cow;
 use kinora::media::{probe, read_metadata};
 use kinora::model_files::SchedulerName;
 
-use crate::args::{LORAS, MODEL_PATHS, ShowArgs};
-use crate::clip::TINY_DECODER;
+use kinora::request::{FIELDS, Field};
+
+use crate::args::{LORAS, ShowArgs};
 use crate::error::CliError;
 use crate::output;
-
-/// Options of `generate` behind those of the model, and the keys that carry their values.
-const OPTIONS: [(&str, &str); 16] = [
-    ("negative_prompt", "--negative-prompt"),
-    ("width", "--width"),
-    ("height", "--height"),
-    ("frames", "--frames"),
-    ("fps", "--fps"),
-    ("steps", "--steps"),
-    ("guidance", "--guidance"),
-    ("guidance_2", "--guidance-2"),
-    ("guidance_stop", "--guidance-stop"),
-    ("shift", "--shift"),
-    ("timesteps", "--timesteps"),
-    ("decoder", "--decoder"),
-    (TINY_DECODER, "--tiny-decoder"),
-    ("seed", "--seed"),
-    ("precision", "--precision"),
-    ("quantize", "--quantize"),
-];
+use crate::words::option;
 
 /// Prints what made the clip.
 pub(crate) fn run(args: &ShowArgs) -> Result<(), CliError> {
@@ -86,10 +68,11 @@ fn command(metadata: &[(String, String)]) -> String {
             .map(|(_, value)| value.as_str())
     };
     let mut words = vec!["kinora".to_owned(), "generate".to_owned()];
-    for (key, option) in MODEL_PATHS.into_iter().chain(OPTIONS) {
-        if let Some(value) = find(key) {
+    let options = FIELDS.iter().filter(|field| is_option(field));
+    for field in options {
+        if let Some(value) = find(field.key) {
             // With =, so that a value may begin with a dash.
-            words.push(format!("{option}={}", quoted(value)));
+            words.push(format!("{}={}", option(field.key), quoted(value)));
         }
     }
     for lora in find(LORAS).into_iter().flat_map(str::lines) {
@@ -109,6 +92,14 @@ fn command(metadata: &[(String, String)]) -> String {
         words.insert(2, prompt);
     }
     words.join(" ") + "\n"
+}
+
+/// Whether an option of `generate` carries the field by its value; the prompt, the scheduler and
+/// LoRAs are written by rules of their own.
+fn is_option(field: &Field) -> bool {
+    let own_rule = ["prompt", "scheduler", LORAS].contains(&field.key);
+    let engine = ["decoder", "precision", "quantize"].contains(&field.key);
+    !own_rule && (engine || field.is_asked() || field.is_typed())
 }
 
 /// A word as a POSIX shell reads it.

@@ -7,6 +7,10 @@ use crate::part::Part;
 /// Something that a run makes once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
+#[cfg_attr(
+    not(feature = "testing"),
+    expect(unreachable_pub, reason = "public where tests look at it")
+)]
 pub enum Counted {
     /// A prompt became tokens.
     Tokenised,

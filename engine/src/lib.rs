@@ -26,7 +26,7 @@ pub mod weights;
 pub use cancel::Cancel;
 #[cfg(feature = "testing")]
 pub use counts::{Counted, take_counts};
-pub use error::{Error, Result};
+pub use error::{Error, ErrorKind, Result};
 pub use gpu::{Gpu, GpuOptions};
 pub use job::{Engine, Job, Keep, Mp4Sink, SavedRun, Sink};
 pub use model_files::ModelFolder;

@@ -11,7 +11,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use kinora::media::read_metadata;
-use kinora::weights::{RunState, Sample, Sampled};
+use kinora::weights::{RunProgress, RunState, SolverState};
 
 use crate::clips::text;
 use crate::program::{Ended, Place, Running, Test, Verdict, command, ensure, tiny_model};
@@ -75,7 +75,7 @@ fn kill_between_steps(place: &Place, words: &[String], state: &str) -> Verdict {
     let mut running = start(place, words)?;
     let path = place.path(state);
     let deadline = Instant::now() + Duration::from_secs(60);
-    let is_kept = || matches!(RunState::read(&path), Ok(s) if s.sampled != Sampled::Nothing);
+    let is_kept = || matches!(RunState::read(&path), Ok(s) if s.progress != RunProgress::Nothing);
     while !is_kept() {
         ensure!(Instant::now() < deadline, "{state} was never written");
         std::thread::sleep(Duration::from_millis(2));
@@ -162,7 +162,7 @@ fn own_seed() -> Verdict {
         ("run_first_seed".to_owned(), "123456".to_owned()),
     ]);
     let empty = RunState {
-        sampled: Sampled::Nothing,
+        progress: RunProgress::Nothing,
         ..other.clone()
     };
     // Nor does it take its latents for its own.
@@ -311,7 +311,7 @@ fn no_room() -> Verdict {
 /// A state of a run that never was.
 fn some_state() -> RunState {
     RunState {
-        sampled: Sampled::Part(Sample {
+        progress: RunProgress::Steps(SolverState {
             shape: [1, 2, 1, 3, 4],
             steps_done: 3,
             tensors: [0.5, -1.0, 2.0, 0.0].map(|value| vec![value; 24]),

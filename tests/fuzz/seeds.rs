@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use kinora::tensor::DType;
-use kinora::weights::{GgufHeader, GgufValue, Latents, RunState, Sample, Sampled};
+use kinora::weights::{GgufHeader, GgufValue, Latents, RunProgress, RunState, SolverState};
 
 use super::archive::archive;
 
@@ -159,20 +159,20 @@ pub fn states() -> Vec<Vec<u8>> {
         values: vec![0.5; 4],
         metadata: BTreeMap::new(),
     };
-    let part = Sample {
+    let part = SolverState {
         shape,
         steps_done: 3,
         tensors: [0.0, 1.0, 2.0, 3.0].map(|value| vec![value; 4]),
     };
     let all = [
-        Sampled::Nothing,
-        Sampled::Part(part),
-        Sampled::All(finished),
+        RunProgress::Nothing,
+        RunProgress::Steps(part),
+        RunProgress::All(finished),
     ];
-    all.map(|sampled| {
+    all.map(|progress| {
         let path = folder.path().join("state");
         let metadata = BTreeMap::from([("prompt".to_owned(), "a cat".to_owned())]);
-        let state = RunState { sampled, metadata };
+        let state = RunState { progress, metadata };
         state.write(&path).expect("a state");
         fs::read(&path).expect("a state")
     })

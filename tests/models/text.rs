@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kinora::gpu::{Cancel, Gpu};
 use kinora::models::config::TextEncoderConfig;
-use kinora::models::umt5::{Layers, TextEncoder, relative_buckets};
+use kinora::models::umt5::{TextEncoder, TextPasses, relative_buckets};
 use kinora::weights::Checkpoint;
 use libtest_mimic::{Failed, Trial};
 
@@ -38,10 +38,13 @@ fn text(gpu: &Gpu, kind: &str) -> Result<(), Failed> {
     let config =
         TextEncoderConfig::parse("config.json", &std::fs::read(encoder.join("config.json"))?)?;
     let checkpoint = Arc::new(Checkpoint::open(&encoder, "text encoder")?);
-    let encoder = TextEncoder::new(gpu, &config, &checkpoint)?;
     let mut prompts = vec![ids(&case["prompt_ids"])];
     prompts.extend(Some(ids(&case["negative_ids"])).filter(|ids| !ids.is_empty()));
     let borrowed: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+    let lengths: Vec<usize> = prompts.iter().map(Vec::len).collect();
+    let passes = TextPasses::record(gpu.caps(), &config, &checkpoint, &lengths)?;
+    let passes = Arc::new(passes);
+    let encoder = TextEncoder::new(gpu, passes.clone());
     let found = encoder.encode(&borrowed, &Cancel::new(), &mut |_| {})?;
     for (name, found) in ["prompt_embeds", "negative_prompt_embeds"]
         .into_iter()
@@ -49,11 +52,9 @@ fn text(gpu: &Gpu, kind: &str) -> Result<(), Failed> {
     {
         expected.close(name, found)?;
     }
-    let lengths: Vec<usize> = prompts.iter().map(Vec::len).collect();
     for window in WINDOWS {
-        let layers = Layers::new(gpu.caps(), &config, &checkpoint)?;
-        let (weights, working) = layers.memory(&lengths, window)?;
-        let encoder = TextEncoder::new(gpu, &config, &checkpoint)?.with_window(window);
+        let (weights, working) = passes.memory(&lengths, window);
+        let encoder = TextEncoder::new(gpu, passes.clone()).with_window(window);
         let before = gpu.memory().current;
         gpu.reset_peak();
         if encoder.encode(&borrowed, &Cancel::new(), &mut |_| {})? != found {
@@ -89,7 +90,8 @@ fn long_text(gpu: &Gpu) -> Result<(), Failed> {
     let config =
         TextEncoderConfig::parse("config.json", &std::fs::read(encoder.join("config.json"))?)?;
     let checkpoint = Arc::new(Checkpoint::open(&encoder, "text encoder")?);
-    let encoder = TextEncoder::new(gpu, &config, &checkpoint)?;
+    let passes = TextPasses::record(gpu.caps(), &config, &checkpoint, &[1, 2, 200, 512])?;
+    let encoder = TextEncoder::new(gpu, Arc::new(passes));
     for length in ["1", "2", "200", "512"] {
         let ids: Vec<u32> = integers(&file, &format!("ids.{length}"))?
             .iter()

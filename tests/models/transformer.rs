@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use kinora::error::GpuError;
 use kinora::gpu::{Cancel, Gpu, Stream};
 use kinora::models::config::TransformerConfig;
 use kinora::models::wan_transformer::{
@@ -212,7 +211,7 @@ fn streamed_anew(gpu: &Gpu) -> Result<(), Failed> {
             transformer.forward_observed(&mut stream, &[5.0], &input, context, &output, after);
         if cut_off {
             return match ran.and_then(|()| Ok(stream.finish()?)) {
-                Err(kinora::Error::Gpu(GpuError::Cancelled)) => Ok(Vec::new()),
+                Err(kinora::Error::Cancelled) => Ok(Vec::new()),
                 other => Err(format!("{other:?}").into()),
             };
         }

@@ -3,15 +3,15 @@
 use std::path::Path;
 
 use kinora::error::GpuError;
-use kinora::gpu::{Cancel, Gpu, wgpu};
-use kinora::text_to_video::{Engine, Event, MemoryTaken, Note, Stage};
-use kinora::weights::{Latents, Sample};
-use kinora::{Error, model_files::ModelFolder};
+use kinora::gpu::{Gpu, wgpu};
+use kinora::request::Note;
+use kinora::weights::{Latents, SolverState};
+use kinora::{Cancel, Engine, Error, Event, Job, ModelFolder, Part, Stage};
 use libtest_mimic::{Failed, Trial};
 
 use crate::harness::{device_test, gpu, options};
-use crate::open;
 use crate::resumed::bits;
+use crate::{decode, open};
 
 /// Those of a fixture.
 pub(crate) fn trials(path: &Path, name: &str) -> Vec<Trial> {
@@ -35,7 +35,7 @@ pub(crate) fn trials(path: &Path, name: &str) -> Vec<Trial> {
 /// Whether the engine said that it tries once more, and why.
 fn once_more(events: &[Event]) -> Vec<String> {
     let notes = events.iter().filter_map(|event| match event {
-        Event::Note(Note::OnceMore { reason, .. }) => Some(reason.clone()),
+        Event::Note(Note::Retrying { reason, .. }) => Some(reason.clone()),
         _ => None,
     });
     notes.collect()
@@ -51,9 +51,8 @@ fn told(events: &[Event], word: &str) -> Result<(), Failed> {
 
 fn sampling(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
     let (engine, request) = open(gpu, path)?;
-    let settings = engine.settings(&request)?;
     let never = Cancel::new();
-    let whole = engine.sample(&settings, &never, &mut |_| {})?;
+    let whole = engine.prepare(&request)?.sample(&mut |_| {}, &never)?;
     // In the middle of a step, when the prompt is read, and when weights come.
     let moments: [fn(&Event) -> bool; 3] = [
         |e| {
@@ -91,15 +90,17 @@ fn sampling(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
         let (engine, _) = open(&own, path)?;
         let mut events = Vec::new();
         let mut pulled = false;
-        let made = engine.sample(&settings, &never, &mut |event| {
+        let mut observer = |event| {
             if moment(&event) && !pulled {
                 pulled = true;
                 own.pull_away();
             }
             events.push(event);
-        })?;
+        };
+        let mut job = engine.prepare(&request)?;
+        let made = job.sample(&mut observer, &never)?;
         told(&events, "the device was lost").map_err(|e| at(number, e))?;
-        taken(&engine, &own)?;
+        taken(&job, &own)?;
         if !pulled || bits(&made.values) != bits(&whole.values) {
             return Err(format!("moment {number}: other latents (pulled: {pulled})").into());
         }
@@ -113,8 +114,8 @@ fn sampling(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
 
 /// What the engine says it took: never nothing, which a device has that is no more, and never more
 /// than was planned.
-fn taken(engine: &Engine, first: &Gpu) -> Result<MemoryTaken, Failed> {
-    let taken = engine.memory_taken()?.ok_or("nothing was taken")?;
+fn taken(job: &Job, first: &Gpu) -> Result<kinora::job::MemoryTaken, Failed> {
+    let taken = job.memory_taken().ok_or("nothing was taken")?;
     match taken.peak > first.memory().current && taken.peak <= taken.planned {
         true => Ok(taken),
         false => Err(format!("{taken:?}").into()),
@@ -131,18 +132,18 @@ fn frames(
     events: &mut dyn FnMut(Event),
 ) -> Result<Vec<Vec<u8>>, Failed> {
     let mut frames = Vec::new();
-    engine.decode(latents, None, &Cancel::new(), events, &mut |index, rgb| {
+    decode(engine, latents, events, &mut |index, rgb| {
         assert_eq!(index, frames.len(), "a frame twice, or out of order");
         frames.push(rgb.to_vec());
-        Ok(())
     })?;
     Ok(frames)
 }
 
 fn decoding(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
     let (engine, request) = open(gpu, path)?;
-    let settings = engine.settings(&request)?;
-    let latents = engine.sample(&settings, &Cancel::new(), &mut |_| {})?;
+    let latents = engine
+        .prepare(&request)?
+        .sample(&mut |_| {}, &Cancel::new())?;
     let whole = frames(&engine, &latents, &mut |_| {})?;
     let own = Gpu::open(&options())?;
     let (engine, _) = open(&own, path)?;
@@ -184,35 +185,28 @@ fn for_good(_: &Gpu, path: &Path) -> Result<(), Failed> {
     let folder = || ModelFolder::open(path.join("model"));
     let (_, request) = open(&first, path)?;
     let engine = Engine::new(first.clone(), folder()?)?;
-    let settings = engine.settings(&request)?;
     let never = Cancel::new();
-    let mut kept: Option<Sample> = None;
-    let failed = engine.sample_from(
-        &settings,
-        None,
-        &never,
-        &mut |event| {
-            if matches!(
-                event,
-                Event::Progress {
-                    stage: Stage::Sample,
-                    done: 5,
-                    ..
-                }
-            ) {
-                first.pull_away();
-            }
-        },
-        &mut |sample| kept = Some(sample.clone()),
-    );
+    let mut kept: Option<SolverState> = None;
+    let mut observer = |event| match event {
+        Event::Progress {
+            stage: Stage::Sample,
+            done: 5,
+            ..
+        } => first.pull_away(),
+        Event::Checkpoint(state) => kept = Some((*state).clone()),
+        _ => {}
+    };
+    let failed = engine.prepare(&request)?.sample(&mut observer, &never);
     match failed {
         Err(Error::Gpu(GpuError::Lost { .. })) => {}
         other => return Err(format!("expected a lost device, found {:?}", other.err()).into()),
     }
     let kept = kept.ok_or("nothing was kept")?;
     let engine = Engine::new(second, folder()?)?;
-    let whole = engine.sample(&settings, &never, &mut |_| {})?;
-    let made = engine.sample_from(&settings, Some(&kept), &never, &mut |_| {}, &mut |_| {})?;
+    let whole = engine.prepare(&request)?.sample(&mut |_| {}, &never)?;
+    let mut job = engine.prepare(&request)?;
+    job.resume_from(kept.clone());
+    let made = job.sample(&mut |_| {}, &never)?;
     match kept.steps_done > 0 && bits(&made.values) == bits(&whole.values) {
         true => Ok(()),
         false => Err(format!("other latents after {} steps", kept.steps_done).into()),
@@ -222,38 +216,36 @@ fn for_good(_: &Gpu, path: &Path) -> Result<(), Failed> {
 /// Less room than the device said it has.
 fn no_room(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
     let (engine, request) = open(gpu, path)?;
-    let settings = engine.settings(&request)?;
     let never = Cancel::new();
-    let whole = engine.sample(&settings, &never, &mut |_| {})?;
+    let mut job = engine.prepare(&request)?;
+    let whole = job.sample(&mut |_| {}, &never)?;
     let pictures = frames(&engine, &whole, &mut |_| {})?;
-    let plan = engine.memory_plan(&settings)?;
-    let bytes = |part: &str| {
-        let found = plan.parts.iter().find(|planned| planned.part == part);
-        found.map_or(0, |part| part.bytes())
-    };
+    let plan = job.plan();
+    let bytes = |part| plan.part(part).map_or(0, |part| part.bytes());
 
     let own = Gpu::open(&options())?;
-    own.pretend_memory(bytes("transformer") - 4);
+    own.pretend_memory(bytes(Part::Transformer) - 4);
     let (engine, _) = open(&own, path)?;
     let mut events = Vec::new();
-    let made = engine.sample(&settings, &never, &mut |event| events.push(event))?;
+    let mut small = engine.prepare(&request)?;
+    let made = small.sample(&mut |event| events.push(event), &never)?;
     told(&events, "out of memory")?;
-    let taken = taken(&engine, &own)?;
-    let sampling = ["text_encoder", "transformer", "transformer_2"].map(bytes);
+    let taken = taken(&small, &own)?;
+    let sampling = [Part::TextEncoder, Part::Transformer, Part::Transformer2].map(bytes);
     if sampling.into_iter().max() <= Some(taken.planned) {
         return Err(format!("{taken:?} is of the first plan").into());
     }
     if bits(&made.values) != bits(&whole.values) {
         return Err("other latents".into());
     }
-    own.pretend_memory(bytes("vae") - 4);
+    own.pretend_memory(bytes(Part::VaeDecoder) - 4);
     let made = frames(&engine, &whole, &mut |_| {})?;
     if made != pictures {
         return Err("other frames".into());
     }
     // No room for anything: one sentence.
     own.pretend_memory(1);
-    match engine.sample(&settings, &never, &mut |_| {}) {
+    match engine.prepare(&request)?.sample(&mut |_| {}, &never) {
         Err(error) if error.to_string().contains("out of memory") => Ok(()),
         other => Err(format!("in one byte: {:?}", other.err()).into()),
     }

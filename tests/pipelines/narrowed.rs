@@ -1,12 +1,12 @@
 //! A model whose matrices are held in smaller types, at load and by `convert`: the fixture's clip
 //! within what each type explains.
 
-use kinora::gpu::{Cancel, Gpu};
+use kinora::gpu::Gpu;
 use kinora::model_files::ModelFolder;
 use kinora::model_files::convert::convert;
 use kinora::model_files::matrices::is_block_matrix;
 use kinora::tensor::DType;
-use kinora::text_to_video::{Engine, Request};
+use kinora::{Cancel, Engine, Request};
 use libtest_mimic::{Failed, Trial};
 
 use crate::harness::compare::relative_l2;
@@ -35,10 +35,8 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn latents(engine: &Engine, request: &Request) -> Result<Vec<f32>, Failed> {
-    let settings = engine.settings(request)?;
-    Ok(engine
-        .sample(&settings, &Cancel::new(), &mut |_| {})?
-        .values)
+    let mut job = engine.prepare(request)?;
+    Ok(job.sample(&mut |_| {}, &Cancel::new())?.values)
 }
 
 /// How many of the transformer's tensors have the type, and of its blocks' matrices do not.

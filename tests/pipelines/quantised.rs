@@ -6,11 +6,11 @@
 use std::fs;
 use std::path::Path;
 
-use kinora::gpu::{Cancel, Gpu};
+use kinora::gpu::Gpu;
 use kinora::model_files::{ModelFolder, PartFiles};
 use kinora::tensor::{DType, f8_e4m3};
-use kinora::text_to_video::{Engine, Request};
 use kinora::weights::GgufHeader;
+use kinora::{Cancel, Engine};
 use libtest_mimic::{Failed, Trial};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -45,10 +45,8 @@ fn quantised(gpu: &Gpu) -> Result<(), Failed> {
     let fixture = crate::own_fixtures().join("wan21");
     let small = Model::read(&fixture.join("model"))?;
     let (_, request) = crate::open(gpu, &fixture)?;
-    let request = Request {
-        steps: Some(3),
-        ..small.request(request)?
-    };
+    let mut request = small.request(request)?;
+    request.steps = Some(3);
     let parts = ["text_encoder", "transformer"].map(|part| (part, wide(part, &small.parts[part])));
     let dir = tempfile::tempdir()?;
     let write = |part: &str, tensors: &Tensors, dtype: Option<DType>| {
@@ -73,10 +71,8 @@ fn quantised(gpu: &Gpu) -> Result<(), Failed> {
             transformer_2: None,
         };
         let engine = Engine::new(gpu.clone(), ModelFolder::of_parts(&files)?)?;
-        let settings = engine.settings(&request)?;
-        Ok(engine
-            .sample(&settings, &Cancel::new(), &mut |_| {})?
-            .values)
+        let mut job = engine.prepare(&request)?;
+        Ok(job.sample(&mut |_| {}, &Cancel::new())?.values)
     };
     let exact = latents(None, &parts)?;
     for (dtype, bound) in TYPES {

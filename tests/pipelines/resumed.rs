@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use kinora::gpu::Cancel;
 use kinora::model_files::SchedulerName;
-use kinora::text_to_video::{Engine, Request, Settings};
-use kinora::weights::Sample;
+use kinora::weights::SolverState;
+use kinora::{Cancel, Engine, Event, Request};
 use libtest_mimic::{Failed, Trial};
 
 use crate::harness::device_test;
@@ -18,19 +17,17 @@ pub(crate) fn trials(path: &Path, name: &str) -> Vec<Trial> {
     vec![
         device_test(format!("resumed/{name}"), move |gpu| {
             let (engine, request) = open(gpu, &own)?;
-            resumed(&engine, &engine.settings(&request)?)
+            resumed(&engine, &request)
         }),
         device_test(format!("resumed/{name}/fresh_noise"), move |gpu| {
             let (engine, request) = open(gpu, &noisy)?;
-            let request = Request {
-                steps: None,
-                scheduler: SchedulerName::named("dmd"),
-                timesteps: Some(vec![1000, 757, 522]),
-                guidance: Some(1.0),
-                guidance_2: None,
-                ..request
-            };
-            resumed(&engine, &engine.settings(&request)?)
+            let mut request = request;
+            request.steps = None;
+            request.scheduler = SchedulerName::named("dmd");
+            request.timesteps = Some(vec![1000, 757, 522]);
+            request.guidance = Some(1.0);
+            request.guidance_2 = None;
+            resumed(&engine, &request)
         }),
     ]
 }
@@ -39,29 +36,37 @@ pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-fn resumed(engine: &Engine, settings: &Settings) -> Result<(), Failed> {
+fn resumed(engine: &Engine, request: &Request) -> Result<(), Failed> {
     let never = Cancel::new();
-    let whole = engine.sample(settings, &never, &mut |_| {})?;
-    // Stopped between any two steps, by whoever keeps the sample.
-    let mut from: Option<Sample> = None;
+    let job = engine.prepare(request)?;
+    let again = || job.with_seed(job.settings().seed);
+    let whole = again().sample(&mut |_| {}, &never)?;
+    // Stopped between any two steps, by whoever keeps the state.
+    let mut from: Option<SolverState> = None;
     let mut breaks = 0;
     let ended = loop {
         let cancel = Cancel::new();
         let mut kept = None;
-        let mut keep = |sample: &Sample| {
-            cancel.cancel();
-            kept = Some(sample.clone());
+        let mut keep = |event| {
+            if let Event::Checkpoint(state) = event {
+                cancel.cancel();
+                kept = Some((*state).clone());
+            }
         };
-        let run = engine.sample_from(settings, from.as_ref(), &cancel, &mut |_| {}, &mut keep);
+        let mut job = again();
+        if let Some(state) = &from {
+            job.resume_from(state.clone());
+        }
+        let run = job.sample(&mut keep, &cancel);
         match (run, kept) {
             (Ok(latents), _) => break latents,
-            (Err(_), Some(sample)) => {
-                let before = from.map_or(0, |sample| sample.steps_done);
-                if sample.steps_done <= before {
-                    return Err(format!("{} steps after {before}", sample.steps_done).into());
+            (Err(_), Some(state)) => {
+                let before = from.map_or(0, |state| state.steps_done);
+                if state.steps_done <= before {
+                    return Err(format!("{} steps after {before}", state.steps_done).into());
                 }
                 breaks += 1;
-                from = Some(sample);
+                from = Some(state);
             }
             (Err(error), None) => return Err(error.into()),
         }
@@ -72,12 +77,13 @@ fn resumed(engine: &Engine, settings: &Settings) -> Result<(), Failed> {
     if bits(&ended.values) != bits(&whole.values) {
         return Err(format!("after {breaks} breaks the latents are others").into());
     }
-    // A sample of another run.
-    if let Some(mut sample) = from {
-        sample.shape[2] += 1;
-        let run = engine.sample_from(settings, Some(&sample), &never, &mut |_| {}, &mut |_| {});
-        match run {
-            Err(error) if error.to_string().contains("cannot go on") => {}
+    // A state of another run.
+    if let Some(mut state) = from {
+        state.shape[2] += 1;
+        let mut job = again();
+        job.resume_from(state);
+        match job.sample(&mut |_| {}, &never) {
+            Err(error) if error.to_string().contains("belongs to another run") => {}
             other => return Err(format!("another shape: {:?}", other.err()).into()),
         }
     }

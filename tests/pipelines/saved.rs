@@ -8,15 +8,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
-use kinora::gpu::{Cancel, Gpu};
+use kinora::gpu::Gpu;
 use kinora::model_files::{Layout, ModelFolder, PartFiles};
-use kinora::text_to_video::{Engine, Request};
 use kinora::weights::Checkpoint;
+use kinora::{Cancel, Engine, Request};
 use libtest_mimic::{Failed, Trial};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 
+use crate::decode;
 use crate::harness::compare::relative_l2;
 use crate::harness::device_test;
 
@@ -73,14 +74,13 @@ struct Made {
 }
 
 fn clip(engine: &Engine, request: &Request) -> Result<Made, Failed> {
-    let settings = engine.settings(request)?;
-    let latents = engine.sample(&settings, &Cancel::new(), &mut |_| {})?;
+    let latents = engine
+        .prepare(request)?
+        .sample(&mut |_| {}, &Cancel::new())?;
     let mut frames = Vec::new();
-    let mut keep = |_: usize, rgb: &[u8]| {
+    decode(engine, &latents, &mut |_| {}, &mut |_, rgb| {
         frames.push(rgb.to_vec());
-        Ok(())
-    };
-    engine.decode(&latents, None, &Cancel::new(), &mut |_| {}, &mut keep)?;
+    })?;
     Ok(Made {
         latents: latents.values,
         frames,
@@ -126,10 +126,9 @@ impl Model {
     /// The request with what only the diffusers layout says: the schedule's shift.
     pub fn request(&self, request: Request) -> Result<Request, Failed> {
         let scheduler = self.config("scheduler", "scheduler_config.json")?;
-        Ok(Request {
-            shift: scheduler["flow_shift"].as_f64(),
-            ..request
-        })
+        let mut request = request;
+        request.shift = scheduler["flow_shift"].as_f64();
+        Ok(request)
     }
 
     /// Writes the model below `dir` and opens it.

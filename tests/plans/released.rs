@@ -4,8 +4,10 @@ use kinora::error::Error;
 use kinora::model_files::ModelFolder;
 use kinora::models::vae::{DecodeLayout, DecodeOptions, decode_layout};
 use kinora::models::wan_transformer::{Residency, TransformerPasses, TransformerShape};
+use kinora::pipeline::{MemoryPlan, Model, Prepared, Prompts};
 use kinora::record::{Caps, Command, DeviceClass};
-use kinora::text_to_video::{Decoder, MemoryPlan, Planned, Request, Settings, Size};
+use kinora::request::{Request, Settings, Size};
+use kinora::{Decoder, Part};
 
 const GB: u64 = 1_000_000_000;
 
@@ -23,27 +25,18 @@ fn plan(
     frames: usize,
     budget: u64,
 ) -> Result<MemoryPlan, Error> {
-    let folder = ModelFolder::like(model)?;
-    let config = folder.config()?;
-    let request = Request {
-        size: Size::Exact(Some(width), Some(height)),
-        frames: Some(frames),
-        ..Request::new("any")
-    };
-    let settings = Settings::resolve(&request, &config)?;
+    let model = Model::open(ModelFolder::like(model)?)?;
+    let mut request = Request::new("any");
+    request.size = Size::Exact(Some(width), Some(height));
+    request.frames = Some(frames);
+    let settings = Settings::resolve(&request, model.config())?;
     assert_eq!(
         [settings.width, settings.height, settings.frames],
         [width, height, frames]
     );
-    let run = Planned {
-        caps: &least(),
-        folder: &folder,
-        config: &config,
-        settings: &settings,
-        decoder: &Decoder::Full,
-        prompts: &Planned::LONGEST,
-    };
-    MemoryPlan::new(run, Some(budget))
+    let (decoder, longest) = (Decoder::Full, Prompts::Longest);
+    let run = Prepared::new(&least(), &model, settings, &decoder, Some(budget), longest)?;
+    Ok(run.plan().clone())
 }
 
 #[test]
@@ -60,7 +53,11 @@ fn the_released_models_fit_the_memory_that_people_have() {
         println!("{model} {size:?} x {frames}:\n{plan}");
         assert!(plan.peak_bytes() <= budget, "{model}: {plan}");
         // Where blocks are streamed, the next one is packed whole while one computes.
-        match plan.residency("transformer") {
+        match plan
+            .part(Part::Transformer)
+            .expect("a transformer")
+            .residency
+        {
             Residency::Resident | Residency::Tight => assert!(resident, "{model}: {plan}"),
             Residency::Streamed(window) => {
                 assert!(!resident && window.slots == 2, "{model}: {plan}");

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use kinora::error::{Error, SamplingError};
 use kinora::model_files::{ModelConfig, ModelFolder, SchedulerName};
+use kinora::request::{Note, Request, Settings};
 use kinora::sampling::{Distilled, Schedule, UniPcConfig};
-use kinora::text_to_video::{Note, Request, Settings};
 
 use super::{relative_l2, unipc};
 use crate::reference::solver::State;
@@ -77,9 +77,15 @@ fn wan21() -> ModelConfig {
 #[test]
 fn distilled_sampling_is_chosen_whole() {
     let config = wan21();
-    let request = |scheduler: &str| Request {
-        scheduler: SchedulerName::named(scheduler),
-        ..Request::new("a boat")
+    let request = |scheduler: &str| {
+        let mut request = Request::new("a boat");
+        request.scheduler = SchedulerName::named(scheduler);
+        request
+    };
+    let with = |scheduler: &str, change: &dyn Fn(&mut Request)| {
+        let mut request = request(scheduler);
+        change(&mut request);
+        request
     };
     let chosen = |request: &Request| {
         let settings = Settings::resolve(request, &config).unwrap();
@@ -92,31 +98,28 @@ fn distilled_sampling_is_chosen_whole() {
     assert_eq!(dmd, (3, vec![1000, 757, 522], 1.0, Some(8.0)));
     let lcm = chosen(&request("lcm"));
     assert_eq!(lcm, (4, vec![1000, 750, 500, 250], 1.0, Some(5.0)));
-    let eight = Request {
-        steps: Some(8),
-        ..request("lcm")
-    };
+    let eight = with("lcm", &|r| {
+        r.steps = Some(8);
+    });
     let times = vec![1000, 875, 750, 625, 500, 375, 250, 125];
     assert_eq!(chosen(&eight), (8, times, 1.0, Some(5.0)));
-    let listed = Request {
-        timesteps: Some(vec![900, 400]),
-        shift: Some(2.0),
-        ..request("dmd")
-    };
+    let listed = with("dmd", &|r| {
+        r.timesteps = Some(vec![900, 400]);
+        r.shift = Some(2.0);
+    });
     assert_eq!(chosen(&listed), (2, vec![900, 400], 1.0, Some(2.0)));
     let (steps, times, guidance, _) = chosen(&request("euler"));
     assert_eq!((steps, times.len(), guidance), (50, 0, 5.0));
 
-    let guided = Request {
-        guidance: Some(4.0),
-        ..request("dmd")
-    };
+    let guided = with("dmd", &|r| {
+        r.guidance = Some(4.0);
+    });
     let settings = Settings::resolve(&guided, &config).unwrap();
     assert_eq!(settings.guidance, 4.0);
     assert!(
-        settings.notes.contains(&Note::Guided { scale: 4.0 }),
+        settings.notes().contains(&Note::Guided { scale: 4.0 }),
         "{:?}",
-        settings.notes
+        settings.notes()
     );
 
     let refused = |request: Request| {
@@ -125,25 +128,20 @@ fn distilled_sampling_is_chosen_whole() {
     };
     for (request, says) in [
         (
-            Request {
-                steps: Some(5),
-                ..request("dmd")
-            },
-            "--timesteps with a list of 5",
+            with("dmd", &|r| r.steps = Some(5)),
+            "timesteps with a list of 5",
         ),
         (
-            Request {
-                steps: Some(3),
-                ..listed.clone()
+            {
+                let mut fewer = listed.clone();
+                fewer.steps = Some(3);
+                fewer
             },
-            "as many as there are --timesteps",
+            "as many as there are timesteps",
         ),
         (
-            Request {
-                timesteps: Some(vec![9]),
-                ..request("unipc")
-            },
-            "--scheduler dmd or lcm",
+            with("unipc", &|r| r.timesteps = Some(vec![9])),
+            "the scheduler dmd or lcm",
         ),
     ] {
         let error = refused(request);

@@ -2,13 +2,13 @@
 
 use std::fs;
 
-use kinora::weights::{Latents, RunState, Sample, Sampled};
+use kinora::weights::{Latents, RunProgress, RunState, SolverState};
 
 use super::latents::some_latents;
 
 fn some_run() -> RunState {
     RunState {
-        sampled: Sampled::Part(Sample {
+        progress: RunProgress::Steps(SolverState {
             shape: [1, 2, 1, 3, 4],
             steps_done: 7,
             tensors: [0.5, -1.0, f32::NAN, 0.0].map(|value| vec![value; 24]),
@@ -23,11 +23,11 @@ fn runs_come_back() {
     let path = dir.path().join("a.kinora-state");
     let part = some_run();
     let nothing = RunState {
-        sampled: Sampled::Nothing,
+        progress: RunProgress::Nothing,
         ..part.clone()
     };
     let all = RunState {
-        sampled: Sampled::All(some_latents()),
+        progress: RunProgress::All(some_latents()),
         ..part.clone()
     };
     for state in [&nothing, &part, &all] {

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use kinora::error::{Error, GpuError};
+use kinora::error::Error;
 use kinora::model_files::ModelFolder;
 use kinora::model_files::convert::convert;
 use kinora::model_files::matrices::is_block_matrix;
@@ -150,7 +150,7 @@ fn a_conversion_that_stops_leaves_nothing() {
             told += 1;
             told <= stop_after
         });
-        assert!(matches!(result, Err(Error::Gpu(GpuError::Cancelled))));
+        assert!(matches!(result, Err(Error::Cancelled)));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
     let nowhere = dir.path().join("no/such/folder");

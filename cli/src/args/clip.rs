@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 use kinora::model_files::SchedulerName;
+use kinora::request::{Aspect, Request, Size};
 use kinora::sampling::Distilled;
-use kinora::text_to_video::{Aspect, Size};
 
 /// Size and length.
 #[derive(Debug, Args)]
@@ -88,6 +88,18 @@ pub(crate) struct DecoderArgs {
     pub tiny_decoder: Option<PathBuf>,
 }
 
+/// The tiny decoder's file, as it was typed: the key in a clip's metadata.
+pub(crate) const TINY_DECODER: &str = "tiny_decoder";
+
+impl DecoderArgs {
+    /// What was typed, under the keys that a clip carries.
+    pub(crate) fn typed(&self) -> impl Iterator<Item = (String, String)> {
+        let file = self.tiny_decoder.as_ref();
+        let file = file.map(|file| (TINY_DECODER.to_owned(), file.display().to_string()));
+        file.into_iter()
+    }
+}
+
 /// Decoders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DecoderName {
@@ -157,7 +169,15 @@ pub(crate) enum Scheduler {
 }
 
 impl PictureArgs {
-    pub(crate) fn size(&self) -> Size {
+    /// Asks for the size and the length.
+    pub(crate) fn ask(&self, request: &mut Request) {
+        request.size = self.size();
+        request.frames = self.frames;
+        request.duration = self.duration;
+        request.fps = self.fps;
+    }
+
+    fn size(&self) -> Size {
         let aspect = self.aspect.map(|name| match name {
             AspectName::Landscape => Aspect::Landscape,
             AspectName::Portrait => Aspect::Portrait,

@@ -96,7 +96,7 @@ impl ModelArgs {
         }
     }
 
-    /// What was typed, under the keys that a clip carries: see [`MODEL_PATHS`].
+    /// What was typed, under the keys that a clip carries.
     pub(crate) fn typed(&self) -> impl Iterator<Item = (String, String)> {
         let paths = [
             &self.model,
@@ -107,7 +107,7 @@ impl ModelArgs {
             &self.tokenizer,
         ];
         let keys = MODEL_PATHS.iter().zip(paths);
-        let paths = keys.filter_map(|((key, _), path)| {
+        let paths = keys.filter_map(|(key, path)| {
             Some(((*key).to_owned(), path.as_ref()?.display().to_string()))
         });
         let loras: Vec<String> = self.lora.iter().map(Lora::to_string).collect();
@@ -119,14 +119,14 @@ impl ModelArgs {
 /// The key under which a clip's metadata have the LoRAs, a line each, as they are typed.
 pub(crate) const LORAS: &str = "loras";
 
-/// Where the model was, as it was typed: the key in a clip's metadata, the option.
-pub(crate) const MODEL_PATHS: [(&str, &str); 6] = [
-    ("model_path", "--model"),
-    ("transformer_path", "--transformer"),
-    ("transformer_2_path", "--transformer-2"),
-    ("text_encoder_path", "--text-encoder"),
-    ("vae_path", "--vae"),
-    ("tokenizer_path", "--tokenizer"),
+/// Where the model was, as it was typed: the keys in a clip's metadata.
+const MODEL_PATHS: [&str; 6] = [
+    "model_path",
+    "transformer_path",
+    "transformer_2_path",
+    "text_encoder_path",
+    "vae_path",
+    "tokenizer_path",
 ];
 
 /// In what the model's weights are held.

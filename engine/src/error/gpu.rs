@@ -6,7 +6,7 @@
 pub enum GpuError {
     /// No device at all.
     #[error(
-        "no device found: install a Vulkan driver (on Debian and Ubuntu: `apt install mesa-vulkan-drivers`; NVIDIA's own driver brings one), or run through `scripts/with-vulkan`, which fetches a software Vulkan"
+        "no device found: install a Vulkan driver (on Debian and Ubuntu: `apt install mesa-vulkan-drivers`; NVIDIA's own driver brings one)"
     )]
     NoDevice,
     /// No device of that name or number.
@@ -26,9 +26,7 @@ pub enum GpuError {
         known: String,
     },
     /// A device that lacks what every kernel needs.
-    #[error(
-        "device `{name}` has {limit} {found}, expected at least {expected}; choose another with --device"
-    )]
+    #[error("device `{name}` has {limit} {found}, expected at least {expected}")]
     TooSmall {
         /// The device.
         name: String,
@@ -73,7 +71,7 @@ pub enum GpuError {
     },
     /// The device has no room left for what the driver itself makes.
     #[error(
-        "the device ran out of memory in {during}, {used} bytes in use by buffers; allow fewer with --memory, or choose a smaller size or fewer frames"
+        "the device ran out of memory in {during}, {used} bytes in use by buffers; allow fewer, or choose a smaller size or fewer frames"
     )]
     Exhausted {
         /// What was running.
@@ -83,7 +81,7 @@ pub enum GpuError {
     },
     /// The device went away.
     #[error(
-        "the device was lost while running {during} ({reason}): its driver was reset, or it was unplugged; run it again, on less of it with --memory, or on another with --device"
+        "the device was lost while running {during} ({reason}): its driver was reset, or it was unplugged; run it again, with less memory or on another device"
     )]
     Lost {
         /// What was running.

@@ -51,6 +51,12 @@ impl Decoding {
         [w, h].map(|side| side * self.component.scale[1])
     }
 
+    /// How many frames there will be.
+    pub fn frames(&self) -> usize {
+        let [_, _, t, _, _] = self.component.latents.shape;
+        t.saturating_sub(1) * self.component.scale[0] + 1
+    }
+
     /// What the last run took on the device.
     pub fn memory_taken(&self) -> Option<MemoryTaken> {
         self.taken

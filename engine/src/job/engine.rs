@@ -119,11 +119,19 @@ impl Engine {
     /// A field outside its range; files of the model that are missing, corrupt or do not fit each
     /// other; a run that does not fit the memory, with what would.
     pub fn prepare(&self, request: &Request) -> Result<Job, Error> {
+        self.prepare_settings(Settings::resolve(request, self.config())?)
+    }
+
+    /// As [`prepare`](Self::prepare), with choices that were made before there was a device.
+    ///
+    /// # Errors
+    /// As [`prepare`](Self::prepare).
+    pub fn prepare_settings(&self, settings: Settings) -> Result<Job, Error> {
         let (gpu, prompts) = (self.gpu(), Prompts::Asked);
         let prepared = Prepared::new(
             gpu.caps(),
             &self.model,
-            request,
+            settings,
             &self.decoder,
             self.budget,
             prompts,

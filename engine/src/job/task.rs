@@ -200,6 +200,15 @@ impl Job {
         self.keeper.as_ref()?.0.kept()
     }
 
+    /// Puts the run's state on the disk now, if none is there yet.
+    pub fn save(&mut self, observer: Observer<'_>) {
+        if let Some((keeper, _)) = &mut self.keeper
+            && keeper.kept().is_none()
+        {
+            keeper.keep(self.progress.clone(), observer);
+        }
+    }
+
     /// Removes the run's state from the disk.
     pub fn forget(&mut self) {
         if let Some((keeper, _)) = &mut self.keeper {
@@ -246,12 +255,7 @@ impl Job {
             observer(Event::Note(Note::Sampled));
             return Ok(latents);
         }
-        if self.progress == RunProgress::Nothing
-            && let Some((keeper, _)) = &mut self.keeper
-            && keeper.kept().is_none()
-        {
-            keeper.keep(RunProgress::Nothing, observer);
-        }
+        self.save(observer);
         let sampled = self.sample_steps(observer, cancel);
         match sampled {
             Ok(mut latents) => {

@@ -18,7 +18,7 @@ use crate::model_files::SchedulerName;
 use crate::models::vae::DecodePlan;
 use crate::part::Part;
 use crate::record::Caps;
-use crate::request::{Note, Request, Settings};
+use crate::request::{Note, Settings};
 use crate::sampling::{Schedule, Scheduler, StepPlan, plan_steps};
 use crate::text::tokenizer::MAX_TOKENS;
 
@@ -91,17 +91,17 @@ impl Prepared {
     /// what it says of itself.
     ///
     /// # Errors
-    /// A field outside its range; a tokenizer or a schedule that cannot be made; weights that are
+    /// A tokenizer or a schedule that cannot be made; weights that are
     /// missing or of another shape; a part that does not fit `budget`, with what would.
     pub fn new(
         caps: &Caps,
         model: &Model,
-        request: &Request,
+        settings: Settings,
         decoder: &Decoder,
         budget: Option<u64>,
         prompts: Prompts,
     ) -> Result<Self, Error> {
-        let mut settings = Settings::resolve(request, model.config())?;
+        let mut settings = settings;
         let scheduler = scheduler(model, &settings)?;
         count(Counted::Scheduled);
         let schedule = Schedule::new(&scheduler, settings.steps)?;

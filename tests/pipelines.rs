@@ -10,6 +10,8 @@ mod harness;
 mod lost;
 #[path = "pipelines/narrowed.rs"]
 mod narrowed;
+#[path = "pipelines/once.rs"]
+mod once;
 #[path = "pipelines/quantised.rs"]
 mod quantised;
 #[path = "pipelines/resumed.rs"]
@@ -115,6 +117,7 @@ fn main() {
     trials.extend(saved::trials());
     trials.extend(narrowed::trials());
     trials.push(quantised::trial());
+    trials.extend(once::trials());
     harness::run(trials);
 }
 

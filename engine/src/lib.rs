@@ -28,7 +28,7 @@ pub use cancel::Cancel;
 pub use counts::{Counted, take_counts};
 pub use error::{Error, ErrorKind, Result};
 pub use gpu::{Gpu, GpuOptions};
-pub use job::{Engine, Job, Keep, Mp4Sink, SavedRun, Sink};
+pub use job::{Clip, Engine, Job, Keep, Mp4Sink, OnThread, SavedRun, Sink};
 pub use model_files::ModelFolder;
 pub use panics::keep_caught_panics_quiet;
 pub use part::Part;

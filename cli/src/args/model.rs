@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueHint};
 use kinora::model_files::PartFiles;
 use kinora::model_files::lora::{Experts, Lora};
-use kinora::model_files::matrices::SMALL_TYPES;
+use kinora::model_files::matrices::small_types;
 use kinora::tensor::DType;
 
 /// Which model.
@@ -150,8 +150,8 @@ pub(crate) fn any_type(text: &str) -> Result<DType, String> {
 /// An element type by its name, in any case.
 fn small_type(text: &str) -> Result<DType, String> {
     let named = |dtype: &DType| dtype.name().eq_ignore_ascii_case(text);
-    SMALL_TYPES.into_iter().find(named).ok_or_else(|| {
-        let names = SMALL_TYPES.map(|dtype| dtype.name().to_ascii_lowercase());
+    small_types().find(named).ok_or_else(|| {
+        let names: Vec<String> = small_types().map(DType::lower_name).collect();
         format!("expected one of {}", names.join(", "))
     })
 }

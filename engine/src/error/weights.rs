@@ -4,6 +4,13 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{AdapterError, GgufFault, TorchFault};
+use crate::tensor::DType;
+
+/// The names of the types that are read.
+fn read_types() -> String {
+    let [first @ .., last] = DType::WEIGHTS.map(DType::name);
+    format!("{} or {last}", first.join(", "))
+}
 
 /// A weights or latents file that cannot be used, as one sentence that names the file, the tensor,
 /// what was found and what was expected.
@@ -280,7 +287,8 @@ pub enum WeightsError {
     },
     /// A tensor in a format that Kinora does not compute with.
     #[error(
-        "{part}: tensor {tensor} of {file} is {found}, but weights must be F32, F16, BF16, F8_E4M3, Q8_0, Q4_0, Q4_K, Q5_K or Q6_K; convert the checkpoint"
+        "{part}: tensor {tensor} of {file} is {found}, but weights must be {}; take the checkpoint in one of these",
+        read_types()
     )]
     Unsupported {
         /// The model part.

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use super::container::{Container, Extent, shown};
 use super::named::Tensor;
 use super::narrowing::Narrowing;
-use super::view::widen;
 use super::{Storage, TensorView, nearest};
 use crate::error::WeightsError;
 use crate::tensor::DType;
@@ -183,7 +182,7 @@ impl Checkpoint {
                 rows,
             })?;
             let from = values.len();
-            widen(table.dtype, bytes, &mut values);
+            (table.dtype.format().read)(bytes, &mut values);
             let scale = table.scale(row as usize);
             values
                 .iter_mut()

@@ -23,19 +23,38 @@ use crate::saved::{Model, Tensors, store};
 /// Every row of this model's matrices.
 const WIDTH: usize = 256;
 
-/// The types, and how far from f32 they may bring the latents: three times as far as they do, which
-/// halves with each bit.
-const TYPES: [(DType, f64); 6] = [
-    (DType::F8E4M3, 0.09),
-    (DType::Q8_0, 0.02),
-    (DType::Q6_K, 0.06),
-    (DType::Q5_K, 0.12),
-    (DType::Q4_K, 0.27),
-    (DType::Q4_0, 0.27),
+/// What a file's matrices are in, and how far from f32 that may bring the latents: three times as far
+/// as it does, which halves with each bit. The second type is of some of the transformer's, as
+/// converters have it: Wan's "Q4_0" files hold Q4_1, "Q2_K" files Q3_K.
+const TYPES: [(DType, Option<(&str, DType)>, f64); 10] = [
+    (DType::F8E4M3, None, 0.09),
+    (DType::Q8_0, None, 0.02),
+    (DType::Q6_K, None, 0.06),
+    (DType::Q5_0, Some(("ffn.net.2", DType::Q5_1)), 0.14),
+    (DType::Q5_K, None, 0.12),
+    (DType::Q4_0, Some(("ffn.net.2", DType::Q4_1)), 0.27),
+    (DType::Q4_K, Some(("attn1.to_v", DType::IQ4_NL)), 0.27),
+    (DType::IQ4_XS, Some(("attn1.to_v", DType::Q5_K)), 0.3),
+    (DType::Q3_K, Some(("ffn.net.2", DType::Q4_K)), 0.55),
+    (DType::Q2_K, Some(("attn1.to_v", DType::Q3_K)), 0.8),
 ];
 
+/// The types of a file's matrices, by diffusers' names.
+#[derive(Clone, Copy)]
+struct Types(DType, Option<(&'static str, DType)>);
+
+impl Types {
+    fn of(self, name: &str, shape: &[usize]) -> DType {
+        match self.1 {
+            _ if !is_matrix(shape) => DType::F32,
+            Some((part, second)) if name.contains(part) => second,
+            _ => self.0,
+        }
+    }
+}
+
 /// How far the latents may be from those of the same numbers in f32.
-const SAME: f64 = 1e-4;
+const SAME: f64 = 1e-5;
 
 pub fn trial() -> Trial {
     device_test("saved/quantised", quantised)
@@ -51,20 +70,21 @@ fn quantised(gpu: &Gpu) -> Result<(), Failed> {
     };
     let parts = ["text_encoder", "transformer"].map(|part| (part, wide(part, &small.parts[part])));
     let dir = tempfile::tempdir()?;
-    let write = |part: &str, tensors: &Tensors, dtype: Option<DType>| {
+    let write = |part: &str, tensors: &Tensors, types: Option<Types>| {
+        let dtype = types.map(|types| types.0);
         let file = dir.path().join(format!("{part}-{dtype:?}"));
         let rename = |name: &str| match (part, dtype) {
             ("text_encoder", None | Some(DType::F8E4M3)) => name.to_owned(),
             ("text_encoder", _) => llama_cpp(name),
             _ => small.original(part, name),
         };
-        match dtype {
+        match types {
             None => safetensors(&file, tensors, &rename).map(|()| file),
-            Some(DType::F8E4M3) => scaled(&file, tensors, &rename).map(|()| file),
-            Some(dtype) => gguf(&file, tensors, dtype, &rename).map(|()| file),
+            Some(Types(DType::F8E4M3, _)) => scaled(&file, tensors, &rename).map(|()| file),
+            Some(types) => gguf(&file, tensors, types, &rename).map(|()| file),
         }
     };
-    let latents = |dtype: Option<DType>, parts: &[(&str, Tensors)]| -> Result<Vec<f32>, Failed> {
+    let latents = |dtype: Option<Types>, parts: &[(&str, Tensors)]| -> Result<Vec<f32>, Failed> {
         let files = PartFiles {
             text_encoder: Some(write(parts[0].0, &parts[0].1, dtype)?),
             transformer: Some(write(parts[1].0, &parts[1].1, dtype)?),
@@ -79,11 +99,12 @@ fn quantised(gpu: &Gpu) -> Result<(), Failed> {
             .values)
     };
     let exact = latents(None, &parts)?;
-    for (dtype, bound) in TYPES {
-        let made = latents(Some(dtype), &parts)?;
+    for (dtype, second, bound) in TYPES {
+        let types = Types(dtype, second);
+        let made = latents(Some(types), &parts)?;
         let rounded = parts
             .each_ref()
-            .map(|(part, tensors)| (*part, rounded(tensors, dtype)));
+            .map(|(part, tensors)| (*part, rounded(tensors, types)));
         let same = relative_l2(&made, &latents(None, &rounded)?);
         let distance = relative_l2(&made, &exact);
         println!("  {dtype:?}: {same:.1e} from its own numbers in f32, {distance:.1e} from f32");
@@ -145,10 +166,10 @@ fn scale(numbers: &[f32]) -> f32 {
 }
 
 /// The numbers that are left in that type.
-fn rounded(tensors: &Tensors, dtype: DType) -> Tensors {
+fn rounded(tensors: &Tensors, types: Types) -> Tensors {
     let round = |(name, shape, numbers): &(String, Vec<usize>, Vec<f32>)| {
-        let numbers = match dtype {
-            _ if !is_matrix(shape) => numbers.clone(),
+        let numbers = match types.of(name, shape) {
+            DType::F32 => numbers.clone(),
             DType::F8E4M3 => {
                 let scale = scale(numbers);
                 let kept = numbers.iter().map(|n| f8_e4m3::from_f32(n / scale));
@@ -200,17 +221,17 @@ fn scaled(path: &Path, tensors: &Tensors, rename: &dyn Fn(&str) -> String) -> Re
     Ok(())
 }
 
-/// A GGUF file whose matrices are in that type.
+/// A GGUF file whose matrices are in those types.
 fn gguf(
     path: &Path,
     tensors: &Tensors,
-    dtype: DType,
+    types: Types,
     rename: &dyn Fn(&str) -> String,
 ) -> Result<(), Failed> {
     let mut header = GgufHeader::new("any");
     let mut data = Vec::new();
     for (name, shape, numbers) in tensors {
-        let dtype = if is_matrix(shape) { dtype } else { DType::F32 };
+        let dtype = types.of(name, shape);
         header.tensor(&rename(name), dtype, shape)?;
         data.extend(&*stored(numbers, shape, dtype).bytes);
         data.resize(data.len() + GgufHeader::padding(data.len()), 0);

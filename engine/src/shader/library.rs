@@ -83,6 +83,7 @@ const FILES: &[(&str, &str)] = files![
     "common/bands",
     "common/gelu",
     "common/heads",
+    "common/iq4",
     "common/normed",
     "common/operands",
     "common/patches",

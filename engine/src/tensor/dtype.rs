@@ -3,7 +3,10 @@
 use std::fmt;
 
 use super::pack::ROWS;
-use super::{Format, Layout, f8_e4m3, floats, q4_0, q4_k, q5_k, q6_k, q8_0};
+use super::{
+    Format, Layout, f8_e4m3, f8_e5m2, floats, int8, iq4_nl, iq4_xs, nvfp4, q2_k, q3_k, q4_0, q4_1,
+    q4_k, q5_0, q5_1, q5_k, q6_k, q8_0,
+};
 
 macro_rules! table {
     ($(#[$docs:meta])* weights { $($(#[$doc:meta])* $weight:ident: $format:expr,)* }
@@ -56,16 +59,36 @@ weights {
     BF16: floats::BF16,
     /// 8-bit float: 4 bits of exponent, 3 of fraction, no infinities (`float8_e4m3fn`).
     F8E4M3: f8_e4m3::FORMAT,
+    /// 8-bit float: 5 bits of exponent, 2 of fraction (`float8_e5m2`).
+    F8E5M2: f8_e5m2::FORMAT,
+    /// 8-bit integers with a scale for all or one a row.
+    I8: int8::FORMAT,
     /// 8-bit integers, 32 to an f16 scale.
     Q8_0: q8_0::FORMAT,
     /// 6-bit integers, 16 to a scale of 8 bits, 256 to an f16 factor of those.
     Q6_K: q6_k::FORMAT,
+    /// 5-bit integers, 32 to an f16 scale and an f16 minimum.
+    Q5_1: q5_1::FORMAT,
+    /// 5-bit integers, 32 to an f16 scale.
+    Q5_0: q5_0::FORMAT,
     /// 5-bit integers, else as `Q4_K`.
     Q5_K: q5_k::FORMAT,
-    /// 4-bit integers, 32 to a scale and a minimum of 6 bits, 256 to two f16 factors of those.
-    Q4_K: q4_k::FORMAT,
+    /// 4-bit integers, 32 to an f16 scale and an f16 minimum.
+    Q4_1: q4_1::FORMAT,
     /// 4-bit integers, 32 to an f16 scale.
     Q4_0: q4_0::FORMAT,
+    /// 4-bit integers, 32 to a scale and a minimum of 6 bits, 256 to two f16 factors of those.
+    Q4_K: q4_k::FORMAT,
+    /// 4-bit codes of uneven values, 32 to an f16 scale.
+    IQ4_NL: iq4_nl::FORMAT,
+    /// 4-bit codes of uneven values, 32 to a scale of 6 bits, 256 to an f16 factor of those.
+    IQ4_XS: iq4_xs::FORMAT,
+    /// 3-bit integers, 16 to a scale of 6 bits, 256 to an f16 factor of those.
+    Q3_K: q3_k::FORMAT,
+    /// 2-bit integers, 16 to a scale and a minimum of 4 bits, 256 to two f16 factors of those.
+    Q2_K: q2_k::FORMAT,
+    /// 4-bit floats of 2 bits of exponent and one of fraction, 16 to an e4m3 scale.
+    NVFP4: nvfp4::FORMAT,
 }
 others {
     /// 32-bit unsigned integer.
@@ -186,12 +209,22 @@ mod tests {
             (DType::F16, 1024, 2, 1024),
             (DType::BF16, 1024, 2, 1024),
             (DType::F8E4M3, 512, 1, 516),
+            (DType::F8E5M2, 512, 1, 516),
+            (DType::I8, 512, 1, 516),
+            (DType::NVFP4, 288, 18, 324),
             (DType::U32, 2048, 4, 2048),
             (DType::Q8_0, 544, 34, 576),
             (DType::Q4_0, 288, 18, 288),
             (DType::Q4_K, 288, 144, 296),
             (DType::Q5_K, 352, 176, 360),
             (DType::Q6_K, 420, 210, 424),
+            (DType::Q5_1, 384, 24, 384),
+            (DType::Q5_0, 352, 22, 384),
+            (DType::Q4_1, 320, 20, 320),
+            (DType::IQ4_NL, 288, 18, 288),
+            (DType::IQ4_XS, 272, 136, 280),
+            (DType::Q3_K, 220, 110, 232),
+            (DType::Q2_K, 168, 84, 168),
         ] {
             let found = [
                 dtype.bytes(512),
@@ -218,9 +251,11 @@ mod tests {
                 bound >= largest && bound <= 2.0 * largest,
                 "{dtype}: {bound} and {largest}"
             );
+            // Two or three bits an element leave steps of a third of the range.
+            let step = if dtype.bytes(256) < 128 { 3.0 } else { 1.5 };
             for (value, read) in values.iter().zip(read) {
                 assert!(
-                    (value - read).abs() <= 1.5,
+                    (value - read).abs() <= step,
                     "{dtype}: {value} became {read}"
                 );
             }

@@ -32,7 +32,7 @@ pub struct Format {
     /// Whether models are converted to it: those are not that GGUF's own tools make by a search for
     /// which there is no room here, or that only other programs have a use for.
     pub target: bool,
-    /// A bound on the size of a row's finite numbers, less than twice the largest.
+    /// A bound on the size of a row's finite numbers, about as large as the largest may be.
     pub largest: fn(&[u8]) -> f32,
     /// Bits of a random word on the device that are kept, and bits that are set, so that a matrix of
     /// such words holds numbers of about 1/32 to 1/4: what benches multiply.

@@ -18,21 +18,14 @@ pub(super) struct Element {
 /// Those that Kinora does not compute with, so that a file is checked where some of its tensors are
 /// of these. (`GGML_QUANT_SIZES` in gguf-py)
 const OTHERS: &[Element] = &[
-    element(3, "Q4_1", 32, 20),
-    element(6, "Q5_0", 32, 22),
-    element(7, "Q5_1", 32, 24),
     element(9, "Q8_1", 32, 40),
-    element(10, "Q2_K", 256, 84),
-    element(11, "Q3_K", 256, 110),
     element(15, "Q8_K", 256, 292),
     element(16, "IQ2_XXS", 256, 66),
     element(17, "IQ2_XS", 256, 74),
     element(18, "IQ3_XXS", 256, 98),
     element(19, "IQ1_S", 256, 50),
-    element(20, "IQ4_NL", 32, 18),
     element(21, "IQ3_S", 256, 110),
     element(22, "IQ2_S", 256, 82),
-    element(23, "IQ4_XS", 256, 136),
     element(24, "I8", 1, 1),
     element(25, "I16", 1, 2),
     element(26, "I32", 1, 4),

@@ -1,4 +1,4 @@
-//! Single files in 8-bit floats with scales, as ComfyUI has them, and GGUF files in each of its
+//! Single files in 8 bits with scales and in NVFP4, as ComfyUI has them, and GGUF files in each of its
 //! types: the clip of the numbers that they hold.
 //!
 //! K-quants have blocks of 256, which the fixtures' rows are too short for: this model's are as long.
@@ -8,9 +8,9 @@ use std::path::Path;
 
 use kinora::gpu::{Cancel, Gpu};
 use kinora::model_files::{ModelFolder, PartFiles};
-use kinora::tensor::{DType, f8_e4m3};
+use kinora::tensor::DType;
 use kinora::text_to_video::{Engine, Request};
-use kinora::weights::GgufHeader;
+use kinora::weights::{GgufHeader, TensorView as WeightView};
 use libtest_mimic::{Failed, Trial};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -26,8 +26,11 @@ const WIDTH: usize = 256;
 /// What a file's matrices are in, and how far from f32 that may bring the latents: three times as far
 /// as it does, which halves with each bit. The second type is of some of the transformer's, as
 /// converters have it: Wan's "Q4_0" files hold Q4_1, "Q2_K" files Q3_K.
-const TYPES: [(DType, Option<(&str, DType)>, f64); 10] = [
+const TYPES: [(DType, Option<(&str, DType)>, f64); 13] = [
     (DType::F8E4M3, None, 0.09),
+    (DType::F8E5M2, None, 0.2),
+    (DType::I8, None, 0.03),
+    (DType::NVFP4, None, 0.4),
     (DType::Q8_0, None, 0.02),
     (DType::Q6_K, None, 0.06),
     (DType::Q5_0, Some(("ffn.net.2", DType::Q5_1)), 0.14),
@@ -74,13 +77,15 @@ fn quantised(gpu: &Gpu) -> Result<(), Failed> {
         let dtype = types.map(|types| types.0);
         let file = dir.path().join(format!("{part}-{dtype:?}"));
         let rename = |name: &str| match (part, dtype) {
-            ("text_encoder", None | Some(DType::F8E4M3)) => name.to_owned(),
-            ("text_encoder", _) => llama_cpp(name),
+            ("text_encoder", Some(dtype)) if dtype.format().gguf.is_some() => llama_cpp(name),
+            ("text_encoder", _) => name.to_owned(),
             _ => small.original(part, name),
         };
         match types {
             None => safetensors(&file, tensors, &rename).map(|()| file),
-            Some(Types(DType::F8E4M3, _)) => scaled(&file, tensors, &rename).map(|()| file),
+            Some(Types(dtype, _)) if dtype.format().gguf.is_none() => {
+                scaled(&file, tensors, dtype, &rename).map(|()| file)
+            }
             Some(types) => gguf(&file, tensors, types, &rename).map(|()| file),
         }
     };
@@ -160,21 +165,12 @@ fn is_matrix(shape: &[usize]) -> bool {
     matches!(shape, [_, WIDTH])
 }
 
-/// Scales of 8-bit floats: the largest number of a matrix becomes the type's largest, 448.
-fn scale(numbers: &[f32]) -> f32 {
-    numbers.iter().fold(0.0f32, |most, n| most.max(n.abs())) / 448.0
-}
-
 /// The numbers that are left in that type.
 fn rounded(tensors: &Tensors, types: Types) -> Tensors {
     let round = |(name, shape, numbers): &(String, Vec<usize>, Vec<f32>)| {
         let numbers = match types.of(name, shape) {
             DType::F32 => numbers.clone(),
-            DType::F8E4M3 => {
-                let scale = scale(numbers);
-                let kept = numbers.iter().map(|n| f8_e4m3::from_f32(n / scale));
-                kept.map(|byte| f8_e4m3::to_f32(byte) * scale).collect()
-            }
+            DType::NVFP4 => of_one_scale(numbers, shape).to_f32(),
             dtype => stored(numbers, shape, dtype).to_f32(),
         };
         (name.clone(), shape.clone(), numbers)
@@ -194,8 +190,25 @@ fn safetensors(
     store(path, tensors, Dtype::F32, rename)
 }
 
-/// As ComfyUI's `*_fp8_e4m3fn_scaled.safetensors`.
-fn scaled(path: &Path, tensors: &Tensors, rename: &dyn Fn(&str) -> String) -> Result<(), Failed> {
+/// In NVFP4, with one scale for all of a matrix.
+fn of_one_scale<'a>(numbers: &[f32], shape: &'a [usize]) -> WeightView<'a> {
+    let exact = WeightView::new("w", DType::F32, shape, bytes(numbers));
+    exact.narrowed(DType::NVFP4).unwrap_or(exact)
+}
+
+/// As ComfyUI's scaled files: 8 bits with a scale a row, or NVFP4.
+fn scaled(
+    path: &Path,
+    tensors: &Tensors,
+    dtype: DType,
+    rename: &dyn Fn(&str) -> String,
+) -> Result<(), Failed> {
+    let (stored_as, mark) = match dtype {
+        DType::F8E4M3 => (Dtype::F8_E4M3, "float8_e4m3fn"),
+        DType::F8E5M2 => (Dtype::F8_E5M2, "float8_e5m2"),
+        DType::I8 => (Dtype::I8, "int8_tensorwise"),
+        _ => (Dtype::U8, "nvfp4"),
+    };
     let mut parts = vec![("scaled_fp8".to_owned(), Dtype::F8_E4M3, vec![0], Vec::new())];
     for (name, shape, numbers) in tensors {
         let name = rename(name);
@@ -203,13 +216,30 @@ fn scaled(path: &Path, tensors: &Tensors, rename: &dyn Fn(&str) -> String) -> Re
             parts.push((name, Dtype::F32, shape.clone(), bytes(numbers)));
             continue;
         }
-        let scale = scale(numbers);
-        let kept = numbers.iter().map(|n| f8_e4m3::from_f32(n / scale));
-        let kept = kept.collect::<Vec<u8>>();
-        let beside = name.strip_suffix("weight").unwrap_or(&name);
-        let beside = format!("{beside}scale_weight");
-        parts.push((beside, Dtype::F32, Vec::new(), bytes(&[scale])));
-        parts.push((name, Dtype::F8_E4M3, shape.clone(), kept));
+        let layer = name.strip_suffix("weight").unwrap_or(&name);
+        let mark = format!("{{\"format\":\"{mark}\"}}").into_bytes();
+        parts.push((
+            format!("{layer}comfy_quant"),
+            Dtype::U8,
+            vec![mark.len()],
+            mark,
+        ));
+        let rows = shape[0];
+        if dtype == DType::NVFP4 {
+            let view = of_one_scale(numbers, shape);
+            let (codes, groups) = nvfp4(&view.bytes, rows);
+            let padded = groups.len() / (WIDTH / 16);
+            parts.push((name.clone(), stored_as, vec![rows, WIDTH / 2], codes));
+            let of_groups = format!("{layer}weight_scale");
+            parts.push((of_groups, Dtype::F8_E4M3, vec![padded, WIDTH / 16], groups));
+            let of_all = format!("{layer}weight_scale_2");
+            parts.push((of_all, Dtype::F32, Vec::new(), bytes(&view.scales)));
+            continue;
+        }
+        let view = stored(numbers, shape, dtype);
+        let beside = format!("{layer}weight_scale");
+        parts.push((beside, Dtype::F32, vec![rows, 1], bytes(&view.scales)));
+        parts.push((name, stored_as, shape.clone(), view.bytes.into_owned()));
     }
     let views = parts
         .iter()
@@ -219,6 +249,24 @@ fn scaled(path: &Path, tensors: &Tensors, rename: &dyn Fn(&str) -> String) -> Re
         .collect::<Result<Vec<_>, Failed>>()?;
     safetensors::serialize_to_file(views, None, path)?;
     Ok(())
+}
+
+/// The numbers of blocks of two scales and 16 bytes, and the scales in tiles of 128 rows by 4, a tile
+/// four columns of 32 rows side by side.
+fn nvfp4(blocks: &[u8], rows: usize) -> (Vec<u8>, Vec<u8>) {
+    let across = WIDTH / 16;
+    let mut codes = Vec::new();
+    let mut groups = vec![0; rows.next_multiple_of(128) * across];
+    for (at, block) in blocks.chunks(18).enumerate() {
+        let (row, first) = (at * 2 / across, at * 2 % across);
+        for (group, &scale) in (first..).zip(&block[..2]) {
+            let tile = (row / 128) * (across / 4) + group / 4;
+            let (line, column) = (row % 32, row % 128 / 32);
+            groups[tile * 512 + line * 16 + column * 4 + group % 4] = scale;
+        }
+        codes.extend_from_slice(&block[2..]);
+    }
+    (codes, groups)
 }
 
 /// A GGUF file whose matrices are in those types.

@@ -21,7 +21,10 @@ fn floats(bytes: &[u8]) -> Vec<f32> {
 fn blocks_hold_what_the_gguf_package_finds_in_them() {
     let file = fixture();
     let file = SafeTensors::deserialize(&file).unwrap();
-    for dtype in DType::ALL.into_iter().filter(|dtype| dtype.block() > 1) {
+    for dtype in DType::ALL
+        .into_iter()
+        .filter(|dtype| dtype.format().gguf.is_some() && dtype.block() > 1)
+    {
         let blocks = file.tensor(&format!("{dtype}.read.blocks")).unwrap();
         let expected = floats(file.tensor(&format!("{dtype}.read.values")).unwrap().data());
         let shape = [blocks.shape()[0], dtype.block()];

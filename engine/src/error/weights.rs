@@ -8,7 +8,11 @@ use crate::tensor::DType;
 
 /// The names of the types that are read.
 fn read_types() -> String {
-    let [first @ .., last] = DType::WEIGHTS.map(DType::name);
+    let names = DType::WEIGHTS.map(|dtype| match dtype {
+        DType::I8 => "I8 with scales",
+        other => other.name(),
+    });
+    let [first @ .., last] = names;
     format!("{} or {last}", first.join(", "))
 }
 
@@ -330,7 +334,7 @@ pub enum WeightsError {
         /// What was asked for, as `shape [384]` or `rows 0..384`.
         expected: String,
     },
-    /// Scales of 8-bit floats that are neither one number nor one a row.
+    /// Scales that are neither one number nor one a row.
     #[error(
         "{part}: tensor {tensor} of {file} has shape {found:?}, but the scales of {of} are one number, or {rows}, one a row; other kinds of scaled files are not read"
     )]
@@ -347,6 +351,34 @@ pub enum WeightsError {
         found: Box<[usize]>,
         /// The rows of the matrix.
         rows: usize,
+    },
+    /// A matrix that is quantised in a way that is not read.
+    #[error(
+        "{part}: tensor {tensor} of {file} is quantised in a way that is not read: {found}; take the model's file in bf16, fp8 (scaled) or GGUF"
+    )]
+    Quantised {
+        /// The model part.
+        part: String,
+        /// The file that holds the tensor.
+        file: String,
+        /// The tensor that tells.
+        tensor: String,
+        /// What it is.
+        found: String,
+    },
+    /// A mark of how tensors are quantised that cannot be understood.
+    #[error(
+        "{part}: {mark} of {file} says how tensors are quantised, but it is not understood ({reason}); take the model's file in bf16, fp8 (scaled) or GGUF"
+    )]
+    Mark {
+        /// The model part.
+        part: String,
+        /// The file.
+        file: String,
+        /// The tensor or the key of the header's text.
+        mark: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// Two stored tensors that the model calls the same.
     #[error(

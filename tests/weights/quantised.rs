@@ -217,7 +217,7 @@ fn what_is_not_read_is_called_by_its_name() {
                 ("a.weight_scale", "F32", &[], &one),
                 ("a.comfy_quant", "U8", &[17], br#"{"hadamard":true}"#),
             ],
-            "\"hadamard\" is true",
+            "\"hadamard\" is \"true\"",
         ),
         (
             &[
@@ -243,6 +243,35 @@ fn what_is_not_read_is_called_by_its_name() {
         let error = open(tensors, None).unwrap_err();
         assert!(error.contains(named), "{named}: {error}");
         assert!(error.contains("take the model's file in bf16"), "{error}");
+    }
+}
+
+/// README's lists are of what is read, and only that.
+#[test]
+fn readme_names_every_type() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = std::fs::read_to_string(path).unwrap();
+    let line = |start: &str| readme.lines().find(|line| line.starts_with(start)).unwrap();
+    let listed = line("| GGUF, mixed in any way |")
+        .split('|')
+        .nth(2)
+        .unwrap();
+    let mut listed: Vec<&str> = listed.split(',').map(str::trim).collect();
+    let all = DType::WEIGHTS.into_iter();
+    let mut read: Vec<&str> = all
+        .filter(|dtype| dtype.format().gguf.is_some())
+        .map(DType::name)
+        .collect();
+    listed.sort_unstable();
+    read.sort_unstable();
+    assert_eq!(listed, read);
+    let others = line("| safetensors, `.pth` |");
+    for dtype in DType::WEIGHTS {
+        let format = dtype.format();
+        assert!(
+            !format.safetensors || others.contains(dtype.name()),
+            "{dtype}"
+        );
     }
 }
 

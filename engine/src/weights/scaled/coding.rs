@@ -135,7 +135,8 @@ impl Coding {
             Self::Nvfp4(of) => of.blocks(bytes, beside),
             Self::Rotated { group, columns } => {
                 let mut read = Vec::with_capacity(bytes.len() * 4);
-                let mut numbers = vec![0; *group];
+                // A row that claims to be long may not be there.
+                let mut numbers = vec![0; (*group).min(bytes.len())];
                 let root = (*group as f32).sqrt();
                 for (row, bytes) in bytes.chunks(*columns).enumerate() {
                     let scale = scale(row) / root;

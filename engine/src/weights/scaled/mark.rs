@@ -11,8 +11,9 @@ use crate::weights::container::shown;
 /// The key of the header's text that holds the marks of all layers.
 const OF_LAYERS: &str = "_quantization_metadata";
 
-/// No mark is longer, in bytes.
+/// No mark is longer, in bytes, nor are those of all layers together.
 const LONGEST: usize = 4096;
+const LONGEST_OF_LAYERS: usize = 1 << 20;
 
 /// The group of a rotation where the mark does not say.
 const GROUP: usize = 256;
@@ -52,7 +53,7 @@ impl Mark {
                 key => INERT.contains(&key) || matches!(value, Value::Null | Value::Bool(false)),
             };
             if !taken {
-                return Err(format!("{} is {value}", shown(key)));
+                return Err(format!("{} is {}", shown(key), shown(&value.to_string())));
             }
         }
         mark.rotated = rotated.then_some(group);
@@ -77,6 +78,9 @@ impl Marks {
                 mark: OF_LAYERS.to_owned(),
                 reason,
             };
+            if text.len() > LONGEST_OF_LAYERS {
+                return Err(broken(format!("it is {} bytes long", text.len())));
+            }
             let all: Map<String, Value> =
                 serde_json::from_str(text).map_err(|error| broken(error.to_string()))?;
             let layers = all.get("layers").and_then(Value::as_object);

@@ -93,7 +93,7 @@ impl Piece {
                 let elements = inner.iter().fold(1, |n: usize, &dim| n.saturating_mul(dim));
                 let stored = tensor.stored.dtype.ok_or_else(refused)?;
                 let stride = coding.stride(stored, elements).ok_or_else(refused)?;
-                coding = coding.from_row(rows.start);
+                coding = coding.rows_from(rows.start);
                 // No overflow, since all rows lie within the file.
                 end = start + rows.end * stride;
                 start += rows.start * stride;

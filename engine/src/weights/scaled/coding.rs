@@ -114,7 +114,7 @@ impl Coding {
     }
 
     /// The same of the rows from `row` on.
-    pub(in crate::weights) fn from_row(&self, row: usize) -> Self {
+    pub(in crate::weights) fn rows_from(&self, row: usize) -> Self {
         let mut coding = self.clone();
         if let Self::Nvfp4(of) = &mut coding {
             of.first += row;

@@ -66,12 +66,21 @@ struct Kind {
 }
 
 /// Shares by what an input costs: a tokenizer takes as long as thirty headers.
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 10] = [
     Kind {
         name: "safetensors",
-        inputs: 280_000,
+        inputs: 200_000,
         constant: CONSTANT,
         seeds: seeds::safetensors,
+        text: true,
+        wrap: right_length,
+        read: checkpoint,
+    },
+    Kind {
+        name: "quantised",
+        inputs: 80_000,
+        constant: CONSTANT,
+        seeds: seeds::quantised,
         text: true,
         wrap: right_length,
         read: checkpoint,

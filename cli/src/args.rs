@@ -228,7 +228,7 @@ The folder's path is printed to standard output; all else goes to standard error
 pub(crate) struct ConvertArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// The element type: f32, f16, bf16, f8_e4m3, q8_0, q6_k, q5_k, q4_k or q4_0
+    /// The element type: f32, or any that --quantize of 'kinora generate' takes
     #[arg(long, value_name = "TYPE", value_parser = any_type)]
     pub dtype: DType,
     /// The folder to write, which must not exist

@@ -39,6 +39,26 @@ pub fn safetensors() -> Vec<Vec<u8>> {
     seeds
 }
 
+/// Matrices in 8 and 4 bits with what lies beside them.
+pub fn quantised() -> Vec<Vec<u8>> {
+    let mark = br#"{"format":"int8_tensorwise","convrot":true,"convrot_groupsize":4}"#;
+    let rotated = format!(
+        r#"{{"a.weight":{{"dtype":"I8","shape":[2,8],"data_offsets":[0,16]}},"a.weight_scale":{{"dtype":"F32","shape":[2,1],"data_offsets":[16,24]}},"a.comfy_quant":{{"dtype":"U8","shape":[{0}],"data_offsets":[24,{1}]}}}}"#,
+        mark.len(),
+        mark.len() + 24
+    );
+    let mut rotated = with_header(rotated.as_bytes(), 24);
+    rotated.extend(mark);
+    let layers = br#"{"__metadata__":{"_quantization_metadata":"{\"layers\":{\"a\":{\"format\":\"nvfp4\"},\"b\":{\"format\":\"int8_tensorwise\"}}}"},"a.weight":{"dtype":"U8","shape":[2,16],"data_offsets":[0,32]},"a.weight_scale":{"dtype":"F8_E4M3","shape":[128,4],"data_offsets":[32,544]},"a.weight_scale_2":{"dtype":"F32","shape":[],"data_offsets":[544,548]},"b.weight":{"dtype":"I8","shape":[2,4],"data_offsets":[548,556]},"b.scale_weight":{"dtype":"F32","shape":[],"data_offsets":[556,560]}}"#;
+    let quanto = br#"{"a.weight._data":{"dtype":"I8","shape":[2,3],"data_offsets":[0,6]},"a.weight._scale":{"dtype":"BF16","shape":[2,1],"data_offsets":[6,10]},"a.output_scale":{"dtype":"F32","shape":[],"data_offsets":[10,14]},"b.weight":{"dtype":"F8_E5M2","shape":[2,1],"data_offsets":[14,16]},"b.scale_weight":{"dtype":"F32","shape":[],"data_offsets":[16,20]}}"#;
+    vec![
+        rotated,
+        with_header(layers, 560),
+        with_header(quanto, 20),
+        file("parts/quantised.safetensors"),
+    ]
+}
+
 pub fn gguf() -> Vec<Vec<u8>> {
     let mut header = GgufHeader::new("wan");
     header.key("general.alignment", GgufValue::U32(32));
@@ -49,7 +69,18 @@ pub fn gguf() -> Vec<Vec<u8>> {
     }
     let mut small = header.to_bytes();
     small.resize(small.len() + 128, 0);
+    let mut blocks = GgufHeader::new("wan");
+    let types = DType::targets().filter(|dtype| dtype.block() > 1);
+    let mut data = 0;
+    for dtype in types {
+        let name = dtype.name();
+        blocks.tensor(name, dtype, &[1, 256]).expect("a tensor");
+        data += dtype.bytes(256).next_multiple_of(GgufHeader::ALIGNMENT);
+    }
+    let mut blocks = blocks.to_bytes();
+    blocks.resize(blocks.len() + data, 0x5a);
     vec![
+        blocks,
         small.clone(),
         small.clone(),
         small,

@@ -28,12 +28,12 @@ pub fn rounded(values: &[f32], dtype: DType) -> Vec<f32> {
     stored(values, &[1, values.len()], dtype).to_f32()
 }
 
-/// Values in an element type. Rows of `F8E4M3` have a scale each.
+/// Values in an element type. Rows of types with scales have one each.
 pub fn stored<'a>(values: &[f32], shape: &'a [usize], dtype: DType) -> TensorView<'a> {
     let mut view = stored_f32(values, shape)
         .narrowed(dtype)
         .expect("whole blocks");
-    if dtype == DType::F8E4M3 {
+    if dtype.format().scaled.is_some() {
         view.bytes.to_mut().clear();
         view.scales.clear();
         for row in values.chunks((values.len() / shape[0]).max(1)) {

@@ -57,6 +57,9 @@ const BLOCK_SIZES: [(usize, usize, usize); 9] = [
     (16_300, 12, 1),
 ];
 
+/// Of those, for types beside one of each layout.
+const FEW_SIZES: [(usize, usize, usize); 3] = [(1, 65, 9), (9, 65, 2), (65, 68, 3)];
+
 const EPILOGUES: [&str; 9] = [
     "bias",
     "bias_gelu",
@@ -75,12 +78,15 @@ pub fn trials() -> Vec<Trial> {
     trials.extend(few_rows(Guise::Bare));
     for guise in Guise::ALL {
         for weight in DType::WEIGHTS {
-            let blocks = BLOCK_SIZES.map(|(m, n, count)| (m, n, count * weight.block().max(20)));
-            let sizes = match weight.is_for_matrices() {
-                true => &blocks[..],
-                false => &SIZES,
+            let blocks = |&(m, n, count)| (m, n, count * weight.block().max(20));
+            let sizes: Vec<_> = match weight {
+                DType::F8E4M3 | DType::Q8_0 | DType::Q4_0 | DType::Q6_K => {
+                    BLOCK_SIZES.iter().map(blocks).collect()
+                }
+                _ if weight.is_for_matrices() => FEW_SIZES.iter().map(blocks).collect(),
+                _ => SIZES.to_vec(),
             };
-            for &(m, n, k) in sizes {
+            for (m, n, k) in sizes {
                 // Only the way of operands into matrices differs there: one format shows it.
                 if guise == Guise::Apple && weight != DType::BF16 {
                     continue;
@@ -344,11 +350,12 @@ fn small_bindings(gpu: &Gpu, caps: &Caps, weight: DType, m: usize) -> Result<(),
 }
 
 /// Weights that f16 cannot hold: in f32, bf16 and e4m3 rows around 1e30, 1e6, 1 and 1e-8, in blocks
-/// up to 2^17 and down to 2^-12, each judged by itself.
+/// up to 2^17 (where minima are f16, 2^14) and down to 2^-12, each judged by itself.
 fn wide_range(gpu: &Gpu, caps: &Caps, weight: DType) -> Result<(), Failed> {
     let (m, n, k) = (20, 8, 64_usize.next_multiple_of(weight.block()));
-    let sizes = match weight.block() {
-        1 => [1e30, 1e-8, 1e6, 1.0, 1e-30, 3e4, 1e-5, 7e4],
+    let sizes = match weight {
+        _ if weight.block() == 1 => [1e30, 1e-8, 1e6, 1.0, 1e-30, 3e4, 1e-5, 7e4],
+        DType::Q4_1 | DType::Q5_1 => [14, -12, 13, 0, -6, 12, 10, 11].map(|e| f32::exp2(e as f32)),
         _ => [17, -12, 16, 0, -6, 15, 10, 14].map(|e| f32::exp2(e as f32)),
     };
     let x = rounded(&values(11, m * k), DType::F16);

@@ -1,4 +1,4 @@
-//! Single files in 8-bit floats with scales, as ComfyUI has them, and GGUF files in each of its
+//! Single files in 8 bits with scales and in NVFP4, as ComfyUI has them, and GGUF files in each of its
 //! types: the clip of the numbers that they hold.
 //!
 //! K-quants have blocks of 256, which the fixtures' rows are too short for: this model's are as long.
@@ -8,8 +8,8 @@ use std::path::Path;
 
 use kinora::gpu::Gpu;
 use kinora::model_files::{ModelFolder, PartFiles};
-use kinora::tensor::{DType, f8_e4m3};
-use kinora::weights::GgufHeader;
+use kinora::tensor::DType;
+use kinora::weights::{GgufHeader, TensorView as WeightView};
 use kinora::{Cancel, Engine};
 use libtest_mimic::{Failed, Trial};
 use safetensors::Dtype;
@@ -23,19 +23,41 @@ use crate::saved::{Model, Tensors, store};
 /// Every row of this model's matrices.
 const WIDTH: usize = 256;
 
-/// The types, and how far from f32 they may bring the latents: three times as far as they do, which
-/// halves with each bit.
-const TYPES: [(DType, f64); 6] = [
-    (DType::F8E4M3, 0.09),
-    (DType::Q8_0, 0.02),
-    (DType::Q6_K, 0.06),
-    (DType::Q5_K, 0.12),
-    (DType::Q4_K, 0.27),
-    (DType::Q4_0, 0.27),
+/// What a file's matrices are in, and how far from f32 that may bring the latents: three times as far
+/// as it does, which halves with each bit. The second type is of some of the transformer's, as
+/// converters have it: Wan's "Q4_0" files hold Q4_1, "Q2_K" files Q3_K.
+const TYPES: [(DType, Option<(&str, DType)>, f64); 13] = [
+    (DType::F8E4M3, None, 0.09),
+    (DType::F8E5M2, None, 0.2),
+    (DType::I8, None, 0.03),
+    (DType::NVFP4, None, 0.4),
+    (DType::Q8_0, None, 0.02),
+    (DType::Q6_K, None, 0.06),
+    (DType::Q5_0, Some(("ffn.net.2", DType::Q5_1)), 0.14),
+    (DType::Q5_K, None, 0.12),
+    (DType::Q4_0, Some(("ffn.net.2", DType::Q4_1)), 0.27),
+    (DType::Q4_K, Some(("attn1.to_v", DType::IQ4_NL)), 0.27),
+    (DType::IQ4_XS, Some(("attn1.to_v", DType::Q5_K)), 0.3),
+    (DType::Q3_K, Some(("ffn.net.2", DType::Q4_K)), 0.55),
+    (DType::Q2_K, Some(("attn1.to_v", DType::Q3_K)), 0.8),
 ];
 
+/// The types of a file's matrices, by diffusers' names.
+#[derive(Clone, Copy)]
+struct Types(DType, Option<(&'static str, DType)>);
+
+impl Types {
+    fn of(self, name: &str, shape: &[usize]) -> DType {
+        match self.1 {
+            _ if !is_matrix(shape) => DType::F32,
+            Some((part, second)) if name.contains(part) => second,
+            _ => self.0,
+        }
+    }
+}
+
 /// How far the latents may be from those of the same numbers in f32.
-const SAME: f64 = 1e-4;
+const SAME: f64 = 1e-5;
 
 pub fn trial() -> Trial {
     device_test("saved/quantised", quantised)
@@ -49,20 +71,23 @@ fn quantised(gpu: &Gpu) -> Result<(), Failed> {
     request.steps = Some(3);
     let parts = ["text_encoder", "transformer"].map(|part| (part, wide(part, &small.parts[part])));
     let dir = tempfile::tempdir()?;
-    let write = |part: &str, tensors: &Tensors, dtype: Option<DType>| {
+    let write = |part: &str, tensors: &Tensors, types: Option<Types>| {
+        let dtype = types.map(|types| types.0);
         let file = dir.path().join(format!("{part}-{dtype:?}"));
         let rename = |name: &str| match (part, dtype) {
-            ("text_encoder", None | Some(DType::F8E4M3)) => name.to_owned(),
-            ("text_encoder", _) => llama_cpp(name),
+            ("text_encoder", Some(dtype)) if dtype.format().gguf.is_some() => llama_cpp(name),
+            ("text_encoder", _) => name.to_owned(),
             _ => small.original(part, name),
         };
-        match dtype {
+        match types {
             None => safetensors(&file, tensors, &rename).map(|()| file),
-            Some(DType::F8E4M3) => scaled(&file, tensors, &rename).map(|()| file),
-            Some(dtype) => gguf(&file, tensors, dtype, &rename).map(|()| file),
+            Some(Types(dtype, _)) if dtype.format().gguf.is_none() => {
+                scaled(&file, tensors, dtype, &rename).map(|()| file)
+            }
+            Some(types) => gguf(&file, tensors, types, &rename).map(|()| file),
         }
     };
-    let latents = |dtype: Option<DType>, parts: &[(&str, Tensors)]| -> Result<Vec<f32>, Failed> {
+    let latents = |dtype: Option<Types>, parts: &[(&str, Tensors)]| -> Result<Vec<f32>, Failed> {
         let files = PartFiles {
             text_encoder: Some(write(parts[0].0, &parts[0].1, dtype)?),
             transformer: Some(write(parts[1].0, &parts[1].1, dtype)?),
@@ -75,11 +100,12 @@ fn quantised(gpu: &Gpu) -> Result<(), Failed> {
         Ok(job.sample(&mut |_| {}, &Cancel::new())?.values)
     };
     let exact = latents(None, &parts)?;
-    for (dtype, bound) in TYPES {
-        let made = latents(Some(dtype), &parts)?;
+    for (dtype, second, bound) in TYPES {
+        let types = Types(dtype, second);
+        let made = latents(Some(types), &parts)?;
         let rounded = parts
             .each_ref()
-            .map(|(part, tensors)| (*part, rounded(tensors, dtype)));
+            .map(|(part, tensors)| (*part, rounded(tensors, types)));
         let same = relative_l2(&made, &latents(None, &rounded)?);
         let distance = relative_l2(&made, &exact);
         println!("  {dtype:?}: {same:.1e} from its own numbers in f32, {distance:.1e} from f32");
@@ -135,21 +161,12 @@ fn is_matrix(shape: &[usize]) -> bool {
     matches!(shape, [_, WIDTH])
 }
 
-/// Scales of 8-bit floats: the largest number of a matrix becomes the type's largest, 448.
-fn scale(numbers: &[f32]) -> f32 {
-    numbers.iter().fold(0.0f32, |most, n| most.max(n.abs())) / 448.0
-}
-
 /// The numbers that are left in that type.
-fn rounded(tensors: &Tensors, dtype: DType) -> Tensors {
+fn rounded(tensors: &Tensors, types: Types) -> Tensors {
     let round = |(name, shape, numbers): &(String, Vec<usize>, Vec<f32>)| {
-        let numbers = match dtype {
-            _ if !is_matrix(shape) => numbers.clone(),
-            DType::F8E4M3 => {
-                let scale = scale(numbers);
-                let kept = numbers.iter().map(|n| f8_e4m3::from_f32(n / scale));
-                kept.map(|byte| f8_e4m3::to_f32(byte) * scale).collect()
-            }
+        let numbers = match types.of(name, shape) {
+            DType::F32 => numbers.clone(),
+            DType::NVFP4 => of_one_scale(numbers, shape).to_f32(),
             dtype => stored(numbers, shape, dtype).to_f32(),
         };
         (name.clone(), shape.clone(), numbers)
@@ -169,8 +186,25 @@ fn safetensors(
     store(path, tensors, Dtype::F32, rename)
 }
 
-/// As ComfyUI's `*_fp8_e4m3fn_scaled.safetensors`.
-fn scaled(path: &Path, tensors: &Tensors, rename: &dyn Fn(&str) -> String) -> Result<(), Failed> {
+/// In NVFP4, with one scale for all of a matrix.
+fn of_one_scale<'a>(numbers: &[f32], shape: &'a [usize]) -> WeightView<'a> {
+    let exact = WeightView::new("w", DType::F32, shape, bytes(numbers));
+    exact.narrowed(DType::NVFP4).unwrap_or(exact)
+}
+
+/// As ComfyUI's scaled files: 8 bits with a scale a row, or NVFP4.
+fn scaled(
+    path: &Path,
+    tensors: &Tensors,
+    dtype: DType,
+    rename: &dyn Fn(&str) -> String,
+) -> Result<(), Failed> {
+    let (stored_as, mark) = match dtype {
+        DType::F8E4M3 => (Dtype::F8_E4M3, "float8_e4m3fn"),
+        DType::F8E5M2 => (Dtype::F8_E5M2, "float8_e5m2"),
+        DType::I8 => (Dtype::I8, "int8_tensorwise"),
+        _ => (Dtype::U8, "nvfp4"),
+    };
     let mut parts = vec![("scaled_fp8".to_owned(), Dtype::F8_E4M3, vec![0], Vec::new())];
     for (name, shape, numbers) in tensors {
         let name = rename(name);
@@ -178,13 +212,30 @@ fn scaled(path: &Path, tensors: &Tensors, rename: &dyn Fn(&str) -> String) -> Re
             parts.push((name, Dtype::F32, shape.clone(), bytes(numbers)));
             continue;
         }
-        let scale = scale(numbers);
-        let kept = numbers.iter().map(|n| f8_e4m3::from_f32(n / scale));
-        let kept = kept.collect::<Vec<u8>>();
-        let beside = name.strip_suffix("weight").unwrap_or(&name);
-        let beside = format!("{beside}scale_weight");
-        parts.push((beside, Dtype::F32, Vec::new(), bytes(&[scale])));
-        parts.push((name, Dtype::F8_E4M3, shape.clone(), kept));
+        let layer = name.strip_suffix("weight").unwrap_or(&name);
+        let mark = format!("{{\"format\":\"{mark}\"}}").into_bytes();
+        parts.push((
+            format!("{layer}comfy_quant"),
+            Dtype::U8,
+            vec![mark.len()],
+            mark,
+        ));
+        let rows = shape[0];
+        if dtype == DType::NVFP4 {
+            let view = of_one_scale(numbers, shape);
+            let (codes, groups) = nvfp4(&view.bytes, rows);
+            let padded = groups.len() / (WIDTH / 16);
+            parts.push((name.clone(), stored_as, vec![rows, WIDTH / 2], codes));
+            let of_groups = format!("{layer}weight_scale");
+            parts.push((of_groups, Dtype::F8_E4M3, vec![padded, WIDTH / 16], groups));
+            let of_all = format!("{layer}weight_scale_2");
+            parts.push((of_all, Dtype::F32, Vec::new(), bytes(&view.scales)));
+            continue;
+        }
+        let view = stored(numbers, shape, dtype);
+        let beside = format!("{layer}weight_scale");
+        parts.push((beside, Dtype::F32, vec![rows, 1], bytes(&view.scales)));
+        parts.push((name, stored_as, shape.clone(), view.bytes.into_owned()));
     }
     let views = parts
         .iter()
@@ -196,17 +247,35 @@ fn scaled(path: &Path, tensors: &Tensors, rename: &dyn Fn(&str) -> String) -> Re
     Ok(())
 }
 
-/// A GGUF file whose matrices are in that type.
+/// The numbers of blocks of two scales and 16 bytes, and the scales in tiles of 128 rows by 4, a tile
+/// four columns of 32 rows side by side.
+fn nvfp4(blocks: &[u8], rows: usize) -> (Vec<u8>, Vec<u8>) {
+    let across = WIDTH / 16;
+    let mut codes = Vec::new();
+    let mut groups = vec![0; rows.next_multiple_of(128) * across];
+    for (at, block) in blocks.chunks(18).enumerate() {
+        let (row, first) = (at * 2 / across, at * 2 % across);
+        for (group, &scale) in (first..).zip(&block[..2]) {
+            let tile = (row / 128) * (across / 4) + group / 4;
+            let (line, column) = (row % 32, row % 128 / 32);
+            groups[tile * 512 + line * 16 + column * 4 + group % 4] = scale;
+        }
+        codes.extend_from_slice(&block[2..]);
+    }
+    (codes, groups)
+}
+
+/// A GGUF file whose matrices are in those types.
 fn gguf(
     path: &Path,
     tensors: &Tensors,
-    dtype: DType,
+    types: Types,
     rename: &dyn Fn(&str) -> String,
 ) -> Result<(), Failed> {
     let mut header = GgufHeader::new("any");
     let mut data = Vec::new();
     for (name, shape, numbers) in tensors {
-        let dtype = if is_matrix(shape) { dtype } else { DType::F32 };
+        let dtype = types.of(name, shape);
         header.tensor(&rename(name), dtype, shape)?;
         data.extend(&*stored(numbers, shape, dtype).bytes);
         data.resize(data.len() + GgufHeader::padding(data.len()), 0);

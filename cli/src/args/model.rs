@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueHint};
 use kinora::model_files::PartFiles;
 use kinora::model_files::lora::{Experts, Lora};
-use kinora::model_files::matrices::SMALL_TYPES;
+use kinora::model_files::matrices::small_types;
 use kinora::tensor::DType;
 
 /// Which model.
@@ -132,10 +132,7 @@ const MODEL_PATHS: [&str; 6] = [
 /// In what the model's weights are held.
 #[derive(Debug, Args)]
 pub(crate) struct QuantizeArgs {
-    /// Hold the blocks' matrices in a smaller type than their files do: f16, bf16, f8_e4m3, q8_0,
-    /// q6_k, q5_k, q4_k or q4_0. Streamed weights are quantised each time they pass; 'kinora convert'
-    /// does it once
-    #[arg(long, value_name = "TYPE", help_heading = "Device", value_parser = small_type)]
+    #[arg(long, value_name = "TYPE", help_heading = "Device", value_parser = small_type, help = quantize_help())]
     pub quantize: Option<DType>,
 }
 
@@ -147,12 +144,27 @@ pub(crate) fn any_type(text: &str) -> Result<DType, String> {
     }
 }
 
+/// What `--quantize` does, and the types that it takes.
+fn quantize_help() -> String {
+    let names: Vec<String> = small_types().map(DType::lower_name).collect();
+    format!(
+        "Hold the blocks' matrices in a smaller type than their files do: {}. Streamed weights are quantised each time they pass; 'kinora convert' does it once",
+        names.join(", ")
+    )
+}
+
 /// An element type by its name, in any case.
 fn small_type(text: &str) -> Result<DType, String> {
     let named = |dtype: &DType| dtype.name().eq_ignore_ascii_case(text);
-    SMALL_TYPES.into_iter().find(named).ok_or_else(|| {
-        let names = SMALL_TYPES.map(|dtype| dtype.name().to_ascii_lowercase());
-        format!("expected one of {}", names.join(", "))
+    small_types().find(named).ok_or_else(|| {
+        let names: Vec<String> = small_types().map(DType::lower_name).collect();
+        let read = DType::WEIGHTS.iter().any(named) && text != "f32";
+        let read = if read {
+            "a type that is read, not written; "
+        } else {
+            ""
+        };
+        format!("{read}expected one of {}", names.join(", "))
     })
 }
 

@@ -70,11 +70,11 @@ pub fn cases() -> Vec<Case> {
     add("ceiling/coop".into(), Problem::Coop);
     for dtype in DType::WEIGHTS {
         let [rows, cols, depth] = [1024, 1536, 1536];
-        let name = format!("matmul/{}/{rows}x{cols}x{depth}", lower(dtype));
+        let name = format!("matmul/{}/{rows}x{cols}x{depth}", dtype.lower_name());
         add(name, Problem::matmul(dtype, [rows, cols, depth]));
     }
     for (name, dtype, sizes) in PRODUCTS {
-        let name = format!("matmul/{}/{name}", lower(dtype));
+        let name = format!("matmul/{}/{name}", dtype.lower_name());
         add(name, Problem::matmul(dtype, sizes));
     }
     for (name, sizes) in ATTENTIONS {
@@ -108,10 +108,6 @@ pub fn cases() -> Vec<Case> {
         Problem::Step(Step::WAN_1_3B_480P),
     );
     all
-}
-
-fn lower(dtype: DType) -> String {
-    dtype.name().to_lowercase()
 }
 
 /// The benches that the filters name, in the order of the list: a name, or the beginning of one

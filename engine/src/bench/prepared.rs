@@ -125,21 +125,9 @@ impl Noise {
     }
 }
 
-/// Pseudo-random bits under exponents that keep every value between 1/32 and 1/4 in size, whatever
-/// is made of them.
+/// Pseudo-random bits of which some are set, so that values are between 1/32 and 1/4 in size.
 fn words(dtype: DType) -> Vec<u32> {
-    // Of two halves: sign and fraction are free, the exponent is one of a few.
-    let (free, exponents) = match dtype {
-        DType::F32 => (0x807f_ffff, 0x3d00_0000),
-        // As a scale 2^-11, and each byte of it an integer or an e4m3.
-        DType::Q8_0 | DType::F8E4M3 => (0x807f_ffff, 0x3a00_0000),
-        // As a factor 2^-15 of products of two integers; as two of 2^-7 or 2^-12.
-        DType::Q6_K => (0x807f_ffff, 0x3800_0000),
-        DType::Q4_0 => (0x83ff_83ff, 0x2000_2000),
-        DType::Q4_K | DType::Q5_K => (0x83ff_83ff, 0x0c00_0c00),
-        DType::BF16 => (0x80ff_80ff, 0x3d00_3d00),
-        _ => (0x87ff_87ff, 0x2800_2800),
-    };
+    let [free, set] = dtype.format().noise;
     let mut state = 0x9e37_79b9_u32;
     let mut next = || {
         // xorshift32 (Marsaglia 2003)
@@ -148,7 +136,5 @@ fn words(dtype: DType) -> Vec<u32> {
         state ^= state << 5;
         state
     };
-    (0..NOISE_BYTES / 4)
-        .map(|_| next() & free | exponents)
-        .collect()
+    (0..NOISE_BYTES / 4).map(|_| next() & free | set).collect()
 }

@@ -4,6 +4,17 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{AdapterError, GgufFault, TorchFault};
+use crate::tensor::DType;
+
+/// The names of the types that are read.
+fn read_types() -> String {
+    let names = DType::WEIGHTS.map(|dtype| match dtype {
+        DType::I8 => "I8 with scales",
+        other => other.name(),
+    });
+    let [first @ .., last] = names;
+    format!("{} or {last}", first.join(", "))
+}
 
 /// A weights or latents file that cannot be used, as one sentence that names the file, the tensor,
 /// what was found and what was expected.
@@ -280,7 +291,8 @@ pub enum WeightsError {
     },
     /// A tensor in a format that Kinora does not compute with.
     #[error(
-        "{part}: tensor {tensor} of {file} is {found}, but weights must be F32, F16, BF16, F8_E4M3, Q8_0, Q4_0, Q4_K, Q5_K or Q6_K; convert the checkpoint"
+        "{part}: tensor {tensor} of {file} is {found}, but weights must be {}; take the checkpoint in one of these",
+        read_types()
     )]
     Unsupported {
         /// The model part.
@@ -322,7 +334,7 @@ pub enum WeightsError {
         /// What was asked for, as `shape [384]` or `rows 0..384`.
         expected: String,
     },
-    /// Scales of 8-bit floats that are neither one number nor one a row.
+    /// Scales that are neither one number nor one a row.
     #[error(
         "{part}: tensor {tensor} of {file} has shape {found:?}, but the scales of {of} are one number, or {rows}, one a row; other kinds of scaled files are not read"
     )]
@@ -339,6 +351,34 @@ pub enum WeightsError {
         found: Box<[usize]>,
         /// The rows of the matrix.
         rows: usize,
+    },
+    /// A matrix that is quantised in a way that is not read.
+    #[error(
+        "{part}: tensor {tensor} of {file} is quantised in a way that is not read: {found}; take the model's file in bf16, fp8 (scaled) or GGUF"
+    )]
+    Quantised {
+        /// The model part.
+        part: String,
+        /// The file that holds the tensor.
+        file: String,
+        /// The tensor that tells.
+        tensor: String,
+        /// What it is.
+        found: String,
+    },
+    /// A mark of how tensors are quantised that cannot be understood.
+    #[error(
+        "{part}: {mark} of {file} says how tensors are quantised, but it is not understood ({reason}); take the model's file in bf16, fp8 (scaled) or GGUF"
+    )]
+    Mark {
+        /// The model part.
+        part: String,
+        /// The file.
+        file: String,
+        /// The tensor or the key of the header's text.
+        mark: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// Two stored tensors that the model calls the same.
     #[error(

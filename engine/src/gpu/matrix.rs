@@ -1,10 +1,9 @@
 //! Matrices and convolutions in the layouts that kernels read: `shaders/weight/` has them.
 
-use super::blocks::{Block, ROWS};
 use super::{Buffer, Gpu};
 use crate::error::Error;
 use crate::record::{Pack, TensorInfo};
-use crate::tensor::{DType, f8_e4m3, q4_0, q4_k, q5_k, q6_k, q8_0};
+use crate::tensor::{Layout, ROWS, Rows};
 use crate::weights::TensorView;
 
 /// Bytes repacked at a time: host memory for an upload does not grow with the tensor.
@@ -27,20 +26,23 @@ pub(super) fn upload_matrix(
         Pack::ConvOfTwo => [info.shape.get(1).copied().unwrap_or(2) / 2, 2],
         Pack::Matrix | Pack::Vector => [k, 1],
     };
-    let blocks = k / info.dtype.block();
-    match info.dtype {
-        DType::F16 | DType::BF16 => {
+    let format = info.dtype.format();
+    match format.layout {
+        Layout::Elements if format.size == 2 => {
             upload_groups::<2>(gpu, buffer, bytes.as_chunks().0, n, k, channels)
         }
-        DType::F32 | DType::U32 => {
-            upload_groups::<4>(gpu, buffer, bytes.as_chunks().0, n, k, channels)
+        Layout::Elements => upload_groups::<4>(gpu, buffer, bytes.as_chunks().0, n, k, channels),
+        Layout::Bytes { broken } => upload_bytes(gpu, buffer, view, [n, k], broken),
+        Layout::Blocks { words, pack } => {
+            let blocks = k / format.block;
+            let head = if format.scaled.is_some() { ROWS } else { 0 };
+            let group = Group {
+                blocks,
+                head,
+                words,
+            };
+            upload_blocks(gpu, buffer, view, group, pack)
         }
-        DType::F8E4M3 => upload_bytes(gpu, buffer, view, n, k),
-        DType::Q8_0 => upload_blocks::<q8_0::Block>(gpu, buffer, bytes.as_chunks().0, blocks),
-        DType::Q4_0 => upload_blocks::<q4_0::Block>(gpu, buffer, bytes.as_chunks().0, blocks),
-        DType::Q4_K => upload_blocks::<q4_k::Block>(gpu, buffer, bytes.as_chunks().0, blocks),
-        DType::Q5_K => upload_blocks::<q5_k::Block>(gpu, buffer, bytes.as_chunks().0, blocks),
-        DType::Q6_K => upload_blocks::<q6_k::Block>(gpu, buffer, bytes.as_chunks().0, blocks),
     }
 }
 
@@ -82,26 +84,46 @@ fn upload_groups<const SIZE: usize>(
     Ok(())
 }
 
-/// Writes a matrix with so many blocks in a row, some groups of eight rows at a time.
-fn upload_blocks<B: Block>(
+/// What eight rows of blocks take.
+#[derive(Clone, Copy)]
+struct Group {
+    /// Blocks of a row.
+    blocks: usize,
+    /// Words before the blocks: of the rows' scales.
+    head: usize,
+    /// Words of eight rows' blocks, one of each.
+    words: usize,
+}
+
+/// Writes a matrix in blocks, some groups of eight rows at a time.
+fn upload_blocks(
     gpu: &Gpu,
     buffer: &Buffer,
-    source: &[B],
-    blocks: usize,
+    view: &TensorView<'_>,
+    Group {
+        blocks,
+        head,
+        words,
+    }: Group,
+    pack: fn(&[u8], Rows, &mut [u32]),
 ) -> Result<(), Error> {
-    let group = blocks * B::WORDS;
+    let group = head + blocks * words;
+    let row = blocks * view.dtype.size();
     let per_piece = (PIECE / (group * 4).max(1)).max(1);
     let mut piece: Vec<u32> = Vec::new();
-    for (number, rows) in source
-        .chunks((per_piece * ROWS * blocks).max(1))
-        .enumerate()
-    {
+    let pieces = view.bytes.chunks((per_piece * ROWS * row).max(1));
+    for (number, bytes) in pieces.enumerate() {
+        let rows = bytes.len() / row.max(1);
         piece.clear();
-        piece.resize(rows.len().div_ceil(ROWS * blocks) * group, 0);
-        for (at, block) in rows.iter().enumerate() {
-            let (row, along) = (at / blocks, at % blocks);
-            let to = &mut piece[row / ROWS * group + along * B::WORDS..][..B::WORDS];
-            block.place(row % ROWS, to);
+        piece.resize(rows.div_ceil(ROWS) * group, 0);
+        pack(bytes, Rows { blocks, head }, &mut piece);
+        if head > 0 {
+            for (at, group) in piece.chunks_mut(group).enumerate() {
+                for (inside, word) in group.iter_mut().take(ROWS).enumerate() {
+                    let row = (number * per_piece + at) * ROWS + inside;
+                    *word = view.scale(row).to_bits();
+                }
+            }
         }
         let offset = (number * per_piece * group * 4) as u64;
         gpu.write(buffer, offset, bytemuck::cast_slice(&piece))?;
@@ -109,13 +131,13 @@ fn upload_blocks<B: Block>(
     Ok(())
 }
 
-/// Writes a matrix in e4m3 as `[N/8][1 + K/4][8]` words: `weight/f8_e4m3.wgsl`.
+/// Writes a matrix of bytes as `[N/8][1 + K/4][8]` words: `weight/f8_e4m3.wgsl` is one.
 fn upload_bytes(
     gpu: &Gpu,
     buffer: &Buffer,
     view: &TensorView<'_>,
-    n: usize,
-    k: usize,
+    [n, k]: [usize; 2],
+    broken: fn(&[u8]) -> bool,
 ) -> Result<(), Error> {
     let group = (1 + k.div_ceil(4)) * ROWS;
     let per_piece = (PIECE / (group * 4)).max(1) * ROWS;
@@ -128,8 +150,7 @@ fn upload_bytes(
             let from = &view.bytes[(first + row) * k..(first + row + 1) * k];
             let to = &mut piece[row / ROWS * group + row % ROWS..];
             // The kernel knows no NaN; times NaN all of the row is, as is its product.
-            let nan = from.iter().any(|&byte| byte & 0x7f == 0x7f);
-            let scale = if nan {
+            let scale = if broken(from) {
                 f32::NAN
             } else {
                 view.scale(first + row)
@@ -152,30 +173,9 @@ fn upload_bytes(
 pub(super) fn row_scales(info: &TensorInfo, view: &TensorView<'_>) -> Vec<f32> {
     let rows = info.shape.first().copied().unwrap_or(1).max(1);
     let bytes = &*view.bytes;
+    let largest = info.dtype.format().largest;
     let scale = |(number, row): (usize, &[u8])| {
-        let exponent = match info.dtype {
-            // Magnitudes of floats order as their bits do: the largest exponent of a row's finite
-            // elements.
-            DType::BF16 => {
-                let words = row.as_chunks().0.iter().map(|&b| u16::from_le_bytes(b));
-                words.map(|w| w >> 7 & 0xff).filter(|&e| e < 0xff).max()
-            }
-            DType::F8E4M3 => {
-                let sizes = row.iter().map(|byte| byte & 0x7f);
-                let largest = sizes.filter(|&size| size < 0x7f).max().unwrap_or(0);
-                exponent(f8_e4m3::to_f32(largest) * view.scale(number))
-            }
-            DType::Q8_0 => largest::<q8_0::Block>(row.as_chunks().0),
-            DType::Q4_0 => largest::<q4_0::Block>(row.as_chunks().0),
-            DType::Q4_K => largest::<q4_k::Block>(row.as_chunks().0),
-            DType::Q5_K => largest::<q5_k::Block>(row.as_chunks().0),
-            DType::Q6_K => largest::<q6_k::Block>(row.as_chunks().0),
-            DType::F32 | DType::F16 | DType::U32 => {
-                let words = row.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b));
-                let exponents = words.map(|w| (w >> 23 & 0xff) as u16);
-                exponents.filter(|&e| e < 0xff).max()
-            }
-        };
+        let exponent = exponent(largest(row) * view.scale(number));
         // Biased by 127, as the exponent is; its inverse is no subnormal number, either.
         let scale = u32::from(exponent.unwrap_or(127)).saturating_sub(14);
         f32::from_bits(scale.max(1) << 23)
@@ -189,15 +189,11 @@ fn exponent(value: f32) -> Option<u16> {
     Some((value.to_bits() >> 23 & 0xff) as u16).filter(|&e| e < 0xff)
 }
 
-/// The largest exponent of blocks' bounds.
-fn largest<B: Block>(blocks: &[B]) -> Option<u16> {
-    blocks.iter().filter_map(|b| exponent(b.largest())).max()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::record::Kind;
+    use crate::tensor::DType;
 
     fn view(dtype: DType, bytes: &[u8]) -> TensorView<'_> {
         TensorView::new("w", dtype, &[5, 2], bytes)

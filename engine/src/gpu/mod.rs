@@ -1,7 +1,6 @@
 //! The only folder that names wgpu: devices, pipelines, buffers, plans, transfers.
 
 mod adapters;
-mod blocks;
 mod buffer;
 mod context;
 mod feed;

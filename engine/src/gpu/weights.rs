@@ -130,8 +130,8 @@ fn check(info: &TensorInfo, pack: Pack, view: &TensorView<'_>) -> Result<(), Rec
     }
     let scales = view.scales.len();
     let of_rows = info.shape.first().copied().unwrap_or(1);
-    if !(scales <= 1 || scales == of_rows) || (scales > 0 && view.dtype != DType::F8E4M3) {
-        let expected = "with F8_E4M3 none, one, or one a row";
+    if !(scales <= 1 || scales == of_rows) || (scales > 0 && view.dtype.format().scaled.is_none()) {
+        let expected = "none, or of a type with scales one or one a row";
         return Err(refused("scales", scales, expected));
     }
     Ok(())

@@ -112,16 +112,18 @@ pub fn convert(
 /// What a tensor becomes.
 fn target(part: &str, dtype: DType, name: &str, shape: &[usize], own: DType) -> DType {
     if part == "vae" {
-        // safetensors has no blocks.
-        return if own.block() > 1 { DType::F32 } else { own };
+        // safetensors has no blocks, and no integers with scales.
+        let kept = own.format().safetensors;
+        return if kept { own } else { DType::F32 };
     }
     let wide = matches!(dtype, DType::F32 | DType::F16 | DType::BF16);
     let matrix = shape.len() > 1 && name.ends_with(".weight");
     match own {
         _ if is_block_matrix(name, shape) || wide && matrix => dtype,
-        own if own.block() > 1 && dtype.block() == 1 => DType::F32,
         // GGUF has no 8-bit floats; what they hold fits, their scales rounded in.
-        DType::F8E4M3 if dtype.block() > 1 => DType::BF16,
+        DType::F8E4M3 | DType::F8E5M2 if dtype.block() > 1 => DType::BF16,
+        own if dtype.block() > 1 && own.format().gguf.is_none() => DType::F32,
+        own if dtype.block() == 1 && !own.format().safetensors => DType::F32,
         own => own,
     }
 }

@@ -15,17 +15,10 @@ pub fn is_block_matrix(name: &str, shape: &[usize]) -> bool {
     shape.len() == 2 && in_block && matrix
 }
 
-/// The types that such matrices may be given, by the names that options have for them.
-pub const SMALL_TYPES: [DType; 8] = [
-    DType::F16,
-    DType::BF16,
-    DType::F8E4M3,
-    DType::Q8_0,
-    DType::Q6_K,
-    DType::Q5_K,
-    DType::Q4_K,
-    DType::Q4_0,
-];
+/// The types that such matrices may be given.
+pub fn small_types() -> impl Iterator<Item = DType> {
+    DType::targets().filter(|&dtype| dtype != DType::F32)
+}
 
 #[cfg(test)]
 mod tests {

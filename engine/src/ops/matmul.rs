@@ -26,17 +26,7 @@ const OP: &str = "matmul";
 
 /// The module of the `weight` slot for an element type, `None` for the slot's own file.
 pub(super) fn weight_module(dtype: DType) -> Option<&'static str> {
-    match dtype {
-        DType::F16 => Some("f16"),
-        DType::BF16 => Some("bf16"),
-        DType::Q8_0 => Some("q8_0"),
-        DType::F8E4M3 => Some("f8_e4m3"),
-        DType::Q4_0 => Some("q4_0"),
-        DType::Q4_K => Some("q4_k"),
-        DType::Q5_K => Some("q5_k"),
-        DType::Q6_K => Some("q6_k"),
-        DType::F32 | DType::U32 => None,
-    }
+    dtype.format().weight?.path.strip_prefix("weight/")
 }
 
 /// Columns side by side in a workgroup. Software devices run a workgroup of one vector register;

@@ -3,6 +3,7 @@
 use super::linker::{link, slot_named};
 use super::{Linked, Variant};
 use crate::error::ShaderError;
+use crate::tensor::DType;
 
 macro_rules! files {
     ($($path:literal),* $(,)?) => {
@@ -10,7 +11,8 @@ macro_rules! files {
     };
 }
 
-/// Every file of `shaders/`; a test compares this list with the folder.
+/// Every file of `shaders/` but the modules of weights, which the table of element types has; a test
+/// compares both with the folder.
 const FILES: &[(&str, &str)] = files![
     "attention",
     "attention_coop",
@@ -65,15 +67,6 @@ const FILES: &[(&str, &str)] = files![
     "stage",
     "stage/scalar",
     "tile",
-    "weight",
-    "weight/bf16",
-    "weight/f16",
-    "weight/f8_e4m3",
-    "weight/q4_0",
-    "weight/q4_k",
-    "weight/q5_k",
-    "weight/q6_k",
-    "weight/q8_0",
     "epilogue",
     "epilogue/bias",
     "epilogue/bias_gelu",
@@ -90,6 +83,7 @@ const FILES: &[(&str, &str)] = files![
     "common/bands",
     "common/gelu",
     "common/heads",
+    "common/iq4",
     "common/normed",
     "common/operands",
     "common/patches",
@@ -106,9 +100,11 @@ pub struct Library {
 
 impl Default for Library {
     fn default() -> Self {
-        Self {
-            files: FILES.to_vec(),
-        }
+        let weights = DType::WEIGHTS.into_iter();
+        let modules = weights.filter_map(|dtype| dtype.format().weight);
+        let mut files = FILES.to_vec();
+        files.extend(modules.map(|module| (module.path, module.text)));
+        Self { files }
     }
 }
 

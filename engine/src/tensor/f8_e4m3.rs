@@ -4,6 +4,33 @@
 //! largest is 448 and the smallest above zero 2^-9. (Micikevicius et al. 2022,
 //! <https://arxiv.org/abs/2209.05433>)
 
+use super::format::weight_module;
+use super::{Format, Layout};
+
+/// The row of the table.
+pub const FORMAT: Format = Format {
+    name: "F8_E4M3",
+    block: 1,
+    size: 1,
+    gguf: None,
+    safetensors: true,
+    weight: weight_module!("weight/f8_e4m3"),
+    layout: Layout::Bytes {
+        broken: |row| row.iter().any(|&byte| byte & 0x7f == 0x7f),
+    },
+    scaled: Some(MAX),
+    exceeds_f16: true,
+    read: |bytes, to| to.extend(bytes.iter().map(|&byte| to_f32(byte))),
+    write: |values| values.iter().map(|&value| from_f32(value)).collect(),
+    target: true,
+    largest: |row| {
+        let sizes = row.iter().map(|byte| byte & 0x7f);
+        to_f32(sizes.filter(|&size| size < 0x7f).max().unwrap_or(0))
+    },
+    // As a scale 2^-11, and each byte of it an e4m3.
+    noise: [0x807f_ffff, 0x3a00_0000],
+};
+
 /// The largest value.
 pub const MAX: f32 = 448.0;
 

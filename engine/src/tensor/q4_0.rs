@@ -7,7 +7,10 @@
 
 use half::f16;
 
+use super::format::weight_module;
+use super::pack::{ROWS, largest, pack, spread, words};
 use super::padded::padded;
+use super::{Format, Layout};
 
 /// Numbers of a block.
 pub const BLOCK: usize = 32;
@@ -17,6 +20,31 @@ pub const BLOCK_BYTES: usize = 2 + BLOCK / 2;
 
 /// A block's bytes: scale, integers.
 pub type Block = [u8; BLOCK_BYTES];
+
+/// Words that the blocks of eight rows take on the device.
+const WORDS: usize = ROWS / 2 + BLOCK / 8 * ROWS;
+
+/// The row of the table.
+pub const FORMAT: Format = Format {
+    name: "Q4_0",
+    block: BLOCK,
+    size: BLOCK_BYTES,
+    gguf: Some(2),
+    safetensors: false,
+    weight: weight_module!("weight/q4_0"),
+    layout: Layout::Blocks {
+        words: WORDS,
+        pack: |bytes, rows, to| pack(bytes, rows, WORDS, to, place),
+    },
+    scaled: None,
+    exceeds_f16: true,
+    read: |bytes, to| to.extend(dequantize(bytes)),
+    write: quantize,
+    target: true,
+    largest: |row| largest(row, bound),
+    // As two scales of about 2^-7.
+    noise: [0x83ff_83ff, 0x2000_2000],
+};
 
 /// The scale of a block.
 #[must_use]
@@ -28,6 +56,18 @@ pub fn scale(&[low, high, ..]: &Block) -> f16 {
 #[must_use]
 pub fn integers(block: &Block) -> [u8; BLOCK] {
     std::array::from_fn(|at| block[2 + at % 16] >> (at / 16 * 4) & 15)
+}
+
+/// Writes the block of row `row` (of eight) among those of the eight.
+fn place(block: &Block, row: usize, to: &mut [u32]) {
+    // Two rows share a word.
+    to[row / 2] |= u32::from(scale(block).to_bits()) << (row % 2 * 16);
+    spread(&mut to[ROWS / 2 + row..], words(&block[2..]));
+}
+
+/// A bound on the size of the block's numbers.
+fn bound(block: &Block) -> f32 {
+    8.0 * scale(block).to_f32().abs()
 }
 
 /// Values as blocks; zeros fill the last. The largest of a block in size becomes -8, the others are

@@ -9,7 +9,10 @@
 
 use half::f16;
 
+use super::format::weight_module;
+use super::pack::{ROWS, largest, pack, spread, words};
 use super::padded::padded;
+use super::{Format, Layout};
 
 /// Numbers of a block.
 pub const BLOCK: usize = 256;
@@ -22,6 +25,31 @@ pub(super) const HEAD_BYTES: usize = 2 + 2 + 12;
 
 /// A block's bytes: factors, scales and minima, integers.
 pub type Block = [u8; BLOCK_BYTES];
+
+/// Words that the blocks of eight rows take on the device.
+const WORDS: usize = (5 + BLOCK / 8) * ROWS;
+
+/// The row of the table.
+pub const FORMAT: Format = Format {
+    name: "Q4_K",
+    block: BLOCK,
+    size: BLOCK_BYTES,
+    gguf: Some(12),
+    safetensors: false,
+    weight: weight_module!("weight/q4_k"),
+    layout: Layout::Blocks {
+        words: WORDS,
+        pack: |bytes, rows, to| pack(bytes, rows, WORDS, to, place),
+    },
+    scaled: None,
+    exceeds_f16: true,
+    read: |bytes, to| to.extend(dequantize(bytes)),
+    write: quantize,
+    target: true,
+    largest: |row| largest(row, bound),
+    // As two factors of about 2^-12.
+    noise: [0x83ff_83ff, 0x0c00_0c00],
+};
 
 /// What 32 numbers each of a block share, in `Q4_K` and in `Q5_K`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -119,6 +147,26 @@ impl Head {
         })
     }
 
+    /// The five words of it on the device: the factors, then scales and minima, two pairs to a word.
+    pub(super) fn words(self) -> impl Iterator<Item = u32> {
+        let factors = [self.scale, self.minimum].map(|factor| u32::from(factor.to_bits()));
+        let pairs = self.scales.into_iter().zip(self.minima);
+        let mut pairs = pairs.map(|(scale, minimum)| u32::from(scale) | u32::from(minimum) << 8);
+        let two = move || Some(pairs.next()? | pairs.next()? << 16);
+        [factors[0] | factors[1] << 16]
+            .into_iter()
+            .chain(std::iter::from_fn(two))
+    }
+
+    /// A bound on the size of numbers whose integers are at most `most`. A minimum is taken from all
+    /// of them: from the largest, and from zero.
+    pub(super) fn bound(&self, most: f32) -> f32 {
+        let largest = self
+            .factors()
+            .map(|(scale, minimum)| (scale * most - minimum).abs().max(minimum.abs()));
+        largest.into_iter().fold(0.0, f32::max)
+    }
+
     /// The value of each integer: products of 11 bits and 6 are exact in f32, as is the product
     /// with 5 bits more, so that the difference alone is rounded.
     pub fn values<const N: usize>(&self, integers: [u8; N]) -> [f32; N] {
@@ -153,6 +201,17 @@ pub(super) fn packed(integers: &[u8; BLOCK]) -> [u8; BLOCK / 2] {
         let low = at / 32 * 64 + at % 32;
         integers[low] & 15 | integers[low + 32] << 4
     })
+}
+
+/// Writes the block of row `row` (of eight) among those of the eight.
+fn place(block: &Block, row: usize, to: &mut [u32]) {
+    let head = head(block).words();
+    spread(&mut to[row..], head.chain(words(&block[HEAD_BYTES..])));
+}
+
+/// A bound on the size of the block's numbers.
+fn bound(block: &Block) -> f32 {
+    head(block).bound(15.0)
 }
 
 /// Values as blocks; zeros fill the last.

@@ -4,8 +4,11 @@
 //! fifth-bit byte j belongs to number 32 i + j. (Layout: `block_q5_K` and `dequantize_row_q5_K` of
 //! ggml, <https://github.com/ggml-org/ggml/blob/master/src/ggml-quants.c>)
 
+use super::format::weight_module;
+use super::pack::{ROWS, largest, pack, spread, words};
 use super::padded::padded;
 use super::q4_k::{HEAD_BYTES, Head, lower_bits, packed};
+use super::{Format, Layout};
 
 /// Numbers of a block.
 pub const BLOCK: usize = 256;
@@ -15,6 +18,31 @@ pub const BLOCK_BYTES: usize = HEAD_BYTES + BLOCK / 8 + BLOCK / 2;
 
 /// A block's bytes: factors, scales and minima, fifth bits, lower bits.
 pub type Block = [u8; BLOCK_BYTES];
+
+/// Words that the blocks of eight rows take on the device.
+const WORDS: usize = (5 + BLOCK / 32 + BLOCK / 8) * ROWS;
+
+/// The row of the table.
+pub const FORMAT: Format = Format {
+    name: "Q5_K",
+    block: BLOCK,
+    size: BLOCK_BYTES,
+    gguf: Some(13),
+    safetensors: false,
+    weight: weight_module!("weight/q5_k"),
+    layout: Layout::Blocks {
+        words: WORDS,
+        pack: |bytes, rows, to| pack(bytes, rows, WORDS, to, place),
+    },
+    scaled: None,
+    exceeds_f16: true,
+    read: |bytes, to| to.extend(dequantize(bytes)),
+    write: quantize,
+    target: true,
+    largest: |row| largest(row, bound),
+    // As two factors of about 2^-12.
+    noise: [0x83ff_83ff, 0x0c00_0c00],
+};
 
 /// What the numbers of a block share.
 #[must_use]
@@ -28,6 +56,17 @@ pub fn integers(block: &Block) -> [u8; BLOCK] {
     let (fifth, lower) = block[HEAD_BYTES..].split_at(BLOCK / 8);
     let lower = lower_bits(lower);
     std::array::from_fn(|at| lower[at] | (fifth[at % 32] >> (at / 32) & 1) << 4)
+}
+
+/// Writes the block of row `row` (of eight) among those of the eight.
+fn place(block: &Block, row: usize, to: &mut [u32]) {
+    let head = head(block).words();
+    spread(&mut to[row..], head.chain(words(&block[HEAD_BYTES..])));
+}
+
+/// A bound on the size of the block's numbers.
+fn bound(block: &Block) -> f32 {
+    head(block).bound(31.0)
 }
 
 /// Values as blocks; zeros fill the last.

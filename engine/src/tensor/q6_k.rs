@@ -10,7 +10,10 @@
 
 use half::f16;
 
+use super::format::weight_module;
+use super::pack::{ROWS, largest, pack, spread, words};
 use super::padded::padded;
+use super::{Format, Layout};
 
 /// Numbers of a block.
 pub const BLOCK: usize = 256;
@@ -23,6 +26,31 @@ const SCALES: usize = BLOCK / 16;
 
 /// A block's bytes: lower bits, upper bits, scales, factor.
 pub type Block = [u8; BLOCK_BYTES];
+
+/// Words that the blocks of eight rows take on the device.
+const WORDS: usize = (1 + SCALES / 4 + BLOCK / 8 + BLOCK / 16) * ROWS;
+
+/// The row of the table.
+pub const FORMAT: Format = Format {
+    name: "Q6_K",
+    block: BLOCK,
+    size: BLOCK_BYTES,
+    gguf: Some(14),
+    safetensors: false,
+    weight: weight_module!("weight/q6_k"),
+    layout: Layout::Blocks {
+        words: WORDS,
+        pack: |bytes, rows, to| pack(bytes, rows, WORDS, to, place),
+    },
+    scaled: None,
+    exceeds_f16: true,
+    read: |bytes, to| to.extend(dequantize(bytes)),
+    write: quantize,
+    target: true,
+    largest: |row| largest(row, bound),
+    // As a factor 2^-15 of products of two integers.
+    noise: [0x807f_ffff, 0x3800_0000],
+};
 
 /// The factor of a block's scales.
 #[must_use]
@@ -46,6 +74,21 @@ pub fn integers(block: &Block) -> [u8; BLOCK] {
         let high = upper[half * 32 + within % 32] >> (within / 32 * 2) & 3;
         low | high << 4
     })
+}
+
+/// Writes the block of row `row` (of eight) among those of the eight.
+fn place(block: &Block, row: usize, to: &mut [u32]) {
+    let (integers, rest) = block.split_at(BLOCK / 2 + BLOCK / 4);
+    let head = [factor(block).to_bits()].into_iter();
+    let scales = words(&rest[..SCALES]);
+    spread(&mut to[row..], head.chain(scales).chain(words(integers)));
+}
+
+/// A bound on the size of the block's numbers.
+fn bound(block: &Block) -> f32 {
+    let scales = scales(block).into_iter();
+    let scale = scales.map(i8::unsigned_abs).max().unwrap_or(0);
+    32.0 * f32::from(scale) * factor(block).abs()
 }
 
 /// Values as blocks; zeros fill the last. Of 16 numbers the largest in size is 31 or -31. (ggml

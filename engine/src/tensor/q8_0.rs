@@ -6,6 +6,10 @@
 
 use half::f16;
 
+use super::format::weight_module;
+use super::pack::{ROWS, largest, pack, spread, words};
+use super::{Format, Layout};
+
 /// Numbers of a block.
 pub const BLOCK: usize = 32;
 
@@ -15,10 +19,49 @@ pub const BLOCK_BYTES: usize = 2 + BLOCK;
 /// A block's bytes: scale, integers.
 pub type Block = [u8; BLOCK_BYTES];
 
+/// Words that the blocks of eight rows take on the device.
+const WORDS: usize = (1 + BLOCK / 4) * ROWS;
+
+/// The row of the table.
+pub const FORMAT: Format = Format {
+    name: "Q8_0",
+    block: BLOCK,
+    size: BLOCK_BYTES,
+    gguf: Some(8),
+    safetensors: false,
+    weight: weight_module!("weight/q8_0"),
+    layout: Layout::Blocks {
+        words: WORDS,
+        pack: |bytes, rows, to| pack(bytes, rows, WORDS, to, place),
+    },
+    scaled: None,
+    exceeds_f16: true,
+    read: |bytes, to| to.extend(dequantize(bytes)),
+    write: quantize,
+    target: true,
+    largest: |row| largest(row, bound),
+    // As a scale 2^-11, and each byte of it an integer.
+    noise: [0x807f_ffff, 0x3a00_0000],
+};
+
 /// The scale of a block.
 #[must_use]
 pub fn scale(&[low, high, ..]: &Block) -> f32 {
     f16::from_le_bytes([low, high]).to_f32()
+}
+
+/// Writes the block of row `row` (of eight) among those of the eight.
+fn place(block: &Block, row: usize, to: &mut [u32]) {
+    let scale = scale(block).to_bits();
+    spread(
+        &mut to[row..],
+        [scale].into_iter().chain(words(&block[2..])),
+    );
+}
+
+/// A bound on the size of the block's numbers: no integer is larger than 128.
+fn bound(block: &Block) -> f32 {
+    128.0 * scale(block).abs()
 }
 
 /// Values as blocks; zeros fill the last. The largest of a block becomes 127, the others are

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use super::container::{Container, Extent, shown};
 use super::named::Tensor;
 use super::narrowing::Narrowing;
-use super::view::widen;
+use super::scaled::Coding;
 use super::{Storage, TensorView, nearest};
 use crate::error::WeightsError;
 use crate::tensor::DType;
@@ -183,7 +183,7 @@ impl Checkpoint {
                 rows,
             })?;
             let from = values.len();
-            widen(table.dtype, bytes, &mut values);
+            (table.dtype.format().read)(bytes, &mut values);
             let scale = table.scale(row as usize);
             values
                 .iter_mut()
@@ -197,14 +197,25 @@ impl Checkpoint {
     pub(super) fn data_of(&self, tensor: &Tensor) -> Result<&[u8], WeightsError> {
         let shard = self.shards.get(tensor.shard);
         let bytes: &[u8] = shard.map_or(&[], |shard| &shard.bytes);
-        match tensor.end <= bytes.len() {
-            true => Ok(bytes),
-            false => Err(WeightsError::NoData {
-                part: self.part.clone(),
-                file: self.file_of(tensor),
-                tensor: tensor.shown(),
-            }),
+        if tensor.end <= bytes.len() && self.beside(tensor).is_some() {
+            return Ok(bytes);
         }
+        Err(WeightsError::NoData {
+            part: self.part.clone(),
+            file: self.file_of(tensor),
+            tensor: tensor.shown(),
+        })
+    }
+
+    /// The bytes that a tensor's coding keeps beside it, if they are there.
+    fn beside(&self, tensor: &Tensor) -> Option<&[u8]> {
+        let Coding::Nvfp4(of) = &tensor.coding else {
+            return Some(&[]);
+        };
+        self.shards
+            .get(of.shard)?
+            .bytes
+            .get(of.place[0]..of.place[1])
     }
 
     /// The names of the tensors that nobody has asked for, in the order of [`names`](Self::names).
@@ -276,10 +287,11 @@ impl Checkpoint {
     }
 
     pub(super) fn view<'a>(&'a self, tensor: &'a Tensor) -> Result<TensorView<'a>, WeightsError> {
-        let elements = tensor.elements_of(self.data_of(tensor)?);
-        let (dtype, bytes) = elements.ok_or_else(|| self.unsupported(tensor))?;
+        let beside = self.beside(tensor).unwrap_or_default();
+        let elements = tensor.elements_of(self.data_of(tensor)?, beside);
+        let (dtype, bytes, scales) = elements.ok_or_else(|| self.unsupported(tensor))?;
         let view = TensorView {
-            scales: tensor.scales.clone(),
+            scales,
             ..TensorView::new(&tensor.name, dtype, &tensor.shape, bytes)
         };
         match self.narrowed_type(&tensor.name, &tensor.shape, dtype) {

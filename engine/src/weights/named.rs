@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::container::{Entry, Stored, shown};
 use super::narrow::narrow;
-use super::view::widen;
+use super::scaled::Coding;
 use crate::tensor::DType;
 
 /// One tensor under the name that it is asked for by.
@@ -19,7 +19,9 @@ pub(super) struct Tensor {
     /// The first byte and the one after the last, counted from the beginning of the file.
     pub(super) start: usize,
     pub(super) end: usize,
-    /// What 8-bit floats are multiplied by, as [`TensorView::scales`](super::TensorView::scales).
+    /// How its elements are kept.
+    pub(super) coding: Coding,
+    /// What elements of a type with scales are multiplied by, as [`TensorView::scales`](super::TensorView::scales).
     pub(super) scales: Vec<f32>,
     /// Whether somebody asked for it.
     pub(super) read: AtomicBool,
@@ -35,6 +37,7 @@ impl Tensor {
             shard,
             start: entry.start,
             end: entry.end,
+            coding: Coding::Plain,
             scales: Vec::new(),
             read: AtomicBool::new(false),
         }
@@ -57,6 +60,7 @@ impl Tensor {
             shard: self.shard,
             start,
             end,
+            coding: self.coding.clone(),
             scales: self.scales.clone(),
             read: AtomicBool::new(false),
         }
@@ -72,25 +76,45 @@ impl Tensor {
 
     /// What the elements are given out as, where Kinora has their type: as they are stored, save
     /// where a block of a quantised type lies across rows, as in a tensor that was reshaped to be
-    /// quantised.
+    /// quantised, and where they are [rotated](Coding::Rotated).
     pub(super) fn dtype(&self) -> Option<DType> {
         let row = self.shape.last().copied().unwrap_or(1);
         let whole = |dtype: DType| row.is_multiple_of(dtype.block());
-        let stored = self.stored.dtype?;
+        let stored = self.coding.dtype(self.stored.dtype?);
         Some(if whole(stored) { stored } else { DType::F32 })
     }
 
-    /// The elements as [`dtype`](Self::dtype), where Kinora computes with those.
-    pub(super) fn elements_of<'a>(&self, file: &'a [u8]) -> Option<(DType, Cow<'a, [u8]>)> {
+    /// The elements as [`dtype`](Self::dtype) and what they are multiplied by, where Kinora computes
+    /// with those: from the bytes of the tensor's file, and of what the coding keeps beside it.
+    pub(super) fn elements_of<'a>(
+        &self,
+        file: &'a [u8],
+        beside: &[u8],
+    ) -> Option<(DType, Cow<'a, [u8]>, Vec<f32>)> {
         let stored = self.stored.dtype.filter(|&dtype| dtype != DType::U32)?;
         let dtype = self.dtype()?;
         let bytes = file.get(self.start..self.end)?;
+        let scale = |row: usize| match *self.scales.as_slice() {
+            [] => 1.0,
+            [scale] => scale,
+            ref rows => rows.get(row).copied().unwrap_or(1.0),
+        };
+        if let Some(read) = self.coding.read(bytes, beside, &scale) {
+            let scales = match self.coding {
+                Coding::Rotated { .. } => Vec::new(),
+                Coding::Plain | Coding::Nvfp4(_) => self.scales.clone(),
+            };
+            return Some((dtype, read.into(), scales));
+        }
+        if self.coding != Coding::Plain {
+            return None;
+        }
         if dtype == stored {
-            return Some((dtype, bytes.into()));
+            return Some((dtype, bytes.into(), self.scales.clone()));
         }
         let mut values = Vec::new();
-        widen(stored, bytes, &mut values);
-        Some((dtype, narrow(dtype, 1.0, &values).into()))
+        (stored.format().read)(bytes, &mut values);
+        Some((dtype, narrow(dtype, 1.0, &values).into(), Vec::new()))
     }
 
     pub(super) fn elements(&self) -> u64 {
@@ -98,6 +122,10 @@ impl Tensor {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        (self.end - self.start) as u64
+        let beside = match &self.coding {
+            Coding::Nvfp4(of) => of.place[1] - of.place[0],
+            Coding::Plain | Coding::Rotated { .. } => 0,
+        };
+        (self.end - self.start + beside) as u64
     }
 }

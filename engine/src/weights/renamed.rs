@@ -79,6 +79,7 @@ impl Piece {
         let mut shape = tensor.shape.clone();
         let (mut start, mut end) = (tensor.start, tensor.end);
         let mut scales = tensor.scales.clone();
+        let mut coding = tensor.coding.clone();
         if let Some(rows) = self.rows {
             let refused = || format!("rows {}..{}", rows.start, rows.end);
             let [all, inner @ ..] = shape.as_mut_slice() else {
@@ -90,9 +91,9 @@ impl Piece {
             if rows != (0..*all) {
                 // A row must have whole bytes, and whole blocks of a quantised type.
                 let elements = inner.iter().fold(1, |n: usize, &dim| n.saturating_mul(dim));
-                let dtype = tensor.stored.dtype;
-                let dtype = dtype.filter(|dtype| elements.is_multiple_of(dtype.block()));
-                let stride = dtype.ok_or_else(refused)?.bytes(elements);
+                let stored = tensor.stored.dtype.ok_or_else(refused)?;
+                let stride = coding.stride(stored, elements).ok_or_else(refused)?;
+                coding = coding.rows_from(rows.start);
                 // No overflow, since all rows lie within the file.
                 end = start + rows.end * stride;
                 start += rows.start * stride;
@@ -111,6 +112,7 @@ impl Piece {
         }
         let mut derived = tensor.derived(self.name, shape, start, end);
         derived.scales = scales;
+        derived.coding = coding;
         Ok(derived)
     }
 }

@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 
-use half::{bf16, f16};
-
 use super::narrow::narrow;
-use crate::tensor::{DType, f8_e4m3, q4_0, q4_k, q5_k, q6_k, q8_0};
+use crate::tensor::DType;
 
 /// A tensor of a [`Checkpoint`](super::Checkpoint): its bytes are borrowed from the file, or made
 /// where the checkpoint converts.
@@ -19,7 +17,7 @@ pub struct TensorView<'a> {
     pub shape: &'a [usize],
     /// The elements, little endian and row-major, at any alignment.
     pub bytes: Cow<'a, [u8]>,
-    /// What elements of `F8_E4M3` are to be multiplied by: nothing, one for all, or one a row (a
+    /// What elements of a type with scales are to be multiplied by: nothing, one for all, or one a row (a
     /// row is what the first dimension counts).
     pub scales: Vec<f32>,
 }
@@ -79,24 +77,5 @@ impl<'a> TensorView<'a> {
     #[must_use]
     pub fn to_f32(&self) -> Vec<f32> {
         self.pieces(&|piece| piece.to_vec()).concat()
-    }
-}
-
-/// Appends the elements of `bytes` to `values`.
-pub(super) fn widen(dtype: DType, bytes: &[u8], values: &mut Vec<f32>) {
-    // The bytes may lie at any address, so that they are read one element at a time.
-    let pairs = bytes.as_chunks::<2>().0.iter().copied();
-    let quads = bytes.as_chunks::<4>().0.iter().copied();
-    match dtype {
-        DType::F32 => values.extend(quads.map(f32::from_le_bytes)),
-        DType::F16 => values.extend(pairs.map(|pair| f16::from_le_bytes(pair).to_f32())),
-        DType::BF16 => values.extend(pairs.map(|pair| bf16::from_le_bytes(pair).to_f32())),
-        DType::F8E4M3 => values.extend(bytes.iter().map(|&byte| f8_e4m3::to_f32(byte))),
-        DType::U32 => values.extend(quads.map(|quad| u32::from_le_bytes(quad) as f32)),
-        DType::Q8_0 => values.extend(q8_0::dequantize(bytes)),
-        DType::Q4_0 => values.extend(q4_0::dequantize(bytes)),
-        DType::Q4_K => values.extend(q4_k::dequantize(bytes)),
-        DType::Q5_K => values.extend(q5_k::dequantize(bytes)),
-        DType::Q6_K => values.extend(q6_k::dequantize(bytes)),
     }
 }

@@ -68,10 +68,10 @@ impl Checkpoint {
                 true => wanted,
                 false => view.dtype,
             };
-            let scales = match (dtype, view.dtype) {
-                (DType::F8E4M3, DType::F8E4M3) => view.scales.len(),
-                (DType::F8E4M3, _) => 1,
-                _ => 0,
+            let scales = match dtype.format().scaled {
+                Some(_) if dtype == view.dtype => view.scales.len(),
+                Some(_) => 1,
+                None => 0,
             };
             let bytes = (dtype.bytes(view.len()) + 4 * scales) as u64;
             Ok(Entry {

@@ -14,7 +14,7 @@ use super::released;
 use super::search::Found;
 use super::{ModelConfig, PipelineConfig};
 use crate::error::{ConfigError, WeightsError};
-use crate::model_files::lora::{Lora, Loras};
+use crate::model_files::lora::{Lora, LoraNote, Loras};
 use crate::model_files::matrices::is_block_matrix;
 use crate::model_files::names::{Kind, Names, adopt};
 use crate::tensor::DType;
@@ -257,6 +257,28 @@ impl ModelFolder {
     #[must_use]
     pub fn loras(&self) -> &[Lora] {
         self.loras.list()
+    }
+
+    /// What of the LoRAs the model does without, a note a file.
+    ///
+    /// # Errors
+    /// As [`ModelFolder::checkpoint`].
+    pub fn lora_notes(&self) -> Result<Vec<LoraNote>, WeightsError> {
+        let mut notes = Vec::new();
+        if self.loras().is_empty() {
+            return Ok(notes);
+        }
+        for part in self.parts() {
+            if Kind::of_part(part) != Some(Kind::Transformer) {
+                continue;
+            }
+            for note in self.loras.notes(part, &self.open_part(part)?.1)? {
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
+            }
+        }
+        Ok(notes)
     }
 
     /// The folder's name.

@@ -7,7 +7,7 @@
 //! | [`Extent`] | how much of a file must be there |
 //! | [`GgufHeader`] | the beginning of a GGUF file that is to be written |
 //! | [`SafetensorsHeader`] | the beginning of a safetensors file that is to be written |
-//! | [`Overlay`] | tensors made in memory, beside those of the files or in their place |
+//! | [`Overlay`] | tensors made in memory, beside those of the files or in their place; what is made of stored ones ([`Merge`]) |
 //! | [`Renamed`] | what the model calls a tensor that its file calls otherwise |
 //! | [`TensorView`] | one tensor's name, type, shape and bytes, borrowed from its checkpoint |
 //! | [`Storage`] | where a file's bytes lie: mapped, embedded or shared |
@@ -43,7 +43,7 @@ pub use container::{Container, Extent, GgufHeader, GgufValue, SafetensorsHeader}
 pub use fingerprint::{bytes_fingerprint, combined_fingerprint};
 pub use latents::Latents;
 pub(crate) use narrow::narrow;
-pub use overlaid::{LOW_RANK_DOWN, LOW_RANK_UP, Overlay};
+pub use overlaid::{Change, LOW_RANK_DOWN, LOW_RANK_UP, Merge, Overlay};
 pub use renamed::{Piece, Renamed};
 pub use state::{RunState, Sample, Sampled};
 pub use storage::Storage;

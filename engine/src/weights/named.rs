@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::container::{Entry, Stored, shown};
 use super::narrow::narrow;
+use super::overlaid::Merge;
 use super::view::widen;
 use crate::tensor::DType;
 
@@ -21,6 +22,8 @@ pub(super) struct Tensor {
     pub(super) end: usize,
     /// What 8-bit floats are multiplied by, as [`TensorView::scales`](super::TensorView::scales).
     pub(super) scales: Vec<f32>,
+    /// What is made of the elements whenever they are asked for.
+    pub(super) merge: Option<Merge>,
     /// Whether somebody asked for it.
     pub(super) read: AtomicBool,
 }
@@ -36,6 +39,7 @@ impl Tensor {
             start: entry.start,
             end: entry.end,
             scales: Vec::new(),
+            merge: None,
             read: AtomicBool::new(false),
         }
     }
@@ -58,6 +62,7 @@ impl Tensor {
             start,
             end,
             scales: self.scales.clone(),
+            merge: None,
             read: AtomicBool::new(false),
         }
     }
@@ -74,16 +79,22 @@ impl Tensor {
     /// where a block of a quantised type lies across rows, as in a tensor that was reshaped to be
     /// quantised.
     pub(super) fn dtype(&self) -> Option<DType> {
+        let own = self.own_dtype()?;
+        Some(self.merge.as_ref().map_or(own, |merge| merge.dtype))
+    }
+
+    /// The same before anything is made of it.
+    fn own_dtype(&self) -> Option<DType> {
         let row = self.shape.last().copied().unwrap_or(1);
         let whole = |dtype: DType| row.is_multiple_of(dtype.block());
         let stored = self.stored.dtype?;
         Some(if whole(stored) { stored } else { DType::F32 })
     }
 
-    /// The elements as [`dtype`](Self::dtype), where Kinora computes with those.
+    /// The elements as they are before a merge, where Kinora computes with those.
     pub(super) fn elements_of<'a>(&self, file: &'a [u8]) -> Option<(DType, Cow<'a, [u8]>)> {
         let stored = self.stored.dtype.filter(|&dtype| dtype != DType::U32)?;
-        let dtype = self.dtype()?;
+        let dtype = self.own_dtype()?;
         let bytes = file.get(self.start..self.end)?;
         if dtype == stored {
             return Some((dtype, bytes.into()));

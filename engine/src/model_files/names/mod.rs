@@ -311,6 +311,22 @@ pub fn adapted_module(name: &str) -> String {
     transformer::adapted(name)
 }
 
+/// Which of two experts a module's name in an adapter is for, where it says so, and the rest of the
+/// name: `transformer_1.` (high noise) and `transformer_2.` (low noise), behind any usual prefix.
+#[must_use]
+pub fn adapted_expert(name: &str) -> (Option<&'static str>, &str) {
+    let bare = transformer::without_prefixes(name);
+    for (prefix, part) in [
+        ("transformer_1.", "transformer"),
+        ("transformer_2.", "transformer_2"),
+    ] {
+        if let Some(rest) = bare.strip_prefix(prefix) {
+            return (Some(part), rest);
+        }
+    }
+    (None, name)
+}
+
 /// Tensors that ComfyUI puts beside the weights: that they are scaled fp8, and the text encoder's
 /// SentencePiece model.
 const MARKERS: [&str; 2] = ["scaled_fp8", "spiece_model"];

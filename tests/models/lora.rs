@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kinora::error::{AdapterError, ConfigError, WeightsError};
 use kinora::gpu::{Cancel, Gpu, Stream};
 use kinora::model_files::ModelFolder;
-use kinora::model_files::lora::{Experts, Lora};
+use kinora::model_files::lora::{Experts, Lora, LoraInfo};
 use kinora::models::config::TransformerConfig;
 use kinora::models::wan_transformer::{
     Residency, Transformer, TransformerPasses, TransformerShape,
@@ -21,18 +21,47 @@ use super::harness::device_test;
 use super::{Expected, fixtures, json, read, upload};
 
 pub fn trials() -> Vec<Trial> {
-    let mut trials: Vec<Trial> = ["diffusers", "original", "kohya", "together", "differences"]
-        .into_iter()
-        .map(|case| device_test(format!("lora/{case}"), move |gpu| agrees(gpu, case)))
+    let loras = ["diffusers", "original", "kohya", "together", "differences"];
+    let adapters = [
+        "loha",
+        "lokr",
+        "dora",
+        "dora_half",
+        "peft_dora",
+        "names",
+        "all",
+    ];
+    let loras = loras.map(|case| (LORA, case)).into_iter();
+    let cases = loras.chain(adapters.map(|case| (ADAPTERS, case)));
+    let mut trials: Vec<Trial> = cases
+        .map(|(set, case)| device_test(format!("lora/{case}"), move |gpu| agrees(gpu, set, case)))
         .collect();
-    trials.push(device_test("lora/quantised base", quantised));
+    trials.push(device_test("lora/quantised base", |gpu| {
+        quantised(gpu, LORA, "diffusers", DType::Q8_0)
+    }));
+    trials.push(device_test("lora/quantised base, merged", |gpu| {
+        quantised(gpu, ADAPTERS, "dora", DType::Q8_0)
+    }));
     trials.push(Trial::test("lora/refused", refused));
     trials.push(Trial::test("lora/experts", experts));
+    trials.push(Trial::test("lora/two experts in a file", two_experts));
+    trials.push(Trial::test("lora/merged types", merged_types));
+    trials.push(Trial::test("lora/heads are enough", heads));
+    trials.push(Trial::test("lora/layers of images", of_images));
+    trials.push(Trial::test("lora/info", info));
     trials
 }
 
+/// Sets of files and of what the reference makes of them.
+const LORA: &str = "lora";
+const ADAPTERS: &str = "adapters";
+
 fn folder() -> PathBuf {
-    fixtures().join("parts/lora")
+    set(LORA)
+}
+
+fn set(name: &str) -> PathBuf {
+    fixtures().join("parts").join(name)
 }
 
 fn open(loras: Vec<Lora>) -> Result<ModelFolder, ConfigError> {
@@ -41,7 +70,8 @@ fn open(loras: Vec<Lora>) -> Result<ModelFolder, ConfigError> {
 
 /// The velocity with the LoRAs of a case, resident and streamed, is that of the reference's merged
 /// weights; with a strength of 0 it is the model's own.
-fn agrees(gpu: &Gpu, case: &str) -> Result<(), Failed> {
+fn agrees(gpu: &Gpu, set_of: &str, case: &str) -> Result<(), Failed> {
+    let folder = || set(set_of);
     let cases = json(&folder().join("cases.json"))?;
     let files = cases[case].as_array().ok_or("no such case")?;
     let loras = |strength: f64| {
@@ -67,19 +97,20 @@ fn agrees(gpu: &Gpu, case: &str) -> Result<(), Failed> {
 
 /// A LoRA moves a base in 8 bits as far as it moves one in f32: what is left is the base's own
 /// rounding.
-fn quantised(gpu: &Gpu) -> Result<(), Failed> {
-    let expected = Expected::open(&folder())?;
+fn quantised(gpu: &Gpu, set_of: &str, case: &str, dtype: DType) -> Result<(), Failed> {
+    let folder_of = || set(set_of);
+    let expected = Expected::open(&folder_of())?;
     let run = |loras| {
-        let folder = open(loras)?.narrowed(DType::Q8_0);
+        let folder = open(loras)?.narrowed(dtype);
         let stored = folder.checkpoint("transformer")?;
-        if stored.dtype_of("blocks.0.attn1.to_q.weight") != Some(DType::Q8_0) {
+        if stored.dtype_of("blocks.0.attn1.to_q.weight") != Some(dtype) {
             return Err("the base is not quantised".into());
         }
         velocity_of(gpu, &folder, Residency::Resident)
     };
     let without = relative_l2(&run(Vec::new())?, &expected.values("none")?);
-    let with = run(vec![Lora::new(folder().join("diffusers.safetensors"))])?;
-    let with = relative_l2(&with, &expected.values("diffusers")?);
+    let file = folder_of().join(format!("{case}.safetensors"));
+    let with = relative_l2(&run(vec![Lora::new(file)])?, &expected.values(case)?);
     match (1e-6..0.03).contains(&without) && with < 2.0 * without {
         true => Ok(()),
         false => Err(format!("{without:.1e} off without the LoRA, {with:.1e} with it").into()),
@@ -151,7 +182,7 @@ fn refused() -> Result<(), Failed> {
     let refusal = |tensors: &[(&str, &[usize])]| refusal(folder.path(), tensors);
     let down = "blocks.0.attn1.to_q.lora_A.weight";
     let up = "blocks.0.attn1.to_q.lora_B.weight";
-    let cases: [Refused<'_>; 7] = [
+    let cases: [Refused<'_>; 17] = [
         (
             &[("lora_unet_down_blocks_0.lora_up.weight", &[4, 4])],
             |e| matches!(e, AdapterError::NothingMatches { .. }),
@@ -186,9 +217,81 @@ fn refused() -> Result<(), Failed> {
             "is [32, 32] in this model",
         ),
         (
-            &[("blocks.0.attn1.to_q.hada_w1_a", &[4, 32])],
+            &[("blocks.0.attn1.to_q.oft_blocks", &[4, 32])],
             |e| matches!(e, AdapterError::Method { .. }),
-            "LoHa",
+            "OFT",
+        ),
+        (
+            &[("blocks.0.attn1.to_q.hada_t1", &[4, 4, 1, 1])],
+            |e| matches!(e, AdapterError::Method { .. }),
+            "Tucker",
+        ),
+        (
+            &[("blocks.0.attn1.to_q.hada_w1_a", &[32, 4])],
+            |e| matches!(e, AdapterError::Incomplete { .. }),
+            "blocks.0.attn1.to_q",
+        ),
+        // Magnitudes of nothing.
+        (
+            &[("blocks.0.attn1.to_q.dora_scale", &[32, 1])],
+            |e| matches!(e, AdapterError::Incomplete { .. }),
+            "blocks.0.attn1.to_q",
+        ),
+        (
+            &[
+                (down, &[4, 32]),
+                (up, &[32, 4]),
+                ("blocks.0.attn1.to_q.dora_scale", &[1, 31]),
+            ],
+            |e| matches!(e, AdapterError::Shape { .. }),
+            "[1, 31]",
+        ),
+        (
+            &[
+                ("blocks.0.attn1.to_q.lokr_w1", &[4, 4]),
+                ("blocks.0.attn1.to_q.lokr_w2", &[8, 7]),
+            ],
+            |e| matches!(e, AdapterError::Shape { .. }),
+            "[8, 7]",
+        ),
+        (
+            &[
+                ("blocks.0.attn1.to_q.lokr_w1", &[4, 4]),
+                ("blocks.0.attn1.to_q.lokr_w1_a", &[4, 2]),
+                ("blocks.0.attn1.to_q.lokr_w1_b", &[2, 4]),
+                ("blocks.0.attn1.to_q.lokr_w2", &[8, 8]),
+            ],
+            |e| matches!(e, AdapterError::Twice { .. }),
+            "lokr_w1_a",
+        ),
+        (
+            &[
+                (down, &[4, 32]),
+                (up, &[32, 4]),
+                ("blocks.0.attn1.to_q.lokr_w2", &[8, 8]),
+            ],
+            |e| matches!(e, AdapterError::Twice { .. }),
+            "lokr_w2",
+        ),
+        // An image's layers of a block that the model lacks, and nothing but an image's layers.
+        (
+            &[
+                (down, &[4, 32]),
+                (up, &[32, 4]),
+                ("blocks.7.attn2.add_k_proj.lora_A.weight", &[4, 32]),
+            ],
+            |e| matches!(e, AdapterError::NoSuchLayer { count: 1, .. }),
+            "blocks.7.attn2.add_k_proj",
+        ),
+        (
+            &[("blocks.0.attn2.add_k_proj.lora_A.weight", &[4, 32])],
+            |e| matches!(e, AdapterError::NothingMatches { .. }),
+            "add_k_proj",
+        ),
+        (
+            &[("transformer_2.blocks.0.attn1.to_q.diff", &[32, 32])],
+            |e| matches!(e, AdapterError::TwoExperts { .. }),
+            "one transformer",
         ),
         (
             &[("blocks.0.attn1.to_q.diff_b", &[31])],
@@ -249,4 +352,187 @@ fn experts() -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// A file for both experts: each takes its own.
+fn two_experts() -> Result<(), Failed> {
+    let temporary = tempfile::tempdir()?;
+    let file = temporary.path().join("lora.safetensors");
+    let two = ModelFolder::open(fixtures().join("a14b/model"))?;
+    let dim = two.config()?.transformer.dim();
+    let both = [("1", "to_q"), ("2", "to_k")];
+    let names = both.map(|(expert, layer)| {
+        ["A", "B"].map(|matrix| {
+            format!(
+                "diffusion_model.transformer_{expert}.blocks.0.attn1.{layer}.lora_{matrix}.weight"
+            )
+        })
+    });
+    let [[q_down, q_up], [k_down, k_up]] = &names;
+    let (down, up): (&[usize], &[usize]) = (&[4, dim], &[dim, 4]);
+    write(
+        &file,
+        &[(q_down, down), (q_up, up), (k_down, down), (k_up, up)],
+    )?;
+    for (experts, expected) in [
+        (Experts::All, [[true, false], [false, true]]),
+        (Experts::High, [[true, false], [false, false]]),
+        (Experts::Low, [[false, false], [false, true]]),
+    ] {
+        let lora = Lora {
+            experts,
+            ..Lora::new(&file)
+        };
+        let folder = two.clone().with_loras(vec![lora])?;
+        let has = |part| -> Result<[bool; 2], WeightsError> {
+            let checkpoint: Checkpoint = folder.checkpoint(part)?;
+            let layers = ["blocks.0.attn1.to_q", "blocks.0.attn1.to_k"];
+            Ok(layers.map(|layer| checkpoint.contains(&format!("{layer}.low_rank_up"))))
+        };
+        let found = [has("transformer")?, has("transformer_2")?];
+        if found != expected {
+            return Err(format!("{experts:?}: {found:?}").into());
+        }
+    }
+    // Of one expert alone, and applied to the other.
+    write(&file, &[(k_down, down), (k_up, up)])?;
+    let lora = Lora {
+        experts: Experts::High,
+        ..Lora::new(&file)
+    };
+    match two.with_loras(vec![lora])?.checkpoint("transformer") {
+        Err(WeightsError::Adapter(AdapterError::NoneForExpert { .. })) => Ok(()),
+        other => Err(format!("nothing of the high expert: {other:?}").into()),
+    }
+}
+
+/// What a merged matrix is handed out as, and that the fingerprint tells the change.
+fn merged_types() -> Result<(), Failed> {
+    let name = "blocks.0.attn1.to_q.weight";
+    let lora = |strength| Lora {
+        strength,
+        ..Lora::new(set(ADAPTERS).join("dora.safetensors"))
+    };
+    let temporary = tempfile::tempdir()?;
+    for (stored, merged) in [
+        (DType::F16, DType::F16),
+        (DType::BF16, DType::BF16),
+        (DType::Q8_0, DType::BF16),
+        (DType::F8E4M3, DType::BF16),
+    ] {
+        let out = temporary.path().join(stored.name());
+        kinora::model_files::convert::convert(&open(Vec::new())?, stored, &out, &mut |_| true)?;
+        let base = ModelFolder::open(&out)?;
+        let folder = base.clone().with_loras(vec![lora(1.0)])?;
+        let checkpoint = folder.checkpoint("transformer")?;
+        let found = [
+            checkpoint.type_of(name, &[32, 32])?,
+            checkpoint.get(name, &[32, 32])?.dtype,
+        ];
+        if found != [merged; 2] {
+            return Err(format!("{stored} becomes {found:?}, expected {merged}").into());
+        }
+        let expected = open(vec![lora(1.0)])?.checkpoint("transformer")?;
+        let distance = relative_l2(
+            &checkpoint.get(name, &[32, 32])?.to_f32(),
+            &expected.get(name, &[32, 32])?.to_f32(),
+        );
+        let bound = if stored == DType::F8E4M3 { 0.04 } else { 0.01 };
+        if distance.is_nan() || distance > bound {
+            return Err(format!("{stored}: {distance:.1e} from what f32 gives").into());
+        }
+        let narrowed = folder.narrowed(DType::Q8_0).checkpoint("transformer")?;
+        if narrowed.get(name, &[32, 32])?.dtype != DType::Q8_0 {
+            return Err(format!("{stored} is not made small again").into());
+        }
+        let with = |loras| -> Result<String, Failed> {
+            let folder = base.clone().with_loras(loras)?;
+            Ok(folder.checkpoint("transformer")?.fingerprint())
+        };
+        let prints = [
+            with(Vec::new())?,
+            with(vec![lora(1.0)])?,
+            with(vec![lora(0.5)])?,
+        ];
+        if prints[0] == prints[1] || prints[1] == prints[2] {
+            return Err("fingerprints do not tell the strength".into());
+        }
+    }
+    Ok(())
+}
+
+/// A plan needs no more than the heads of the model's files.
+fn heads() -> Result<(), Failed> {
+    let temporary = tempfile::tempdir()?;
+    let whole = std::fs::read(
+        fixtures().join("wan21/model/transformer/diffusion_pytorch_model.safetensors"),
+    )?;
+    let length = whole.get(..8).and_then(|bytes| bytes.try_into().ok());
+    let length = 8 + u64::from_le_bytes(length.ok_or("no length")?) as usize;
+    let head = temporary.path().join("head.safetensors");
+    std::fs::write(&head, whole.get(..length).ok_or("no head")?)?;
+    let parts = kinora::model_files::PartFiles {
+        transformer: Some(head),
+        ..Default::default()
+    };
+    for file in ["loha", "lokr", "dora", "peft_dora", "names"] {
+        let extent = kinora::weights::Extent::Head;
+        let folder = ModelFolder::open_to(fixtures().join("wan21/model"), extent)?;
+        let lora = Lora::new(set(ADAPTERS).join(format!("{file}.safetensors")));
+        let folder = folder.with_parts(&parts)?.with_loras(vec![lora])?;
+        folder.checkpoint("transformer")?;
+    }
+    Ok(())
+}
+
+/// What reads an image is left out with a count.
+fn of_images() -> Result<(), Failed> {
+    let folder = open(vec![Lora::new(set(ADAPTERS).join("names.safetensors"))])?;
+    let notes = folder.lora_notes()?;
+    match notes.as_slice() {
+        // k_img and v_img, norm_k_img and add_k_proj of a block each; two that embed the image.
+        [note] if note.layers == 6 && note.to_string().contains("image-to-video") => Ok(()),
+        _ => Err(format!("{notes:?}").into()),
+    }
+}
+
+/// What is told of a file alone and beside a model.
+fn info() -> Result<(), Failed> {
+    let model = open(Vec::new())?;
+    let read = |file: &str, model| LoraInfo::read(&set(ADAPTERS).join(file), model);
+    for (file, layers, words) in [
+        (
+            "loha.safetensors",
+            4,
+            &["method: LoHa", "2 (2 layers)", "trained on: wan2.1"][..],
+        ),
+        ("lokr.safetensors", 6, &["method: LoKr", "rank: "]),
+        (
+            "dora.safetensors",
+            5,
+            &["DoRA (3 layers)", "LoHa with DoRA's magnitudes (1 layers)"],
+        ),
+        (
+            "peft_dora.safetensors",
+            3,
+            &["method: DoRA", "rank: 4", "trained on: not said"],
+        ),
+        ("names.safetensors", 12, &["leaves out 6"]),
+    ] {
+        let info = read(file, Some(&model))?;
+        let text = info.to_string();
+        let missing = words.iter().find(|words| !text.contains(**words));
+        if info.layers != layers || missing.is_some() || !info.is_applicable() {
+            return Err(format!("{missing:?}: {text}").into());
+        }
+        if !read(file, None)?.fits.is_empty() {
+            return Err("it fits what was not asked".into());
+        }
+    }
+    let other = ModelFolder::open(fixtures().join("ti2v/model"))?;
+    let info = read("lokr.safetensors", Some(&other))?;
+    match info.fits.as_slice() {
+        [fit] if fit.problem.is_some() && !info.is_applicable() => Ok(()),
+        _ => Err(format!("{info}").into()),
+    }
 }

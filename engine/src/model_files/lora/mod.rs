@@ -33,6 +33,7 @@
 mod factors;
 mod file;
 mod info;
+mod matrix;
 mod overlay;
 mod roles;
 

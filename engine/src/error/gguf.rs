@@ -63,6 +63,14 @@ pub enum GgufFault {
         /// The type's number.
         kind: u32,
     },
+    /// A value of another type than its key's.
+    #[error("the value of {key} is not {expected}, as GGUF has it: the file is corrupt")]
+    Value {
+        /// The key.
+        key: String,
+        /// What it should be.
+        expected: &'static str,
+    },
     /// Lists in lists in lists.
     #[error("the value of {key} holds lists more than {limit} deep: the file is corrupt")]
     Depth {

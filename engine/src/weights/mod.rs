@@ -6,6 +6,7 @@
 //! | [`Container`] | how a file holds its tensors |
 //! | [`Extent`] | how much of a file must be there |
 //! | [`GgufHeader`] | the beginning of a GGUF file that is to be written |
+//! | [`GgufTokenizer`] | the tokenizer that a GGUF file carries |
 //! | [`SafetensorsHeader`] | the beginning of a safetensors file that is to be written |
 //! | [`Overlay`] | tensors made in memory, beside those of the files or in their place; what is made of stored ones ([`Merge`]) |
 //! | [`Renamed`] | what the model calls a tensor that its file calls otherwise |
@@ -39,7 +40,7 @@ mod view;
 mod write;
 
 pub use checkpoint::Checkpoint;
-pub use container::{Container, Extent, GgufHeader, GgufValue, SafetensorsHeader};
+pub use container::{Container, Extent, GgufHeader, GgufTokenizer, GgufValue, SafetensorsHeader};
 pub use fingerprint::{bytes_fingerprint, combined_fingerprint};
 pub use latents::Latents;
 pub(crate) use narrow::narrow;

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use gguf::{GgufHeader, GgufValue};
+pub(super) use gguf::tokenizer as gguf_tokenizer;
+pub use gguf::{GgufHeader, GgufTokenizer, GgufValue};
 pub use safetensors::SafetensorsHeader;
 
 use crate::error::WeightsError;

@@ -189,7 +189,7 @@ fn a_tensor_that_does_not_fit_is_named() {
     assert_eq!(error("x", &[1]), "vae: a.safetensors holds no tensor \"x\"");
     assert_eq!(
         error("position", &[6]),
-        "vae: tensor \"position\" of a.safetensors is I64, but weights must be F32, F16, BF16, F8_E4M3, Q8_0, Q4_0, Q4_K, Q5_K or Q6_K; convert the checkpoint"
+        "vae: tensor \"position\" of a.safetensors is I64, but weights must be F32, F16, BF16, F8_E4M3, Q8_0, Q4_0, Q4_K, Q5_K or Q6_K; take a file of the model in one of these"
     );
 }
 

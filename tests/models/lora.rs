@@ -480,7 +480,20 @@ fn heads() -> Result<(), Failed> {
         let folder = ModelFolder::open_to(fixtures().join("wan21/model"), extent)?;
         let lora = Lora::new(set(ADAPTERS).join(format!("{file}.safetensors")));
         let folder = folder.with_parts(&parts)?.with_loras(vec![lora])?;
-        folder.checkpoint("transformer")?;
+        let checkpoint = folder.checkpoint("transformer")?;
+        // Small ranks lie beside the weight, all else is merged.
+        let beside =
+            |layer: &str| checkpoint.contains(&format!("blocks.0.attn1.{layer}.low_rank_up"));
+        let expected = match file {
+            "loha" => [true, false],
+            "lokr" => [true, true],
+            "names" => [true, false],
+            _ => [false, false],
+        };
+        let found = ["to_q", "to_k"].map(beside);
+        if found != expected {
+            return Err(format!("{file}: {found:?} beside the weight").into());
+        }
     }
     Ok(())
 }

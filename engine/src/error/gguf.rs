@@ -101,7 +101,7 @@ pub enum GgufFault {
     },
     /// A tensor of a type whose size is not known.
     #[error(
-        "tensor {tensor} is of type {number}, which is no type of GGUF that Kinora knows; convert it to F16, BF16 or Q8_0"
+        "tensor {tensor} is of type {number}, which is no type of GGUF that Kinora knows; take a file of the model in F16, BF16 or Q8_0"
     )]
     Element {
         /// The tensor's name.

@@ -66,6 +66,14 @@ pub enum WeightsError {
         files: String,
     },
 
+    /// Something else in a file's place.
+    #[error("{file} is {found}")]
+    NotTheFile {
+        /// The file.
+        file: String,
+        /// What it is instead, and what to do.
+        found: &'static str,
+    },
     /// A file too short to hold even the header's length.
     #[error(
         "{file} is {len} bytes long, but a safetensors file begins with 8 bytes of header length: it is truncated or not a safetensors file"
@@ -280,7 +288,7 @@ pub enum WeightsError {
     },
     /// A tensor in a format that Kinora does not compute with.
     #[error(
-        "{part}: tensor {tensor} of {file} is {found}, but weights must be F32, F16, BF16, F8_E4M3, Q8_0, Q4_0, Q4_K, Q5_K or Q6_K; convert the checkpoint"
+        "{part}: tensor {tensor} of {file} is {found}, but weights must be F32, F16, BF16, F8_E4M3, Q8_0, Q4_0, Q4_K, Q5_K or Q6_K; take a file of the model in one of these"
     )]
     Unsupported {
         /// The model part.
@@ -387,7 +395,7 @@ pub enum WeightsError {
 
     /// A file of latents without the tensor of that name.
     #[error(
-        "{file} holds no tensor named latents (it holds {found}); Kinora's --save-latents writes one"
+        "{file} holds no tensor named latents (it holds {found}); Kinora writes one where a run is to keep its latents"
     )]
     NoLatents {
         /// The file.

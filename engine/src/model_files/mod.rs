@@ -36,3 +36,4 @@ pub use folder::{Layout, ModelFolder};
 pub use gguf_vocabulary::gguf_tokenizer_json;
 pub use model::ModelConfig;
 pub use pipeline::PipelineConfig;
+pub use released::short_name;

@@ -77,8 +77,12 @@ impl Trained {
 impl LoraFile {
     /// Reads the names of a file; the model is not needed.
     pub(super) fn read(path: &Path) -> Result<Self, WeightsError> {
-        let tensors = Checkpoint::open(path, "LoRA")?;
-        let name = path.display().to_string();
+        Self::of(Checkpoint::open(path, "LoRA")?)
+    }
+
+    /// The same of a file that is open.
+    pub(super) fn of(tensors: Checkpoint) -> Result<Self, WeightsError> {
+        let name = tensors.origin().to_owned();
         let mut layers: BTreeMap<(Option<&'static str>, String), Roles> = BTreeMap::new();
         let mut unknown = Vec::new();
         for tensor in tensors.names() {

@@ -10,6 +10,7 @@ use super::overlay::overlay;
 use super::roles::Role;
 use crate::error::WeightsError;
 use crate::model_files::ModelFolder;
+use crate::weights::Checkpoint;
 
 /// Fields of a file's metadata in which trainers say what they trained on.
 const BASES: [&str; 6] = [
@@ -66,7 +67,15 @@ impl LoraInfo {
     /// A file that cannot be read, or is of a method that is not applied; weights of the model that
     /// cannot be opened. That the two do not fit is no error.
     pub fn read(path: &Path, model: Option<&ModelFolder>) -> Result<Self, WeightsError> {
-        let file = LoraFile::read(path)?;
+        Self::of(Checkpoint::open(path, "LoRA")?, model)
+    }
+
+    /// The same of a file that is open.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn of(tensors: Checkpoint, model: Option<&ModelFolder>) -> Result<Self, WeightsError> {
+        let file = LoraFile::of(tensors)?;
         let mut this = Self {
             file: file.name.clone(),
             tensors: file.tensors.names().len(),

@@ -67,14 +67,11 @@ impl Kind {
         }
     }
 
-    /// The option of the command line that names a file of it.
+    /// The field of [`PartFiles`](crate::model_files::PartFiles) that names a file of it; of two
+    /// transformers the first's.
     #[must_use]
-    pub fn option(self) -> &'static str {
-        match self {
-            Self::TextEncoder => "--text-encoder",
-            Self::Transformer => "--transformer",
-            Self::Vae => "--vae",
-        }
+    pub fn field(self) -> &'static str {
+        self.part()
     }
 }
 

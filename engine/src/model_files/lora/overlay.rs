@@ -28,13 +28,15 @@ pub(super) type Applied<'f> = (&'f LoraFile, f32, Fit<'f>);
 pub(super) fn overlay(files: &[Applied<'_>], model: &Checkpoint) -> Result<Overlay, WeightsError> {
     let layers = files.iter().flat_map(|(_, _, fit)| fit.layers.keys());
     let layers: BTreeSet<&str> = layers.copied().collect();
+    let prints = files.iter().map(|(file, ..)| file.tensors.fingerprint());
+    let prints: Vec<String> = prints.collect();
     let mut made = Vec::new();
     let mut merged: BTreeMap<String, Vec<Part>> = BTreeMap::new();
     for layer in layers {
         let weight = weight_of(model, layer).unwrap_or_else(|| format!("{layer}.weight"));
         let shape = model.shape_of(&weight).unwrap_or_default().to_vec();
         let mut pairs = Vec::new();
-        for (file, strength, fit) in files {
+        for (at, (file, strength, fit)) in files.iter().enumerate() {
             let Some(roles) = fit.layers.get(layer) else {
                 continue;
             };
@@ -44,14 +46,17 @@ pub(super) fn overlay(files: &[Applied<'_>], model: &Checkpoint) -> Result<Overl
                 [_, _] => factors.low_rank()?,
                 _ => None,
             };
+            let print = prints.get(at).map_or("", String::as_str);
             let mut add = |tensor: &String, part: What, strength: f32| {
                 let file = file.tensors.clone();
                 let factors = factors.clone();
+                let mark = format!("{part:?} {strength} {} {print}", factors.scale);
                 merged.entry(tensor.clone()).or_default().push(Part {
                     file,
                     factors,
                     part,
                     strength,
+                    mark,
                 });
             };
             match pair {
@@ -79,9 +84,9 @@ pub(super) fn overlay(files: &[Applied<'_>], model: &Checkpoint) -> Result<Overl
         }
     }
     let merges = merged.into_iter().map(|(name, parts)| {
-        let marks = parts.iter().map(|part| part.mark(&name));
+        let marks: Vec<&str> = parts.iter().map(|part| part.mark.as_str()).collect();
         Merge {
-            mark: marks.collect::<Vec<_>>().join("\n"),
+            mark: marks.join("\n"),
             dtype: merged_type(model, &name),
             change: Arc::new(Merged(parts)),
             name,
@@ -108,19 +113,14 @@ struct Part {
     factors: Arc<Factors>,
     part: What,
     strength: f32,
+    /// What tells it from others.
+    mark: String,
 }
 
+#[derive(Clone, Copy, Debug)]
 enum What {
     Factors,
     Difference(Role),
-}
-
-impl Part {
-    fn mark(&self, tensor: &str) -> String {
-        let scale = self.factors.scale;
-        let file = self.file.fingerprint();
-        format!("{tensor} {} {scale} {file}", self.strength)
-    }
 }
 
 /// All that files add to one tensor. Each change is of the stored weight, so that their order does
@@ -130,9 +130,9 @@ struct Merged(Vec<Part>);
 impl Change for Merged {
     fn apply(&self, stored: &TensorView<'_>) -> Result<Vec<f32>, WeightsError> {
         let base = stored.to_f32();
-        let mut sum = base.clone();
+        let mut sum: Option<Vec<f32>> = None;
         for part in &self.0 {
-            let change = match part.part {
+            let mut change = match part.part {
                 What::Factors => part.factors.change(&base)?,
                 What::Difference(role) => {
                     let name = part.factors.roles.get(&role);
@@ -140,9 +140,11 @@ impl Change for Merged {
                     part.file.get_any(name)?.to_f32()
                 }
             };
-            let terms = change.iter().map(|v| part.strength * v);
-            sum.iter_mut().zip(terms).for_each(|(sum, v)| *sum += v);
+            let values = change.iter_mut().zip(sum.as_ref().unwrap_or(&base));
+            values.for_each(|(change, sum)| *change = sum + part.strength * *change);
+            sum = Some(change);
         }
+        let sum = sum.unwrap_or(base);
         let too_large = |v: &f32| v.is_finite() && v.abs() > f32::from(half::f16::MAX);
         if stored.dtype == DType::F16 && stored.shape.len() == 2 && sum.iter().any(too_large) {
             return Err(AdapterError::Range {

@@ -111,26 +111,34 @@ pub(super) fn decompose(
 ) {
     let [n, c] = [0, 1].map(|axis| shape.get(axis).copied().unwrap_or(1));
     let area: usize = shape.iter().skip(2).product();
-    let of = |at: usize| match axis {
-        Axis::Rows => at / (c * area).max(1),
-        Axis::Columns => at / area.max(1) % c.max(1),
+    let [k, area] = [(c * area).max(1), area.max(1)];
+    // What the number at this row and column is a part of.
+    let of = |row: usize, column: usize| match axis {
+        Axis::Rows => row,
+        Axis::Columns => column / area,
     };
-    let mut squares = vec![0.0_f64; if matches!(axis, Axis::Rows) { n } else { c }];
-    for (at, (base, change)) in base.iter().zip(change.iter()).enumerate() {
-        if let Some(sum) = squares.get_mut(of(at)) {
-            *sum += f64::from(base + change).powi(2);
+    let count = if matches!(axis, Axis::Rows) { n } else { c };
+    let mut squares = vec![0.0_f64; count];
+    let rows = base.chunks(k).zip(change.chunks(k)).enumerate();
+    for (row, (base, change)) in rows {
+        for (column, (base, change)) in base.iter().zip(change).enumerate() {
+            if let Some(sum) = squares.get_mut(of(row, column)) {
+                *sum += f64::from(base + change).powi(2);
+            }
         }
     }
     // A row of zeros stays one.
     let length = |sum: &f64| (sum.sqrt() as f32).max(f32::EPSILON);
-    let factors: Vec<f32> = squares
-        .iter()
-        .zip(magnitudes)
+    let factors = squares.iter().zip(magnitudes);
+    let factors: Vec<f32> = factors
         .map(|(sum, magnitude)| magnitude / length(sum))
         .collect();
-    for (at, (base, change)) in base.iter().zip(change.iter_mut()).enumerate() {
-        let factor = factors.get(of(at)).copied().unwrap_or(1.0);
-        *change = (base + *change) * factor - base;
+    let rows = base.chunks(k).zip(change.chunks_mut(k)).enumerate();
+    for (row, (base, change)) in rows {
+        for (column, (base, change)) in base.iter().zip(change).enumerate() {
+            let factor = factors.get(of(row, column)).copied().unwrap_or(1.0);
+            *change = (base + *change) * factor - base;
+        }
     }
 }
 

@@ -20,10 +20,12 @@ mod seeds;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use kinora::model_files::{Defaults, PipelineConfig};
+use kinora::model_files::lora::LoraInfo;
+use kinora::model_files::{Defaults, ModelFolder, PipelineConfig, gguf_tokenizer_json};
 use kinora::models::config::{TextEncoderConfig, TransformerConfig, VaeConfig};
 use kinora::sampling::{Schedule, Scheduler};
 use kinora::text::tokenizer::Tokenizer;
@@ -42,6 +44,9 @@ const CONSTANT: usize = 1 << 18;
 /// The same for a tokenizer: the regex library gives up on a pattern that compiles to more than
 /// 10 MB, and has taken twice as much by then.
 const PATTERN: usize = 1 << 26;
+
+/// The same for a LoRA: the tables of the model that it is held against.
+const MODEL: usize = 1 << 20;
 
 /// How long a file of a few kilobytes may take; a busy machine may stop a thread for a while.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -66,10 +71,10 @@ struct Kind {
 }
 
 /// Shares by what an input costs: a tokenizer takes as long as thirty headers.
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 12] = [
     Kind {
         name: "safetensors",
-        inputs: 200_000,
+        inputs: 180_000,
         constant: CONSTANT,
         seeds: seeds::safetensors,
         text: true,
@@ -87,7 +92,7 @@ const KINDS: [Kind; 10] = [
     },
     Kind {
         name: "gguf",
-        inputs: 260_000,
+        inputs: 250_000,
         constant: CONSTANT,
         seeds: seeds::gguf,
         text: false,
@@ -138,6 +143,24 @@ const KINDS: [Kind; 10] = [
         text: false,
         wrap: as_it_is,
         read: tokenizer,
+    },
+    Kind {
+        name: "gguf_tokenizers",
+        inputs: 10_000,
+        constant: PATTERN,
+        seeds: seeds::gguf_tokenizers,
+        text: false,
+        wrap: as_it_is,
+        read: gguf_tokenizer,
+    },
+    Kind {
+        name: "loras",
+        inputs: 20_000,
+        constant: MODEL,
+        seeds: seeds::loras,
+        text: true,
+        wrap: right_length,
+        read: lora,
     },
     Kind {
         name: "latents",
@@ -231,6 +254,31 @@ fn tokenizer(bytes: &[u8]) -> bool {
     let _ = tokenizer.vocab_size();
     let _ = tokenizer.encode("a cat  sat, 猫", 512);
     true
+}
+
+/// The tokenizer in the keys of a GGUF file.
+fn gguf_tokenizer(bytes: &[u8]) -> bool {
+    let Ok(file) = Checkpoint::from_bytes_to("fuzz", bytes.to_vec(), "text_encoder", Extent::Head)
+    else {
+        return false;
+    };
+    let found = file.tokenizer().ok().flatten();
+    let json = found.and_then(|found| gguf_tokenizer_json(&found).ok());
+    json.is_some_and(|json| tokenizer(&json))
+}
+
+/// A LoRA beside the fixture's model.
+fn lora(bytes: &[u8]) -> bool {
+    static MODEL: OnceLock<ModelFolder> = OnceLock::new();
+    let model = MODEL.get_or_init(|| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/wan21/model");
+        ModelFolder::open(folder).expect("a model")
+    });
+    let Ok(file) = Checkpoint::from_bytes("fuzz", bytes.to_vec(), "LoRA") else {
+        return false;
+    };
+    let info = LoraInfo::of(file, Some(model));
+    info.is_ok_and(|info| !info.to_string().is_empty() && info.is_applicable())
 }
 
 /// What a thread reads at present: the input's number and one, or 0.

@@ -2,6 +2,10 @@
 
 #![allow(unreachable_pub, reason = "the modules of a test program are its own")]
 
+#[path = "models/adapters.rs"]
+mod adapters;
+#[path = "models/experts.rs"]
+mod experts;
 mod harness;
 #[path = "models/lora.rs"]
 mod lora;
@@ -32,6 +36,8 @@ fn main() {
     trials.extend(transformer::trials());
     trials.extend(lora::trials());
     trials.extend(names::trials());
+    trials.extend(adapters::trials());
+    trials.extend(experts::trials());
     harness::run(trials);
 }
 

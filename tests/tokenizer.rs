@@ -4,6 +4,9 @@
 //! (`tests/fixtures/parts`); those of UMT5 stand here. UMT5's own `tokenizer.json` (17 MB) is not
 //! part of the repository: where it is not at hand its tests are reported as ignored.
 
+#[path = "tokenizer/gguf.rs"]
+mod gguf;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -45,7 +48,7 @@ fn main() {
         let path = umt5.clone();
         Trial::test(name, move || test(&read(&path)?)).with_ignored_flag(absent)
     };
-    let trials = vec![
+    let mut trials = vec![
         Trial::test("prompts_are_cleaned", prompts_are_cleaned),
         Trial::test("cleaning_settles", cleaning_settles),
         Trial::test(
@@ -71,6 +74,13 @@ fn main() {
         with_umt5("umt5_ids", umt5_ids),
         with_umt5("umt5_cut", umt5_cut),
     ];
+    trials.extend(gguf::trials());
+    trials.push(
+        Trial::test("umt5_from_gguf", move || {
+            gguf::same_from_json(&umt5, 256_384)
+        })
+        .with_ignored_flag(absent),
+    );
     libtest_mimic::run(&arguments, trials).exit();
 }
 

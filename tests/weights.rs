@@ -191,7 +191,7 @@ fn a_tensor_that_does_not_fit_is_named() {
     assert_eq!(error("x", &[1]), "vae: a.safetensors holds no tensor \"x\"");
     assert_eq!(
         error("position", &[6]),
-        "vae: tensor \"position\" of a.safetensors is I64, but weights must be F32, F16, BF16, F8_E4M3, F8_E5M2, I8 with scales, Q8_0, Q6_K, Q5_1, Q5_0, Q5_K, Q4_1, Q4_0, Q4_K, IQ4_NL, IQ4_XS, Q3_K, Q2_K or NVFP4; take the checkpoint in one of these"
+        "vae: tensor \"position\" of a.safetensors is I64, but weights must be F32, F16, BF16, F8_E4M3, F8_E5M2, I8 with scales, Q8_0, Q6_K, Q5_1, Q5_0, Q5_K, Q4_1, Q4_0, Q4_K, IQ4_NL, IQ4_XS, Q3_K, Q2_K or NVFP4; take a file of the model in one of these"
     );
 }
 

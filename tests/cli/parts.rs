@@ -62,7 +62,7 @@ fn missing() -> Verdict {
         .run(&["generate", "a boat", "--transformer", &transformer])?
         .refused(&[
             "holds a Wan transformer, but",
-            "no text encoder (--text-encoder FILE) and no autoencoder (--vae FILE)",
+            "no text encoder (text_encoder) and no autoencoder (vae)",
         ])?;
     // The head size of a model that Wan did not release stands beside the file, or nowhere.
     alone("transformer", &place.path("t.safetensors"))?;

@@ -175,6 +175,80 @@ pub fn sentencepieces() -> Vec<Vec<u8>> {
     vec![model, mapped]
 }
 
+/// The head of a GGUF text encoder with a tokenizer of a few pieces, with and without a map of
+/// characters.
+pub fn gguf_tokenizers() -> Vec<Vec<u8>> {
+    let texts = ["<pad>", "</s>", "<unk>", "\u{2581}", "a", "cat", "[PAD6]"];
+    let keys = [
+        ("model", GgufValue::Text("t5".to_owned())),
+        (
+            "tokens",
+            GgufValue::Texts(texts.map(str::to_owned).to_vec()),
+        ),
+        ("scores", GgufValue::Floats(vec![-1.5; 7])),
+        ("token_type", GgufValue::Numbers(vec![3, 3, 2, 1, 1, 1, 5])),
+        ("add_space_prefix", GgufValue::Bool(true)),
+        ("eos_token_id", GgufValue::U32(1)),
+        ("unknown_token_id", GgufValue::U32(2)),
+    ];
+    let mut header = GgufHeader::new("t5encoder");
+    for (key, value) in keys {
+        header.key(format!("tokenizer.ggml.{key}"), value);
+    }
+    let mut mapped = header.clone();
+    let map = [4u32.to_le_bytes(), [0; 4]].concat();
+    mapped.key("tokenizer.ggml.precompiled_charsmap", GgufValue::Bytes(map));
+    vec![header.to_bytes(), mapped.to_bytes()]
+}
+
+/// A few layers of the fixture's transformer by each method, and the files of the fixtures.
+pub fn loras() -> Vec<Vec<u8>> {
+    let layer = "blocks.0.attn1.to_q";
+    let kinds: [&[(&str, [usize; 2])]; 5] = [
+        &[
+            ("lora_A.weight", [2, 32]),
+            ("lora_B.weight", [32, 2]),
+            ("alpha", [1, 1]),
+        ],
+        &[
+            ("hada_w1_a", [32, 1]),
+            ("hada_w1_b", [1, 32]),
+            ("hada_w2_a", [32, 2]),
+            ("hada_w2_b", [2, 32]),
+        ],
+        &[
+            ("lokr_w1", [4, 4]),
+            ("lokr_w2_a", [8, 1]),
+            ("lokr_w2_b", [1, 8]),
+        ],
+        &[
+            ("lora_down.weight", [1, 32]),
+            ("lora_up.weight", [32, 1]),
+            ("dora_scale", [32, 1]),
+        ],
+        &[("diff_b", [1, 32])],
+    ];
+    let mut seeds = vec![
+        file("parts/adapters/names.safetensors"),
+        file("parts/adapters/lokr.safetensors"),
+    ];
+    for kind in kinds {
+        let (mut header, mut end) = (Vec::new(), 0);
+        for (name, shape) in kind {
+            let start = end;
+            end += 2 * shape[0] * shape[1];
+            header.push(format!(
+                r#""{layer}.{name}":{{"dtype":"F16","shape":{shape:?},"data_offsets":[{start},{end}]}}"#
+            ));
+        }
+        seeds.push(with_header(
+            format!("{{{}}}", header.join(",")).as_bytes(),
+            end,
+        ));
+    }
+    seeds
+}
+
 pub fn latents() -> Vec<Vec<u8>> {
     let header = br#"{"__metadata__":{"prompt":"a cat"},"latents":{"dtype":"F32","shape":[1,2,1,2,2],"data_offsets":[0,32]}}"#;
     let half = br#"{"latents":{"dtype":"BF16","shape":[1,1,1,1,2],"data_offsets":[0,4]}}"#;

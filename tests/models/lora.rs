@@ -21,27 +21,52 @@ use super::harness::device_test;
 use super::{Expected, fixtures, json, read, upload};
 
 pub fn trials() -> Vec<Trial> {
-    let mut trials: Vec<Trial> = ["diffusers", "original", "kohya", "together", "differences"]
-        .into_iter()
-        .map(|case| device_test(format!("lora/{case}"), move |gpu| agrees(gpu, case)))
+    let loras = ["diffusers", "original", "kohya", "together", "differences"];
+    let adapters = [
+        "loha",
+        "lokr",
+        "dora",
+        "dora_half",
+        "peft_dora",
+        "names",
+        "all",
+    ];
+    let loras = loras.map(|case| (LORA, case)).into_iter();
+    let cases = loras.chain(adapters.map(|case| (ADAPTERS, case)));
+    let mut trials: Vec<Trial> = cases
+        .map(|(set, case)| device_test(format!("lora/{case}"), move |gpu| agrees(gpu, set, case)))
         .collect();
-    trials.push(device_test("lora/quantised base", quantised));
+    trials.push(device_test("lora/quantised base", |gpu| {
+        quantised(gpu, LORA, "diffusers", DType::Q8_0)
+    }));
+    trials.push(device_test("lora/quantised base, merged", |gpu| {
+        quantised(gpu, ADAPTERS, "dora", DType::Q8_0)
+    }));
     trials.push(Trial::test("lora/refused", refused));
     trials.push(Trial::test("lora/experts", experts));
     trials
 }
 
+/// Sets of files and of what the reference makes of them.
+const LORA: &str = "lora";
+pub(super) const ADAPTERS: &str = "adapters";
+
 fn folder() -> PathBuf {
-    fixtures().join("parts/lora")
+    set(LORA)
 }
 
-fn open(loras: Vec<Lora>) -> Result<ModelFolder, ConfigError> {
+pub(super) fn set(name: &str) -> PathBuf {
+    fixtures().join("parts").join(name)
+}
+
+pub(super) fn open(loras: Vec<Lora>) -> Result<ModelFolder, ConfigError> {
     ModelFolder::open(fixtures().join("wan21/model"))?.with_loras(loras)
 }
 
 /// The velocity with the LoRAs of a case, resident and streamed, is that of the reference's merged
 /// weights; with a strength of 0 it is the model's own.
-fn agrees(gpu: &Gpu, case: &str) -> Result<(), Failed> {
+fn agrees(gpu: &Gpu, set_of: &str, case: &str) -> Result<(), Failed> {
+    let folder = || set(set_of);
     let cases = json(&folder().join("cases.json"))?;
     let files = cases[case].as_array().ok_or("no such case")?;
     let loras = |strength: f64| {
@@ -67,19 +92,20 @@ fn agrees(gpu: &Gpu, case: &str) -> Result<(), Failed> {
 
 /// A LoRA moves a base in 8 bits as far as it moves one in f32: what is left is the base's own
 /// rounding.
-fn quantised(gpu: &Gpu) -> Result<(), Failed> {
-    let expected = Expected::open(&folder())?;
+fn quantised(gpu: &Gpu, set_of: &str, case: &str, dtype: DType) -> Result<(), Failed> {
+    let folder_of = || set(set_of);
+    let expected = Expected::open(&folder_of())?;
     let run = |loras| {
-        let folder = open(loras)?.narrowed(DType::Q8_0);
+        let folder = open(loras)?.narrowed(dtype);
         let stored = folder.checkpoint("transformer")?;
-        if stored.dtype_of("blocks.0.attn1.to_q.weight") != Some(DType::Q8_0) {
+        if stored.dtype_of("blocks.0.attn1.to_q.weight") != Some(dtype) {
             return Err("the base is not quantised".into());
         }
         velocity_of(gpu, &folder, Residency::Resident)
     };
     let without = relative_l2(&run(Vec::new())?, &expected.values("none")?);
-    let with = run(vec![Lora::new(folder().join("diffusers.safetensors"))])?;
-    let with = relative_l2(&with, &expected.values("diffusers")?);
+    let file = folder_of().join(format!("{case}.safetensors"));
+    let with = relative_l2(&run(vec![Lora::new(file)])?, &expected.values(case)?);
     match (1e-6..0.03).contains(&without) && with < 2.0 * without {
         true => Ok(()),
         false => Err(format!("{without:.1e} off without the LoRA, {with:.1e} with it").into()),
@@ -117,7 +143,7 @@ fn velocity_of(gpu: &Gpu, folder: &ModelFolder, residency: Residency) -> Result<
 }
 
 /// A safetensors file of tensors that hold 0.25.
-fn write(file: &Path, tensors: &[(&str, &[usize])]) -> Result<(), Failed> {
+pub(super) fn write(file: &Path, tensors: &[(&str, &[usize])]) -> Result<(), Failed> {
     let bytes = 0.25_f32.to_le_bytes().repeat(4096);
     let views = tensors.iter().map(|&(name, shape)| {
         let bytes = &bytes[..4 * shape.iter().product::<usize>()];
@@ -151,7 +177,7 @@ fn refused() -> Result<(), Failed> {
     let refusal = |tensors: &[(&str, &[usize])]| refusal(folder.path(), tensors);
     let down = "blocks.0.attn1.to_q.lora_A.weight";
     let up = "blocks.0.attn1.to_q.lora_B.weight";
-    let cases: [Refused<'_>; 7] = [
+    let cases: [Refused<'_>; 17] = [
         (
             &[("lora_unet_down_blocks_0.lora_up.weight", &[4, 4])],
             |e| matches!(e, AdapterError::NothingMatches { .. }),
@@ -186,9 +212,81 @@ fn refused() -> Result<(), Failed> {
             "is [32, 32] in this model",
         ),
         (
-            &[("blocks.0.attn1.to_q.hada_w1_a", &[4, 32])],
+            &[("blocks.0.attn1.to_q.oft_blocks", &[4, 32])],
             |e| matches!(e, AdapterError::Method { .. }),
-            "LoHa",
+            "OFT",
+        ),
+        (
+            &[("blocks.0.attn1.to_q.hada_t1", &[4, 4, 1, 1])],
+            |e| matches!(e, AdapterError::Method { .. }),
+            "Tucker",
+        ),
+        (
+            &[("blocks.0.attn1.to_q.hada_w1_a", &[32, 4])],
+            |e| matches!(e, AdapterError::Incomplete { .. }),
+            "blocks.0.attn1.to_q",
+        ),
+        // Magnitudes of nothing.
+        (
+            &[("blocks.0.attn1.to_q.dora_scale", &[32, 1])],
+            |e| matches!(e, AdapterError::Incomplete { .. }),
+            "blocks.0.attn1.to_q",
+        ),
+        (
+            &[
+                (down, &[4, 32]),
+                (up, &[32, 4]),
+                ("blocks.0.attn1.to_q.dora_scale", &[1, 31]),
+            ],
+            |e| matches!(e, AdapterError::Shape { .. }),
+            "[1, 31]",
+        ),
+        (
+            &[
+                ("blocks.0.attn1.to_q.lokr_w1", &[4, 4]),
+                ("blocks.0.attn1.to_q.lokr_w2", &[8, 7]),
+            ],
+            |e| matches!(e, AdapterError::Shape { .. }),
+            "[8, 7]",
+        ),
+        (
+            &[
+                ("blocks.0.attn1.to_q.lokr_w1", &[4, 4]),
+                ("blocks.0.attn1.to_q.lokr_w1_a", &[4, 2]),
+                ("blocks.0.attn1.to_q.lokr_w1_b", &[2, 4]),
+                ("blocks.0.attn1.to_q.lokr_w2", &[8, 8]),
+            ],
+            |e| matches!(e, AdapterError::Twice { .. }),
+            "lokr_w1_a",
+        ),
+        (
+            &[
+                (down, &[4, 32]),
+                (up, &[32, 4]),
+                ("blocks.0.attn1.to_q.lokr_w2", &[8, 8]),
+            ],
+            |e| matches!(e, AdapterError::Twice { .. }),
+            "lokr_w2",
+        ),
+        // An image's layers of a block that the model lacks, and nothing but an image's layers.
+        (
+            &[
+                (down, &[4, 32]),
+                (up, &[32, 4]),
+                ("blocks.7.attn2.add_k_proj.lora_A.weight", &[4, 32]),
+            ],
+            |e| matches!(e, AdapterError::NoSuchLayer { count: 1, .. }),
+            "blocks.7.attn2.add_k_proj",
+        ),
+        (
+            &[("blocks.0.attn2.add_k_proj.lora_A.weight", &[4, 32])],
+            |e| matches!(e, AdapterError::NothingMatches { .. }),
+            "add_k_proj",
+        ),
+        (
+            &[("transformer_2.blocks.0.attn1.to_q.diff", &[32, 32])],
+            |e| matches!(e, AdapterError::TwoExperts { .. }),
+            "one transformer",
         ),
         (
             &[("blocks.0.attn1.to_q.diff_b", &[31])],

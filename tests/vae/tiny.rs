@@ -4,7 +4,7 @@
 use kinora::gpu::Gpu;
 use kinora::models::config::VaeConfig;
 use kinora::models::latent_rgb::LatentRgb;
-use kinora::models::vae::tiny::TinyVae;
+use kinora::models::vae::tiny::{TinyLatents, TinyVae};
 use kinora::models::vae::{Architecture, DecodeOptions, VaeDecoder};
 use kinora::sampling::{Noise, randn};
 use kinora::tensor::DType;
@@ -24,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
         let test =
             |what: &str, test| device_test(format!("{what}/{name}"), move |gpu| of(gpu, test));
         trials.push(test("frames", frames));
+        trials.push(test("scaled latents", scaled_latents));
         trials.push(test("chunks", chunks));
         trials.push(test("bands", bands));
         trials.push(test("memory", memory));
@@ -37,6 +38,7 @@ pub fn trials() -> Vec<Trial> {
         }));
     }
     trials.push(Trial::test("tiny refusals", refusals));
+    trials.push(Trial::test("which latents a file takes", told_by_name));
     let latents = folder("../../../shared/latents/wan21_cheesecake.safetensors");
     let absent = !latents.is_file();
     let test = Trial::test("colours/cheesecake", move || cheesecake(&latents));
@@ -93,6 +95,68 @@ fn frames(gpu: &Gpu, tiny: &Tiny) -> Result<(), Failed> {
     let shape: [usize; 4] = view.shape[1..].try_into()?;
     let found = tiny.decode(gpu, &(view.to_f32(), shape), &DecodeOptions::default())?;
     same(&found, &frames_of(&file)?)
+}
+
+/// A decoder of `latents · std + mean` makes of `latents` what the other makes of those; its file is
+/// told by its name.
+fn scaled_latents(gpu: &Gpu, tiny: &Tiny) -> Result<(), Failed> {
+    let model = if tiny.name == "tiny21" {
+        "wan21"
+    } else {
+        "ti2v"
+    };
+    let config = vae_config(model)?;
+    let file = part(&format!("{}_expected", tiny.name));
+    let expected = Checkpoint::open(&file, "expected")?;
+    let view = expected.get_any("latents")?;
+    let shape: [usize; 4] = view.shape[1..].try_into()?;
+    let positions: usize = shape[1..].iter().product();
+    let mut latents = view.to_f32();
+    for (channel, values) in latents.chunks_mut(positions).enumerate() {
+        let (mean, deviation) = (config.latents_mean[channel], config.latents_std[channel]);
+        for value in values {
+            *value = ((f64::from(*value) - mean) / deviation) as f32;
+        }
+    }
+    let temporary = tempfile::tempdir()?;
+    let renamed = temporary.path().join("lighttaew2_1.safetensors");
+    std::fs::copy(part(tiny.name), &renamed)?;
+    let checkpoint = Checkpoint::open(&renamed, "tiny decoder")?;
+    let scaled = Tiny {
+        vae: TinyVae::of(&checkpoint, &config)?,
+        checkpoint,
+        ..*tiny
+    };
+    let input = (latents, shape);
+    let options = DecodeOptions::default();
+    let found = scaled.decode(gpu, &input, &options)?;
+    same(&found, &frames_of(&file)?)?;
+    let raw = Tiny {
+        vae: scaled.vae.clone().with_latents(TinyLatents::Raw),
+        ..scaled
+    };
+    match raw.decode(gpu, &input, &options)? == found {
+        false => Ok(()),
+        true => Err("the latents are scaled against what was asked for".into()),
+    }
+}
+
+fn told_by_name() -> Result<(), Failed> {
+    for (file, expected) in [
+        ("models/taew2_1.pth", TinyLatents::Raw),
+        ("lighttae/taew2_2.safetensors", TinyLatents::Raw),
+        ("lighttaew2_1.pth", TinyLatents::Scaled),
+        ("models/LightTAEw2_2_bf16.safetensors", TinyLatents::Scaled),
+    ] {
+        let found = TinyLatents::of_file(std::path::Path::new(file));
+        if found != expected || found.to_string().parse() != Ok(found) {
+            return Err(format!("{file}: {found}").into());
+        }
+    }
+    match "Raw".parse::<TinyLatents>() {
+        Err(_) => Ok(()),
+        Ok(_) => Err("another name was taken".into()),
+    }
 }
 
 /// A decoder of the released widths, of weights that the reference draws likewise.

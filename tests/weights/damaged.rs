@@ -183,3 +183,24 @@ fn every_damaged_byte_of_a_header_is_survived() {
         }
     }
 }
+
+/// What often lies in the place of a file that was to be downloaded is called by its name.
+#[test]
+fn pointers_and_pages_are_no_damaged_files() {
+    let pointer =
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 134\n".to_vec();
+    let page = b"<!DOCTYPE html>\n<html><head><title>Sign in</title>".to_vec();
+    for (bytes, words) in [(pointer, "git-lfs pointer"), (page, "web page")] {
+        for file in ["a.safetensors", "a.gguf", "a.pth"] {
+            let error = Checkpoint::from_bytes(file, bytes.clone(), "vae").unwrap_err();
+            assert!(matches!(error, WeightsError::NotTheFile { .. }), "{error}");
+            let text = error.to_string();
+            assert!(text.starts_with(file) && text.contains(words), "{text}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let index = folder.path().join("model.safetensors.index.json");
+        std::fs::write(&index, &bytes).unwrap();
+        let error = Checkpoint::open(&index, "vae").unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}

@@ -63,7 +63,7 @@ fn latents_that_are_none() {
     fs::write(&path, reference_file(&[("samples", Dtype::F32, &[6])])).unwrap();
     assert_eq!(
         error(),
-        "L holds no tensor named latents (it holds samples); Kinora's --save-latents writes one"
+        "L holds no tensor named latents (it holds samples); Kinora writes one where a run is to keep its latents"
     );
     fs::write(
         &path,

@@ -43,9 +43,9 @@ pub enum AdapterError {
         /// The other.
         second: String,
     },
-    /// One of two matrices is missing.
+    /// One of a change's matrices is missing.
     #[error(
-        "{file}: {layer} has only one of its two matrices, lora_down and lora_up: the file is damaged"
+        "{file}: {layer} lacks a matrix of its change, which is of two or more (lora_down and lora_up, say): the file is damaged"
     )]
     Incomplete {
         /// The file.
@@ -69,7 +69,7 @@ pub enum AdapterError {
     },
     /// Another kind of adapter.
     #[error(
-        "{file} holds {tensor}, which is {method}; Kinora applies LoRA: two matrices a layer (lora_A and lora_B, or lora_down and lora_up), and differences (diff, diff_b)"
+        "{file} holds {tensor}, which is {method}; Kinora applies LoRA, LoHa, LoKr, DoRA and differences (diff, diff_b): merge it into the model with the program that trained it"
     )]
     Method {
         /// The file.
@@ -89,7 +89,7 @@ pub enum AdapterError {
     },
     /// An expert asked for in a model that has none.
     #[error(
-        "{file} is for the {expert} expert, and this model has one transformer: leave {expert}= out"
+        "{file} is for the {expert} expert, and this model has one transformer: apply it to all of the model"
     )]
     NoExperts {
         /// The file.
@@ -97,18 +97,42 @@ pub enum AdapterError {
         /// `high` or `low`.
         expert: &'static str,
     },
+    /// A file for two experts, and a model that has one transformer.
+    #[error(
+        "{file} holds two LoRAs, for the high-noise and the low-noise expert (transformer_1 and transformer_2), and this model has one transformer: it is made for Wan 2.2 A14B"
+    )]
+    TwoExperts {
+        /// The file.
+        file: String,
+    },
+    /// A file for two experts without one for that which was asked for.
+    #[error("{file} is to be applied to {part} alone, but changes no layer of it")]
+    NoneForExpert {
+        /// The file.
+        file: String,
+        /// `transformer` or `transformer_2`.
+        part: String,
+    },
+    /// A merged weight beyond f16.
+    #[error(
+        "{file}: with its change, {layer} is beyond what the model's f16 holds: apply it less strongly, or to a model in bf16 or f32"
+    )]
+    Range {
+        /// The file.
+        file: String,
+        /// The weight.
+        layer: String,
+    },
     /// A model that is to be written down.
     #[error(
-        "{file} stays beside the model and is not written into a converted one: leave --lora out here, and give it to 'kinora generate' with the model that is written"
+        "{file} stays beside the model and is not written into a converted one: convert the model without LoRAs, and apply them to the model that is written"
     )]
     NotConverted {
         /// The file.
         file: String,
     },
     /// A model without weights at hand.
-    #[error(
-        "{file} cannot be held against a model that is not at hand: name its folder with --model"
-    )]
+    #[error("{file} cannot be held against a model that is not at hand: open the model's folder")]
     NotAtHand {
         /// The file.
         file: String,

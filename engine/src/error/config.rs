@@ -18,17 +18,23 @@ pub enum ConfigError {
         folder: String,
     },
     /// Parts that a model lacks.
-    #[error("{model} {found}, but {missing}")]
+    #[error("{model} {found}, but {missing}{unreadable}")]
     NoPart {
         /// The model.
         model: String,
         /// What there is, as `holds a Wan transformer`.
         found: String,
-        /// What there is not, with the option that names it.
+        /// What there is not, with the fields that name it.
         missing: String,
+        /// The fields of [`PartFiles`](crate::model_files::PartFiles) that name it.
+        fields: Vec<&'static str>,
+        /// `. Not read: …` with what is wrong with files beside them, or nothing.
+        unreadable: String,
     },
     /// Two files that could each be the same part.
-    #[error("{first} and {second} are {kind} each; leave one of them, or name it: {option} FILE")]
+    #[error(
+        "{first} and {second} are {kind} each; leave one of them, or name the file in the field {field}{second_field}"
+    )]
     TwoOfAKind {
         /// A file.
         first: String,
@@ -36,8 +42,10 @@ pub enum ConfigError {
         second: String,
         /// What both are.
         kind: String,
-        /// The option that names one.
-        option: &'static str,
+        /// The field that names one.
+        field: &'static str,
+        /// ` and the second in transformer_2 …` for a transformer, or nothing.
+        second_field: &'static str,
     },
     /// A part's tensors that do not say its sizes.
     #[error("{file}: {tensor} is {found}, expected {expected}, which tells the model's sizes")]
@@ -63,7 +71,7 @@ pub enum ConfigError {
     },
     /// A model without a tokenizer.
     #[error(
-        "{model} has no tokenizer; add the tokenizer.json (or spiece.model) of google/umt5-xxl beside the text encoder, or name it: --tokenizer FILE"
+        "{model} has no tokenizer; add the tokenizer.json (or spiece.model) of google/umt5-xxl beside the text encoder, or name the file in the field tokenizer; a GGUF text encoder that carries its tokenizer needs none"
     )]
     NoTokenizer {
         /// The model.

@@ -63,6 +63,14 @@ pub enum GgufFault {
         /// The type's number.
         kind: u32,
     },
+    /// A value of another type than its key's.
+    #[error("the value of {key} is not {expected}, as GGUF has it: the file is corrupt")]
+    Value {
+        /// The key.
+        key: String,
+        /// What it should be.
+        expected: &'static str,
+    },
     /// Lists in lists in lists.
     #[error("the value of {key} holds lists more than {limit} deep: the file is corrupt")]
     Depth {
@@ -93,7 +101,7 @@ pub enum GgufFault {
     },
     /// A tensor of a type whose size is not known.
     #[error(
-        "tensor {tensor} is of type {number}, which is no type of GGUF that Kinora knows; convert it to F16, BF16 or Q8_0"
+        "tensor {tensor} is of type {number}, which is no type of GGUF that Kinora knows; take a file of the model in F16, BF16 or Q8_0"
     )]
     Element {
         /// The tensor's name.

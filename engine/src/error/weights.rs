@@ -77,6 +77,14 @@ pub enum WeightsError {
         files: String,
     },
 
+    /// Something else in a file's place.
+    #[error("{file} is {found}")]
+    NotTheFile {
+        /// The file.
+        file: String,
+        /// What it is instead, and what to do.
+        found: &'static str,
+    },
     /// A file too short to hold even the header's length.
     #[error(
         "{file} is {len} bytes long, but a safetensors file begins with 8 bytes of header length: it is truncated or not a safetensors file"
@@ -291,7 +299,7 @@ pub enum WeightsError {
     },
     /// A tensor in a format that Kinora does not compute with.
     #[error(
-        "{part}: tensor {tensor} of {file} is {found}, but weights must be {}; take the checkpoint in one of these",
+        "{part}: tensor {tensor} of {file} is {found}, but weights must be {}; take a file of the model in one of these",
         read_types()
     )]
     Unsupported {
@@ -427,7 +435,7 @@ pub enum WeightsError {
 
     /// A file of latents without the tensor of that name.
     #[error(
-        "{file} holds no tensor named latents (it holds {found}); Kinora's --save-latents writes one"
+        "{file} holds no tensor named latents (it holds {found}); Kinora writes one where a run is to keep its latents"
     )]
     NoLatents {
         /// The file.

@@ -60,6 +60,8 @@ pub(super) struct Assembled {
     pub(super) texts: BTreeMap<String, (String, Vec<u8>)>,
     /// Where the tokenizer is.
     pub(super) tokenizer: Option<PathBuf>,
+    /// Why files beside them could not be read.
+    pub(super) unreadable: Vec<String>,
 }
 
 impl Assembled {
@@ -88,6 +90,7 @@ impl Assembled {
             parts,
             texts,
             tokenizer,
+            unreadable: Vec::new(),
         };
         this.describe(folder)?;
         Ok(this)

@@ -14,7 +14,7 @@ use super::released;
 use super::search::Found;
 use super::{ModelConfig, PipelineConfig};
 use crate::error::{ConfigError, WeightsError};
-use crate::model_files::lora::{Lora, Loras};
+use crate::model_files::lora::{Lora, LoraNote, Loras};
 use crate::model_files::matrices::is_block_matrix;
 use crate::model_files::names::{Kind, Names, adopt};
 use crate::tensor::DType;
@@ -173,6 +173,7 @@ impl ModelFolder {
     /// The model with the parts that were found, and before them those that are named.
     fn with_found(mut self, found: Found, files: &PartFiles) -> Result<Self, ConfigError> {
         let mut parts = found.parts;
+        let unreadable = found.unreadable.iter().map(ToString::to_string).collect();
         parts.extend(files.weights());
         let tokenizer = files.tokenizer.clone();
         let tokenizer = tokenizer.or(self.assembled.tokenizer.take());
@@ -184,6 +185,7 @@ impl ModelFolder {
             };
         }
         self.assembled = Assembled::new(parts, tokenizer, &self)?;
+        self.assembled.unreadable = unreadable;
         Ok(self)
     }
 
@@ -216,13 +218,14 @@ impl ModelFolder {
         }
     }
 
-    /// A released model by its short name, `wan2.1-1.3b` say, without its weights: for planning.
+    /// A released model by its short name or another that people have for it
+    /// ([`short_name`](super::short_name)), without its weights: for planning.
     ///
     /// # Errors
     /// [`ConfigError::NoSuchModel`] with the names there are.
     pub fn like(name: &str) -> Result<Self, ConfigError> {
         let model = released::by_short_name(name)?;
-        Ok(Self::of(name.to_owned(), Files::Released(model)))
+        Ok(Self::of(model.short.to_owned(), Files::Released(model)))
     }
 
     /// The same model, whose [matrices](is_block_matrix) of the transformers and the text encoder
@@ -257,6 +260,28 @@ impl ModelFolder {
     #[must_use]
     pub fn loras(&self) -> &[Lora] {
         self.loras.list()
+    }
+
+    /// What of the LoRAs the model does without, a note a file.
+    ///
+    /// # Errors
+    /// As [`ModelFolder::checkpoint`].
+    pub fn lora_notes(&self) -> Result<Vec<LoraNote>, WeightsError> {
+        let mut notes = Vec::new();
+        if self.loras().is_empty() {
+            return Ok(notes);
+        }
+        for part in self.parts() {
+            if Kind::of_part(part) != Some(Kind::Transformer) {
+                continue;
+            }
+            for note in self.loras.notes(part, &self.open_part(part)?.1)? {
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
+            }
+        }
+        Ok(notes)
     }
 
     /// The folder's name.
@@ -296,8 +321,9 @@ impl ModelFolder {
                 .filter(move |part| self.contains(&format!("{part}/config.json")) == there)
                 .filter_map(|part| Kind::of_part(part))
         };
+        let fields: Vec<&str> = kinds(false).map(Kind::field).collect();
         let missing: Vec<String> = kinds(false)
-            .map(|kind| format!("no {} ({} FILE)", kind.noun(), kind.option()))
+            .map(|kind| format!("no {} ({})", kind.noun(), kind.field()))
             .collect();
         if missing.is_empty() {
             return Ok(());
@@ -310,6 +336,11 @@ impl ModelFolder {
                 found => format!("holds {}", found.join(" and ")),
             },
             missing: missing.join(" and "),
+            unreadable: match self.assembled.unreadable.as_slice() {
+                [] => String::new(),
+                files => format!(". Not read: {}", files.join("; ")),
+            },
+            fields,
         })
     }
 

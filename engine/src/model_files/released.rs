@@ -14,7 +14,7 @@ const NEGATIVE_PROMPT: &str = "色调艳丽，过曝，静态，细节模糊不�
 #[derive(Debug)]
 pub(super) struct Released {
     name: &'static str,
-    short: &'static str,
+    pub(super) short: &'static str,
     /// Width inside the feed-forward.
     ffn: usize,
     heads: usize,
@@ -133,9 +133,42 @@ pub(super) fn scheduler(shift: f64) -> Value {
     })
 }
 
-/// The model of that short name.
+/// The owner of the released models on the hub.
+const OWNER: &str = "wan-ai/";
+
+/// What people write in a released model's name, and what of it counts.
+const SPELLINGS: [(&str, &str); 10] = [
+    ("_", "-"),
+    (" ", "-"),
+    ("wan-2", "wan2"),
+    ("wan21", "wan2.1"),
+    ("wan22", "wan2.2"),
+    ("-diffusers", ""),
+    ("-ti2v", ""),
+    ("-t2v", ""),
+    ("wan2.2-14b", "wan2.2-a14b"),
+    ("wan2.2-a-14b", "wan2.2-a14b"),
+];
+
+/// The short name of the released model that `name` means: in any case, with the task
+/// (`Wan2.2-TI2V-5B`), or as the hub has it (`Wan-AI/Wan2.2-TI2V-5B-Diffusers`, at a revision
+/// or not). `None` for any other model, those of other tasks included.
+#[must_use]
+pub fn short_name(name: &str) -> Option<&'static str> {
+    let lower = name.trim().to_lowercase();
+    let lower = lower.split('@').next().unwrap_or_default();
+    let bare = lower.strip_prefix(OWNER).unwrap_or(lower);
+    let spelled = SPELLINGS
+        .iter()
+        .fold(bare.to_owned(), |name, (from, to)| name.replace(from, to));
+    let found = RELEASED.iter().find(|model| model.short == spelled);
+    found.map(|model| model.short)
+}
+
+/// The model of that short name, or of another name for it.
 pub(super) fn by_short_name(name: &str) -> Result<&'static Released, ConfigError> {
-    let found = RELEASED.iter().find(|model| model.short == name);
+    let short = short_name(name);
+    let found = RELEASED.iter().find(|model| Some(model.short) == short);
     found.ok_or_else(|| ConfigError::NoSuchModel {
         found: name.to_owned(),
         known: RELEASED
@@ -229,4 +262,42 @@ pub(super) fn recognise(
         timesteps: None,
         negative_prompt: NEGATIVE_PROMPT.to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short_name;
+
+    #[test]
+    fn names_that_people_type_mean_the_released_models() {
+        for (name, short) in [
+            ("wan2.2-5b", "wan2.2-5b"),
+            ("WAN2.2-5B", "wan2.2-5b"),
+            ("wan2.2-ti2v-5b", "wan2.2-5b"),
+            ("Wan-AI/Wan2.2-TI2V-5B-Diffusers", "wan2.2-5b"),
+            ("wan-ai/wan2.2-ti2v-5b@main", "wan2.2-5b"),
+            ("wan22_5b", "wan2.2-5b"),
+            ("Wan2.1-T2V-1.3B", "wan2.1-1.3b"),
+            ("wan2.1_t2v_1.3B", "wan2.1-1.3b"),
+            ("wan-2.1-1.3b", "wan2.1-1.3b"),
+            ("Wan2.1 T2V 14B", "wan2.1-14b"),
+            ("Wan2.2-T2V-A14B", "wan2.2-a14b"),
+            ("wan2.2-14b", "wan2.2-a14b"),
+            ("wan2.2_t2v_14B", "wan2.2-a14b"),
+        ] {
+            assert_eq!(short_name(name), Some(short), "{name}");
+        }
+        for name in [
+            "wan2.1-i2v-14b",
+            "wan2.2-i2v-a14b",
+            "wan2.1-a14b",
+            "wan2.2-1.3b",
+            "other/wan2.2-5b",
+            "fastwan2.1-1.3b",
+            "wan",
+            "",
+        ] {
+            assert_eq!(short_name(name), None, "{name}");
+        }
+    }
 }

@@ -14,6 +14,17 @@ const EXPERTS: [(&str, &str); 2] = [
     ("low_noise_model", "transformer_2"),
 ];
 
+/// What the name of an expert's file says, in ComfyUI's folders and elsewhere.
+const EXPERT_FILES: [(&str, &str); 4] = [
+    ("high_noise", "transformer"),
+    ("low_noise", "transformer_2"),
+    ("highnoise", "transformer"),
+    ("lownoise", "transformer_2"),
+];
+
+/// What the sentence on two transformers adds.
+const SECOND_EXPERT: &str = ", and of two experts the one for low noise in transformer_2; names with high_noise and low_noise tell them apart";
+
 /// Files that may hold weights, by the end of their names.
 const WEIGHTS: [&str; 3] = [".safetensors", ".gguf", ".pth"];
 const INDEX: &str = ".safetensors.index.json";
@@ -45,6 +56,7 @@ impl Found {
         for file in candidates(folder) {
             found.add(&file, None, extent)?;
         }
+        found.alone();
         Ok(found)
     }
 
@@ -55,6 +67,7 @@ impl Found {
     pub(super) fn file(path: &Path, extent: Extent) -> Result<Self, ConfigError> {
         let mut found = Self::default();
         found.add(path, None, extent)?;
+        found.alone();
         if let Some(unreadable) = found.unreadable.pop() {
             return Err(unreadable.into());
         }
@@ -69,6 +82,15 @@ impl Found {
             .into());
         }
         Ok(found)
+    }
+
+    /// Takes one expert without the other as the model's one transformer, whatever its name says.
+    fn alone(&mut self) {
+        if !self.parts.contains_key("transformer")
+            && let Some(file) = self.parts.remove("transformer_2")
+        {
+            self.parts.insert("transformer", file);
+        }
     }
 
     /// Takes the weights at `path` as the part that they are; as `part`, if they can be.
@@ -88,6 +110,7 @@ impl Found {
         for names in Names::recognise(checkpoint.names()) {
             let part = match (names.kind, part) {
                 (Kind::Transformer, Some(expert)) => expert,
+                (Kind::Transformer, None) => expert_of(path).unwrap_or(names.kind.part()),
                 (kind, None) => kind.part(),
                 _ => continue,
             };
@@ -97,12 +120,34 @@ impl Found {
                     first: first.display().to_string(),
                     second: path.display().to_string(),
                     kind: names.kind.to_string(),
-                    option: names.kind.option(),
+                    field: names.kind.field(),
+                    second_field: match names.kind {
+                        Kind::Transformer => SECOND_EXPERT,
+                        Kind::TextEncoder | Kind::Vae => "",
+                    },
                 });
             }
             self.parts.insert(part, path.to_owned());
         }
         Ok(())
+    }
+}
+
+/// The expert that a file of a transformer is by its name.
+fn expert_of(file: &Path) -> Option<&'static str> {
+    let name = file
+        .file_name()?
+        .to_string_lossy()
+        .to_lowercase()
+        .replace('-', "_");
+    let found: Vec<&str> = EXPERT_FILES
+        .iter()
+        .filter(|(mark, _)| name.contains(mark))
+        .map(|(_, part)| *part)
+        .collect();
+    match found.as_slice() {
+        [part] => Some(part),
+        _ => None,
     }
 }
 

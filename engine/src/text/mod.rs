@@ -4,3 +4,4 @@ mod charsmap;
 pub mod clean;
 mod sentencepiece;
 pub mod tokenizer;
+pub mod unigram;

@@ -3,12 +3,7 @@
 //! Reference: `sentencepiece_model.proto` of google/sentencepiece; `SpmConverter` and `T5Converter`
 //! of transformers, and what they made of UMT5's.
 
-use serde_json::{Value, json};
-
-use super::charsmap;
-
-/// More than any vocabulary has; UMT5's has 256,000.
-const PIECES_LIMIT: usize = 4_000_000;
+use super::unigram::{Piece, Unigram};
 
 /// `SentencePiece.Type` in the file.
 const UNKNOWN: u64 = 2;
@@ -19,33 +14,23 @@ const CONTROL: u64 = 3;
 /// # Errors
 /// A sentence that says what is wrong with the bytes.
 pub(super) fn tokenizer_json(bytes: &[u8]) -> Result<Vec<u8>, String> {
-    let mut vocabulary = Vec::new();
-    let mut added = Vec::new();
-    let mut unknown = None;
-    let mut close = None;
-    let mut normalizers = Vec::new();
+    let mut model = Unigram::default();
     for field in Fields(bytes) {
         match field? {
             // pieces
             (1, Wire::Bytes(piece)) => {
-                let Piece { text, score, kind } = Piece::read(piece)?;
-                let id = vocabulary.len();
-                if id >= PIECES_LIMIT {
-                    return Err(format!("it has more than {PIECES_LIMIT} pieces"));
-                }
+                let Entry { text, score, kind } = Entry::read(piece)?;
+                let id = model.pieces.len();
                 if kind == UNKNOWN {
-                    unknown = Some(id);
+                    model.unknown = Some(id);
                 }
                 if text == "</s>" {
-                    close = Some(id);
+                    model.close = Some(id);
                 }
-                if matches!(kind, UNKNOWN | CONTROL) {
-                    added.push(json!({
-                        "id": id, "content": text, "single_word": false, "lstrip": false,
-                        "rstrip": false, "normalized": false, "special": true,
-                    }));
-                }
-                vocabulary.push(json!([text, score]));
+                model.push(match kind {
+                    UNKNOWN | CONTROL => Piece::Special(text),
+                    _ => Piece::Text(text, score),
+                })?;
             }
             // trainer_spec: model_type, 1 is Unigram
             (2, Wire::Bytes(spec)) => {
@@ -59,56 +44,27 @@ pub(super) fn tokenizer_json(bytes: &[u8]) -> Result<Vec<u8>, String> {
             (3, Wire::Bytes(spec)) => {
                 for field in Fields(spec) {
                     if let (2, Wire::Bytes(map @ [_, ..])) = field? {
-                        normalizers.push(charsmap::normalizer(map)?);
+                        model.charsmap = map;
                     }
                 }
             }
             _ => {}
         }
     }
-    let unknown = unknown.ok_or("it has no piece for what is unknown")?;
-    let close = close.ok_or("it has no piece </s>")?;
-    let spaces = json!({ "type": "Replace", "pattern": { "Regex": " {2,}" }, "content": " " });
-    normalizers.push(spaces);
-    let single: [Value; 2] = [
-        json!({ "Sequence": { "id": "A", "type_id": 0 } }),
-        json!({ "SpecialToken": { "id": "</s>", "type_id": 0 } }),
-    ];
-    let tokenizer = json!({
-        "version": "1.0",
-        "truncation": null,
-        "padding": null,
-        "added_tokens": added,
-        "normalizer": { "type": "Sequence", "normalizers": normalizers },
-        "pre_tokenizer": { "type": "Metaspace", "replacement": "▁", "add_prefix_space": true },
-        "post_processor": {
-            "type": "TemplateProcessing",
-            "single": single,
-            "pair": single,
-            "special_tokens": { "</s>": { "id": "</s>", "ids": [close], "tokens": ["</s>"] } },
-        },
-        "decoder": { "type": "Metaspace", "replacement": "▁", "add_prefix_space": true },
-        "model": {
-            "type": "Unigram",
-            "unk_id": unknown,
-            "vocab": vocabulary,
-            "byte_fallback": false,
-        },
-    });
-    Ok(tokenizer.to_string().into_bytes())
+    model.to_json()
 }
 
 /// One entry of the vocabulary.
-struct Piece {
-    text: String,
+struct Entry<'b> {
+    text: &'b str,
     score: f64,
     kind: u64,
 }
 
-impl Piece {
-    fn read(bytes: &[u8]) -> Result<Self, String> {
+impl<'b> Entry<'b> {
+    fn read(bytes: &'b [u8]) -> Result<Self, String> {
         let mut piece = Self {
-            text: String::new(),
+            text: "",
             score: 0.0,
             kind: 1,
         };
@@ -116,18 +72,14 @@ impl Piece {
             match field? {
                 (1, Wire::Bytes(text)) => {
                     let text = std::str::from_utf8(text);
-                    piece.text = text.map_err(|_| "a piece is not UTF-8")?.to_owned();
+                    piece.text = text.map_err(|_| "a piece is not UTF-8")?;
                 }
                 (2, Wire::Word(bits)) => piece.score = f32::from_bits(bits).into(),
                 (3, Wire::Number(kind)) => piece.kind = kind,
                 _ => {}
             }
         }
-        if piece.score.is_finite() {
-            Ok(piece)
-        } else {
-            Err(format!("the score of {:?} is no number", piece.text))
-        }
+        Ok(piece)
     }
 }
 

@@ -8,7 +8,7 @@ use tokenizers::{Encoding, Tokenizer as Inner};
 use super::charsmap::check_json;
 use super::clean::PROMPT_LIMIT;
 use super::sentencepiece::tokenizer_json;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, mistaken};
 use crate::panics::guarded;
 
 /// The most tokens of a prompt that a Wan model reads, the closing `</s>` included.
@@ -50,6 +50,9 @@ impl Tokenizer {
             file: file.to_owned(),
             reason: reason.to_string(),
         };
+        if let Some(found) = mistaken(bytes) {
+            return Err(failed(format!("it is {found}").into()));
+        }
         // A SentencePiece model begins with its first piece, field 1; JSON with a brace.
         let is_json = bytes.trim_ascii_start().starts_with(b"{");
         let made = match bytes.first() {

@@ -294,8 +294,12 @@ impl Checkpoint {
             scales,
             ..TensorView::new(&tensor.name, dtype, &tensor.shape, bytes)
         };
-        match self.narrowed_type(&tensor.name, &tensor.shape, dtype) {
-            same if same == dtype => Ok(view),
+        let view = match &tensor.merge {
+            None => view,
+            Some(merge) => merge.of(&view)?,
+        };
+        match self.narrowed_type(&tensor.name, &tensor.shape, view.dtype) {
+            same if same == view.dtype => Ok(view),
             narrower => Ok(view.narrowed(narrower).unwrap_or(view)),
         }
     }

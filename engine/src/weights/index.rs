@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::error::WeightsError;
+use crate::error::{WeightsError, mistaken};
 
 /// An index as long as a header may be is already absurd.
 const INDEX_LIMIT: u64 = super::container::HEADER_LIMIT;
@@ -44,6 +44,9 @@ impl Index {
             return Err(invalid(format!("it is {len} bytes long")));
         }
         let bytes = fs::read(path).map_err(read)?;
+        if let Some(found) = mistaken(&bytes) {
+            return Err(invalid(format!("it is {found}")));
+        }
         let RawIndex { weight_map } =
             serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
         if weight_map.is_empty() {

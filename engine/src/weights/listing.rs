@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Checkpoint;
-use super::container::Container;
+use super::container::{Container, GgufTokenizer, gguf_tokenizer};
 use super::named::Tensor;
 use crate::error::WeightsError;
 use crate::tensor::DType;
@@ -100,6 +100,19 @@ impl Checkpoint {
     /// What kind of file each of [`files`](Self::files) is.
     pub fn containers(&self) -> impl ExactSizeIterator<Item = Container> {
         self.shards.iter().map(|shard| shard.container)
+    }
+
+    /// The tokenizer in the keys of a GGUF file; `None` where no file carries one.
+    ///
+    /// # Errors
+    /// [`WeightsError::Gguf`] for keys of other types than a tokenizer's.
+    pub fn tokenizer(&self) -> Result<Option<GgufTokenizer<'_>>, WeightsError> {
+        for shard in &self.shards {
+            if let Some(found) = gguf_tokenizer(&shard.file, &shard.bytes)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// The text that the files' makers put beside the tensors (`__metadata__` of safetensors, the

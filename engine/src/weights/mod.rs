@@ -6,8 +6,9 @@
 //! | [`Container`] | how a file holds its tensors |
 //! | [`Extent`] | how much of a file must be there |
 //! | [`GgufHeader`] | the beginning of a GGUF file that is to be written |
+//! | [`GgufTokenizer`] | the tokenizer that a GGUF file carries |
 //! | [`SafetensorsHeader`] | the beginning of a safetensors file that is to be written |
-//! | [`Overlay`] | tensors made in memory, beside those of the files or in their place |
+//! | [`Overlay`] | tensors made in memory, beside those of the files or in their place; what is made of stored ones ([`Merge`]) |
 //! | [`Renamed`] | what the model calls a tensor that its file calls otherwise |
 //! | [`TensorView`] | one tensor's name, type, shape and bytes, borrowed from its checkpoint |
 //! | [`Storage`] | where a file's bytes lie: mapped, embedded or shared |
@@ -39,11 +40,11 @@ mod view;
 mod write;
 
 pub use checkpoint::Checkpoint;
-pub use container::{Container, Extent, GgufHeader, GgufValue, SafetensorsHeader};
+pub use container::{Container, Extent, GgufHeader, GgufTokenizer, GgufValue, SafetensorsHeader};
 pub use fingerprint::{bytes_fingerprint, combined_fingerprint};
 pub use latents::Latents;
 pub(crate) use narrow::narrow;
-pub use overlaid::{LOW_RANK_DOWN, LOW_RANK_UP, Overlay};
+pub use overlaid::{Change, LOW_RANK_DOWN, LOW_RANK_UP, Merge, Overlay};
 pub use renamed::{Piece, Renamed};
 pub use state::{RunProgress, RunState, SolverState};
 pub use storage::Storage;

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::container::{Entry, Stored, shown};
 use super::narrow::narrow;
+use super::overlaid::Merge;
 use super::scaled::Coding;
 use crate::tensor::DType;
 
@@ -23,6 +24,8 @@ pub(super) struct Tensor {
     pub(super) coding: Coding,
     /// What elements of a type with scales are multiplied by, as [`TensorView::scales`](super::TensorView::scales).
     pub(super) scales: Vec<f32>,
+    /// What is made of the elements whenever they are asked for.
+    pub(super) merge: Option<Merge>,
     /// Whether somebody asked for it.
     pub(super) read: AtomicBool,
 }
@@ -39,6 +42,7 @@ impl Tensor {
             end: entry.end,
             coding: Coding::Plain,
             scales: Vec::new(),
+            merge: None,
             read: AtomicBool::new(false),
         }
     }
@@ -62,6 +66,7 @@ impl Tensor {
             end,
             coding: self.coding.clone(),
             scales: self.scales.clone(),
+            merge: None,
             read: AtomicBool::new(false),
         }
     }
@@ -78,6 +83,12 @@ impl Tensor {
     /// where a block of a quantised type lies across rows, as in a tensor that was reshaped to be
     /// quantised, and where they are [rotated](Coding::Rotated).
     pub(super) fn dtype(&self) -> Option<DType> {
+        let own = self.own_dtype()?;
+        Some(self.merge.as_ref().map_or(own, |merge| merge.dtype))
+    }
+
+    /// The same before anything is made of it.
+    fn own_dtype(&self) -> Option<DType> {
         let row = self.shape.last().copied().unwrap_or(1);
         let whole = |dtype: DType| row.is_multiple_of(dtype.block());
         let stored = self.coding.dtype(self.stored.dtype?);
@@ -92,7 +103,7 @@ impl Tensor {
         beside: &[u8],
     ) -> Option<(DType, Cow<'a, [u8]>, Vec<f32>)> {
         let stored = self.stored.dtype.filter(|&dtype| dtype != DType::U32)?;
-        let dtype = self.dtype()?;
+        let dtype = self.own_dtype()?;
         let bytes = file.get(self.start..self.end)?;
         let scale = |row: usize| match *self.scales.as_slice() {
             [] => 1.0,

@@ -1,4 +1,4 @@
-//! Tensors made in memory that a checkpoint holds beside those of its files, or in their place.
+//! Tensors that a checkpoint holds beside those of its files, in their place, or makes of them.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::checkpoint::Shard;
 use super::container::{Entry, Stored};
 use super::named::Tensor;
-use super::{Checkpoint, Storage};
+use super::narrow::narrow;
+use super::{Checkpoint, Storage, TensorView};
+use crate::error::WeightsError;
 use crate::tensor::DType;
 
 /// The name, in its layer, of the matrix [R, K] that an adapter of low rank applies first.
@@ -16,11 +18,58 @@ pub const LOW_RANK_DOWN: &str = "low_rank_down";
 /// The name, in its layer, of the matrix [N, R] that an adapter of low rank applies second.
 pub const LOW_RANK_UP: &str = "low_rank_up";
 
-/// Tensors made in memory. Cloning shares them.
+/// What an adapter makes of a stored tensor.
+pub trait Change: Send + Sync {
+    /// The elements of `stored` with the change in them: as many, in the same order.
+    ///
+    /// # Errors
+    /// What the change is read from cannot be read, or the result is out of range.
+    fn apply(&self, stored: &TensorView<'_>) -> Result<Vec<f32>, WeightsError>;
+}
+
+/// A stored tensor that a [`Change`] is applied to each time that it is asked for. Nothing is kept:
+/// a streamed weight is merged again for every pass.
+#[derive(Clone)]
+pub struct Merge {
+    /// The tensor's name.
+    pub name: String,
+    /// What the result is rounded to.
+    pub dtype: DType,
+    /// What tells this change from others, for fingerprints.
+    pub mark: String,
+    /// The change.
+    pub change: Arc<dyn Change>,
+}
+
+impl Merge {
+    /// The tensor that is handed out for `stored`.
+    pub(super) fn of<'a>(&self, stored: &TensorView<'a>) -> Result<TensorView<'a>, WeightsError> {
+        let values = self.change.apply(stored)?;
+        let bytes = narrow(self.dtype, 1.0, &values);
+        Ok(TensorView::new(
+            stored.name,
+            self.dtype,
+            stored.shape,
+            bytes,
+        ))
+    }
+}
+
+impl fmt::Debug for Merge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Merge")
+            .field("name", &self.name)
+            .field("dtype", &self.dtype)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Tensors made in memory, and changes of stored ones. Cloning shares them.
 #[derive(Clone)]
 pub struct Overlay {
     origin: String,
     tensors: Vec<Made>,
+    merges: Vec<Merge>,
     bytes: Arc<[u8]>,
 }
 
@@ -34,11 +83,13 @@ struct Made {
 
 impl Overlay {
     /// Tensors as (name, element type, shape, elements): as many elements as the shape has, little
-    /// endian and row-major. `origin` names in messages where they come from.
+    /// endian and row-major; and what is merged into stored ones. `origin` names in messages where
+    /// they come from.
     #[must_use]
     pub fn new(
         origin: &str,
         made: impl IntoIterator<Item = (String, DType, Vec<usize>, Vec<u8>)>,
+        merges: Vec<Merge>,
     ) -> Self {
         let (mut tensors, mut bytes) = (Vec::new(), Vec::new());
         for (name, dtype, shape, elements) in made {
@@ -55,9 +106,14 @@ impl Overlay {
         for tensor in &tensors {
             bytes.extend_from_slice(tensor.name.as_bytes());
         }
+        for merge in &merges {
+            bytes.extend_from_slice(merge.name.as_bytes());
+            bytes.extend_from_slice(merge.mark.as_bytes());
+        }
         Self {
             origin: origin.to_owned(),
             tensors,
+            merges,
             bytes: bytes.into(),
         }
     }
@@ -68,13 +124,16 @@ impl fmt::Debug for Overlay {
         f.debug_struct("Overlay")
             .field("origin", &self.origin)
             .field("tensors", &self.tensors.len())
+            .field("merges", &self.merges.len())
             .finish()
     }
 }
 
 impl Checkpoint {
-    /// The same checkpoint with tensors made in memory: each in the place of the stored one of its
-    /// name, or beside them. They are part of the [`fingerprint`](Self::fingerprint).
+    /// The same checkpoint with tensors made in memory, each in the place of the stored one of its
+    /// name or beside them, and with changes merged into stored ones. All of it is part of the
+    /// [`fingerprint`](Self::fingerprint). What [`renamed`](Self::renamed) derives of a merged
+    /// tensor is without its change: overlay last.
     #[must_use]
     pub fn overlaid(mut self, overlay: &Overlay) -> Self {
         for made in &overlay.tensors {
@@ -93,6 +152,12 @@ impl Checkpoint {
                     self.by_name.insert(made.name.clone(), self.tensors.len());
                     self.tensors.push(entry);
                 }
+            }
+        }
+        for merge in &overlay.merges {
+            let stored = self.by_name.get(&merge.name);
+            if let Some(stored) = stored.and_then(|&at| self.tensors.get_mut(at)) {
+                stored.merge = Some(merge.clone());
             }
         }
         let bytes = Storage::from(overlay.bytes.clone());

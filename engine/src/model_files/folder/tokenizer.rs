@@ -6,8 +6,10 @@ use std::path::PathBuf;
 
 use super::files::{Files, read_file};
 use super::{Layout, ModelFolder};
-use crate::error::ConfigError;
-use crate::weights::Checkpoint;
+use crate::error::{ConfigError, WeightsError};
+use crate::model_files::gguf_vocabulary::gguf_tokenizer_json;
+use crate::text::tokenizer::Tokenizer;
+use crate::weights::{Checkpoint, Extent};
 
 /// No `tokenizer.json` is longer than this: 256 MiB (UMT5's is 17 MB).
 pub(super) const LIMIT: u64 = 1 << 28;
@@ -38,9 +40,6 @@ impl ModelFolder {
                     return self.named(own, LIMIT);
                 }
             }
-            if self.layout == Layout::Diffusers && self.assembled.parts.is_empty() {
-                return Err(self.missing(usual));
-            }
         }
         let Some(file) = named.or_else(|| self.tokenizer_beside()) else {
             return self.tokenizer_within();
@@ -52,17 +51,57 @@ impl ModelFolder {
         Ok((file.display().to_string(), Cow::Owned(bytes)))
     }
 
-    /// The SentencePiece model that the text encoder's file carries.
+    /// The model's tokenizer, read and checked; `None` where a run would have one but no more is at
+    /// hand than the heads of its files, or a released model's description.
+    ///
+    /// # Errors
+    /// Those of [`tokenizer_json`](Self::tokenizer_json), and [`ConfigError::Tokenizer`].
+    pub fn tokenizer(&self) -> Result<Option<Tokenizer>, ConfigError> {
+        if matches!(self.files, Files::Released(_)) {
+            return Ok(None);
+        }
+        match self.tokenizer_json() {
+            Err(ConfigError::Weights(WeightsError::NoData { .. }))
+                if self.extent == Extent::Head =>
+            {
+                Ok(None)
+            }
+            found => {
+                let (file, bytes) = found?;
+                Tokenizer::from_bytes(&file, &bytes).map(Some)
+            }
+        }
+    }
+
+    /// The tokenizer that the text encoder's file carries: a SentencePiece model in a tensor, or a
+    /// vocabulary in the keys of a GGUF.
     fn tokenizer_within(&self) -> Result<(String, Cow<'static, [u8]>), ConfigError> {
-        let missing = || ConfigError::NoTokenizer {
-            model: self.name.clone(),
+        let own = match &self.files {
+            Files::Disk(folder) => Some(folder.join("text_encoder")),
+            Files::Embedded(_) | Files::Released(_) => None,
         };
-        let path = self
-            .assembled
-            .parts
-            .get("text_encoder")
-            .ok_or_else(missing)?;
-        let file = Checkpoint::open_to(path, "text_encoder", self.extent)?;
+        let own = own.filter(|folder| folder.is_dir());
+        let path = self.assembled.parts.get("text_encoder").cloned().or(own);
+        let missing = || match self.layout {
+            Layout::Diffusers if self.assembled.parts.is_empty() => {
+                self.missing("tokenizer/tokenizer.json")
+            }
+            _ => ConfigError::NoTokenizer {
+                model: self.name.clone(),
+            },
+        };
+        let path = path.ok_or_else(missing)?;
+        let file = Checkpoint::open_to(&path, "text_encoder", self.extent)?;
+        if let Some(found) = file.tokenizer()? {
+            let shown = format!("tokenizer.ggml in {}", path.display());
+            return match gguf_tokenizer_json(&found) {
+                Ok(json) => Ok((shown, Cow::Owned(json))),
+                Err(reason) => Err(ConfigError::Tokenizer {
+                    file: shown,
+                    reason,
+                }),
+            };
+        }
         let name = file.names().find(|name| {
             let prefix = name.strip_suffix(SPIECE);
             prefix.is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('.'))

@@ -1,69 +1,41 @@
-//! A LoRA file: which of its tensors belongs to which layer of the model.
+//! A LoRA file: which of its tensors belongs to which layer, and which layers a model has.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 
-use super::Lora;
+use super::roles::{Place, Role, is_of_images, place, unknown_method};
 use crate::error::{AdapterError, WeightsError};
-use crate::model_files::names::adapted_module;
 use crate::weights::Checkpoint;
 
 /// Names that an error shows.
 const SHOWN: usize = 4;
 
-/// What a tensor of the file is to its layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Role {
-    /// [R, K]
-    Down,
-    /// [N, R]
-    Up,
-    /// One number: the change is multiplied by it over R.
-    Alpha,
-    /// What is added to the weight.
-    Weight,
-    /// What is added to the bias.
-    Bias,
-    /// The bias of `up`: added to the layer's, scaled as `up` is.
-    UpBias,
-}
-
-/// Endings of names, and what a tensor so named is.
-const ROLES: [(&str, Role); 10] = [
-    (".lora_A.weight", Role::Down),
-    (".lora_A.default.weight", Role::Down),
-    (".lora_down.weight", Role::Down),
-    (".lora_B.weight", Role::Up),
-    (".lora_B.default.weight", Role::Up),
-    (".lora_up.weight", Role::Up),
-    (".alpha", Role::Alpha),
-    (".diff", Role::Weight),
-    (".diff_b", Role::Bias),
-    (".lora_B.bias", Role::UpBias),
-];
-
-/// The ending of a difference of the modulation, which is a tensor without a module.
-const MODULATION: &str = ".diff_m";
-
-/// Parts of names that mark other methods.
-const METHODS: [(&str, &str); 6] = [
-    ("hada_w", "LoHa"),
-    ("lokr_w", "LoKr"),
-    ("oft_", "OFT"),
-    ("dora_scale", "DoRA"),
-    ("lora_magnitude_vector", "DoRA"),
-    ("lora_mid", "LoCon with a third matrix"),
-];
+/// The tensors of a layer by what they are to it.
+pub(super) type Roles = BTreeMap<Role, String>;
 
 /// A file and what it changes.
 pub(super) struct LoraFile {
     /// As messages show it.
     pub(super) name: String,
-    pub(super) tensors: Checkpoint,
-    pub(super) strength: f32,
-    /// By the model's layer, the file's own names.
-    pub(super) layers: BTreeMap<String, BTreeMap<Role, String>>,
+    pub(super) tensors: Arc<Checkpoint>,
+    /// By part, where the file is for two experts, and the model's layer: the file's own names.
+    pub(super) layers: BTreeMap<(Option<&'static str>, String), Roles>,
+    /// Tensors whose names say nothing.
+    pub(super) unknown: Vec<String>,
     /// What the file's metadata say of the scales.
     trained: Option<Trained>,
+}
+
+/// What of a file a transformer has layers for.
+#[derive(Debug, Default)]
+pub(super) struct Fit<'f> {
+    /// By the model's layer, the file's own names.
+    pub(super) layers: BTreeMap<&'f str, &'f Roles>,
+    /// Tensors of layers that the model does not have, one a layer.
+    pub(super) missing: Vec<&'f str>,
+    /// Layers of images, which a model of text does without.
+    pub(super) of_images: usize,
 }
 
 /// What diffusers writes beside the tensors: fields of PEFT's `LoraConfig`.
@@ -103,20 +75,20 @@ impl Trained {
 }
 
 impl LoraFile {
-    /// Opens a file and finds the layers of `model` that it names.
-    pub(super) fn open(lora: &Lora, model: &Checkpoint) -> Result<Self, WeightsError> {
-        let tensors = Checkpoint::open(&lora.file, "LoRA")?;
-        let name = lora.file.display().to_string();
-        if model.names().len() == 0 {
-            return Err(AdapterError::NotAtHand { file: name }.into());
-        }
-        let mut layers: BTreeMap<String, BTreeMap<Role, String>> = BTreeMap::new();
+    /// Reads the names of a file; the model is not needed.
+    pub(super) fn read(path: &Path) -> Result<Self, WeightsError> {
+        Self::of(Checkpoint::open(path, "LoRA")?)
+    }
+
+    /// The same of a file that is open.
+    pub(super) fn of(tensors: Checkpoint) -> Result<Self, WeightsError> {
+        let name = tensors.origin().to_owned();
+        let mut layers: BTreeMap<(Option<&'static str>, String), Roles> = BTreeMap::new();
         let mut unknown = Vec::new();
         for tensor in tensors.names() {
-            let other = METHODS.iter().find(|(mark, _)| tensor.contains(mark));
-            if let Some((_, method)) = other {
-                let tensor = tensor.to_owned();
-                let file = name;
+            let own = || tensor.to_owned();
+            if let Some(method) = unknown_method(tensor) {
+                let (file, tensor) = (name, own());
                 return Err(AdapterError::Method {
                     file,
                     tensor,
@@ -124,94 +96,154 @@ impl LoraFile {
                 }
                 .into());
             }
-            match place(tensor, model) {
-                Some((layer, role)) => {
-                    let roles = layers.entry(layer.clone()).or_default();
-                    if let Some(first) = roles.insert(role, tensor.to_owned()) {
-                        return Err(AdapterError::Twice {
-                            file: name,
-                            layer,
-                            first,
-                            second: tensor.to_owned(),
-                        }
-                        .into());
-                    }
+            let Some(Place { part, layer, role }) = place(tensor) else {
+                unknown.push(own());
+                continue;
+            };
+            let roles = layers.entry((part, layer.clone())).or_default();
+            if let Some(first) = roles.insert(role, own()) {
+                return Err(AdapterError::Twice {
+                    file: name,
+                    layer,
+                    first,
+                    second: own(),
                 }
-                None => unknown.push(tensor),
+                .into());
             }
-        }
-        if layers.is_empty() {
-            return Err(AdapterError::NothingMatches {
-                theirs: some(&unknown),
-                ours: some(&model.names().collect::<Vec<_>>()),
-                file: name,
-            }
-            .into());
-        }
-        if !unknown.is_empty() {
-            return Err(AdapterError::NoSuchLayer {
-                count: unknown.len(),
-                names: some(&unknown),
-                file: name,
-            }
-            .into());
         }
         let trained = Trained::read(tensors.metadata().get("lora_adapter_metadata"));
         Ok(Self {
             name,
-            strength: lora.strength,
             layers,
+            unknown,
             trained,
-            tensors,
+            tensors: Arc::new(tensors),
         })
     }
 
-    /// What a layer's `up down` of rank R is multiplied by.
+    /// Whether it holds one LoRA for each of two experts.
+    pub(super) fn is_for_two(&self) -> bool {
+        self.layers.keys().any(|(part, _)| part.is_some())
+    }
+
+    /// The layers of `part`, under names that may or may not be the model's. Where only the second
+    /// expert is named, what names none is for the first.
+    fn of_part<'f>(&'f self, part: &str) -> impl Iterator<Item = (&'f str, &'f Roles)> {
+        let two = self.is_for_two();
+        self.layers
+            .iter()
+            .filter(move |((own, _), _)| match own {
+                Some(own) => *own == part,
+                None => !two || part == "transformer",
+            })
+            .map(|((_, layer), roles)| (layer.as_str(), roles))
+    }
+
+    /// What of the file the transformer `part` has layers for.
+    pub(super) fn fit(&self, part: &str, model: &Checkpoint) -> Fit<'_> {
+        let mut fit = Fit::default();
+        for (layer, roles) in self.of_part(part) {
+            if roles.keys().all(|role| has(model, layer, *role)) {
+                fit.layers.insert(layer, roles);
+            } else if is_of_images(layer) && has_block_of(model, layer) {
+                fit.of_images += 1;
+            } else {
+                fit.missing
+                    .extend(roles.values().next().map(String::as_str));
+            }
+        }
+        fit.missing.extend(self.unknown.iter().map(String::as_str));
+        fit
+    }
+
+    /// The same, where it is all of the file but layers of images.
+    ///
+    /// # Errors
+    /// [`AdapterError::NothingMatches`] and [`AdapterError::NoSuchLayer`].
+    pub(super) fn fitted(&self, part: &str, model: &Checkpoint) -> Result<Fit<'_>, WeightsError> {
+        let file = self.name.clone();
+        if model.names().len() == 0 {
+            return Err(AdapterError::NotAtHand { file }.into());
+        }
+        let fit = self.fit(part, model);
+        let other_expert = self.is_for_two() && self.of_part(part).next().is_none();
+        if fit.layers.is_empty() && !(other_expert && self.unknown.is_empty()) {
+            let mut theirs = fit.missing.clone();
+            let of_images = self.of_part(part).filter(|(layer, _)| is_of_images(layer));
+            theirs.extend(of_images.map(|(layer, _)| layer));
+            return Err(AdapterError::NothingMatches {
+                theirs: some(&theirs),
+                ours: some(&model.names().collect::<Vec<_>>()),
+                file,
+            }
+            .into());
+        }
+        if !fit.missing.is_empty() {
+            return Err(AdapterError::NoSuchLayer {
+                count: fit.missing.len(),
+                names: some(&fit.missing),
+                file,
+            }
+            .into());
+        }
+        Ok(fit)
+    }
+
+    /// What a layer's change of rank R is multiplied by, as it was trained.
+    ///
+    /// # Errors
+    /// An alpha that cannot be read.
     pub(super) fn scale(
         &self,
         layer: &str,
-        roles: &BTreeMap<Role, String>,
+        roles: &Roles,
         rank: usize,
     ) -> Result<f32, WeightsError> {
         let rank = rank.max(1) as f32;
-        let trained = match (roles.get(&Role::Alpha), &self.trained) {
+        Ok(match (roles.get(&Role::Alpha), &self.trained) {
             (Some(alpha), _) => {
                 let alpha = self.tensors.get_any(alpha)?.to_f32();
                 alpha.first().map_or(1.0, |alpha| alpha / rank)
             }
             (None, Some(trained)) => trained.scale(layer, rank),
             (None, None) => 1.0,
-        };
-        Ok(self.strength * trained)
+        })
     }
 }
 
-/// The layer of the model that a tensor of the file belongs to, and what it is to it.
-fn place(tensor: &str, model: &Checkpoint) -> Option<(String, Role)> {
-    if let Some(module) = tensor.strip_suffix(MODULATION) {
-        let layer = adapted_module(&format!("{module}.modulation"));
-        return model.contains(&layer).then_some((layer, Role::Weight));
+/// The tensor of the model that is a layer's weight: a table of modulations has no other name.
+pub(super) fn weight_of(model: &Checkpoint, layer: &str) -> Option<String> {
+    let weight = format!("{layer}.weight");
+    let names = [weight, layer.to_owned()];
+    names.into_iter().find(|name| model.contains(name))
+}
+
+/// Whether the model has what a tensor of that role changes.
+fn has(model: &Checkpoint, layer: &str, role: Role) -> bool {
+    match role {
+        Role::Bias | Role::UpBias => model.contains(&format!("{layer}.bias")),
+        _ => weight_of(model, layer).is_some(),
     }
-    let (module, role) = ROLES
-        .iter()
-        .find_map(|(ending, role)| Some((tensor.strip_suffix(ending)?, *role)))?;
-    let layer = adapted_module(module);
-    let changed = match role {
-        Role::Bias | Role::UpBias => format!("{layer}.bias"),
-        _ => format!("{layer}.weight"),
-    };
-    model.contains(&changed).then_some((layer, role))
+}
+
+/// Whether the model has the block of a layer, where it is of one.
+fn has_block_of(model: &Checkpoint, layer: &str) -> bool {
+    let block = layer
+        .strip_prefix("blocks.")
+        .and_then(|rest| rest.split_once('.'));
+    block.is_none_or(|(block, _)| model.contains(&format!("blocks.{block}.attn2.to_k.weight")))
 }
 
 /// The first of some names.
-fn some(names: &[&str]) -> String {
+pub(super) fn some(names: &[&str]) -> String {
     let mut shown: Vec<&str> = names.iter().copied().take(SHOWN).collect();
     if names.len() > SHOWN {
         shown.push("…");
     }
-    match shown.is_empty() {
-        true => "nothing".to_owned(),
-        false => shown.join(", "),
+    if shown.is_empty() {
+        "nothing".to_owned()
+    } else {
+        shown.join(", ")
     }
 }
 

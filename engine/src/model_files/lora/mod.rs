@@ -1,23 +1,41 @@
-//! LoRA: small files that change a transformer (Hu et al. 2021, `W + scale up down`).
+//! LoRA and its kin: small files that change a transformer.
 //!
 //! A change of low rank stays one: the layer computes `x W^T + (x down^T) up^T`
 //! ([`Linear`](crate::nn::Linear)), so that weights of any element type, streamed or not, are read
 //! as they are, and nothing is rounded again. Several files become one pair of matrices a layer,
-//! [`down_0; down_1; …`] and `[scale_0 up_0, scale_1 up_1, …]`. Differences of whole tensors
-//! (`diff`, `diff_b`, which some distilled models bring for biases and norms) are added once, in
-//! f32.
+//! [`down_0; down_1; …`] and `[scale_0 up_0, scale_1 up_1, …]`. LoHa and LoKr of small rank become
+//! such pairs too: up to an eighth of the matrix's smaller side.
+//!
+//! What is no small pair (DoRA, LoHa and LoKr of larger rank, differences of whole tensors) is merged
+//! into its weight each time that the weight is asked for ([`Merge`](crate::weights::Merge)): once
+//! for a weight that stays on the device, for every pass for one that is streamed. A merged matrix
+//! has its file's type where that is f32, f16 or bf16, and is bf16 where the base is quantised, since
+//! a quantised type would round the change away; memory plans count it as that. `narrowed` makes
+//! it small again, after the merge. Every change is one of the stored weight: neither the order of
+//! files matters, nor does a DoRA see what others add.
 //!
 //! | what | names that are read |
 //! |---|---|
-//! | layers | diffusers' and PEFT's, Wan's original, kohya's (`lora_unet_blocks_0_self_attn_q`), under the usual prefixes |
-//! | matrices | `lora_A`, `lora_B` (with or without `.default`), `lora_down`, `lora_up` |
+//! | layers | diffusers' and PEFT's, Wan's original, kohya's and LyCORIS' (`lora_unet_blocks_0_self_attn_q`, `lora_unet__…`, `lycoris_…`), under the usual prefixes |
+//! | experts | `transformer_1.` for high noise and `transformer_2.` for low, in one file |
+//! | LoRA | `lora_A`, `lora_B` (with or without `.default`, `.weight`), `lora_down`, `lora_up`, `lora.down`, `lora.up` |
+//! | LoHa | `hada_w1_a`, `hada_w1_b`, `hada_w2_a`, `hada_w2_b` |
+//! | LoKr | `lokr_w1` or `lokr_w1_a`, `lokr_w1_b`; `lokr_w2` likewise |
+//! | DoRA | any of these with `dora_scale` or `lora_magnitude_vector`, by rows [N, 1] or columns [1, K]; a strength goes from the stored weight to the trained one |
 //! | scale | `alpha` of the layer over its rank; `lora_alpha` and `alpha_pattern` of diffusers' metadata; else 1 |
-//! | differences | `diff` (weight), `diff_b` (bias), `diff_m` (modulation); `lora_B.bias` (bias), scaled as `lora_B` is |
+//! | differences | `diff`, `w_norm` (weight), `diff_b`, `b_norm` (bias), `diff_m`, `modulation.diff` (modulation); `lora_B.bias` (bias), scaled as `lora_B` is |
 //!
-//! Reference: `lora_conversion_utils.py` and `WanLoraLoaderMixin` of diffusers.
+//! Of a file trained on image-to-video, what a model of text has no layers for (the keys, values and
+//! norms of the image's embedding, and what embeds the image) is left out, and [counted](LoraNote).
+//!
+//! Reference: `lora_conversion_utils.py` and `WanLoraLoaderMixin` of diffusers; peft; lycoris_lora.
 
+mod factors;
 mod file;
-mod layers;
+mod info;
+mod matrix;
+mod overlay;
+mod roles;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -27,6 +45,9 @@ use crate::error::{AdapterError, WeightsError};
 use crate::weights::{Checkpoint, Overlay};
 
 use file::LoraFile;
+use overlay::{Applied, overlay};
+
+pub use info::{LoraFit, LoraInfo};
 
 /// Which transformers of a model with two a LoRA changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -87,7 +108,35 @@ impl fmt::Display for Lora {
 #[derive(Debug, Default)]
 pub struct Loras {
     list: Vec<Lora>,
-    made: Mutex<Vec<(String, Overlay)>>,
+    two_experts: bool,
+    made: Mutex<Vec<Prepared>>,
+}
+
+/// What the LoRAs came to for one part.
+#[derive(Clone, Debug)]
+struct Prepared {
+    part: String,
+    overlay: Overlay,
+    notes: Vec<LoraNote>,
+}
+
+/// What of a LoRA was left out of a model, which is one sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoraNote {
+    /// The file.
+    pub file: String,
+    /// How many layers of images it holds that the model does not have.
+    pub layers: usize,
+}
+
+impl fmt::Display for LoraNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, layers } = self;
+        write!(
+            f,
+            "{file}: {layers} layers are left out, which read an image: it was trained on image-to-video, and this model reads text alone"
+        )
+    }
 }
 
 impl Loras {
@@ -113,6 +162,7 @@ impl Loras {
         }
         Ok(Self {
             list,
+            two_experts,
             made: Mutex::default(),
         })
     }
@@ -127,18 +177,68 @@ impl Loras {
     /// # Errors
     /// A file that cannot be read, or an [`AdapterError`].
     pub fn apply(&self, part: &str, checkpoint: Checkpoint) -> Result<Checkpoint, WeightsError> {
+        Ok(match self.prepared(part, &checkpoint)? {
+            None => checkpoint,
+            Some(prepared) => checkpoint.overlaid(&prepared.overlay),
+        })
+    }
+
+    /// What of the LoRAs a part does without; `checkpoint` is its own. The files are read once.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub fn notes(
+        &self,
+        part: &str,
+        checkpoint: &Checkpoint,
+    ) -> Result<Vec<LoraNote>, WeightsError> {
+        let prepared = self.prepared(part, checkpoint)?;
+        Ok(prepared.map_or_else(Vec::new, |prepared| prepared.notes))
+    }
+
+    fn prepared(
+        &self,
+        part: &str,
+        checkpoint: &Checkpoint,
+    ) -> Result<Option<Prepared>, WeightsError> {
         let mut files = self.list.iter().filter(|lora| lora.is_for(part)).peekable();
         if files.peek().is_none() || !part.starts_with("transformer") {
-            return Ok(checkpoint);
+            return Ok(None);
         }
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, overlay)) = made.iter().find(|(known, _)| known == part) {
-            return Ok(checkpoint.overlaid(overlay));
+        if let Some(known) = made.iter().find(|known| known.part == part) {
+            return Ok(Some(known.clone()));
         }
-        let files = files.map(|lora| LoraFile::open(lora, &checkpoint));
-        let files = files.collect::<Result<Vec<_>, _>>()?;
-        let overlay = layers::overlay(&files, &checkpoint)?;
-        made.push((part.to_owned(), overlay.clone()));
-        Ok(checkpoint.overlaid(&overlay))
+        let files = files.map(|lora| Ok((LoraFile::read(&lora.file)?, lora)));
+        let files = files.collect::<Result<Vec<_>, WeightsError>>()?;
+        let mut applied: Vec<Applied<'_>> = Vec::new();
+        for (file, lora) in &files {
+            if !self.two_experts && file.is_for_two() {
+                let file = file.name.clone();
+                return Err(AdapterError::TwoExperts { file }.into());
+            }
+            let fit = file.fitted(part, checkpoint)?;
+            if fit.layers.is_empty() && lora.experts != Experts::All {
+                let file = file.name.clone();
+                return Err(AdapterError::NoneForExpert {
+                    file,
+                    part: part.to_owned(),
+                }
+                .into());
+            }
+            applied.push((file, lora.strength, fit));
+        }
+        let notes = applied.iter().filter(|(.., fit)| fit.of_images > 0);
+        let notes = notes.map(|(file, _, fit)| LoraNote {
+            file: file.name.clone(),
+            layers: fit.of_images,
+        });
+        let prepared = Prepared {
+            part: part.to_owned(),
+            overlay: overlay(&applied, checkpoint)?,
+            notes: notes.collect(),
+        };
+        made.push(prepared.clone());
+        Ok(Some(prepared))
     }
 }

@@ -67,14 +67,11 @@ impl Kind {
         }
     }
 
-    /// The option of the command line that names a file of it.
+    /// The field of [`PartFiles`](crate::model_files::PartFiles) that names a file of it; of two
+    /// transformers the first's.
     #[must_use]
-    pub fn option(self) -> &'static str {
-        match self {
-            Self::TextEncoder => "--text-encoder",
-            Self::Transformer => "--transformer",
-            Self::Vae => "--vae",
-        }
+    pub fn field(self) -> &'static str {
+        self.part()
     }
 }
 
@@ -309,6 +306,22 @@ pub fn stranger<'n>(mut names: impl Iterator<Item = &'n str> + Clone) -> &'stati
 #[must_use]
 pub fn adapted_module(name: &str) -> String {
     transformer::adapted(name)
+}
+
+/// Which of two experts a module's name in an adapter is for, where it says so, and the rest of the
+/// name: `transformer_1.` (high noise) and `transformer_2.` (low noise), behind any usual prefix.
+#[must_use]
+pub fn adapted_expert(name: &str) -> (Option<&'static str>, &str) {
+    let bare = transformer::without_prefixes(name);
+    for (prefix, part) in [
+        ("transformer_1.", "transformer"),
+        ("transformer_2.", "transformer_2"),
+    ] {
+        if let Some(rest) = bare.strip_prefix(prefix) {
+            return (Some(part), rest);
+        }
+    }
+    (None, name)
 }
 
 /// Tensors that ComfyUI puts beside the weights: that they are scaled fp8, and the text encoder's

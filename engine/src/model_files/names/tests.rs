@@ -35,7 +35,7 @@ fn transformers() {
             ("blocks.0.modulation", "blocks.0.scale_shift_table"),
             ("head.modulation", "scale_shift_table"),
             ("patch_embedding.weight", "patch_embedding.weight"),
-            ("img_emb.proj.0.weight", "img_emb.proj.0.weight"),
+            ("other_emb.proj.0.weight", "other_emb.proj.0.weight"),
         ] {
             assert_eq!(original_of_transformer(diffusers), original);
             let renamed = names.diffusers(&format!("{prefix}{original}"));

@@ -3,7 +3,7 @@
 use super::{indexed, replace_head, restore_head};
 
 /// Modules outside the blocks: original, diffusers.
-const ENDS: [(&str, &str); 7] = [
+const ENDS: [(&str, &str); 12] = [
     (
         "text_embedding.0",
         "condition_embedder.text_embedder.linear_1",
@@ -23,11 +23,26 @@ const ENDS: [(&str, &str); 7] = [
     ("time_projection.1", "condition_embedder.time_proj"),
     ("head.head", "proj_out"),
     ("head.modulation", "scale_shift_table"),
+    // Of models that also see an image.
+    ("img_emb.proj.0", "condition_embedder.image_embedder.norm1"),
+    (
+        "img_emb.proj.1",
+        "condition_embedder.image_embedder.ff.net.0.proj",
+    ),
+    (
+        "img_emb.proj.3",
+        "condition_embedder.image_embedder.ff.net.2",
+    ),
+    ("img_emb.proj.4", "condition_embedder.image_embedder.norm2"),
+    (
+        "img_emb.emb_pos",
+        "condition_embedder.image_embedder.pos_embed",
+    ),
 ];
 
 /// Modules of a block: original, diffusers. The original's norms 1 and 2 have no weights; its third
 /// is diffusers' second.
-const BLOCK: [(&str, &str); 16] = [
+const BLOCK: [(&str, &str); 19] = [
     ("self_attn.q", "attn1.to_q"),
     ("self_attn.k", "attn1.to_k"),
     ("self_attn.v", "attn1.to_v"),
@@ -40,6 +55,9 @@ const BLOCK: [(&str, &str); 16] = [
     ("cross_attn.o", "attn2.to_out.0"),
     ("cross_attn.norm_q", "attn2.norm_q"),
     ("cross_attn.norm_k", "attn2.norm_k"),
+    ("cross_attn.k_img", "attn2.add_k_proj"),
+    ("cross_attn.v_img", "attn2.add_v_proj"),
+    ("cross_attn.norm_k_img", "attn2.norm_added_k"),
     ("norm3", "norm2"),
     ("ffn.0", "ffn.net.0.proj"),
     ("ffn.2", "ffn.net.2"),
@@ -70,24 +88,35 @@ fn renamed(name: &str, replace: Replace) -> Option<String> {
 }
 
 /// The module that the trainer of an adapter calls `name`, in diffusers: with any prefix, the
-/// original's names or diffusers', and kohya's, who writes `_` for every dot.
+/// original's names or diffusers', and kohya's and LyCORIS', who write `_` for every dot.
 pub(super) fn adapted(name: &str) -> String {
-    const PREFIXES: [&str; 5] = [
-        "base_model.model.",
-        "model.",
-        "diffusion_model.",
-        "transformer.",
-        "pipe.dit.",
-    ];
-    const FLAT: [&str; 2] = ["lora_unet_", "lora_transformer_"];
     if let Some(flat) = FLAT.iter().find_map(|prefix| name.strip_prefix(prefix)) {
+        // Some trainers write one underscore more before the blocks.
+        let flat = flat.trim_start_matches('_');
         return unflattened(flat).unwrap_or_else(|| name.to_owned());
     }
-    let mut name = name;
+    let name = without_prefixes(name);
+    diffusers(name).unwrap_or_else(|| name.to_owned())
+}
+
+/// What stands before an adapter's name of a module, in any order.
+const PREFIXES: [&str; 5] = [
+    "base_model.model.",
+    "model.",
+    "diffusion_model.",
+    "transformer.",
+    "pipe.dit.",
+];
+
+/// The same before names without dots.
+const FLAT: [&str; 3] = ["lora_unet_", "lora_transformer_", "lycoris_"];
+
+/// An adapter's name of a module, without what usually stands before it.
+pub(super) fn without_prefixes(mut name: &str) -> &str {
     while let Some(rest) = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)) {
         name = rest;
     }
-    diffusers(name).unwrap_or_else(|| name.to_owned())
+    name
 }
 
 /// `blocks.0.attn1.to_q` of `blocks_0_self_attn_q` or `blocks_0_attn1_to_q`.
@@ -99,7 +128,10 @@ fn unflattened(flat: &str) -> Option<String> {
         row.map(|(_, new)| (*new).to_owned())
     };
     let Some(rest) = flat.strip_prefix("blocks_") else {
-        return known(&ENDS, flat);
+        return match flat {
+            "patch_embedding" => Some(flat.to_owned()),
+            flat => known(&ENDS, flat),
+        };
     };
     let (block, rest) = rest.split_once('_')?;
     let block: usize = block.parse().ok()?;

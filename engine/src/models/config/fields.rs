@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use crate::error::ConfigError;
+use crate::error::{ConfigError, mistaken};
 
 /// How much of a wrong value an error shows, in characters.
 const SHOWN: usize = 80;
@@ -24,7 +24,10 @@ impl<'a> Fields<'a> {
             Ok(map) => Ok(Self { file, map }),
             Err(error) => Err(ConfigError::Json {
                 file: file.to_owned(),
-                reason: error.to_string(),
+                reason: match mistaken(text) {
+                    Some(found) => format!("it is {found}"),
+                    None => error.to_string(),
+                },
             }),
         }
     }

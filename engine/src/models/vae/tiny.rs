@@ -8,8 +8,13 @@
 //! ```
 //!
 //! A memory block sees a frame and the one before it, so that a state of one frame a block is all
-//! that a chunk leaves to the next. Latents go in as the sampler has them, normalised. Of the frames
-//! that the first latent frame gives, the reference drops all but the last (`frames_to_trim`).
+//! that a chunk leaves to the next. Latents go in as the sampler has them, normalised, or as the
+//! autoencoder has them ([`TinyLatents`]). Of the frames that the first latent frame gives, the
+//! reference drops all but the last (`frames_to_trim`).
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
 
 use crate::error::{Error, VaeError};
 use crate::models::config::VaeConfig;
@@ -36,8 +41,53 @@ const GROW: [usize; LEVELS] = [7, 13, 19];
 const CONV: [usize; LEVELS] = [8, 14, 20];
 const LAST_CONV: &str = "22";
 
+/// Which latents a tiny decoder was trained on. Its tensors do not say: LightX2V's `lighttaew2_1` and
+/// `lighttaew2_2` have the names and shapes of `taew2_1` and `taew2_2`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TinyLatents {
+    /// As the sampler has them: TAEHV's `taew2_1` and `taew2_2`.
+    Raw,
+    /// As the autoencoder has them, `latents · std + mean`: LightX2V's.
+    Scaled,
+}
+
+impl TinyLatents {
+    /// Both, under their names.
+    pub const ALL: [(&'static str, Self); 2] = [("raw", Self::Raw), ("scaled", Self::Scaled)];
+
+    /// What the name of the file says, which is how LightX2V tells its own from TAEHV's.
+    #[must_use]
+    pub fn of_file(file: &Path) -> Self {
+        let name = file
+            .file_name()
+            .map(|name| name.to_string_lossy().to_lowercase());
+        match name {
+            Some(name) if name.contains("lighttae") => Self::Scaled,
+            _ => Self::Raw,
+        }
+    }
+}
+
+impl fmt::Display for TinyLatents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = Self::ALL.iter().find(|(_, latents)| latents == self);
+        f.write_str(named.map_or("", |(name, _)| name))
+    }
+}
+
+impl FromStr for TinyLatents {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|(known, _)| *known == name);
+        found
+            .map(|(_, latents)| *latents)
+            .ok_or_else(|| "expected raw or scaled".to_owned())
+    }
+}
+
 /// A tiny decoder, as its checkpoint has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TinyVae {
     /// Of the latents.
     channels: usize,
@@ -47,11 +97,15 @@ pub struct TinyVae {
     grows: [usize; LEVELS],
     /// Pixels along a side of what one position of the last convolution holds.
     patch_size: usize,
+    latents: TinyLatents,
+    /// Deviations and means of the autoencoder's latents.
+    statistics: Vec<f32>,
 }
 
 impl TinyVae {
     /// The decoder in a checkpoint, for the latents of the autoencoder `vae`. Widths are those of
-    /// the tensors; the encoder beside it is not read.
+    /// the tensors; the encoder beside it is not read. Which latents it takes, the file's name
+    /// [says](TinyLatents::of_file); [`with_latents`](Self::with_latents) says otherwise.
     ///
     /// # Errors
     /// [`VaeError::Tiny`] for tensors that are none of a tiny decoder, and for one of other latents.
@@ -93,6 +147,8 @@ impl TinyVae {
             widths,
             grows,
             patch_size,
+            latents: TinyLatents::of_file(Path::new(checkpoint.origin())),
+            statistics: vae.statistics(),
         };
         let kind = |channels: usize, [frames, side]: [usize; 2]| {
             format!("{channels} channels, {frames} frames of {side}x{side} pixels a latent")
@@ -107,11 +163,23 @@ impl TinyVae {
             false => Err(wrong(
                 format!("it decodes latents of {found}"),
                 format!(
-                    "{expected}, the model's: taew2_1 is for Wan 2.1 and 2.2 A14B, taew2_2 for 2.2 TI2V-5B"
+                    "{expected}, the model's: taew2_1 and lighttaew2_1 are for Wan 2.1 and 2.2 A14B, taew2_2 and lighttaew2_2 for 2.2 TI2V-5B"
                 ),
             )
             .into()),
         }
+    }
+
+    /// The same decoder for such latents.
+    #[must_use]
+    pub fn with_latents(self, latents: TinyLatents) -> Self {
+        Self { latents, ..self }
+    }
+
+    /// Which latents it takes.
+    #[must_use]
+    pub fn latents(&self) -> TinyLatents {
+        self.latents
     }
 
     fn memory_blocks(
@@ -169,8 +237,13 @@ impl Architecture for TinyVae {
     }
 
     fn statistics(&self) -> Vec<f32> {
-        let (deviations, means) = (1.0, 0.0);
-        [vec![deviations; self.channels], vec![means; self.channels]].concat()
+        match self.latents {
+            TinyLatents::Scaled => self.statistics.clone(),
+            TinyLatents::Raw => {
+                let (deviations, means) = (1.0, 0.0);
+                [vec![deviations; self.channels], vec![means; self.channels]].concat()
+            }
+        }
     }
 
     fn unread(&self) -> &'static [&'static str] {

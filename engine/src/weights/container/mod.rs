@@ -8,10 +8,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use gguf::{GgufHeader, GgufValue};
+pub(super) use gguf::tokenizer as gguf_tokenizer;
+pub use gguf::{GgufHeader, GgufTokenizer, GgufValue};
 pub use safetensors::SafetensorsHeader;
 
-use crate::error::WeightsError;
+use crate::error::{WeightsError, mistaken};
 use crate::tensor::DType;
 
 /// No header is longer than this: the most that safetensors allows, 100 MB.
@@ -53,6 +54,10 @@ impl Container {
     /// # Errors
     /// Each way in which a file can be truncated or corrupt, as its own [`WeightsError`].
     pub(super) fn read(file: &str, bytes: &[u8], extent: Extent) -> Result<Contents, WeightsError> {
+        if let Some(found) = mistaken(bytes) {
+            let file = file.to_owned();
+            return Err(WeightsError::NotTheFile { file, found });
+        }
         match Self::of(bytes) {
             Self::Safetensors => safetensors::read(file, bytes, extent),
             Self::Gguf => gguf::read(file, bytes, extent),

@@ -7,6 +7,7 @@
 
 mod cursor;
 mod element;
+mod tokenizer;
 mod value;
 mod write;
 
@@ -18,6 +19,8 @@ use cursor::Cursor;
 use element::Element;
 use value::Value;
 
+pub use tokenizer::GgufTokenizer;
+pub(in crate::weights) use tokenizer::tokenizer;
 pub use write::{GgufHeader, GgufValue};
 
 /// What the file begins with.

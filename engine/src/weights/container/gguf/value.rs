@@ -35,7 +35,8 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn scalar(cursor: &mut Cursor<'a>, key: &str, kind: u32) -> Result<Self, GgufFault> {
+    /// A value of type `kind` that is no list.
+    pub(super) fn scalar(cursor: &mut Cursor<'a>, key: &str, kind: u32) -> Result<Self, GgufFault> {
         Ok(match kind {
             0 => Self::Whole(cursor.u8(WHAT)?.into()),
             1 => Self::Whole((cursor.u8(WHAT)? as i8).into()),
@@ -131,6 +132,14 @@ impl<'a> Value<'a> {
         shape.ok_or_else(|| GgufFault::NotAShape {
             tensor: shown(tensor),
         })
+    }
+
+    /// A whole number.
+    pub(super) fn whole(&self) -> Option<i128> {
+        match *self {
+            Self::Whole(number) => Some(number),
+            _ => None,
+        }
     }
 
     /// A text or a number as text.

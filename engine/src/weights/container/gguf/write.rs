@@ -22,6 +22,12 @@ pub enum GgufValue {
     Text(String),
     /// A list of `INT32`.
     Numbers(Vec<i32>),
+    /// A list of `FLOAT32`.
+    Floats(Vec<f32>),
+    /// A list of `STRING`.
+    Texts(Vec<String>),
+    /// A list of `UINT8`.
+    Bytes(Vec<u8>),
 }
 
 /// The header of a GGUF file (version 3) that is to be written: everything before the tensors' bytes.
@@ -162,7 +168,10 @@ fn put_value(out: &mut Vec<u8>, value: &GgufValue) {
         GgufValue::F32(_) => 6,
         GgufValue::Bool(_) => 7,
         GgufValue::Text(_) => 8,
-        GgufValue::Numbers(_) => 9,
+        GgufValue::Numbers(_)
+        | GgufValue::Floats(_)
+        | GgufValue::Texts(_)
+        | GgufValue::Bytes(_) => 9,
     };
     out.extend(kind.to_le_bytes());
     match value {
@@ -171,9 +180,26 @@ fn put_value(out: &mut Vec<u8>, value: &GgufValue) {
         GgufValue::Bool(value) => out.push(u8::from(*value)),
         GgufValue::Text(text) => put_text(out, text),
         GgufValue::Numbers(numbers) => {
-            out.extend(5u32.to_le_bytes());
-            out.extend((numbers.len() as u64).to_le_bytes());
+            put_list(out, 5, numbers.len());
             out.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
         }
+        GgufValue::Floats(numbers) => {
+            put_list(out, 6, numbers.len());
+            out.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        }
+        GgufValue::Texts(texts) => {
+            put_list(out, 8, texts.len());
+            texts.iter().for_each(|text| put_text(out, text));
+        }
+        GgufValue::Bytes(bytes) => {
+            put_list(out, 0, bytes.len());
+            out.extend(bytes);
+        }
     }
+}
+
+/// The head of a list: its elements' type and how many there are.
+fn put_list(out: &mut Vec<u8>, kind: u32, count: usize) {
+    out.extend(kind.to_le_bytes());
+    out.extend((count as u64).to_le_bytes());
 }

@@ -98,7 +98,6 @@ fn schedules_are_diffusers() {
 fn trajectories_are_diffusers() {
     let velocity = |seed| {
         randn(seed, SAMPLE)
-            .unwrap()
             .into_iter()
             .map(f64::from)
             .collect::<Vec<_>>()
@@ -107,7 +106,7 @@ fn trajectories_are_diffusers() {
     for case in cases(include_str!("fixtures/sampling/trajectories.json")) {
         let steps = count(&case["steps"]);
         let schedule = Schedule::new(&scheduler(&case["config"]), steps).unwrap();
-        let mut state = State::new(&randn(1, SAMPLE).unwrap());
+        let mut state = State::new(&randn(1, SAMPLE));
         let mut compared = 0;
         for (i, step) in schedule.steps.iter().enumerate() {
             let v = velocity(1000 + i as u64);
@@ -173,12 +172,8 @@ fn a_step_rotates_the_history() {
 /// steps.
 #[test]
 fn a_straight_path_ends_in_its_clean_sample() {
-    let noise = randn(3, SAMPLE).unwrap();
-    let clean: Vec<f64> = randn(4, SAMPLE)
-        .unwrap()
-        .into_iter()
-        .map(f64::from)
-        .collect();
+    let noise = randn(3, SAMPLE);
+    let clean: Vec<f64> = randn(4, SAMPLE).into_iter().map(f64::from).collect();
     let v: Vec<f64> = noise
         .iter()
         .zip(&clean)

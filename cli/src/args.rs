@@ -12,7 +12,7 @@ use kinora::Request;
 use kinora::tensor::DType;
 
 pub(crate) use clip::{
-    DecoderArgs, DecoderName, PictureArgs, SamplingArgs, Scheduler, TINY_DECODER, VideoArgs,
+    DecoderArgs, DecoderName, PictureArgs, SamplingArgs, Scheduler, Seed, TINY_DECODER, VideoArgs,
 };
 pub(crate) use device::{DeviceArgs, MemoryArgs, PrecisionChoice};
 pub(crate) use model::{LORAS, ModelArgs, QuantizeArgs, any_type};
@@ -401,6 +401,14 @@ impl FromStr for SlotChoice {
 }
 
 impl GenerateArgs {
+    /// The seed that was given.
+    pub(crate) fn seed(&self) -> Option<u64> {
+        match self.sampling.seed? {
+            Seed::Given(seed) => Some(seed),
+            Seed::Drawn => None,
+        }
+    }
+
     /// What is asked of the engine.
     pub(crate) fn request(&self, prompt: String) -> Request {
         let mut request = Request::new(prompt);
@@ -413,7 +421,7 @@ impl GenerateArgs {
         request.shift = self.sampling.shift;
         request.scheduler = self.sampling.scheduler.map(Scheduler::name);
         request.timesteps = self.sampling.timesteps.clone();
-        request.seed = self.sampling.seed;
+        request.seed = self.seed();
         request
     }
 }

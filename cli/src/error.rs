@@ -60,13 +60,13 @@ pub(crate) enum CliError {
     },
     /// Seeds of variations beyond 32 bits.
     #[error(
-        "--seed {seed} with --count {count} goes beyond 4294967295, the largest seed: choose a smaller one"
+        "--seed {seed} with --count {count} goes beyond 18446744073709551615, the largest seed: choose a smaller one"
     )]
     Seeds {
         /// The first.
-        seed: u32,
+        seed: u64,
         /// How many.
-        count: u32,
+        count: u64,
     },
     /// No tiny decoder where one is looked for.
     #[error(

@@ -9,7 +9,7 @@ use kinora::job::Metadata;
 use kinora::pipeline::Model;
 use kinora::request::Settings;
 use kinora::text::clean::PROMPT_LIMIT;
-use kinora::{Job, Keep, Mp4Sink, SavedRun};
+use kinora::{Event, Job, Keep, Mp4Sink, SavedRun};
 
 use crate::args::GenerateArgs;
 use crate::clip::{Watched, sink, tell, video};
@@ -39,15 +39,15 @@ pub(crate) fn run_from(
     let decoder = model::decoder(&args.decoder, &args.model, &model)?;
     let drawn = Settings::resolve(&request, model.config())?;
     // The same command again means the same clip.
-    let kept = match args.sampling.seed {
+    let kept = match args.seed() {
         Some(_) => None,
-        None => seed_kept(args, &request.prompt, origin).and_then(|seed| u32::try_from(seed).ok()),
+        None => seed_kept(args, &request.prompt, origin),
     };
     let first = kept.map_or_else(|| drawn.clone(), |seed| drawn.with_seed(seed));
     let mut clips = Vec::new();
     for seed in seeds(args, first.seed)? {
         let target = Target::new(args, &request.prompt, seed);
-        let named = |saved: &mut SavedRun| saved.seed() == Some(seed.into());
+        let named = |saved: &mut SavedRun| saved.seed() == Some(seed);
         let saved = match given.take_if(named) {
             None => match SavedRun::beside(&target.clip) {
                 // It is replaced.
@@ -89,8 +89,9 @@ pub(crate) fn run_from(
         progress.profile(&engine.gpu());
     }
     let job = engine.prepare_settings(first)?;
+    progress.say(format_args!("model: {}", engine.config().defaults.name));
     for note in job.notes() {
-        progress.say(format_args!("note: {note}"));
+        progress.event(&Event::Note(note.clone()));
     }
     // For all of them: they differ in their seeds alone.
     progress.say(job.plan());
@@ -171,11 +172,11 @@ fn output_again(args: &GenerateArgs, prompt: &str, target: &Target) -> PathBuf {
 }
 
 /// The seeds of the variations, one apart.
-fn seeds(args: &GenerateArgs, first: u32) -> Result<impl Iterator<Item = u32>, CliError> {
-    let count = args.sampling.count;
+fn seeds(args: &GenerateArgs, first: u64) -> Result<impl Iterator<Item = u64>, CliError> {
+    let count = u64::from(args.sampling.count);
     let begin = match first.checked_add(count - 1) {
         Some(_) => first,
-        None if args.sampling.seed.is_none() => first - count,
+        None if args.seed().is_none() => first - count,
         None => return Err(CliError::Seeds { seed: first, count }),
     };
     Ok(begin..=begin + (count - 1))
@@ -187,9 +188,9 @@ struct Command<'a> {
     origin: Option<&'a Origin>,
     /// Whether some clip of it has a saved run.
     resuming: bool,
-    first_seed: u32,
+    first_seed: u64,
     /// The seed that this command would take without a saved run.
-    drawn: u32,
+    drawn: u64,
 }
 
 impl Command<'_> {
@@ -197,7 +198,7 @@ impl Command<'_> {
     fn clip(
         &self,
         job: &Job,
-        seed: u32,
+        seed: u64,
         target: Target,
         saved: Option<SavedRun>,
     ) -> Result<Clip, CliError> {
@@ -206,7 +207,7 @@ impl Command<'_> {
         // With an explicit output name the state may be another run's: its seed is not taken then.
         let borrowed =
             self.first_seed != self.drawn && args.output.is_some() && args.sampling.count == 1;
-        if borrowed && args.sampling.seed.is_none() && saved.is_some() && !clip.resumed {
+        if borrowed && args.seed().is_none() && saved.is_some() && !clip.resumed {
             let again = Self {
                 first_seed: self.drawn,
                 ..*self
@@ -219,7 +220,7 @@ impl Command<'_> {
     fn clip_of(
         &self,
         job: &Job,
-        seed: u32,
+        seed: u64,
         mut target: Target,
         saved: Option<SavedRun>,
     ) -> Result<Clip, CliError> {

@@ -29,7 +29,7 @@ pub(crate) struct Target {
 
 impl Target {
     /// The files of the clip with this seed. Several clips of one command bear their seeds.
-    pub(crate) fn new(args: &GenerateArgs, prompt: &str, seed: u32) -> Self {
+    pub(crate) fn new(args: &GenerateArgs, prompt: &str, seed: u64) -> Self {
         let several = args.sampling.count > 1;
         let numbered = |path: &Path| {
             if several {
@@ -125,7 +125,7 @@ pub(crate) fn name_of(prompt: &str) -> String {
 }
 
 /// `boat.mp4` becomes `boat-7.mp4`.
-fn with_seed(path: &Path, seed: u32) -> PathBuf {
+fn with_seed(path: &Path, seed: u64) -> PathBuf {
     with_ending(path, &seed.to_string())
 }
 

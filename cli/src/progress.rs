@@ -86,6 +86,9 @@ impl Progress {
     pub(crate) fn event(&mut self, event: &Event) {
         match event {
             Event::Note(Note::Sampled) => self.say("sampling: done already"),
+            Event::Note(Note::About(about)) => self.say(format_args!(
+                "note: {about}; 'kinora pull --help' lists models for all else"
+            )),
             Event::Note(note) => self.say(format_args!("note: {note}")),
             Event::Started { stage, total } => self.start(*stage, *total),
             Event::Resumed { skipped, .. } => self.skip(*skipped),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use kinora::SavedRun;
 use kinora::job::state_path;
 
-use crate::args::{GenerateArgs, ResumeArgs, generate_again};
+use crate::args::{GenerateArgs, ResumeArgs, Seed, generate_again};
 use crate::error::CliError;
 use crate::generate;
 use crate::unfinished::{Origin, first_seed, output_of};
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &ResumeArgs, quiet: bool) -> Result<(), CliError> {
             false => absolute(path),
         };
         generate.output = Some(path);
-        generate.sampling.seed = found.seed();
+        generate.sampling.seed = found.seed().map(Seed::Given);
         generate.sampling.count = 1;
     }
     generate.model.take_from(&args.model, &absolute);
@@ -84,7 +84,7 @@ fn again(found: &SavedRun) -> Result<(GenerateArgs, Origin), CliError> {
     let origin = Origin::of(found).ok_or_else(unknown)?;
     let mut args = generate_again(&origin.arguments).ok_or_else(unknown)?;
     args.prompt = found.entry("prompt").map(str::to_owned);
-    args.sampling.seed = first_seed(found);
+    args.sampling.seed = first_seed(found).map(Seed::Given);
     args.output = output_of(found).or(args.output);
     Ok((args, origin))
 }

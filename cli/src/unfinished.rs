@@ -56,7 +56,7 @@ pub(crate) fn output_of(saved: &SavedRun) -> Option<PathBuf> {
 pub(crate) fn entries(
     origin: Option<&Origin>,
     output: &Path,
-    first_seed: u32,
+    first_seed: u64,
 ) -> BTreeMap<String, String> {
     let mut entries = BTreeMap::new();
     let mut add = |key: &str, value: String| entries.insert(key.to_owned(), value);

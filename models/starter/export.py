@@ -34,6 +34,12 @@ from world.scene import FPS
 LIMIT = 28_000_000  # bytes
 
 
+ABOUT = (
+    "the starter is a small demonstration: a car, train, sailboat, balloon, seagull, kite, ball, person, dog, lighthouse, windmill or chairs, "
+    "at a beach, harbour, open sea, city street, intersection, desert, forest, mountains, meadow or snowfield"
+)
+
+
 def defaults(preset: Preset, distilled: bool) -> dict:
     width, height = next(iter(preset.sizes.values()))
     return dict(
@@ -46,6 +52,10 @@ def defaults(preset: Preset, distilled: bool) -> dict:
         guidance=1.0 if distilled else preset.guidance,
         guidance_stop=1.0 if distilled else preset.stop,
         shift=preset.shift,
+        about=ABOUT,
+        sizes=[list(size) for size in preset.sizes.values()],
+        most_frames=max(preset.frames),
+        words="tokenizer",
     )
 
 

@@ -66,13 +66,30 @@ pub(crate) struct SamplingArgs {
     /// [default: those that the model was distilled for]
     #[arg(long, value_name = "T,T,…", value_delimiter = ',', num_args = 1)]
     pub timesteps: Option<Vec<u32>>,
-    /// Starting noise, the same as in diffusers [default: drawn, and printed]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub seed: Option<u64>,
+    /// Starting noise, the same as in diffusers; -1 draws one [default: drawn, and printed]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
+    pub seed: Option<Seed>,
     /// Variations, with seeds one apart
     #[arg(short, long, value_name = "N", default_value_t = 1, allow_negative_numbers = true,
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub count: u32,
+}
+
+/// A seed as people write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seed {
+    /// -1.
+    Drawn,
+    /// This one.
+    Given(u64),
+}
+
+fn seed(text: &str) -> Result<Seed, String> {
+    match text.parse() {
+        Ok(seed) => Ok(Seed::Given(seed)),
+        Err(_) if text == "-1" => Ok(Seed::Drawn),
+        Err(_) => Err(format!("expected 0 to {}, or -1", u64::MAX)),
+    }
 }
 
 /// What makes pictures of latents.

@@ -4,14 +4,6 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SamplingError {
-    /// `torch` keeps only 32 bits of a CPU generator's seed; a larger one would silently repeat a
-    /// smaller one's noise.
-    #[error("seed {seed} is larger than {max}, the largest seed of a 32-bit generator: choose a seed from 0 to {max}", max = u32::MAX)]
-    SeedTooLarge {
-        /// The seed asked for.
-        seed: u64,
-    },
-
     /// No steps make no picture.
     #[error("0 sampling steps were asked for, expected at least 1: ask for 1 step or more")]
     ZeroSteps,

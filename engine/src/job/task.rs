@@ -82,7 +82,7 @@ impl Job {
 
     /// The same run from another starting noise; preparations are shared.
     #[must_use]
-    pub fn with_seed(&self, seed: u32) -> Self {
+    pub fn with_seed(&self, seed: u64) -> Self {
         let mut metadata = self.metadata.clone();
         metadata.0.insert("seed".to_owned(), seed.to_string());
         Self {

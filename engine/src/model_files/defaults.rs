@@ -1,5 +1,6 @@
 //! What a run does unless it is told otherwise.
 
+use super::card::{self, Card};
 use crate::error::ConfigError;
 use crate::models::config::fields::Fields;
 use crate::sampling::Distilled;
@@ -77,6 +78,8 @@ pub struct Defaults {
     pub timesteps: Option<Vec<u32>>,
     /// What guidance leads away from.
     pub negative_prompt: String,
+    /// What the model was made for.
+    pub card: Card,
 }
 
 /// The fields of `kinora.json`.
@@ -115,6 +118,7 @@ impl Defaults {
             scheduler: None,
             timesteps: None,
             negative_prompt: String::new(),
+            card: Card::default(),
         }
     }
 
@@ -139,7 +143,7 @@ impl Defaults {
     /// A [`ConfigError`] that names a field which is unknown or out of range.
     pub fn with_file(self, file: &str, text: &[u8]) -> Result<Self, ConfigError> {
         let fields = Fields::parse(file, text)?;
-        fields.only(&FIELDS)?;
+        fields.only(&[&FIELDS[..], &card::FIELDS].concat())?;
         let text = |field| fields.text(field).map(|text| text.map(str::to_owned));
         let real = |field, range| match fields.given(field) {
             None => Ok(None),
@@ -164,6 +168,7 @@ impl Defaults {
             },
             timesteps: timesteps(&fields)?.or(self.timesteps),
             negative_prompt: text("negative_prompt")?.unwrap_or(self.negative_prompt),
+            card: Card::read(&fields)?,
         })
     }
 }

@@ -15,6 +15,7 @@
 //! (`sizes`), and the files above are written in memory (`assembled`).
 
 mod assembled;
+mod card;
 pub mod convert;
 mod defaults;
 mod folder;
@@ -31,6 +32,7 @@ mod sizes;
 mod tests;
 
 pub use assembled::PartFiles;
+pub use card::Card;
 pub use defaults::{Defaults, SchedulerName};
 pub use folder::{Layout, ModelFolder};
 pub use gguf_vocabulary::gguf_tokenizer_json;

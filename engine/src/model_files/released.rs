@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Defaults, PipelineConfig};
+use super::{Card, Defaults, PipelineConfig};
 use crate::error::ConfigError;
 use crate::models::config::vae::{WAN22_MEAN, WAN22_STD};
 use crate::models::config::{TextEncoderConfig, TransformerConfig, VaeConfig};
@@ -261,6 +261,7 @@ pub(super) fn recognise(
         scheduler: None,
         timesteps: None,
         negative_prompt: NEGATIVE_PROMPT.to_owned(),
+        card: Card::default(),
     })
 }
 

@@ -24,7 +24,7 @@ use crate::weights::{Latents, SolverState};
 #[derive(Clone, Copy)]
 pub(crate) struct Start<'a> {
     /// The starting noise.
-    pub(crate) seed: u32,
+    pub(crate) seed: u64,
     /// The state that an earlier run left.
     pub(crate) from: Option<&'a SolverState>,
     /// Whether each step reports what it predicts.
@@ -62,7 +62,7 @@ pub(crate) fn denoise(
         )?,
     };
     let order = prepared.scheduler().noise_order();
-    let mut noise = Noise::new(u64::from(start.seed))?;
+    let mut noise = Noise::new(start.seed);
     let first = noise.latents(shape, order);
     let solver = match start.from {
         Some(state) => Solver::new(gpu, shape, &state.tensors)?,

@@ -92,13 +92,29 @@ impl Model {
     /// A tokenizer that cannot be read.
     pub fn tokens(&self, prompt: &str) -> Result<(String, Tokens), Error> {
         count(Counted::Tokenised);
-        let tokenizer = once(&self.tokenizer, || {
+        let text = clean(prompt);
+        let tokens = self.tokenizer()?.encode(&text, MAX_TOKENS)?;
+        Ok((text, tokens))
+    }
+
+    fn tokenizer(&self) -> Result<&Tokenizer, Error> {
+        once(&self.tokenizer, || {
             let (file, bytes) = self.folder.tokenizer_json()?;
             Ok(Tokenizer::from_bytes(&file, &bytes)?)
-        })?;
-        let text = clean(prompt);
-        let tokens = tokenizer.encode(&text, MAX_TOKENS)?;
-        Ok((text, tokens))
+        })
+    }
+
+    /// Words of a clean prompt that the tokenizer spells in pieces, each once, in their order.
+    pub(super) fn unknown_words(&self, text: &str) -> Result<Vec<String>, Error> {
+        let tokenizer = self.tokenizer()?;
+        let mut unknown: Vec<String> = Vec::new();
+        for word in text.split_whitespace() {
+            let word = word.trim_matches(|c: char| !c.is_alphanumeric());
+            if !tokenizer.knows(word)? && !unknown.iter().any(|known| known == word) {
+                unknown.push(word.to_owned());
+            }
+        }
+        Ok(unknown)
     }
 
     /// The scheduler that the model's files describe.

@@ -312,6 +312,12 @@ fn tokens(model: &Model, settings: &mut Settings) -> Result<Vec<Vec<u32>>, Error
     ];
     for (field, prompt) in prompts {
         let (text, tokens) = model.tokens(&prompt)?;
+        if field == "prompt" && model.config().defaults.card.words_of_tokenizer {
+            let unknown = model.unknown_words(&text)?;
+            if !unknown.is_empty() {
+                settings.notes.push(Note::UnknownWords(unknown));
+            }
+        }
         if let Some(cut) = tokens.cut {
             let rest = text.get(cut.byte..).unwrap_or("").trim_start();
             let from = rest.chars().take(SHOWN).collect();

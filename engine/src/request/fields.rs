@@ -151,7 +151,7 @@ pub const FIELDS: [Field; 30] = [
     ),
     asked(
         "seed",
-        Range::Count(0, u32::MAX as u64),
+        Range::Count(0, u64::MAX),
         "the starting noise",
         |r, t| put(&mut r.seed, t),
         |f| Some(f.settings.seed.to_string()),

@@ -70,7 +70,7 @@ pub struct Request {
     pub scheduler: Option<SchedulerName>,
     /// The times of a distilled model's steps, falling, of 1000.
     pub timesteps: Option<Vec<u32>>,
-    /// 32 bits; drawn where it is `None`.
+    /// The starting noise; drawn where it is `None`.
     pub seed: Option<u64>,
 }
 

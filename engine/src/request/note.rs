@@ -43,6 +43,24 @@ pub enum Note {
         /// The first words that it does not read.
         from: String,
     },
+    /// What the model is, where its card says so.
+    About(String),
+    /// Words of the prompt that the model has never seen.
+    UnknownWords(Vec<String>),
+    /// A size that the model was not made for.
+    Size {
+        /// As made.
+        found: [usize; 2],
+        /// What it was made for.
+        made_for: Vec<[usize; 2]>,
+    },
+    /// A clip longer than any that the model was made for.
+    Length {
+        /// Frames.
+        found: usize,
+        /// Frames that it was made for, at most.
+        made_for: usize,
+    },
     /// A model distilled to do without guidance is guided.
     Guided {
         /// The scale asked for.
@@ -80,6 +98,30 @@ impl fmt::Display for Note {
                     "the {what} is longer than {MAX_TOKENS} tokens; not read from \u{201c}{from}\u{201d} on"
                 )
             }
+            Self::About(about) => f.write_str(about),
+            Self::UnknownWords(words) => write!(
+                f,
+                "the model has never seen {}: what it shows for {} is left to chance",
+                words.join(", "),
+                if words.len() == 1 {
+                    "this word"
+                } else {
+                    "these words"
+                }
+            ),
+            Self::Size { found, made_for } => {
+                let sizes = made_for.iter().map(|[w, h]| format!("{w}x{h}"));
+                let sizes = sizes.collect::<Vec<_>>().join(", ");
+                write!(
+                    f,
+                    "the model was made for {sizes}: expect less of {}x{}",
+                    found[0], found[1]
+                )
+            }
+            Self::Length { found, made_for } => write!(
+                f,
+                "the model was made for at most {made_for} frames: expect less of {found}"
+            ),
             Self::Guided { scale } => write!(
                 f,
                 "guidance {scale} takes a second pass a step: models distilled to a few steps are made for guidance 1"

@@ -41,8 +41,8 @@ pub struct Settings {
     pub scheduler: Option<SchedulerName>,
     /// The times of the steps, as many as `steps`, where the solver is one for distilled models.
     pub timesteps: Option<Vec<u32>>,
-    /// The starting noise.
-    pub seed: u32,
+    /// The starting noise, by its low 32 bits, as of torch's generator on a CPU.
+    pub seed: u64,
     /// What differs from the request.
     pub(crate) notes: Vec<Note>,
 }
@@ -99,6 +99,15 @@ impl Settings {
             });
         }
 
+        let card = &defaults.card;
+        notes.extend(card.about.clone().map(Note::About));
+        if !card.sizes.is_empty() && !card.sizes.contains(&made) {
+            notes.push(Note::Size {
+                found: made,
+                made_for: card.sizes.clone(),
+            });
+        }
+
         let fps = request.fps.unwrap_or(defaults.fps);
         check("fps", fps)?;
         let asked = match (request.frames, request.duration) {
@@ -118,6 +127,11 @@ impl Settings {
                 asked,
                 made: frames,
             });
+        }
+
+        if let Some(made_for) = card.most_frames.filter(|&most| frames > most) {
+            let found = frames;
+            notes.push(Note::Length { found, made_for });
         }
 
         let scheduler = request.scheduler.or(defaults.scheduler);
@@ -172,11 +186,7 @@ impl Settings {
         if let Some(shift) = shift {
             check("shift", shift)?;
         }
-        let seed = match request.seed {
-            None => draw_seed(),
-            Some(seed) => u32::try_from(seed)
-                .map_err(|_| range("seed", seed, "0 to 4294967295: seeds have 32 bits"))?,
-        };
+        let seed = request.seed.unwrap_or_else(|| draw_seed().into());
         Ok(Self {
             prompt: request.prompt.clone(),
             negative_prompt: request
@@ -202,7 +212,7 @@ impl Settings {
 
     /// The same run with another starting noise.
     #[must_use]
-    pub fn with_seed(&self, seed: u32) -> Self {
+    pub fn with_seed(&self, seed: u64) -> Self {
         Self {
             seed,
             ..self.clone()

@@ -17,7 +17,7 @@
 //! let scheduler = Scheduler::UniPc(UniPcConfig { flow_shift: 5.0, ..UniPcConfig::default() });
 //! let schedule = Schedule::new(&scheduler, 50)?;
 //! let guidance = Guidance { scale: 5.0, ..Guidance::default() };
-//! let noise = randn(7, 16 * 21 * 60 * 104)?; // [C, T, h, w]
+//! let noise = randn(7, 16 * 21 * 60 * 104); // [C, T, h, w]
 //! for step in plan_steps(&schedule, &guidance)? {
 //!     // v = transformer(x, step.timestep); then one elementwise kernel with step.kernel_input()
 //!     assert_eq!(step.kernel_input().len(), 12);

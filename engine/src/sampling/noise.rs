@@ -17,7 +17,6 @@
 use std::f64::consts::TAU;
 
 use super::mt19937::Mt19937;
-use crate::error::SamplingError;
 
 /// Values in a block of the large path.
 const BLOCK: usize = 16;
@@ -27,23 +26,16 @@ const BLOCK: usize = 16;
 /// A tensor's values come in its row-major order: for latents that is `[C, T, h, w]`, whatever
 /// layout the engine computes in.
 ///
-/// # Errors
-///
-/// [`SamplingError::SeedTooLarge`] if the seed does not fit 32 bits: `torch` drops the upper bits.
-pub fn randn(seed: u64, n: usize) -> Result<Vec<f32>, SamplingError> {
+/// Of the seed the low 32 bits count, as there.
+pub fn randn(seed: u64, n: usize) -> Vec<f32> {
     let mut out = vec![0.0; n];
-    fill_randn(seed, &mut out)?;
-    Ok(out)
+    fill_randn(seed, &mut out);
+    out
 }
 
 /// Fills `out` with what [`randn`] returns for its length.
-///
-/// # Errors
-///
-/// [`SamplingError::SeedTooLarge`] if the seed does not fit 32 bits.
-pub fn fill_randn(seed: u64, out: &mut [f32]) -> Result<(), SamplingError> {
-    Noise::new(seed)?.fill(out);
-    Ok(())
+pub fn fill_randn(seed: u64, out: &mut [f32]) {
+    Noise::new(seed).fill(out);
 }
 
 /// The order in which the values of latents are drawn. The engine holds them as `[C, T, h, w]`
@@ -64,17 +56,12 @@ pub struct Noise {
 }
 
 impl Noise {
-    /// `torch.Generator().manual_seed(seed)`.
-    ///
-    /// # Errors
-    ///
-    /// [`SamplingError::SeedTooLarge`] if the seed does not fit 32 bits.
-    pub fn new(seed: u64) -> Result<Self, SamplingError> {
-        let seed32 = u32::try_from(seed).map_err(|_| SamplingError::SeedTooLarge { seed })?;
-        Ok(Self {
-            words: Mt19937::new(seed32),
+    /// `torch.Generator().manual_seed(seed)`: the generator keeps the seed's low 32 bits.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            words: Mt19937::new(seed as u32),
             spare: None,
-        })
+        }
     }
 
     /// The next `torch.randn` of as many values as `out` has.

@@ -14,6 +14,9 @@ use crate::panics::guarded;
 /// The most tokens of a prompt that a Wan model reads, the closing `</s>` included.
 pub const MAX_TOKENS: usize = 512;
 
+/// Letters of an ending that makes no other word.
+const ENDING: usize = 3;
+
 /// A model's tokenizer: for the released models UMT5's Unigram of 256,300 entries, whose
 /// `</s>` (id 1) closes every prompt.
 pub struct Tokenizer {
@@ -77,6 +80,27 @@ impl Tokenizer {
     #[must_use]
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
+    }
+
+    /// Whether a word is one piece, or one and an ending of at most three letters such as a plural's.
+    ///
+    /// # Errors
+    /// [`ConfigError::Tokenizer`] for what the library cannot encode.
+    pub fn knows(&self, word: &str) -> Result<bool, ConfigError> {
+        let failed = |reason: tokenizers::Error| ConfigError::Tokenizer {
+            file: self.file.clone(),
+            reason: reason.to_string(),
+        };
+        let encoding = caught(|| self.inner.encode(word, false)).map_err(failed)?;
+        let first = encoding
+            .get_offsets()
+            .iter()
+            .find(|(start, end)| start < end);
+        let known = first.map_or(0, |&(_, end)| end);
+        let rest = word
+            .get(known..)
+            .map_or(usize::MAX, |rest| rest.chars().count());
+        Ok(rest == 0 || rest <= ENDING && word.chars().count() > 2 * ENDING.min(rest))
     }
 
     /// The tokens of `text`, which [`clean`](super::prompt::clean) has been through, at most

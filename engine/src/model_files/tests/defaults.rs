@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{INDEX, TEXT, TRANSFORMER, VAE, files, folder};
-use crate::model_files::{Defaults, SchedulerName};
+use crate::model_files::{Card, Defaults, SchedulerName};
 
 #[test]
 fn released_models_are_recognised() {
@@ -148,6 +148,10 @@ fn kinora_json() {
         "name": "Starter", "width": 192, "height": 112, "frames": 33, "fps": 12, "steps": 8,
         "guidance": 3.5, "guidance_stop": 0.6, "shift": 2, "scheduler": "euler", "timesteps": [900, 500],
         "negative_prompt": "blurred",
+        "about": "a demonstration",
+        "sizes": [[192, 112], [112, 192]],
+        "most_frames": 33,
+        "words": "tokenizer",
     }));
     let expected = Defaults {
         name: "Starter".to_owned(),
@@ -163,12 +167,18 @@ fn kinora_json() {
         scheduler: Some(SchedulerName::Euler),
         timesteps: Some(vec![900, 500]),
         negative_prompt: "blurred".to_owned(),
+        card: Card {
+            about: Some("a demonstration".to_owned()),
+            sizes: vec![[192, 112], [112, 192]],
+            most_frames: Some(33),
+            words_of_tokenizer: true,
+        },
     };
     assert_eq!(defaults, Ok(expected));
     assert_eq!(read(json!({})), Ok(Defaults::pipeline("M")));
     assert_eq!(
         read(json!({"step": 4})),
-        Err("M/kinora.json has a field \"step\", expected one of name, width, height, frames, fps, steps, guidance, guidance_2, guidance_stop, shift, scheduler, timesteps, negative_prompt".to_owned())
+        Err("M/kinora.json has a field \"step\", expected one of name, width, height, frames, fps, steps, guidance, guidance_2, guidance_stop, shift, scheduler, timesteps, negative_prompt, about, sizes, most_frames, words".to_owned())
     );
     assert_eq!(
         read(json!({"steps": 0})),

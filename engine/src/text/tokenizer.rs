@@ -79,7 +79,7 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
-    /// The tokens of `text`, which [`clean`](super::prompt::clean) has been through, at most
+    /// The tokens of `text`, which [`clean`](super::clean::clean) has been through, at most
     /// `max_tokens` of them. A longer text keeps its first tokens and the closing `</s>`, as the
     /// reference's truncation does.
     ///

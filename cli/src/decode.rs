@@ -27,6 +27,7 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
     let of_clip = &mut metadata.0;
     of_clip.insert("decoder".to_owned(), decoder.name().to_owned());
     of_clip.remove(TINY_DECODER);
+    of_clip.remove("tiny_decoder_latents");
     of_clip.extend(args.decoder.typed());
     let entries = Entries {
         path: &args.latents,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use kinora::gpu::{Gpu, GpuOptions};
-use kinora::model_files::ModelFolder;
+use kinora::model_files::{ModelFolder, short_name};
 use kinora::pipeline::Model;
 use kinora::record::Precision;
 use kinora::weights::Extent;
@@ -50,9 +50,20 @@ pub(crate) fn quantized(folder: ModelFolder, args: &QuantizeArgs) -> ModelFolder
     }
 }
 
+/// The name under which the hub client knows a model: people also type others for the released ones.
+/// An address OWNER/NAME is meant as it stands.
+pub(crate) fn repo_named(name: &str) -> &str {
+    if name.contains(['/', '@']) {
+        return name;
+    }
+    short_name(name).unwrap_or(name)
+}
+
 /// The model of the hub that is meant, and its folder in the cache; nothing where a folder is meant.
 fn pulled(named: &Path) -> Result<Option<(Repo, PathBuf)>, CliError> {
-    let repo: Option<Repo> = named.to_str().and_then(|name| name.parse().ok());
+    let repo: Option<Repo> = named
+        .to_str()
+        .and_then(|name| repo_named(name).parse().ok());
     match repo {
         Some(repo) if !named.exists() => {
             let path = Hub::from_env()?.find(&repo)?;
@@ -88,10 +99,14 @@ pub(crate) fn decoder(
     typed: &ModelArgs,
     model: &Model,
 ) -> Result<Decoder, CliError> {
+    let tiny = |file| Decoder::Tiny {
+        file,
+        latents: args.tiny_decoder_latents,
+    };
     match (args.decoder, &args.tiny_decoder) {
         (None, None) | (Some(DecoderName::Full), None) => Ok(Decoder::Full),
         (Some(DecoderName::Linear), None) => Ok(Decoder::Linear),
-        (None | Some(DecoderName::Tiny), Some(file)) => Ok(Decoder::Tiny(file.clone())),
+        (None | Some(DecoderName::Tiny), Some(file)) => Ok(tiny(file.clone())),
         (Some(DecoderName::Tiny), None) => {
             // As the project that makes them names them.
             let name = match model.config().vae.z_dim {
@@ -101,14 +116,14 @@ pub(crate) fn decoder(
             let pulled = typed.model.as_deref().map(pulled).transpose()?.flatten();
             let pulled = pulled.map(|(_, path)| path);
             let folder = pulled.as_deref().or(typed.model.as_deref());
-            let files = ["safetensors", "pth"].map(|ending| format!("{name}.{ending}"));
+            let files = ["", "light"]
+                .map(|of| ["safetensors", "pth"].map(|ending| format!("{of}{name}.{ending}")));
+            let files = files.as_flattened();
             let mut places = folder
                 .into_iter()
                 .flat_map(|at| files.iter().map(|f| at.join(f)));
             let found = places.find(|file| file.is_file());
-            found
-                .map(Decoder::Tiny)
-                .ok_or(CliError::NoTinyDecoder { name })
+            found.map(tiny).ok_or(CliError::NoTinyDecoder { name })
         }
         (Some(DecoderName::Full | DecoderName::Linear), Some(_)) => Err(CliError::OtherDecoder),
     }

@@ -13,6 +13,7 @@ use kinora_hub::{Download, Hub, HubError, Observer, Progress, Repo, Stage};
 use crate::args::PullArgs;
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
+use crate::model::repo_named;
 use crate::output;
 use crate::progress::{SILENCE, Seconds, TICK, left, say};
 
@@ -21,7 +22,7 @@ const LARGE: u64 = 1_000_000_000;
 
 /// Downloads the model; prints its folder.
 pub(crate) fn run(args: &PullArgs, quiet: bool) -> Result<(), CliError> {
-    let repo: Repo = args.name.parse()?;
+    let repo: Repo = repo_named(&args.name).parse()?;
     let repo = match &args.revision {
         Some(revision) => repo.at(revision)?,
         None => repo,

@@ -98,7 +98,7 @@ fn command(metadata: &[(String, String)]) -> String {
 /// LoRAs are written by rules of their own.
 fn is_option(field: &Field) -> bool {
     let own_rule = ["prompt", "scheduler", LORAS].contains(&field.key);
-    let engine = ["decoder", "precision", "quantize"].contains(&field.key);
+    let engine = ["decoder", "tiny_decoder_latents", "precision", "quantize"].contains(&field.key);
     !own_rule && (engine || field.is_asked() || field.is_typed())
 }
 

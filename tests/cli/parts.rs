@@ -109,7 +109,7 @@ fn two_of_a_kind() -> Verdict {
         "a.safetensors",
         "b.safetensors",
         "a Wan autoencoder each",
-        "--vae FILE",
+        "the field vae",
     ])
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kinora::error::{AdapterError, ConfigError, WeightsError};
 use kinora::gpu::{Cancel, Gpu, Stream};
 use kinora::model_files::ModelFolder;
+use kinora::model_files::convert::convert;
 use kinora::model_files::lora::{Experts, Lora};
 use kinora::models::config::TransformerConfig;
 use kinora::models::wan_transformer::{
@@ -42,6 +43,7 @@ pub fn trials() -> Vec<Trial> {
     trials.push(device_test("lora/quantised base, merged", |gpu| {
         quantised(gpu, ADAPTERS, "dora", DType::Q8_0)
     }));
+    trials.push(device_test("lora/quantised file, merged", quantised_file));
     trials.push(Trial::test("lora/refused", refused));
     trials.push(Trial::test("lora/experts", experts));
     trials
@@ -110,6 +112,44 @@ fn quantised(gpu: &Gpu, set_of: &str, case: &str, dtype: DType) -> Result<(), Fa
         true => Ok(()),
         false => Err(format!("{without:.1e} off without the LoRA, {with:.1e} with it").into()),
     }
+}
+
+/// The same of a file in 8 bits, whose merged matrices are bf16: resident as streamed, and counted in
+/// the bytes of the weights.
+fn quantised_file(gpu: &Gpu) -> Result<(), Failed> {
+    let temporary = tempfile::tempdir()?;
+    let out = temporary.path().join("q8_0");
+    convert(&open(Vec::new())?, DType::Q8_0, &out, &mut |_| true)?;
+    let base = ModelFolder::open(&out)?;
+    let lora = Lora::new(set(ADAPTERS).join("dora.safetensors"));
+    let merged = base.clone().with_loras(vec![lora])?;
+    let expected = Expected::open(&set(ADAPTERS))?;
+    let without = velocity_of(gpu, &base, Residency::Resident)?;
+    let without = relative_l2(&without, &expected.values("none")?);
+    let resident = velocity_of(gpu, &merged, Residency::Resident)?;
+    if velocity_of(gpu, &merged, Residency::Streamed(super::WINDOWS[1]))? != resident {
+        return Err("streamed, the velocity is another".into());
+    }
+    let with = relative_l2(&resident, &expected.values("dora")?);
+    if !(1e-6..0.03).contains(&without) || with.is_nan() || with >= 2.0 * without {
+        return Err(format!("{without:.1e} off without it, {with:.1e} with it").into());
+    }
+    let bytes = |folder: &ModelFolder| -> Result<u64, Failed> {
+        let config = folder.config()?.transformer;
+        let shape = TransformerShape {
+            latents: [config.in_channels, 1, 4, 4],
+            text_length: 512,
+            text_rows: TransformerShape::text_rows(8, 512),
+            timesteps: 1,
+        };
+        let checkpoint = folder.checkpoint("transformer")?;
+        let passes = TransformerPasses::record(gpu.caps(), &config, &checkpoint, shape)?;
+        Ok(passes.memory(Residency::Resident, 1).0)
+    };
+    if bytes(&merged)? <= bytes(&base)? {
+        return Err("the plan does not count the merged matrices".into());
+    }
+    Ok(())
 }
 
 /// One pass of the fixture with LoRAs.

@@ -23,10 +23,13 @@ use crate::saved::{Model, Tensors, store};
 /// Every row of this model's matrices.
 const WIDTH: usize = 256;
 
+/// A part of a matrix's name, and the type of the matrices that have it.
+type Exception = Option<(&'static str, DType)>;
+
 /// What a file's matrices are in, and how far from f32 that may bring the latents: three times as far
 /// as it does, which halves with each bit. The second type is of some of the transformer's, as
 /// converters have it: Wan's "Q4_0" files hold Q4_1, "Q2_K" files Q3_K.
-const TYPES: [(DType, Option<(&str, DType)>, f64); 13] = [
+const TYPES: [(DType, Exception, f64); 13] = [
     (DType::F8E4M3, None, 0.09),
     (DType::F8E5M2, None, 0.2),
     (DType::I8, None, 0.03),

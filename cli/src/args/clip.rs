@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 use kinora::model_files::SchedulerName;
+use kinora::models::vae::tiny::TinyLatents;
 use kinora::request::{Aspect, Request, Size};
 use kinora::sampling::Distilled;
 
@@ -103,6 +104,11 @@ pub(crate) struct DecoderArgs {
     /// [default: the one in the model's folder]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub tiny_decoder: Option<PathBuf>,
+
+    /// The latents that the tiny decoder was trained on: raw as the sampler has them (taew), scaled
+    /// as the autoencoder has them (lighttae) [default: by the file's name]
+    #[arg(long, value_name = "raw|scaled")]
+    pub tiny_decoder_latents: Option<TinyLatents>,
 }
 
 /// The tiny decoder's file, as it was typed: the key in a clip's metadata.

@@ -34,6 +34,9 @@ pub(super) enum Half {
     Decoding,
 }
 
+/// Does a half of a run on a device within a budget.
+type Attempt<'a, T> = &'a mut dyn FnMut(&Gpu, Option<u64>, Observer<'_>) -> Result<T, Error>;
+
 /// The device and what either half of a run may take of it.
 #[derive(Debug)]
 pub(super) struct Device(Mutex<(Gpu, Budgets)>);
@@ -85,7 +88,7 @@ impl Device {
         half: Half,
         planned: &dyn Fn(Option<u64>) -> Result<u64, Error>,
         observer: Observer<'_>,
-        attempt: &mut dyn FnMut(&Gpu, Option<u64>, Observer<'_>) -> Result<T, Error>,
+        attempt: Attempt<'_, T>,
     ) -> Result<(T, MemoryTaken), Error> {
         let mut once = |observer: Observer<'_>| {
             let (gpu, budget) = (self.gpu(), self.budget(half));

@@ -38,10 +38,13 @@ impl Metadata {
         };
         let quantize = model.folder().narrowing();
         let quantize = quantize.map(|dtype| dtype.name().to_ascii_lowercase());
+        let tiny_latents = prepared.decoder().tiny_latents;
+        let tiny_latents = tiny_latents.map(|latents| latents.to_string());
         let facts = Facts {
             settings,
             scheduler: (name, scheduler.shift()),
             decoder: engine.decoder.name(),
+            tiny_latents: tiny_latents.as_deref(),
             precision: precision.name(),
             quantize: quantize.as_deref(),
             model: [

@@ -20,7 +20,7 @@ pub(super) const OWN: &str = "run_";
 pub(super) const DEVICE: &str = "run_device";
 
 /// Entries that do not change the latents, or that the model's hash stands for.
-const INDIFFERENT: [&str; 4] = ["decoder", "fps", "kinora", "model"];
+const INDIFFERENT: [&str; 5] = ["decoder", "fps", "kinora", "model", "tiny_decoder_latents"];
 /// Clips and states of earlier versions have no such hash.
 const TOKENIZER_HASH: &str = "tokenizer_hash";
 /// Letters of a value that a message shows.

@@ -4,6 +4,7 @@
 //! T5 1.1 (Raffel et al. 2020, Shazeer 2020) with a table of relative positions in every layer.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::config::TextEncoderConfig;
@@ -98,8 +99,8 @@ impl TextPasses {
             if length == 0 {
                 return Err(ModelError::NoTokens.into());
             }
-            if !recordings.contains_key(&length) {
-                recordings.insert(length, layers.record(&signatures, length)?);
+            if let Entry::Vacant(new) = recordings.entry(length) {
+                new.insert(layers.record(&signatures, length)?);
             }
         }
         let any = recordings.values().next().map_or(&[][..], Vec::as_slice);

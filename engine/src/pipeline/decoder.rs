@@ -13,7 +13,7 @@ use crate::error::{Error, RequestError, VaeError};
 use crate::gpu::STAGING_BYTES;
 use crate::models::config::VaeConfig;
 use crate::models::latent_rgb::LatentRgb;
-use crate::models::vae::tiny::TinyVae;
+use crate::models::vae::tiny::{TinyLatents, TinyVae};
 use crate::models::vae::{Architecture, DecodeOptions, DecodePlan};
 use crate::models::wan_transformer::Residency;
 use crate::part::Part;
@@ -26,9 +26,14 @@ pub enum Decoder {
     /// The model's own autoencoder.
     #[default]
     Full,
-    /// A tiny decoder (TAEHV) in this file: near to the autoencoder's pictures, in a small part of
-    /// the time and memory.
-    Tiny(PathBuf),
+    /// A tiny decoder (TAEHV): near to the autoencoder's pictures, in a small part of the time and
+    /// memory.
+    Tiny {
+        /// Its weights.
+        file: PathBuf,
+        /// Which latents it was trained on; by the file's name where it is `None`.
+        latents: Option<TinyLatents>,
+    },
     /// A linear map of each latent to one colour, enlarged: what the clip shows, blurred, at once
     /// and on the host. The frames of a latent frame are all the same.
     Linear,
@@ -39,7 +44,7 @@ impl Decoder {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Full => "full",
-            Self::Tiny(_) => "tiny",
+            Self::Tiny { .. } => "tiny",
             Self::Linear => "linear",
         }
     }
@@ -48,7 +53,7 @@ impl Decoder {
     pub(super) fn part(&self) -> Option<Part> {
         match self {
             Self::Full => Some(Part::VaeDecoder),
-            Self::Tiny(_) => Some(Part::TinyDecoder),
+            Self::Tiny { .. } => Some(Part::TinyDecoder),
             Self::Linear => None,
         }
     }
@@ -61,6 +66,8 @@ pub(crate) struct DecoderComponent {
     /// The scale of a latent: frames, pixels along a side.
     pub(crate) scale: [usize; 2],
     pub(crate) kind: Kind,
+    /// Which latents a tiny decoder takes.
+    pub(crate) tiny_latents: Option<TinyLatents>,
 }
 
 /// How it decodes.
@@ -92,34 +99,38 @@ impl DecoderComponent {
     ///
     /// # Errors
     /// Weights that are missing or of another model, latents for which no map is known.
-    pub(crate) fn open(
-        decoder: &Decoder,
-        model: &Model,
-        latents: LatentSpec,
-    ) -> Result<Self, Error> {
+    pub(crate) fn open(decoder: &Decoder, model: &Model, spec: LatentSpec) -> Result<Self, Error> {
         let vae: &VaeConfig = &model.config().vae;
+        let mut tiny_latents = None;
         let kind = match decoder {
             Decoder::Full => Kind::Network(Network {
                 part: Part::VaeDecoder,
                 checkpoint: model.checkpoint(Part::VaeDecoder)?,
                 architecture: Box::new(vae.clone()),
             }),
-            Decoder::Tiny(file) => {
+            Decoder::Tiny { file, latents } => {
                 count(Counted::Opened(Part::TinyDecoder));
                 let part = Part::TinyDecoder;
                 let checkpoint = Checkpoint::open_to(file, part.name(), model.folder().extent())?;
+                let tiny = TinyVae::of(&checkpoint, vae)?;
+                let tiny = match latents {
+                    Some(latents) => tiny.with_latents(*latents),
+                    None => tiny,
+                };
+                tiny_latents = Some(tiny.latents());
                 Kind::Network(Network {
                     part,
-                    architecture: Box::new(TinyVae::of(&checkpoint, vae)?),
+                    architecture: Box::new(tiny),
                     checkpoint: Arc::new(checkpoint),
                 })
             }
             Decoder::Linear => Kind::Linear(colours(vae.z_dim)?),
         };
         Ok(Self {
-            latents,
+            latents: spec,
             scale: [vae.scale_factor_temporal, vae.scale_factor_spatial],
             kind,
+            tiny_latents,
         })
     }
 

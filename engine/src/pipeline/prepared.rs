@@ -108,7 +108,11 @@ impl Prepared {
         let steps = plan_steps(&schedule, &model.family().guidance(&settings))?;
         let guided = steps.iter().any(|step| step.guidance.is_some());
         let ids = match prompts {
-            Prompts::Longest => None,
+            Prompts::Longest => {
+                // What a run refuses, its plan refuses, too.
+                model.folder().tokenizer()?;
+                None
+            }
             Prompts::Asked => {
                 let mut all = tokens(model, &mut settings)?;
                 // Without guidance the negative prompt is not read.
@@ -120,6 +124,9 @@ impl Prepared {
             Some(ids) => ids.iter().map(Vec::len).collect(),
             None => vec![MAX_TOKENS; 1 + usize::from(guided)],
         };
+        for note in model.folder().lora_notes()? {
+            settings.notes.push(Note::Lora(note.to_string()));
+        }
         let latents = model.family().latents(&settings);
         let program = model.family().program(&steps, decoder);
         let text = TextComponent::new(caps, model, &lengths)?;

@@ -64,6 +64,8 @@ pub struct Facts<'a> {
     pub scheduler: (SchedulerName, f64),
     /// What makes the pictures.
     pub decoder: &'static str,
+    /// Which latents a tiny decoder took.
+    pub tiny_latents: Option<&'a str>,
     /// What operands were rounded to.
     pub precision: &'static str,
     /// The element type that the weights were quantized to when they were read.
@@ -128,7 +130,7 @@ const SIDE: Range = Range::Count(1, MAX_SIDE as u64);
 const SCALE: Range = Range::Real(-1000.0, 1000.0);
 
 /// The fields, in the order in which a clip carries them.
-pub const FIELDS: [Field; 30] = [
+pub const FIELDS: [Field; 31] = [
     asked(
         "prompt",
         Range::Text,
@@ -222,6 +224,11 @@ pub const FIELDS: [Field; 30] = [
         Some(f.decoder.to_owned())
     }),
     typed("tiny_decoder", "the tiny decoder's file"),
+    fact(
+        "tiny_decoder_latents",
+        "which latents the tiny decoder takes: raw or scaled",
+        |f| f.tiny_latents.map(str::to_owned),
+    ),
     asked(
         "width",
         SIDE,

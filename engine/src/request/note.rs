@@ -45,6 +45,8 @@ pub enum Note {
     },
     /// What the model is, where its card says so.
     About(String),
+    /// What of a LoRA the model does without.
+    Lora(String),
     /// Words of the prompt that the model has never seen.
     UnknownWords(Vec<String>),
     /// A size that the model was not made for.
@@ -98,7 +100,7 @@ impl fmt::Display for Note {
                     "the {what} is longer than {MAX_TOKENS} tokens; not read from \u{201c}{from}\u{201d} on"
                 )
             }
-            Self::About(about) => f.write_str(about),
+            Self::About(text) | Self::Lora(text) => f.write_str(text),
             Self::UnknownWords(words) => write!(
                 f,
                 "the model has never seen {}: what it shows for {} is left to chance",

@@ -103,7 +103,7 @@ impl Tokenizer {
         Ok(rest == 0 || rest <= ENDING && word.chars().count() > 2 * ENDING.min(rest))
     }
 
-    /// The tokens of `text`, which [`clean`](super::prompt::clean) has been through, at most
+    /// The tokens of `text`, which [`clean`](super::clean::clean) has been through, at most
     /// `max_tokens` of them. A longer text keeps its first tokens and the closing `</s>`, as the
     /// reference's truncation does.
     ///

@@ -23,6 +23,8 @@ mod latents;
 mod matmul;
 #[path = "kernels/norm.rs"]
 mod norm;
+#[path = "kernels/picture.rs"]
+mod picture;
 #[path = "kernels/solver.rs"]
 mod solver;
 
@@ -37,6 +39,7 @@ fn main() {
     trials.extend(latents::trials());
     trials.extend(matmul::trials());
     trials.extend(norm::trials());
+    trials.extend(picture::trials());
     trials.extend(solver::trials());
     harness::run(trials);
 }

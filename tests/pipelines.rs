@@ -19,6 +19,9 @@ mod resumed;
 #[path = "pipelines/saved.rs"]
 mod saved;
 
+#[path = "pipelines/shown.rs"]
+mod shown;
+
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
@@ -118,6 +121,7 @@ fn main() {
     trials.extend(narrowed::trials());
     trials.push(quantised::trial());
     trials.extend(once::trials());
+    trials.extend(shown::trials());
     harness::run(trials);
 }
 
@@ -292,7 +296,7 @@ fn decode(
         frames: decoding.frames(),
     };
     let mut sink = |frame: &Frame<'_>| {
-        each(frame.index, frame.rgb());
+        each(frame.index, &frame.rgb()?);
         Ok(())
     };
     decoding.run(latents, &info, &mut sink, observer, &Cancel::new())?;
@@ -392,7 +396,7 @@ fn pipeline(gpu: &Gpu, path: &Path, tolerance: &Tolerance) -> Result<(), Failed>
     let mut count = 0;
     let mut sink = |frame: &Frame<'_>| {
         let wanted = &frames[frame.index * size..(frame.index + 1) * size];
-        worst = worst.min(psnr(frame.rgb(), wanted));
+        worst = worst.min(psnr(&frame.rgb()?, wanted));
         count += 1;
         Ok(())
     };

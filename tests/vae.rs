@@ -280,7 +280,7 @@ fn frames_and_passes(
                 if number == 0 {
                     before_frames = passes.len();
                 }
-                video.extend(frame);
+                video.extend(frame.read()?.iter());
             }
         }
         Ok(())

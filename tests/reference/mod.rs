@@ -11,5 +11,6 @@ pub mod latents;
 pub mod matmul;
 pub mod norm;
 pub mod patch;
+pub mod picture;
 pub mod rope;
 pub mod solver;

@@ -12,6 +12,7 @@ mod plan;
 mod profile;
 mod staging;
 mod stream;
+mod texture;
 mod timestamps;
 mod transfer;
 mod weights;
@@ -25,6 +26,7 @@ pub use plan::{Bound, Plan};
 pub use profile::ProfileRow;
 pub use staging::STAGING_BYTES;
 pub use stream::Stream;
+pub use texture::{ROW_ALIGNMENT, Texture};
 pub use transfer::READ_PIECE;
 pub use weights::WeightBuffers;
 /// The version of wgpu whose adapters, devices and queues the engine takes.

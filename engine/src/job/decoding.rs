@@ -7,7 +7,7 @@ use crate::cancel::Cancel;
 use crate::error::{Error, RequestError};
 use crate::models::vae::DecodePlan;
 use crate::pipeline::{
-    Decode, DecoderComponent, Event, LatentSpec, Modality, Observer, PartPlan, decode,
+    Decode, DecoderComponent, Event, LatentSpec, Modality, Observer, PartPlan, Picture, decode,
 };
 use crate::weights::Latents;
 
@@ -123,10 +123,10 @@ impl HalfRun<'_> {
         };
         sink.begin(info)?;
         let mut handed_out = 0;
-        let mut next = |index: usize, rgb: &[u8]| {
+        let mut next = |index: usize, picture: Picture<'_>| {
             if index == handed_out {
                 handed_out += 1;
-                sink.frame(&Frame::new(index, info, rgb))?;
+                sink.frame(&Frame::new(index, picture))?;
             }
             Ok(())
         };

@@ -162,7 +162,7 @@ impl Engine {
         let mut job = self.prepare(request)?;
         let mut frames = Vec::with_capacity(job.settings().frames);
         let mut sink = |frame: &Frame<'_>| {
-            frames.push(frame.rgb().to_vec());
+            frames.push(frame.rgb()?.into_owned());
             Ok(())
         };
         job.run(&mut sink, observer, cancel)?;

@@ -1,5 +1,6 @@
 //! Where frames go: an MP4, pictures in a folder, memory, or whatever an application makes of them.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -8,6 +9,7 @@ use crate::error::Error;
 use crate::media::{
     VideoOptions, VideoSummary, VideoWriter, frame_path, prepare_frame_folder, write_png,
 };
+use crate::pipeline::Picture;
 
 /// What a clip will be, before its first frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,22 +31,56 @@ pub struct Frame<'f> {
     pub width: usize,
     /// Rows.
     pub height: usize,
-    rgb: &'f [u8],
+    source: Source<'f>,
+}
+
+/// Where a frame's pixels are.
+#[derive(Clone, Copy, Debug)]
+enum Source<'f> {
+    /// Where the decoder left them.
+    Decoder(Picture<'f>),
+    /// On the host, RGB.
+    Host(&'f [u8]),
 }
 
 impl<'f> Frame<'f> {
-    pub(super) fn new(index: usize, info: &ClipInfo, rgb: &'f [u8]) -> Self {
+    pub(super) fn new(index: usize, picture: Picture<'f>) -> Self {
+        let [width, height] = picture.size();
+        Self {
+            index,
+            width,
+            height,
+            source: Source::Decoder(picture),
+        }
+    }
+
+    fn of_host(index: usize, info: &ClipInfo, rgb: &'f [u8]) -> Self {
         Self {
             index,
             width: info.width,
             height: info.height,
-            rgb,
+            source: Source::Host(rgb),
         }
     }
 
-    /// 8-bit RGB, [height, width, 3], rows without gaps.
-    pub fn rgb(&self) -> &'f [u8] {
-        self.rgb
+    /// 8-bit RGB, [height, width, 3], rows without gaps; read back from the device if it lies there.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn rgb(&self) -> Result<Cow<'f, [u8]>, Error> {
+        match &self.source {
+            Source::Decoder(picture) => picture.rgb(),
+            Source::Host(rgb) => Ok(Cow::Borrowed(rgb)),
+        }
+    }
+
+    /// The frame on the device: for textures and planes. `None` behind an [`OnThread`], which takes
+    /// frames to the host.
+    pub fn picture(&self) -> Option<&Picture<'f>> {
+        match &self.source {
+            Source::Decoder(picture) => Some(picture),
+            Source::Host(_) => None,
+        }
     }
 }
 
@@ -124,7 +160,7 @@ impl Sink for Mp4Sink {
 
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), Error> {
         match &mut self.writer {
-            Some(writer) => Ok(writer.push(frame.rgb())?),
+            Some(writer) => Ok(writer.push(&frame.rgb()?)?),
             None => Ok(()),
         }
     }
@@ -172,7 +208,7 @@ impl Sink for PngSink {
             &path,
             width,
             height,
-            frame.rgb(),
+            &frame.rgb()?,
             self.overwrite,
         )?)
     }
@@ -259,7 +295,7 @@ fn take_all<S: Sink>(
 ) -> (S, Result<(), Error>) {
     let mut ended = Ok(());
     for (index, rgb) in &frames {
-        ended = sink.frame(&Frame::new(index, clip, &rgb));
+        ended = sink.frame(&Frame::of_host(index, clip, &rgb));
         if ended.is_err() {
             break;
         }
@@ -297,7 +333,7 @@ impl<S: Sink + Send + 'static> Sink for OnThread<S> {
         );
         if running
             .frames
-            .send((frame.index, frame.rgb().to_vec()))
+            .send((frame.index, frame.rgb()?.into_owned()))
             .is_ok()
         {
             return Ok(());
@@ -352,7 +388,8 @@ mod tests {
         let mut sink = OnThread::new(sink);
         sink.begin(&CLIP).unwrap();
         for index in 0..9 {
-            sink.frame(&Frame::new(index, &CLIP, &[1, 2, 3])).unwrap();
+            sink.frame(&Frame::of_host(index, &CLIP, &[1, 2, 3]))
+                .unwrap();
         }
         sink.finish().unwrap();
         assert_eq!(*taken.lock().unwrap(), (0..9).collect::<Vec<_>>());
@@ -364,8 +401,8 @@ mod tests {
             let (_, sink) = until(3);
             let mut sink = OnThread::new(sink);
             sink.begin(&CLIP).unwrap();
-            let sent: Result<(), Error> =
-                (0..frames).try_for_each(|index| sink.frame(&Frame::new(index, &CLIP, &[1, 2, 3])));
+            let sent: Result<(), Error> = (0..frames)
+                .try_for_each(|index| sink.frame(&Frame::of_host(index, &CLIP, &[1, 2, 3])));
             let ended = sent.and_then(|()| sink.finish());
             assert!(matches!(ended, Err(Error::Cancelled)), "{frames}");
             assert!(sink.abandon().is_none());

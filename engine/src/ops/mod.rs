@@ -17,6 +17,7 @@ mod matvec;
 pub mod norm;
 mod params;
 pub mod patch;
+pub mod picture;
 mod plain;
 mod product;
 mod reduce;
@@ -41,6 +42,7 @@ pub fn variants(caps: &Caps) -> Vec<Variant> {
     all.extend(embed::variants(caps));
     all.extend(frames::variants(caps));
     all.extend(latents::variants(caps));
+    all.extend(picture::variants(caps));
     all.extend(matmul::variants(caps));
     all.extend(matvec::variants(caps));
     all.extend(norm::variants(caps));
@@ -73,6 +75,8 @@ pub fn layouts() -> Vec<Layout> {
         params::layout::<frames::DupUpParams>(),
         params::layout::<latents::DenormaliseParams>(),
         params::layout::<latents::Rgb8Params>(),
+        params::layout::<picture::Rgba8Params>(),
+        params::layout::<picture::Yuv420Params>(),
         params::layout::<matmul::MatmulParams>(),
         params::layout::<norm::NormParams>(),
         patch,

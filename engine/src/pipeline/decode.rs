@@ -4,15 +4,16 @@ use std::cell::Cell;
 
 use super::decoder::{DecoderComponent, Kind, decode_options};
 use super::event::{Event, Observer, Stage};
+use super::picture::Picture;
 use super::preview::enlarged;
 use crate::cancel::Cancel;
 use crate::error::{Error, RequestError};
 use crate::gpu::Gpu;
-use crate::models::vae::{DecodePlan, Decoded, VaeDecoder};
+use crate::models::vae::{DecodePlan, Decoded, FrameBytes, VaeDecoder};
 use crate::weights::Latents;
 
-/// Takes a frame's number and its 8-bit RGB pixels.
-pub(crate) type FrameFn<'f> = &'f mut dyn FnMut(usize, &[u8]) -> Result<(), Error>;
+/// Takes a frame's number and the frame.
+pub(crate) type FrameFn<'f> = &'f mut dyn FnMut(usize, Picture<'_>) -> Result<(), Error>;
 
 /// How a decode is to go.
 pub(crate) struct Decode<'a> {
@@ -24,7 +25,7 @@ pub(crate) struct Decode<'a> {
     pub(crate) size: [usize; 2],
 }
 
-/// Decodes latents to 8-bit RGB frames. Device memory does not grow with the number of frames.
+/// Decodes latents to frames. Device memory does not grow with the number of frames.
 ///
 /// # Errors
 /// Latents of another shape than the component's, no room on the device, cancelled, or the
@@ -62,10 +63,8 @@ pub(crate) fn decode(
             observer(Event::Progress { stage, done, total });
         }
     };
-    let mut cropped = Vec::new();
-    let mut hand_out = |observer: Observer<'_>, index: usize, rgb: &[u8]| {
-        crop_rgb(rgb, made, size, &mut cropped);
-        frame(index, &cropped)?;
+    let mut hand_out = |observer: Observer<'_>, index: usize, bytes: FrameBytes<'_>| {
+        frame(index, Picture::new(gpu, bytes, made, size))?;
         reach(observer, index + 1);
         Ok(())
     };
@@ -87,7 +86,7 @@ pub(crate) fn decode(
             observer(Event::Finished { stage: load });
             observer(Event::Started { stage, total });
             decoder.decode_telling(&latents.values, cancel, |decoded| match decoded {
-                Decoded::Frame(index, rgb) => hand_out(observer, index, rgb),
+                Decoded::Frame(index, bytes) => hand_out(observer, index, bytes),
                 Decoded::Passes(done, of) => {
                     reach(observer, total * done / of);
                     Ok(())
@@ -104,7 +103,7 @@ pub(crate) fn decode(
                     if cancel.is_cancelled() {
                         return Err(Error::Cancelled);
                     }
-                    hand_out(observer, index, &rgb)?;
+                    hand_out(observer, index, FrameBytes::Host(&rgb))?;
                     index += 1;
                 }
             }
@@ -118,13 +117,4 @@ pub(crate) fn decode(
     }
     observer(Event::Finished { stage });
     Ok(())
-}
-
-/// The central `size` of a picture of `made` pixels.
-fn crop_rgb(rgb: &[u8], made: [usize; 2], size: [usize; 2], out: &mut Vec<u8>) {
-    out.clear();
-    let (left, top) = ((made[0] - size[0]) / 2, (made[1] - size[1]) / 2);
-    for row in rgb.chunks_exact(3 * made[0]).skip(top).take(size[1]) {
-        out.extend_from_slice(&row[3 * left..3 * (left + size[0])]);
-    }
 }

@@ -12,7 +12,7 @@
 //! | `prepared` | everything decided about a run before it runs |
 //! | `memory` | which choice each part gets within a budget |
 //! | `denoise` | the loop over steps; `solver` is its state on the device |
-//! | `decode` | latents to frames |
+//! | `decode` | latents to frames; `picture` is one of them, on the device |
 //! | `preview` | latents to small pictures, without a device |
 
 mod conditioning;
@@ -24,6 +24,7 @@ mod family;
 mod memory;
 mod model;
 mod part;
+mod picture;
 mod prepared;
 mod preview;
 mod solver;
@@ -40,6 +41,7 @@ pub use family::{Family, LatentSpec, Modality, Program, Turn};
 pub use memory::MemoryPlan;
 pub use model::Model;
 pub use part::PartPlan;
+pub use picture::Picture;
 pub(crate) use prepared::Budgets;
 pub use prepared::{Prepared, Prompts};
 pub use preview::Preview;

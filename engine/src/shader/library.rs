@@ -35,6 +35,8 @@ const FILES: &[(&str, &str)] = files![
     "pack_weight",
     "patchify",
     "rgb8",
+    "rgba8",
+    "yuv420",
     "silu",
     "softmax",
     "solver",

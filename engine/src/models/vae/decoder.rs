@@ -2,6 +2,7 @@
 
 use super::architecture::Architecture;
 use super::bands::BandLines;
+use super::frame_bytes::FrameBytes;
 use super::half::Half;
 use super::layout::{DecodeLayout, DecodeOptions, choose};
 use super::passes::{
@@ -35,10 +36,10 @@ pub struct VaeDecoder<'m> {
 }
 
 /// What a decode hands out as it goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Decoded<'f> {
     /// A whole frame: its number and its pixels, height x width x RGB. They come in order.
-    Frame(usize, &'f [u8]),
+    Frame(usize, FrameBytes<'f>),
     /// So many passes are done of so many. Told in bands alone, whose first frame is whole when
     /// nearly all of them are.
     Passes(usize, usize),
@@ -264,7 +265,7 @@ impl<'m> VaeDecoder<'m> {
         mut each: impl FnMut(usize, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.decode_telling(latents, cancel, |decoded| match decoded {
-            Decoded::Frame(number, rgb) => each(number, rgb),
+            Decoded::Frame(number, bytes) => each(number, &bytes.read()?),
             Decoded::Passes(..) => Ok(()),
         })
     }
@@ -317,11 +318,14 @@ impl<'m> VaeDecoder<'m> {
             stream.finish()?;
             let first = self.frames_before(chunk.start);
             let frames = self.frames_before(chunk.start + chunk.frames) - first;
-            let bytes = self
-                .gpu
-                .read(whole.buffer(RGB)?, 0..(frames * frame_bytes) as u64)?;
-            for (at, frame) in bytes.chunks_exact(frame_bytes).enumerate() {
-                each(Decoded::Frame(first + at, frame))?;
+            for at in 0..frames {
+                let bytes = FrameBytes::Device {
+                    gpu: &self.gpu,
+                    buffer: whole.buffer(RGB)?,
+                    start: (at * frame_bytes) as u64,
+                    bytes: frame_bytes as u64,
+                };
+                each(Decoded::Frame(first + at, bytes))?;
             }
         }
         Ok(())
@@ -378,7 +382,7 @@ impl<'m> VaeDecoder<'m> {
                     video.write((start + top * side * line) as u64, &pixels[wanted])?;
                     if bottom == height {
                         video.read(start as u64, &mut frame)?;
-                        each(Decoded::Frame(first + at, &frame))?;
+                        each(Decoded::Frame(first + at, FrameBytes::Host(&frame)))?;
                     }
                 }
                 done += 1;

@@ -143,7 +143,13 @@ pub(super) fn choose(
             Err(error) => return Err(error),
         };
         let (memory, read_back) = match lines {
-            None => taken(&passes.all()),
+            // Frames are read back one by one.
+            None => {
+                let [_, side] = config.scale();
+                let frame = (height * side * width * side * 3) as u64;
+                let (memory, _) = taken(&passes.all());
+                (memory, frame.min(READ_PIECE))
+            }
             // The halves take turns.
             Some(_) => {
                 let [head, tail] = passes.halves().map(|half| taken(&half));

@@ -20,6 +20,7 @@
 mod architecture;
 mod bands;
 mod decoder;
+mod frame_bytes;
 mod half;
 
 mod layout;
@@ -31,5 +32,6 @@ mod wan;
 pub use architecture::{Architecture, Features};
 pub use bands::Crop;
 pub use decoder::{DecodePlan, Decoded, VaeDecoder, decode_layout};
+pub use frame_bytes::FrameBytes;
 pub use layout::{Bands, DecodeLayout, DecodeOptions};
 pub use wan::{Network, halos};

@@ -14,6 +14,8 @@ mod outputs;
 mod pictures;
 #[path = "media/scenes.rs"]
 mod scenes;
+#[path = "media/tags.rs"]
+mod tags;
 
 use std::fs;
 use std::path::{Path, PathBuf};

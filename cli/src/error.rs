@@ -133,7 +133,7 @@ pub(crate) enum CliError {
         source: io::Error,
     },
     /// A clip that does not say what made it.
-    #[error("{} does not say what made it: it was written with --no-metadata, or not by Kinora", path.display())]
+    #[error("{} does not say what made it: it was written with --no-metadata, re-muxed or uploaded by a program that drops metadata, or not by Kinora", path.display())]
     NoMetadata {
         /// The clip.
         path: PathBuf,

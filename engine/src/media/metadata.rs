@@ -1,15 +1,16 @@
 //! Free keys and values inside a movie: `moov/meta` with the handler `mdta`.
 //!
 //! `keys` lists the names, `ilst` the values by number; ffprobe, exiftool and QuickTime show them.
-//! Source: QuickTime File Format, "Metadata"; there a value of type 1 is UTF-8.
+//! Most programs that copy a video leave them out, hence the tags beside them. Source: QuickTime File Format, "Metadata"; there a value of type 1 is UTF-8.
 
-use super::boxes::{Mp4Box, split, u32_at};
+use super::boxes::{Mp4Box, Name, split, u32_at};
+use super::tags;
 use crate::error::MediaError;
 
 /// All keys and values together; a table of contents has to be read in one piece.
 const MAX_BYTES: usize = 16 << 20;
 /// Well-known type 1: UTF-8 without a terminator.
-const UTF8: u32 = 1;
+pub(super) const UTF8: u32 = 1;
 
 /// Refuses what cannot be stored.
 pub(super) fn check(entries: &[(String, String)]) -> Result<(), MediaError> {
@@ -41,31 +42,50 @@ pub(super) fn check(entries: &[(String, String)]) -> Result<(), MediaError> {
     Ok(())
 }
 
-/// The `meta` box of these entries.
-pub(super) fn meta_box(entries: &[(String, String)]) -> Mp4Box {
-    let mut handler = vec![0; 8];
-    handler.extend_from_slice(b"mdta");
-    handler.extend_from_slice(&[0; 13]);
+/// The boxes that keep these entries in a `moov`; none for none.
+pub(super) fn boxes(entries: &[(String, String)]) -> Vec<Mp4Box> {
+    if entries.is_empty() {
+        return Vec::new();
+    }
+    let mut all = entries.to_vec();
+    if !entries.iter().any(|(key, _)| key == tags::PARAMETERS)
+        && let Some(text) = tags::parameters(entries)
+    {
+        all.push((tags::PARAMETERS.to_owned(), text));
+    }
+    vec![tags::user_data(entries), meta_box(&all)]
+}
 
+/// The `hdlr` that says what a `meta` holds.
+pub(super) fn handler(kind: &Name, manufacturer: &Name) -> Mp4Box {
+    let fields = [&[0; 8], &kind[..], manufacturer, &[0; 9]].concat();
+    Mp4Box::leaf(b"hdlr", fields)
+}
+
+/// The `data` of a value.
+pub(super) fn text(value: &str) -> Mp4Box {
+    let any_locale = [0; 4];
+    let data = [&UTF8.to_be_bytes()[..], &any_locale, value.as_bytes()].concat();
+    Mp4Box::leaf(b"data", data)
+}
+
+fn meta_box(entries: &[(String, String)]) -> Mp4Box {
     let mut keys = vec![0; 4];
     keys.extend_from_slice(&(entries.len() as u32).to_be_bytes());
     let mut values = Vec::new();
     for (number, (key, value)) in (1u32..).zip(entries) {
         Mp4Box::leaf(b"mdta", key.as_bytes().to_vec()).write(&mut keys);
-        let mut data = UTF8.to_be_bytes().to_vec();
-        data.extend_from_slice(&[0; 4]); // locale: any
-        data.extend_from_slice(value.as_bytes());
         values.push(Mp4Box {
             name: number.to_be_bytes(),
             fields: Vec::new(),
-            children: vec![Mp4Box::leaf(b"data", data)],
+            children: vec![text(value)],
         });
     }
     Mp4Box {
         name: *b"meta",
         fields: vec![0; 4],
         children: vec![
-            Mp4Box::leaf(b"hdlr", handler),
+            handler(b"mdta", &[0; 4]),
             Mp4Box::leaf(b"keys", keys),
             Mp4Box {
                 name: *b"ilst",
@@ -76,9 +96,33 @@ pub(super) fn meta_box(entries: &[(String, String)]) -> Mp4Box {
     }
 }
 
-/// The entries of a parsed `moov`, in their order; empty where it has none. The error says what
-/// is wrong.
+/// The entries of a parsed `moov`, in their order; empty where it has none. Where a program that
+/// copied the video dropped the keys or added its own, they are those of the comment. The error
+/// says what is wrong.
 pub(super) fn read(moov: &Mp4Box) -> Result<Vec<(String, String)>, String> {
+    let mut entries = keyed(moov)?;
+    let at = |entries: &[(String, String)], wanted: &str| {
+        entries.iter().position(|(key, _)| key == wanted)
+    };
+    // ffmpeg, told to keep keys, makes one of the comment and adds some of its own.
+    let copied = at(&entries, "comment").and_then(|i| tags::from_json(&entries[i].1));
+    let copied = copied.filter(|copied| at(copied, tags::VERSION).is_some());
+    if copied.is_none() && at(&entries, tags::VERSION).is_some() {
+        if let Some(i) = at(&entries, tags::PARAMETERS) {
+            let found = entries.remove(i);
+            if tags::parameters(&entries).as_ref() != Some(&found.1) {
+                entries.insert(i, found);
+            }
+        }
+        return Ok(entries);
+    }
+    Ok(copied
+        .or_else(|| tags::from_comment(moov))
+        .unwrap_or(entries))
+}
+
+/// The entries under keys.
+fn keyed(moov: &Mp4Box) -> Result<Vec<(String, String)>, String> {
     let found = [moov.at(&[b"meta"]), moov.at(&[b"udta", b"meta"])]
         .into_iter()
         .flatten()

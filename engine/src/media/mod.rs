@@ -1,7 +1,7 @@
 //! Frames to video files, and back.
 //!
 //! ```text
-//! RGB frame ─ color ─► planes ─ encoder ─► access unit ─ mux ─► MP4        VideoWriter
+//! RGB frame ─ color ─► planes ─ encoder ─► access unit ─ mux, movie ─► MP4     VideoWriter
 //!                                              └─ level: what a player must be able to do
 //! MP4 ─ boxes ─► tables, metadata ─ sample_table ─► access unit ─► RGB     probe, read_metadata, decode
 //! ```
@@ -16,12 +16,14 @@ mod encoder;
 mod frame_rate;
 mod level;
 mod metadata;
+mod movie;
 mod mux;
 mod output;
 mod png;
 mod reader;
 mod sample_table;
 mod sps;
+mod tags;
 mod writer;
 
 pub use encoder::DEFAULT_QUALITY;

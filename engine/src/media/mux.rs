@@ -1,298 +1,225 @@
-//! Access units to an MP4 file whose table of contents comes first.
+//! Coded samples to an MP4 file whose table of contents comes first.
 //!
-//! The `mp4` crate writes samples and tables as they come, so its `moov` stands at the end, and it
-//! has no box for colour or free metadata. It therefore writes a scratch file; at the end its `moov`
-//! is amended as a tree of bytes and written in front of the samples, so that a player or a
-//! browser can start before it has the whole file. Memory: one second of coded video, and a few
-//! bytes a frame for the tables.
+//! ```text
+//! samples ─► spool: their bytes, in the order they came        ─┐
+//!        └─► tracks: sizes, durations, key frames, chunks ─ movie ─► ftyp moov mdat
+//! ```
+//!
+//! A player or a browser can start before it has the whole file, so `moov` stands in front of the
+//! samples; as it is known only when the last of them is, they wait in a spool: in memory, and beyond
+//! 64 MiB in a nameless file that vanishes with the process. Memory: the spool, and a few bytes a
+//! sample for the tables.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use mp4::{
-    AvcConfig, FourCC, MediaConfig, Mp4Config, Mp4Sample, Mp4Writer, TrackConfig, TrackType,
-};
+use tempfile::SpooledTempFile;
 
-use super::boxes::{Mp4Box, outermost, u32_at, u64_at};
-use super::encoder::{AccessUnit, ParameterSets};
-use super::output::{Staged, scratch_beside};
-use super::{FrameRate, Level, metadata, sps};
+use super::boxes::Mp4Box;
+use super::metadata;
+use super::movie::{Movie, Track, VideoTrack, file_type};
 use crate::error::MediaError;
+use crate::staged::folder_of;
 
-const TRACK: u32 = 1;
+/// Bytes of samples kept in memory: minutes of video as models make it.
+const IN_MEMORY: usize = 64 << 20;
 
-/// Collects the samples of one video track.
+/// One coded sample of a track.
+pub(super) struct Sample<'a> {
+    pub(super) bytes: &'a [u8],
+    /// Units of the track's time scale.
+    pub(super) duration: u32,
+    /// Whether decoding can start here.
+    pub(super) key: bool,
+}
+
+/// Collects the samples of a file's tracks.
 pub(super) struct Muxer {
     path: PathBuf,
-    writer: Mp4Writer<BufWriter<File>>,
-    /// Time units a frame lasts.
-    frame_units: u32,
-    frames: u64,
+    spool: SpooledTempFile,
+    /// Bytes in the spool.
+    len: u64,
+    tracks: Vec<Track>,
+    /// The track whose samples the spool ends in.
+    last: Option<usize>,
 }
 
 impl Muxer {
-    /// A track of `width` × `height` (even) pixels for the file `path`, in a scratch file beside it.
-    pub(super) fn new(
-        path: &Path,
-        width: u32,
-        height: u32,
-        fps: FrameRate,
-        sets: &ParameterSets,
-    ) -> Result<Self, MediaError> {
-        let failed = |e| container_failed(path, e);
-        let brand = |name: &[u8; 4]| FourCC { value: *name };
-        // A frame is a whole number of time units; fine units, because some players round times
-        // to the movie's scale. One scale for both, so that no duration is rounded.
-        let factor = 10_000_u32.div_ceil(fps.numerator());
-        let timescale = fps.numerator() * factor;
-        let config = Mp4Config {
-            major_brand: brand(b"isom"),
-            minor_version: 512,
-            compatible_brands: BRANDS.iter().map(brand).collect(),
-            timescale,
-        };
-        let scratch = BufWriter::with_capacity(1 << 16, scratch_beside(path)?);
-        let mut writer = Mp4Writer::write_start(scratch, &config).map_err(failed)?;
-        writer
-            .add_track(&TrackConfig {
-                track_type: TrackType::Video,
-                timescale,
-                language: "und".to_owned(),
-                media_conf: MediaConfig::AvcConfig(AvcConfig {
-                    width: width as u16,
-                    height: height as u16,
-                    seq_param_set: sets.sps.clone(),
-                    pic_param_set: sets.pps.clone(),
-                }),
-            })
-            .map_err(failed)?;
-        Ok(Self {
+    /// No tracks yet; `path` is the file's name in errors and the place of the spool.
+    pub(super) fn new(path: &Path) -> Self {
+        Self {
             path: path.to_owned(),
-            writer,
-            frame_units: fps.denominator() * factor,
-            frames: 0,
-        })
-    }
-
-    /// Appends one frame.
-    pub(super) fn push(&mut self, unit: AccessUnit) -> Result<(), MediaError> {
-        let sample = Mp4Sample {
-            start_time: self.frames * u64::from(self.frame_units),
-            duration: self.frame_units,
-            rendering_offset: 0,
-            is_sync: unit.key,
-            bytes: unit.bytes.into(),
-        };
-        self.frames += 1;
-        self.writer
-            .write_sample(TRACK, &sample)
-            .map_err(|e| container_failed(&self.path, e))
-    }
-
-    /// Writes the whole file into `staged` and returns its length in bytes.
-    pub(super) fn finish(
-        mut self,
-        staged: &mut Staged,
-        level: Level,
-        entries: &[(String, String)],
-    ) -> Result<u64, MediaError> {
-        let path = self.path;
-        self.writer
-            .write_end()
-            .map_err(|e| container_failed(&path, e))?;
-        let scratch = self.writer.into_writer().into_inner();
-        let mut scratch = scratch.map_err(|e| MediaError::writing(&path, e.into_error()))?;
-        assemble(&mut scratch, staged.file(), level, entries).map_err(|e| match e {
-            Problem::Io(e) => MediaError::writing(&path, e),
-            Problem::Unexpected(problem) => MediaError::Container { path, problem },
-        })
-    }
-}
-
-/// What the file says it can be read as; avc1 promises H.264, mp41 plain MP4.
-const BRANDS: [[u8; 4]; 4] = [*b"isom", *b"iso2", *b"avc1", *b"mp41"];
-
-enum Problem {
-    Io(io::Error),
-    Unexpected(String),
-}
-
-impl From<io::Error> for Problem {
-    fn from(e: io::Error) -> Self {
-        Self::Io(e)
-    }
-}
-
-impl From<String> for Problem {
-    fn from(problem: String) -> Self {
-        Self::Unexpected(problem)
-    }
-}
-
-fn assemble(
-    scratch: &mut File,
-    out: &mut File,
-    level: Level,
-    entries: &[(String, String)],
-) -> Result<u64, Problem> {
-    let len = scratch.seek(SeekFrom::End(0))?;
-    let spans = outermost(scratch, len)?;
-    let span = |name: &[u8; 4]| {
-        let found = spans.iter().find(|s| s.name == *name).copied();
-        found.ok_or_else(|| format!("the scratch file has no box {}", super::boxes::show(name)))
-    };
-    let (file_type, data, moov) = (span(b"ftyp")?, span(b"mdat")?, span(b"moov")?);
-
-    let mut bytes = vec![0; (moov.end - moov.payload) as usize];
-    scratch.seek(SeekFrom::Start(moov.payload))?;
-    scratch.read_exact(&mut bytes)?;
-    let mut moov = Mp4Box {
-        name: moov.name,
-        fields: Vec::new(),
-        children: Mp4Box::parse_all(&bytes)?,
-    };
-    correct(&mut moov)?;
-    describe(&mut moov, level)?;
-    if !entries.is_empty() {
-        moov.children.push(metadata::meta_box(entries));
-    }
-
-    // The table of offsets may itself grow by becoming 64 bits wide, hence the second pass.
-    let head = file_type.end - file_type.start;
-    let offsets = chunk_offsets(&moov)?;
-    for _ in 0..2 {
-        let shift = (head + moov.size() as u64).wrapping_sub(data.start);
-        let shifted: Vec<u64> = offsets.iter().map(|o| o.wrapping_add(shift)).collect();
-        set_chunk_offsets(&mut moov, &shifted)?;
-    }
-
-    let mut bytes = Vec::with_capacity(moov.size());
-    moov.write(&mut bytes);
-    scratch.seek(SeekFrom::Start(file_type.start))?;
-    io::copy(&mut (&*scratch).take(head), out)?;
-    out.write_all(&bytes)?;
-    scratch.seek(SeekFrom::Start(data.start))?;
-    io::copy(&mut (&*scratch).take(data.end - data.start), out)?;
-    Ok(head + bytes.len() as u64 + (data.end - data.start))
-}
-
-/// Brings fields that the `mp4` crate 0.14 leaves at odd values to what ISO/IEC 14496-12 asks for.
-fn correct(moov: &mut Mp4Box) -> Result<(), String> {
-    // The next free track number, the last four bytes.
-    let next = field(moov, &[b"mvhd"], 96, 4)?;
-    next.copy_from_slice(&(TRACK + 1).to_be_bytes());
-    // Enabled, in the movie, in its preview.
-    let flags = field(moov, &[b"trak", b"tkhd"], 0, 4)?;
-    flags[3] = 7;
-    // The volume of a track without sound.
-    let volume = field(moov, &[b"trak", b"tkhd"], 36, 2)?;
-    volume.fill(0);
-    let flags = field(moov, &[b"trak", b"mdia", b"minf", b"vmhd"], 0, 4)?;
-    flags[3] = 1;
-    Ok(())
-}
-
-/// Amends the description of the stream: its level, the rest of a High profile's `avcC`, colour.
-fn describe(moov: &mut Mp4Box, level: Level) -> Result<(), String> {
-    let path: [&[u8; 4]; 6] = [b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"];
-    let avc1 = moov.at_mut(&path).ok_or("the scratch file has no 'avc1'")?;
-    let avcc = avc1
-        .at_mut(&[b"avcC"])
-        .ok_or("the scratch file has no 'avcC'")?;
-    // version, profile, constraints, level, length size, number of sets, length (2), the set.
-    let [_, profile, _, level_byte, _, _, _, _, set @ ..] = avcc.fields.as_mut_slice() else {
-        return Err("the scratch file's 'avcC' is too short".to_owned());
-    };
-    *level_byte = level.0;
-    sps::set_level(set, level);
-    if *profile == 100 {
-        // 4:2:0, 8 bits of luma, 8 of chroma, no extension sets (ISO/IEC 14496-15, 5.3.3.1.2).
-        avcc.fields.extend_from_slice(&[0xfd, 0xf8, 0xf8, 0]);
-    }
-    // BT.709 primaries, transfer and matrix; the last byte's high bit would be full range.
-    avc1.children.push(Mp4Box::leaf(
-        b"colr",
-        [&b"nclx"[..], &[0, 1, 0, 1, 0, 1, 0]].concat(),
-    ));
-    avc1.children
-        .push(Mp4Box::leaf(b"pasp", vec![0, 0, 0, 1, 0, 0, 0, 1]));
-    Ok(())
-}
-
-fn field<'a>(
-    moov: &'a mut Mp4Box,
-    path: &[&[u8; 4]],
-    at: usize,
-    len: usize,
-) -> Result<&'a mut [u8], String> {
-    moov.at_mut(path)
-        .and_then(|b| b.fields.get_mut(at..at + len))
-        .ok_or_else(|| format!("the scratch file's {path:?} is not as expected"))
-}
-
-const STBL: [&[u8; 4]; 4] = [b"trak", b"mdia", b"minf", b"stbl"];
-
-/// Where each chunk of samples lies in the file.
-pub(super) fn chunk_offsets(moov: &Mp4Box) -> Result<Vec<u64>, String> {
-    let stbl = moov.at(&STBL).ok_or("it has no sample table")?;
-    read_chunk_offsets(stbl)
-}
-
-/// See [`chunk_offsets`]; of a given sample table.
-pub(super) fn read_chunk_offsets(stbl: &Mp4Box) -> Result<Vec<u64>, String> {
-    let (table, width) = match (stbl.child(b"stco"), stbl.child(b"co64")) {
-        (Some(table), _) => (&table.fields, 4),
-        (None, Some(table)) => (&table.fields, 8),
-        (None, None) => return Err("it has no table of chunk offsets".to_owned()),
-    };
-    let count = u32_at(table, 4).ok_or("its table of chunk offsets is cut short")? as usize;
-    let entries = table.get(8..).unwrap_or_default();
-    if entries.len() / width < count {
-        return Err(format!(
-            "its table of chunk offsets claims {count} entries where {} are present",
-            entries.len() / width
-        ));
-    }
-    let read = |i: usize| match width {
-        4 => u32_at(entries, i * 4).map(u64::from),
-        _ => u64_at(entries, i * 8),
-    };
-    Ok((0..count).filter_map(read).collect())
-}
-
-fn set_chunk_offsets(moov: &mut Mp4Box, offsets: &[u64]) -> Result<(), String> {
-    let stbl = moov
-        .at_mut(&STBL)
-        .ok_or("the scratch file has no sample table")?;
-    let table = stbl
-        .children
-        .iter_mut()
-        .find(|b| b.name == *b"stco" || b.name == *b"co64");
-    let table = table.ok_or("the scratch file has no table of chunk offsets")?;
-    let narrow: Option<Vec<u32>> = match table.name == *b"stco" {
-        true => offsets.iter().map(|&o| u32::try_from(o).ok()).collect(),
-        false => None,
-    };
-    let mut fields = vec![0; 4];
-    fields.extend_from_slice(&(offsets.len() as u32).to_be_bytes());
-    match narrow {
-        Some(narrow) => fields.extend(narrow.iter().flat_map(|o| o.to_be_bytes())),
-        None => {
-            table.name = *b"co64";
-            fields.extend(offsets.iter().flat_map(|o| o.to_be_bytes()));
+            spool: SpooledTempFile::new_in(IN_MEMORY, folder_of(path)),
+            len: 0,
+            tracks: Vec::new(),
+            last: None,
         }
     }
-    table.fields = fields;
-    Ok(())
+
+    /// Adds a track of `timescale` units a second and returns its number for [`push`](Self::push).
+    pub(super) fn add_video(&mut self, timescale: u32, video: VideoTrack) -> usize {
+        self.tracks.push(Track::new(timescale, video));
+        self.tracks.len() - 1
+    }
+
+    /// What describes a video track, to be amended by what only the last sample decides.
+    pub(super) fn video(&mut self, track: usize) -> &mut VideoTrack {
+        &mut self.tracks[track].video
+    }
+
+    /// Appends a sample. Samples of several tracks lie in the file in the order they are pushed, so
+    /// that whoever pushes them in the order of their times interleaves the tracks.
+    pub(super) fn push(&mut self, track: usize, sample: &Sample<'_>) -> Result<(), MediaError> {
+        self.spool
+            .write_all(sample.bytes)
+            .map_err(|e| MediaError::writing(&self.path, e))?;
+        let follows = self.last.replace(track) == Some(track);
+        self.tracks[track].push(sample, self.len, follows);
+        self.len += sample.bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Writes the whole file and returns its length in bytes.
+    pub(super) fn finish(
+        self,
+        out: &mut impl Write,
+        entries: &[(String, String)],
+    ) -> Result<u64, MediaError> {
+        let Self {
+            path,
+            mut spool,
+            len,
+            tracks,
+            ..
+        } = self;
+        let metadata = metadata::boxes(entries);
+        let head = head(&tracks, len, &metadata).map_err(|problem| MediaError::Container {
+            path: path.clone(),
+            problem,
+        })?;
+        let mut written = || -> io::Result<u64> {
+            out.write_all(&head)?;
+            spool.seek(SeekFrom::Start(0))?;
+            let copied = io::copy(&mut spool, out)?;
+            out.flush()?;
+            Ok(head.len() as u64 + copied)
+        };
+        written().map_err(|e| MediaError::writing(&path, e))
+    }
 }
 
-fn container_failed(path: &Path, e: mp4::Error) -> MediaError {
-    match e {
-        mp4::Error::IoError(e) => MediaError::writing(path, e),
-        other => MediaError::Container {
-            path: path.to_owned(),
-            problem: other.to_string(),
-        },
+/// Everything in front of the samples: `ftyp`, `moov` and the header of an `mdat` of `len` bytes.
+fn head(tracks: &[Track], len: u64, metadata: &[Mp4Box]) -> Result<Vec<u8>, String> {
+    let mut head = Vec::new();
+    file_type(&mut head)?;
+    let movie = |base, wide| -> Result<Mp4Box, String> {
+        let mut moov = Movie { tracks, base, wide }.moov()?;
+        moov.children.extend(metadata.iter().cloned());
+        Ok(moov)
+    };
+    let mdat = mdat_header(len);
+    // The size of `moov` does not depend on where the samples lie, only on how wide offsets are.
+    let before = |moov: &Mp4Box| (head.len() + moov.size() + mdat.len()) as u64;
+    let mut wide = false;
+    let mut base = before(&movie(0, wide)?);
+    if base + len > u64::from(u32::MAX) {
+        wide = true;
+        base = before(&movie(0, wide)?);
+    }
+    movie(base, wide)?.write(&mut head);
+    head.extend_from_slice(&mdat);
+    Ok(head)
+}
+
+/// The size in 32 bits where it fits, else in 64.
+fn mdat_header(len: u64) -> Vec<u8> {
+    match u32::try_from(len + 8) {
+        Ok(size) => [size.to_be_bytes(), *b"mdat"].concat(),
+        Err(_) => [&1_u32.to_be_bytes()[..], b"mdat", &(len + 16).to_be_bytes()].concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Level;
+    use super::super::sample_table::chunk_offsets;
+    use super::*;
+
+    fn video() -> VideoTrack {
+        VideoTrack {
+            width: 32,
+            height: 16,
+            sps: vec![0x67, 100, 0, 11, 0xac],
+            pps: vec![0x68, 0xee],
+            level: Level(11),
+        }
+    }
+
+    /// Two tracks of different time scales, interleaved: every chunk is found where its samples lie.
+    #[test]
+    fn tracks_are_interleaved_in_chunks() {
+        let mut muxer = Muxer::new(Path::new("two.mp4"));
+        let tracks = [muxer.add_video(10, video()), muxer.add_video(1000, video())];
+        for second in 0..3_u8 {
+            for (at, track) in tracks.into_iter().enumerate() {
+                for sample in 0..2_u8 {
+                    let byte = 100 * at as u8 + 10 * second + sample;
+                    let sample = Sample {
+                        bytes: &[byte, byte],
+                        duration: [5, 500][at],
+                        key: sample == 0,
+                    };
+                    muxer.push(track, &sample).unwrap();
+                }
+            }
+        }
+        let mut file = Vec::new();
+        let len = muxer.finish(&mut file, &[]).unwrap();
+        assert_eq!(len, file.len() as u64);
+
+        let boxes = Mp4Box::parse_all(&file).unwrap();
+        let names: Vec<_> = boxes.iter().map(|b| &b.name).collect();
+        assert_eq!(names, [b"ftyp", b"moov", b"mdat"]);
+        let traks = boxes[1].children.iter().filter(|b| b.name == *b"trak");
+        for (at, trak) in traks.enumerate() {
+            let stbl = trak.at(&[b"mdia", b"minf", b"stbl"]).unwrap();
+            let offsets = chunk_offsets(stbl).unwrap();
+            assert_eq!(offsets.len(), 3);
+            for (second, offset) in offsets.into_iter().enumerate() {
+                let first = (100 * at + 10 * second) as u8;
+                let chunk = &file[offset as usize..][..4];
+                assert_eq!(chunk, [first, first, first + 1, first + 1]);
+            }
+            // Three seconds in the movie's units, which are the first track's.
+            let tkhd = &trak.child(b"tkhd").unwrap().fields;
+            assert_eq!(tkhd[20..24], 30_u32.to_be_bytes());
+        }
+    }
+
+    /// Beyond 4 GiB the table of chunk offsets and the size of `mdat` become 64 bits wide.
+    #[test]
+    fn large_files_have_wide_offsets() {
+        let mut track = Track::new(10, video());
+        let sample = Sample {
+            bytes: &[0; 9],
+            duration: 10,
+            key: true,
+        };
+        track.push(&sample, 0, false);
+        track.push(&sample, 5 << 30, false);
+        for (len, table, header) in [(1 << 20, b"stco", 8), (6 << 30, b"co64", 16)] {
+            let head = head(std::slice::from_ref(&track), len, &[]).unwrap();
+            let (boxes, mdat) = head.split_at(head.len() - header);
+            assert_eq!(mdat[4..8], *b"mdat");
+            let boxes = Mp4Box::parse_all(boxes).unwrap();
+            let stbl = boxes[1].at(&[b"trak", b"mdia", b"minf", b"stbl"]).unwrap();
+            assert!(stbl.child(table).is_some());
+            let offsets = chunk_offsets(stbl).unwrap();
+            assert_eq!(offsets[0], head.len() as u64);
+            if header == 16 {
+                assert_eq!(offsets[1], head.len() as u64 + (5 << 30));
+                assert_eq!(mdat[8..], (len + 16).to_be_bytes());
+            }
+        }
     }
 }

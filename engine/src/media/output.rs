@@ -116,12 +116,6 @@ impl Staged {
     }
 }
 
-/// A file without a name beside `path`: whatever ends the process, it is gone.
-pub(super) fn scratch_beside(path: &Path) -> Result<File, MediaError> {
-    let folder = folder_of(path);
-    tempfile::tempfile_in(folder).map_err(|e| not_writable(path, folder, e))
-}
-
 fn check_folder(path: &Path, folder: &Path) -> Result<(), MediaError> {
     let (path, folder) = (path.to_owned(), folder.to_owned());
     match fs::metadata(&folder) {

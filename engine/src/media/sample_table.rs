@@ -5,9 +5,8 @@
 use std::path::Path;
 
 use super::FrameRate;
-use super::boxes::{Mp4Box, show, u16_at, u32_at};
+use super::boxes::{Mp4Box, show, u16_at, u32_at, u64_at};
 use super::frame_rate::gcd;
-use super::mux::read_chunk_offsets;
 use super::reader::VideoInfo;
 use super::sps::Sps;
 use crate::error::MediaError;
@@ -169,9 +168,31 @@ fn sample_sizes(stbl: &Mp4Box, len: u64) -> Result<Vec<u32>, String> {
         .collect())
 }
 
+/// Where each chunk of samples lies in the file.
+pub(super) fn chunk_offsets(stbl: &Mp4Box) -> Result<Vec<u64>, String> {
+    let (table, width) = match (stbl.child(b"stco"), stbl.child(b"co64")) {
+        (Some(table), _) => (&table.fields, 4),
+        (None, Some(table)) => (&table.fields, 8),
+        (None, None) => return Err("it has no table of chunk offsets".to_owned()),
+    };
+    let count = u32_at(table, 4).ok_or("its table of chunk offsets is cut short")? as usize;
+    let entries = table.get(8..).unwrap_or_default();
+    if entries.len() / width < count {
+        return Err(format!(
+            "its table of chunk offsets claims {count} entries where {} are present",
+            entries.len() / width
+        ));
+    }
+    let read = |i: usize| match width {
+        4 => u32_at(entries, i * 4).map(u64::from),
+        _ => u64_at(entries, i * 8),
+    };
+    Ok((0..count).filter_map(read).collect())
+}
+
 /// Samples lie in chunks, one behind the other; runs of chunks have the same number of samples.
 fn locate(stbl: &Mp4Box, sizes: &[u32]) -> Result<Vec<Sample>, String> {
-    let chunks = read_chunk_offsets(stbl)?;
+    let chunks = chunk_offsets(stbl)?;
     let stsc = stbl
         .child(b"stsc")
         .map(|b| b.fields.as_slice())

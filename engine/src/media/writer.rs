@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::encoder::{DEFAULT_QUALITY, H264Encoder, check_size};
 use super::level::{Level, LevelMeter};
-use super::mux::Muxer;
+use super::movie::VideoTrack;
+use super::mux::{Muxer, Sample};
 use super::output::{Staged, check_output};
 use super::sps::Sps;
 use super::{FrameRate, metadata};
@@ -64,7 +65,7 @@ pub struct VideoWriter {
     options: VideoOptions,
     encoder: H264Encoder,
     /// From the first frame on: both need the stream's parameter sets.
-    stream: Option<(Muxer, LevelMeter)>,
+    stream: Option<Stream>,
     frames: u64,
 }
 
@@ -104,9 +105,14 @@ impl VideoWriter {
         if self.stream.is_none() {
             self.stream = Some(self.begin()?);
         }
-        if let Some((muxer, meter)) = &mut self.stream {
-            meter.push(unit.bytes.len());
-            muxer.push(unit)?;
+        if let Some(stream) = &mut self.stream {
+            stream.meter.push(unit.bytes.len());
+            let sample = Sample {
+                bytes: &unit.bytes,
+                duration: stream.frame_units,
+                key: unit.key,
+            };
+            stream.muxer.push(stream.track, &sample)?;
         }
         self.frames += 1;
         Ok(())
@@ -126,12 +132,19 @@ impl VideoWriter {
             frames,
             ..
         } = self;
-        let Some((muxer, meter)) = stream else {
+        let Some(Stream {
+            mut muxer,
+            meter,
+            track,
+            ..
+        }) = stream
+        else {
             return Err(MediaError::NoFrames { path });
         };
+        muxer.video(track).level = meter.level();
         crate::staged::sweep(&path);
         let mut staged = Staged::create(&path, options.overwrite)?;
-        let bytes = muxer.finish(&mut staged, meter.level(), &options.metadata)?;
+        let bytes = muxer.finish(staged.file(), &options.metadata)?;
         staged.sync()?;
         staged.commit()?;
         Ok(VideoSummary {
@@ -146,7 +159,7 @@ impl VideoWriter {
         })
     }
 
-    fn begin(&self) -> Result<(Muxer, LevelMeter), MediaError> {
+    fn begin(&self) -> Result<Stream, MediaError> {
         let sets = self.encoder.parameter_sets();
         let (Some(sets), Some(sps)) = (sets, sets.and_then(|s| Sps::parse(&s.sps))) else {
             return Err(MediaError::Encoder {
@@ -156,12 +169,35 @@ impl VideoWriter {
         };
         let (width, height) = self.coded_size();
         let fps = self.options.fps;
-        let muxer = Muxer::new(&self.path, width, height, fps, sets)?;
-        Ok((
+        let meter = LevelMeter::new(width, height, fps, sps.reference_frames);
+        // A frame is a whole number of time units; fine units, because some players round times
+        // to the movie's scale.
+        let factor = 10_000_u32.div_ceil(fps.numerator());
+        let mut muxer = Muxer::new(&self.path);
+        let video = VideoTrack {
+            width: width as u16,
+            height: height as u16,
+            sps: sets.sps.clone(),
+            pps: sets.pps.clone(),
+            level: meter.level(),
+        };
+        Ok(Stream {
+            track: muxer.add_video(fps.numerator() * factor, video),
+            frame_units: fps.denominator() * factor,
             muxer,
-            LevelMeter::new(width, height, fps, sps.reference_frames),
-        ))
+            meter,
+        })
     }
+}
+
+/// What the coded frames go into.
+struct Stream {
+    muxer: Muxer,
+    /// The number of the muxer's track.
+    track: usize,
+    /// Time units a frame lasts.
+    frame_units: u32,
+    meter: LevelMeter,
 }
 
 fn coded_size(options: &VideoOptions) -> (u32, u32) {

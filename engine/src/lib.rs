@@ -54,6 +54,7 @@ pub mod model_files;
 pub mod models;
 #[doc(hidden)]
 pub mod nn;
+mod numbers;
 #[doc(hidden)]
 pub mod ops;
 mod panics;

@@ -139,7 +139,7 @@ fn usage_errors_are_exit_code_2() -> Verdict {
             "64",
         ],
         &["generate", "a boat", "--frames", "9", "--duration", "2"],
-        &["generate", "a boat", "--seed", "-1"],
+        &["generate", "a boat", "--seed", "-2"],
         &["generate", "a boat", "--steps", "many"],
         &["generate", "a boat", "--count", "0"],
         &["shaders", "matmul", "--slot", "weight"],

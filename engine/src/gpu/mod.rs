@@ -3,6 +3,7 @@
 mod adapters;
 mod buffer;
 mod context;
+mod describe;
 mod feed;
 mod lost;
 mod matrix;

@@ -18,6 +18,7 @@ mod assembled;
 mod card;
 pub mod convert;
 mod defaults;
+mod describe;
 mod folder;
 mod gguf_vocabulary;
 pub mod lora;

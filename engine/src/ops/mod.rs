@@ -8,6 +8,7 @@ pub mod channel_norm;
 pub mod columns;
 pub mod conv3d;
 mod conv3d_tiled;
+mod describe;
 pub mod embed;
 mod epilogue;
 pub mod frames;
@@ -26,6 +27,7 @@ pub mod solver;
 pub mod tiles;
 mod window;
 
+pub use describe::describe;
 pub use params::{Layout, Params};
 
 use crate::record::Caps;

@@ -3,12 +3,15 @@
 use std::borrow::Cow;
 
 use crate::cancel::Cancel;
-use crate::error::Error;
+use crate::error::{Error, RecordError};
 use crate::gpu::{Buffer, Gpu, Plan, ROW_ALIGNMENT, Stream, Texture};
 use crate::models::vae::FrameBytes;
 use crate::ops::picture::{Part, Planes, rgba8, yuv420};
 use crate::record::{Recorder, Tensor};
 use crate::tensor::{DType, Shape};
+
+/// Records what is made of a frame: from its bytes, into words.
+type Op = fn(&mut Recorder<'_>, &Tensor, Part, &Tensor) -> Result<(), RecordError>;
 
 /// A decoded frame: the central part of what the decoder made.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +69,7 @@ impl<'f> Picture<'f> {
     pub fn yuv420(&self) -> Result<(Planes, Vec<u8>), Error> {
         let planes = Planes::of(self.size);
         let [_, _, bytes] = planes.ends();
-        let made = self.run([bytes / 4], &|rec, x, part, y| yuv420(rec, x, part, y))?;
+        let made = self.run([bytes / 4], yuv420)?;
         Ok((planes, self.gpu.read(&made, 0..bytes as u64)?))
     }
 
@@ -80,23 +83,14 @@ impl<'f> Picture<'f> {
         let [width, height] = self.size;
         let stride = width.next_multiple_of(ROW_ALIGNMENT as usize / 4);
         let shape = [height, stride];
-        let rows = self.run(shape, &|rec, x, part, y| rgba8(rec, x, part, y))?;
+        let rows = self.run(shape, rgba8)?;
         let size = self.size.map(|side| side as u32);
         let texture = self.gpu.texture("frame", size, &rows, stride as u32 * 4)?;
         Ok(texture)
     }
 
     /// Runs a kernel over the frame's bytes into a new buffer of words.
-    fn run(
-        &self,
-        shape: impl Into<Shape>,
-        op: &dyn Fn(
-            &mut Recorder<'_>,
-            &Tensor,
-            Part,
-            &Tensor,
-        ) -> Result<(), crate::error::RecordError>,
-    ) -> Result<Buffer, Error> {
+    fn run(&self, shape: impl Into<Shape>, op: Op) -> Result<Buffer, Error> {
         let gpu = self.gpu;
         let (source, start) = self.bytes.on_device(gpu)?;
         let mut rec = Recorder::new(gpu.caps());

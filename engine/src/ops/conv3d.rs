@@ -21,7 +21,13 @@ params! {
         line_tiles: u32,
         height: u32,
         width: u32,
+        lines: u32,
+        pixels: u32,
         up: u32,
+        stride: u32,
+        stride_t: u32,
+        above: u32,
+        left: u32,
         channels: u32,
         cols: u32,
         kt: u32,
@@ -37,17 +43,20 @@ params! {
 
 pub(super) const OP: &str = "conv3d";
 
-/// What is convolved with what; the strides are 1.
+/// What is convolved with what.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv<'t> {
     /// [N, C, kt, kh, kw] or [N, C, kh, kw], packed as `Pack::Conv`; kh and kw odd.
     pub weight: &'t Tensor,
-    /// [kt - 1, H, W, C] as x: the frames before the first one; none where kt is 1.
+    /// [kt - S, H, W, C] as x, S being the stride in time: the frames before the first one; none
+    /// where kt is S.
     pub past: Option<&'t Tensor>,
     /// Reads every pixel as four: nearest upsampling by 2 of height and width.
     pub upsample: bool,
     /// How many frames the channels of one frame hold: F makes [F T, .., N / F] of [T, .., N].
     pub folds: usize,
+    /// Frames, and pixels along a side, from one position to the next: 1, or 2 to halve them.
+    pub strides: [usize; 2],
 }
 
 impl<'t> Conv<'t> {
@@ -58,6 +67,7 @@ impl<'t> Conv<'t> {
             past: None,
             upsample: false,
             folds: 1,
+            strides: [1, 1],
         }
     }
 
@@ -73,6 +83,7 @@ impl<'t> Conv<'t> {
 /// Extents of one convolution.
 #[derive(Clone, Copy)]
 pub(super) struct Geometry {
+    /// Of y, before channels are folded into frames.
     pub(super) frames: usize,
     /// Of x.
     pub(super) lines: usize,
@@ -85,6 +96,10 @@ pub(super) struct Geometry {
     pub(super) kernel: [usize; 3],
     pub(super) folds: usize,
     pub(super) up: usize,
+    /// In time, in space.
+    pub(super) strides: [usize; 2],
+    /// Lines and columns of zeros before the first.
+    pub(super) padding: [usize; 2],
     /// What one invocation of `conv3d.wgsl` computes.
     tile: ConvTile,
 }
@@ -155,21 +170,24 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 }
 
 /// `y = epilogue(conv(x, w))`: `torch.nn.Conv2d` with `padding = k / 2`, and diffusers'
-/// `WanCausalConv3d`, which pads time on the side of the past only.
+/// `WanCausalConv3d`, which pads time on the side of the past only. With a stride of 2 in space a
+/// position sees the pixel it stands on and those below and right of it, zeros beyond the lower and
+/// right edges: `ZeroPad2d((0, 1, 0, 1))` and `Conv2d` of diffusers' `WanResample`; with a stride of
+/// 2 in time the frames [2 t - (kt - 2), 2 t + 1], as its `time_conv`.
 ///
 /// | tensor | shape | dtype |
 /// |---|---|---|
 /// | x | [T, H, W, C] | f32; f16 where [`Recorder::activations`] is and C is a multiple of 4 |
 /// | w | [N, C, (kt,) kh, kw] | f32, f16, bf16 |
-/// | past | [kt - 1, H, W, C] | as x |
-/// | y | [F T, H, W, N / F], height and width doubled by `upsample` | f32 |
+/// | past | [kt - S, H, W, C], S the stride in time | as x |
+/// | y | [F T, H, W, N / F], height and width doubled by `upsample`, T, H and W halved by strides | f32 |
 ///
 /// The epilogue sees rows of N features, one a pixel, before channels are folded into frames.
 /// Lines and frames are split over dispatches where a window would exceed the device's binding
 /// limit or one dispatch would run too long; the order of each sum stays the same.
 ///
 /// # Errors
-/// Shapes that do not match; two frames more than the kernel's own, or weights, larger than one
+/// Shapes that do not match, sizes that a stride does not divide, a stride beside `upsample`; two frames more than the kernel's own, or weights, larger than one
 /// binding.
 pub fn conv3d(
     rec: &mut Recorder<'_>,
@@ -242,7 +260,13 @@ pub fn conv3d(
                 line_tiles: g.line_tiles() as u32,
                 height: g.height as u32,
                 width: g.width as u32,
+                lines: g.lines as u32,
+                pixels: g.pixels as u32,
                 up: g.up as u32,
+                stride: g.strides[1] as u32,
+                stride_t: g.strides[0] as u32,
+                above: g.padding[0] as u32,
+                left: g.padding[1] as u32,
                 channels: g.channels as u32,
                 cols: g.cols as u32,
                 kt,
@@ -314,16 +338,59 @@ fn geometry(caps: &Caps, x: &Tensor, conv: &Conv<'_>) -> Result<Geometry, Record
             });
         }
     }
+    let strides @ [stride_t, stride] = conv.strides;
+    for (name, found, good, expected) in [
+        (
+            "stride",
+            stride,
+            (1..=2).contains(&stride) && !(stride == 2 && conv.upsample),
+            "1 or 2, and 1 where pixels are repeated",
+        ),
+        (
+            "stride in time",
+            stride_t,
+            (1..=2).contains(&stride_t) && stride_t <= kernel[0],
+            "1 or 2, and no more than kt",
+        ),
+        (
+            "frames",
+            frames,
+            frames.is_multiple_of(stride_t.max(1)),
+            "a multiple of the stride in time",
+        ),
+        (
+            "lines",
+            lines,
+            lines.is_multiple_of(stride.max(1)),
+            "a multiple of the stride",
+        ),
+        (
+            "pixels of a line",
+            pixels,
+            pixels.is_multiple_of(stride.max(1)),
+            "a multiple of the stride",
+        ),
+    ] {
+        if !good {
+            return Err(RecordError::Size {
+                op: OP,
+                name,
+                found,
+                expected,
+            });
+        }
+    }
+    let remembered = kernel[0] - stride_t;
     match conv.past {
-        None if kernel[0] == 1 => {}
+        None if remembered == 0 => {}
         Some(past)
-            if kernel[0] > 1
-                && *past.shape == [kernel[0] - 1, lines, pixels, channels]
+            if remembered > 0
+                && *past.shape == [remembered, lines, pixels, channels]
                 && past.dtype == x.dtype => {}
         past => {
-            let expected = match kernel[0] {
-                1 => "none, since kt is 1".to_owned(),
-                kt => format!("{} [{}, {lines}, {pixels}, {channels}]", x.dtype, kt - 1),
+            let expected = match remembered {
+                0 => "none, since kt is the stride in time".to_owned(),
+                frames => format!("{} [{frames}, {lines}, {pixels}, {channels}]", x.dtype),
             };
             let found = past.map_or([0].into(), |past| past.shape);
             return Err(RecordError::Shape {
@@ -344,18 +411,24 @@ fn geometry(caps: &Caps, x: &Tensor, conv: &Conv<'_>) -> Result<Geometry, Record
         });
     }
     let up = usize::from(conv.upsample);
+    let width = (pixels << up) / stride;
     Ok(Geometry {
-        frames,
+        frames: frames / stride_t,
         lines,
         pixels,
         channels,
-        height: lines << up,
-        width: pixels << up,
+        height: (lines << up) / stride,
+        width,
         cols,
         kernel,
         folds: conv.folds,
         up,
-        tile: plain::for_conv(caps, pixels << up, cols, kernel[2]),
+        strides,
+        padding: match stride {
+            1 => [kh / 2, kw / 2],
+            _ => [0, 0],
+        },
+        tile: plain::for_conv(caps, width, cols, kernel[2], stride),
     })
 }
 
@@ -400,13 +473,16 @@ impl Geometry {
         lines: [usize; 2],
     ) -> Windows {
         let [kt, kh, _] = self.kernel;
+        let [stride_t, stride] = self.strides;
         let [t0, t1] = lines.map(|line| line / self.height);
         let [top, bottom] = lines.map(|line| line % self.height);
         // Lines of x: of several frames, all of them.
         let (low, high) = match t0 == t1 {
             true => {
-                let beyond = (bottom + kh / 2).min(self.height - 1);
-                (top.saturating_sub(kh / 2) >> self.up, beyond >> self.up)
+                let [above, _] = self.padding;
+                let beyond = (bottom * stride + kh - 1).saturating_sub(above);
+                let first = (top * stride).saturating_sub(above);
+                (first >> self.up, (beyond >> self.up).min(self.lines - 1))
             }
             false => (0, self.lines - 1),
         };
@@ -418,10 +494,17 @@ impl Geometry {
         let out = |frame: usize, line: usize| (frame * self.height + line) * self.width * features;
         let last = t1 * self.folds + self.folds - 1;
         Windows {
-            x: window(caps, x, stretch((t0 + 1).saturating_sub(kt), t1)),
+            x: window(
+                caps,
+                x,
+                stretch(
+                    ((t0 + 1) * stride_t).saturating_sub(kt),
+                    (t1 + 1) * stride_t - 1,
+                ),
+            ),
             past: past
-                .filter(|_| t0 + 1 < kt)
-                .map(|past| window(caps, past, stretch(t0, kt - 2))),
+                .filter(|_| (t0 + 1) * stride_t < kt)
+                .map(|past| window(caps, past, stretch(t0 * stride_t, kt - stride_t - 1))),
             y: window(caps, y, out(t0 * self.folds, top)..out(last, bottom + 1)),
             // Rows from a multiple of 64 on start at every device's alignment.
             rows: lines[0] * self.width / 64 * 64..(lines[1] + 1) * self.width,

@@ -69,6 +69,7 @@ pub fn layouts() -> Vec<Layout> {
         params::layout::<conv3d::Conv3dParams>(),
         params::layout::<embed::ModulationParams>(),
         params::layout::<embed::SiluParams>(),
+        params::layout::<frames::AvgDownParams>(),
         params::layout::<frames::CropLinesParams>(),
         params::layout::<frames::DupUpParams>(),
         params::layout::<latents::DenormaliseParams>(),

@@ -17,6 +17,7 @@ const FILES: &[(&str, &str)] = files![
     "attention",
     "attention_coop",
     "attention_staged",
+    "avg_down",
     "ceiling_coop",
     "ceiling_copy",
     "ceiling_fma",

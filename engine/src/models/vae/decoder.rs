@@ -3,7 +3,7 @@
 use super::architecture::Architecture;
 use super::bands::BandLines;
 use super::half::Half;
-use super::layout::{DecodeLayout, DecodeOptions, choose};
+use super::layout::{DecodeLayout, DecodeOptions, Subject, Tried, choose, taken};
 use super::passes::{
     self, BAND_STARTS, Chunk, Extent, FEATURES, LATENTS, Passes, RGB, SHORTCUT, chunks,
 };
@@ -12,6 +12,9 @@ use crate::error::{Error, GpuError, VaeError};
 use crate::gpu::{Cancel, Gpu, Stream};
 use crate::record::{Caps, Recording};
 use crate::weights::Checkpoint;
+
+/// How errors call it.
+const NETWORK: &str = "decoder";
 
 /// A decoder, such as that of `AutoencoderKLWan`, made ready for latents of one shape.
 ///
@@ -109,7 +112,28 @@ fn prepare(
         height,
         width,
     };
-    let prepared = choose(caps, config, checkpoint, extent, options)?;
+    let subject = Subject {
+        network: NETWORK,
+        scale: config.scale(),
+        extent,
+        halo: config.halos().first().copied().unwrap_or(height),
+    };
+    let prepared = choose(caps, subject, options, |chunk, band| {
+        // A band that sees as much as a frame has is the whole frame.
+        let lines = band.map(|band| BandLines::new(config, band, height));
+        let lines = lines.filter(|lines| !lines.is_whole());
+        let passes = Passes::record(caps, config, checkpoint, extent, chunk, lines.as_ref())?;
+        let turns = match lines {
+            None => vec![taken(&passes.all(), |_| true)],
+            // The halves take turns.
+            Some(_) => passes.halves().map(|half| taken(&half, |_| true)).into(),
+        };
+        Ok(Tried {
+            band: band.filter(|_| lines.is_some()),
+            turns,
+            passes,
+        })
+    })?;
     if frames == 1 {
         // A single frame never reaches the convolutions over time, whose weights are no strangers
         // for that.
@@ -188,7 +212,12 @@ impl<'m> VaeDecoder<'m> {
     }
 
     fn half(&self, recordings: &[&Recording]) -> Result<Half, Error> {
-        Half::new(&self.gpu, self.config, self.checkpoint, recordings)
+        Half::new(
+            &self.gpu,
+            &self.config.statistics(),
+            self.checkpoint,
+            recordings,
+        )
     }
 
     /// What takes less than a layout that the device has no room for; where nothing does, its error.
@@ -347,7 +376,7 @@ impl<'m> VaeDecoder<'m> {
         };
         let line = self.size[1] * 3;
         let frame_bytes = self.size[0] * line;
-        let mut video = Scratch::new((self.frames() * frame_bytes) as u64)?;
+        let mut video = Scratch::new(NETWORK, (self.frames() * frame_bytes) as u64)?;
         let side = self.scale[1];
         let mut frame = vec![0; frame_bytes];
         for top in (0..height).step_by(bands.band()) {
@@ -406,7 +435,7 @@ impl<'m> VaeDecoder<'m> {
             let first = self.passes.heads.first();
             if let Some(info) = first.and_then(|head| Some(head.info(head.find(name)?))) {
                 let frame = info.bytes() as usize;
-                let scratch = Scratch::new((frame * self.latents[1]) as u64)?;
+                let scratch = Scratch::new(NETWORK, (frame * self.latents[1]) as u64)?;
                 seam.push(Seam {
                     name,
                     frame,

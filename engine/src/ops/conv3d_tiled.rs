@@ -1,7 +1,8 @@
 //! Convolutions on the kernels that stage their operands: a product whose left operand is the
 //! windows that pixels see (`shaders/rows/windows.wgsl`).
 
-use super::conv3d::{Conv, Geometry, OP};
+use super::conv3d::{Conv, OP};
+use super::conv3d_geometry::Geometry;
 use super::epilogue::Epilogue;
 use super::product::{Operands, ProductParams, bind_weight};
 use super::tiles::{Kernel, Tile};

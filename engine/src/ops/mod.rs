@@ -7,6 +7,7 @@ pub mod ceiling;
 pub mod channel_norm;
 pub mod columns;
 pub mod conv3d;
+mod conv3d_geometry;
 mod conv3d_tiled;
 pub mod embed;
 mod epilogue;

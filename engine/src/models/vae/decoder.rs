@@ -136,14 +136,15 @@ fn prepare(
     })?;
     if frames == 1 {
         // A single frame never reaches the convolutions over time, whose weights are no strangers
-        // for that.
+        // for that. Names are the same at every size.
         passes::record(
             caps,
             config,
             checkpoint,
             Extent {
                 frames: 1,
-                ..extent
+                height: 1,
+                width: 1,
             },
             None,
             false,

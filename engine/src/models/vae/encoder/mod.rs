@@ -11,6 +11,7 @@
 
 mod band;
 mod passes;
+mod patches;
 
 use super::half::Half;
 use super::layout::{DecodeLayout, DecodeOptions, Subject, Tried, choose, taken};
@@ -24,6 +25,7 @@ use crate::record::{Caps, Recording};
 use crate::weights::Checkpoint;
 use band::EncodeBand;
 use passes::{MOMENTS, PIXELS, Passes};
+use patches::patchify;
 
 /// How to encode: the same choices as for the decoder, none of which changes the latents.
 pub type EncodeOptions = DecodeOptions;
@@ -154,8 +156,13 @@ fn prepare(
     })?;
     if extent.frames == 1 {
         // A single frame never reaches the convolutions over time, whose weights are no strangers
-        // for that.
-        passes::record(caps, config, checkpoint, extent, None, false)?;
+        // for that. Names are the same at every size.
+        let smallest = Extent {
+            frames: 1,
+            height: 1,
+            width: 1,
+        };
+        passes::record(caps, config, checkpoint, smallest, None, false)?;
     }
     checkpoint.check_all_read(&UNREAD)?;
     Ok(prepared)
@@ -470,21 +477,4 @@ fn forget_and_passes(half: &Half) -> Result<(&Bound, &[Bound]), GpuError> {
         name: "the encoder's passes".to_owned(),
     };
     half.bound.split_last().ok_or_else(unbound)
-}
-
-/// Lines of RGB as squares of `side` pixels a position, each with the channels (colour, column, line):
-/// diffusers' `patchify`.
-fn patchify(lines: &[f32], width: usize, side: usize, into: &mut Vec<f32>) {
-    let line = width * 3;
-    for band in lines.chunks_exact(side * line) {
-        for column in (0..width).step_by(side) {
-            for colour in 0..3 {
-                for j in 0..side {
-                    for i in 0..side {
-                        into.push(band[i * line + (column + j) * 3 + colour]);
-                    }
-                }
-            }
-        }
-    }
 }

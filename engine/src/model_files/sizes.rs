@@ -52,6 +52,7 @@ pub(super) fn configuration(
     let sizes = match kind {
         Kind::Transformer => look.transformer()?,
         Kind::TextEncoder => look.text_encoder()?,
+        Kind::ImageEncoder => look.image_encoder()?,
         Kind::Vae => look.vae()?,
     };
     let beside = beside(checkpoint, path);
@@ -110,6 +111,7 @@ fn as_diffusers(kind: Kind, mut fields: Fields) -> Option<Fields> {
     match (kind, class) {
         (Kind::Transformer, [Some("WanTransformer3DModel"), _])
         | (Kind::TextEncoder, [_, Some("umt5")])
+        | (Kind::ImageEncoder, [_, Some("clip_vision_model")])
         | (Kind::Vae, [Some("AutoencoderKLWan"), _]) => Some(fields),
         (Kind::Transformer, [Some("WanModel"), _]) => {
             let dim = fields.get("dim").and_then(Value::as_u64)?;
@@ -251,6 +253,44 @@ impl Look<'_> {
         })
     }
 
+    fn image_encoder(&self) -> Result<Sizes, ConfigError> {
+        const ROOT: &str = "vision_model.embeddings";
+        let [width, _, patch, _] = self.dims(
+            &format!("{ROOT}.patch_embedding.weight"),
+            "[width, 3, rows, columns]",
+        )?;
+        let [positions, _] = self.dims(
+            &format!("{ROOT}.position_embedding.weight"),
+            "[positions, width]",
+        )?;
+        let layer = |layer| format!("vision_model.encoder.layers.{layer}");
+        let [inner, _] = self.dims(
+            &format!("{}.mlp.fc1.weight", layer(0)),
+            "[inner width, width]",
+        )?;
+        let side = positions.saturating_sub(1).isqrt();
+        let layers = self.count(|at| format!("{}.mlp.fc1.weight", layer(at)));
+        // open-clip's ViT-H/14, the one that Wan's models see with.
+        let usual = match [width, inner, patch, positions, layers] {
+            [1280, 5120, 14, 257, 32] => {
+                json!({ "num_attention_heads": 16, "hidden_act": "gelu" })
+            }
+            _ => json!({}),
+        };
+        Ok(Sizes {
+            told: object(json!({
+                "model_type": "clip_vision_model",
+                "hidden_size": width,
+                "intermediate_size": inner,
+                "num_hidden_layers": layers,
+                "image_size": side * patch,
+                "patch_size": patch,
+            })),
+            usual: object(usual),
+            dim: None,
+        })
+    }
+
     fn vae(&self) -> Result<Sizes, ConfigError> {
         const CONVOLUTION: &str = "[channels out, channels in, 3, 3, 3]";
         let [_, latent, ..] = self.dims::<5>("decoder.conv_in.weight", CONVOLUTION)?;
@@ -318,6 +358,7 @@ impl Look<'_> {
     fn complete(&self, kind: Kind, fields: &Fields) -> Result<(), ConfigError> {
         let (field, what) = match kind {
             Kind::Transformer => ("attention_head_dim", "the size of an attention head"),
+            Kind::ImageEncoder => ("num_attention_heads", "the number of attention heads"),
             Kind::Vae => ("latents_mean", "the mean and deviation of its latents"),
             Kind::TextEncoder => return Ok(()),
         };

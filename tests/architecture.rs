@@ -19,6 +19,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "models",
             "sampling",
             "media",
+            "pictures",
             "gpu",
             "weights",
             "record",
@@ -75,6 +76,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("ops", &["record", "shader", "tensor", "error"]),
     ("sampling", &["error"]),
     ("media", &["staged", "error"]),
+    ("pictures", &["media", "error"]),
     (
         "gpu",
         &[

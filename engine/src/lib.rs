@@ -13,6 +13,7 @@ pub mod nn;
 pub mod ops;
 mod panics;
 mod part;
+pub mod pictures;
 pub mod pipeline;
 pub mod record;
 pub mod request;

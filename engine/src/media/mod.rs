@@ -15,6 +15,7 @@ mod color;
 mod encoder;
 mod frame_rate;
 mod level;
+mod matrix;
 mod metadata;
 mod mux;
 mod output;

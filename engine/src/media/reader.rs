@@ -15,6 +15,7 @@ use openh264::formats::YUVSource;
 
 use super::boxes::{Mp4Box, outermost, show};
 use super::color::rgb_from_yuv;
+use super::matrix::Conversion;
 use super::sample_table::{Sample, SampleTable};
 use super::{FrameRate, Level, metadata};
 use crate::error::MediaError;
@@ -87,6 +88,7 @@ pub fn decode(path: &Path) -> Result<Frames, MediaError> {
         decoder: decoder.map_err(|e| decoder_failed(path, 0, &e))?,
         samples: table.samples.into_iter(),
         length_size: table.length_size,
+        conversion: table.conversion,
         next: 0,
         ready: VecDeque::new(),
         ended: false,
@@ -119,6 +121,7 @@ pub struct Frames {
     decoder: Decoder,
     samples: std::vec::IntoIter<Sample>,
     length_size: usize,
+    conversion: Conversion,
     /// Number of the next sample.
     next: u64,
     /// Decoded, and not yet handed out.
@@ -142,7 +145,11 @@ impl Frames {
         })?;
         let picture = self.decoder.decode(&annex_b);
         let picture = picture.map_err(|e| decoder_failed(path, number, &e))?;
-        self.ready.extend(picture.as_ref().map(frame_of));
+        let conversion = self.conversion;
+        let frame = picture
+            .as_ref()
+            .map(|picture| frame_of(picture, conversion));
+        self.ready.extend(frame);
         Ok(())
     }
 
@@ -151,7 +158,9 @@ impl Frames {
         self.ended = true;
         let held = self.decoder.flush_remaining();
         let held = held.map_err(|e| decoder_failed(&self.path, self.next, &e))?;
-        self.ready.extend(held.iter().map(frame_of));
+        let conversion = self.conversion;
+        let frames = held.iter().map(|picture| frame_of(picture, conversion));
+        self.ready.extend(frames);
         Ok(())
     }
 }
@@ -174,12 +183,15 @@ impl Iterator for Frames {
     }
 }
 
-fn frame_of(picture: &DecodedYUV<'_>) -> Frame {
+fn frame_of(picture: &DecodedYUV<'_>, conversion: Conversion) -> Frame {
     let (width, height) = picture.dimensions();
     Frame {
         width: width as u32,
         height: height as u32,
-        rgb: rgb_from_yuv(picture),
+        rgb: match conversion.is_ours() {
+            true => rgb_from_yuv(picture),
+            false => conversion.rgb(picture),
+        },
     }
 }
 

@@ -13,6 +13,8 @@ mod harness;
 mod lora;
 #[path = "models/names.rs"]
 mod names;
+#[path = "models/seeing.rs"]
+mod seeing;
 #[path = "models/text.rs"]
 mod text;
 #[path = "models/transformer.rs"]

@@ -95,7 +95,14 @@ fn plain(rows: Vec<Row>) -> impl Iterator<Item = (String, String)> {
 }
 
 fn transformers(listings: &Path) -> Result<(), Failed> {
-    for model in ["wan_t2v_1_3B", "wan_t2v_14B", "wan_ti2v_5B"] {
+    for model in [
+        "wan_t2v_1_3B",
+        "wan_t2v_14B",
+        "wan_ti2v_5B",
+        "wan_i2v_14B",
+        "wan_flf2v_14B",
+        "wan_i2v_A14B",
+    ] {
         let original = listing(&listings.join(format!("{model}_original.tsv")))?;
         let diffusers = listing(&listings.join(format!("{model}_diffusers.tsv")))?;
         let found = (Kind::Transformer, Naming::Original);

@@ -2,6 +2,7 @@
 //!
 //! [`Caps`]: crate::record::Caps
 
+pub mod add;
 pub mod attention;
 pub mod ceiling;
 pub mod channel_norm;
@@ -34,6 +35,7 @@ use crate::shader::Variant;
 /// Every variant that the ops may choose on a device.
 pub fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = Vec::new();
+    all.extend(add::variants(caps));
     all.extend(attention::variants(caps));
     all.extend(ceiling::variants(caps));
     all.extend(channel_norm::variants(caps));
@@ -57,6 +59,7 @@ pub fn layouts() -> Vec<Layout> {
     let patch = params::layout::<patch::PatchParams>();
     let product = params::layout::<product::ProductParams>();
     vec![
+        params::layout::<add::AddParams>(),
         heads,
         ("attention_coop", heads.1, heads.2),
         ("attention_staged", heads.1, heads.2),

@@ -14,6 +14,7 @@ macro_rules! files {
 /// Every file of `shaders/` but the modules of weights, which the table of element types has; a test
 /// compares both with the folder.
 const FILES: &[(&str, &str)] = files![
+    "add",
     "attention",
     "attention_coop",
     "attention_staged",

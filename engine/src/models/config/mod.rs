@@ -11,5 +11,5 @@ pub(crate) mod vae;
 
 pub use image_encoder::{ClipActivation, ImageEncoderConfig};
 pub use text_encoder::TextEncoderConfig;
-pub use transformer::TransformerConfig;
+pub use transformer::{MASK_CHANNELS, TransformerConfig};
 pub use vae::VaeConfig;

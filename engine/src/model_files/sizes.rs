@@ -183,6 +183,11 @@ impl Look<'_> {
         )?;
         let [ffn, _] = self.dims("blocks.0.ffn.net.0.proj.weight", "[inner width, width]")?;
         let [out, _] = self.dims("proj_out.weight", "[channels of a patch, width]")?;
+        // Of models that see images, and of two of them.
+        let shape = |tensor: &str| self.checkpoint.shape_of(tensor);
+        let image = shape("condition_embedder.image_embedder.norm1.weight");
+        let added = shape("blocks.0.attn2.add_k_proj.weight");
+        let positions = shape("condition_embedder.image_embedder.pos_embed");
         let area = patch.iter().product::<usize>().max(1);
         let heads = (dim % HEAD == 0).then_some(dim / HEAD);
         let usual = match heads {
@@ -200,6 +205,9 @@ impl Look<'_> {
                 "ffn_dim": ffn,
                 "num_layers": self.count(|block| format!("blocks.{block}.attn1.to_q.weight")),
                 "cross_attn_norm": self.checkpoint.contains("blocks.0.norm2.weight"),
+                "image_dim": image.and_then(<[usize]>::first),
+                "added_kv_proj_dim": added.and_then(|shape| shape.get(1)),
+                "pos_embed_seq_len": positions.and_then(|shape| shape.get(1)),
             })),
             usual: object(usual),
             dim: Some(dim),

@@ -33,8 +33,6 @@ mod wan;
 pub use architecture::{Architecture, Features};
 pub use bands::Crop;
 pub use decoder::{DecodePlan, Decoded, VaeDecoder, decode_layout};
-pub use encoder::{
-    EncodeLayout, EncodeOptions, ReadFrame, VaeEncoder, compile_encode_ahead, encode_layout,
-};
+pub use encoder::{EncodeLayout, EncodeOptions, EncodePlan, ReadFrame, VaeEncoder, encode_layout};
 pub use layout::{Bands, DecodeLayout, DecodeOptions};
 pub use wan::{EncoderNetwork, Network, encoder_halo, halos};

@@ -12,20 +12,24 @@
 mod band;
 mod passes;
 mod patches;
+mod plan;
 
 use super::half::Half;
-use super::layout::{DecodeLayout, DecodeOptions, Subject, Tried, choose, taken};
+use super::layout::{DecodeLayout, DecodeOptions};
 use super::passes::{Chunk, Extent, FEATURES, chunks};
 use super::scratch::Scratch;
 use super::wan::{encoder_halo, seam_channels};
-use crate::error::{Error, GpuError, VaeError};
+use crate::error::{Error, GpuError};
 use crate::gpu::{Bound, Cancel, Gpu, Stream};
 use crate::models::config::VaeConfig;
-use crate::record::{Caps, Recording};
+use crate::record::Recording;
 use crate::weights::Checkpoint;
 use band::EncodeBand;
 use passes::{MOMENTS, PIXELS, Passes};
+use plan::{extent, prepare};
+
 use patches::patchify;
+pub use plan::{EncodePlan, encode_layout};
 
 /// How to encode: the same choices as for the decoder, none of which changes the latents.
 pub type EncodeOptions = DecodeOptions;
@@ -38,9 +42,6 @@ pub type ReadFrame<'f> = dyn FnMut(usize, &mut [f32]) -> Result<(), Error> + 'f;
 
 /// How errors call it.
 const NETWORK: &str = "encoder";
-
-/// What the names of tensors begin with that the encoder has no use for.
-const UNREAD: [&str; 2] = ["decoder.", "post_quant_conv."];
 
 /// The encoder of `AutoencoderKLWan`, made ready for videos of one shape.
 ///
@@ -61,113 +62,6 @@ pub struct VaeEncoder<'m> {
     whole: Option<Half>,
 }
 
-/// How an encode would be laid out, without a device: its memory, chunks and bands.
-///
-/// `video` is [F, H, W] in pixels; only the names, shapes and types of the weights are read.
-///
-/// # Errors
-/// As [`VaeEncoder::new`].
-pub fn encode_layout(
-    caps: &Caps,
-    config: &VaeConfig,
-    checkpoint: &Checkpoint,
-    video: [usize; 3],
-    options: &EncodeOptions,
-) -> Result<EncodeLayout, Error> {
-    prepare(caps, config, checkpoint, video, options).map(|(layout, _)| layout)
-}
-
-/// Compiles the kernels of an encode that comes later, until `stop`.
-///
-/// # Errors
-/// As [`VaeEncoder::new`].
-pub fn compile_encode_ahead(
-    gpu: &Gpu,
-    config: &VaeConfig,
-    checkpoint: &Checkpoint,
-    video: [usize; 3],
-    options: &EncodeOptions,
-    stop: &Cancel,
-) -> Result<(), Error> {
-    let (_, passes) = prepare(gpu.caps(), config, checkpoint, video, options)?;
-    gpu.compile_ahead(&passes.all(), stop)
-}
-
-/// The extents of the latents of a video.
-fn extent(config: &VaeConfig, [frames, height, width]: [usize; 3]) -> Result<Extent, VaeError> {
-    let (step, side) = (config.scale_factor_temporal, config.scale_factor_spatial);
-    if frames == 0 {
-        let name = "the number of frames";
-        return Err(VaeError::Zero {
-            network: NETWORK,
-            name,
-        });
-    }
-    if !(frames - 1).is_multiple_of(step) {
-        return Err(VaeError::Frames {
-            found: frames,
-            step,
-        });
-    }
-    if !height.is_multiple_of(side) || !width.is_multiple_of(side) {
-        return Err(VaeError::Size {
-            width,
-            height,
-            side,
-        });
-    }
-    Ok(Extent {
-        frames: 1 + (frames - 1) / step,
-        height: height / side,
-        width: width / side,
-    })
-}
-
-fn prepare(
-    caps: &Caps,
-    config: &VaeConfig,
-    checkpoint: &Checkpoint,
-    video: [usize; 3],
-    options: &EncodeOptions,
-) -> Result<(EncodeLayout, Passes), Error> {
-    let extent = extent(config, video)?;
-    let halo = encoder_halo(config);
-    let subject = Subject {
-        network: NETWORK,
-        scale: [config.scale_factor_temporal, config.scale_factor_spatial],
-        extent,
-        halo,
-    };
-    let prepared = choose(caps, subject, options, |chunk, band| {
-        // A band that sees as much as a frame has is the whole frame.
-        let band = band.map(|band| EncodeBand::new(band, extent.height, halo));
-        let band = band.filter(|band| !band.is_whole());
-        let passes = Passes::record(caps, config, checkpoint, extent, chunk, band.as_ref())?;
-        let turns = match band {
-            None => vec![taken(&passes.all(), |name| name == MOMENTS)],
-            // The halves take turns.
-            Some(_) => passes.halves().map(|half| taken(&half, |_| true)).into(),
-        };
-        Ok(Tried {
-            band: band.map(|band| band.band()),
-            turns,
-            passes,
-        })
-    })?;
-    if extent.frames == 1 {
-        // A single frame never reaches the convolutions over time, whose weights are no strangers
-        // for that. Names are the same at every size.
-        let smallest = Extent {
-            frames: 1,
-            height: 1,
-            width: 1,
-        };
-        passes::record(caps, config, checkpoint, smallest, None, false)?;
-    }
-    checkpoint.check_all_read(&UNREAD)?;
-    Ok(prepared)
-}
-
 impl<'m> VaeEncoder<'m> {
     /// Records the encode of a video [F, H, W] and, where whole frames fit, plans it and uploads the
     /// weights; those of bands are uploaded by an encode, half the network at a time. Where the
@@ -185,7 +79,23 @@ impl<'m> VaeEncoder<'m> {
         video: [usize; 3],
         options: &EncodeOptions,
     ) -> Result<Self, Error> {
-        let (layout, passes) = prepare(gpu.caps(), config, checkpoint, video, options)?;
+        let plan = EncodePlan::new(gpu.caps(), config, checkpoint, video, options)?;
+        Self::planned(gpu, config, checkpoint, video, options, plan)
+    }
+
+    /// As [`new`](Self::new), from a plan that was made before with the same arguments.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn planned(
+        gpu: &Gpu,
+        config: &'m VaeConfig,
+        checkpoint: &'m Checkpoint,
+        video: [usize; 3],
+        options: &EncodeOptions,
+        plan: EncodePlan,
+    ) -> Result<Self, Error> {
+        let EncodePlan { layout, passes } = plan;
         let mut this = Self {
             gpu: gpu.clone(),
             config,

@@ -15,7 +15,7 @@ pub(super) const PIXELS: &str = "pixels";
 pub(super) const MOMENTS: &str = "moments";
 
 /// Every recording of an encode.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Passes {
     /// Pixels to the seam, by pass.
     pub(super) fine: Vec<Recording>,

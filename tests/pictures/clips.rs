@@ -67,6 +67,56 @@ fn a_video_is_taken_frame_by_frame_or_at_a_rate() {
     );
 }
 
+/// A phone stores a clip as its sensor sees it, and says in a matrix how to turn it.
+#[test]
+fn a_clip_stands_upright() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("clip.mp4");
+    let (width, height) = (48, 32);
+    let mut writer =
+        VideoWriter::create(&path, VideoOptions::new(width, height, rate(16))).unwrap();
+    // The left half is dark.
+    let rgb = (0..width * height).flat_map(|at| [if at % width < 24 { 20 } else { 220 }; 3]);
+    writer.push(&rgb.collect::<Vec<u8>>()).unwrap();
+    writer.finish().unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let one = 0x1_0000_i32;
+    let matrix = |[a, b, c, d]: [i32; 4]| {
+        let numbers = [a, b, 0, c, d, 0, 0, 0, 1 << 30];
+        numbers
+            .iter()
+            .flat_map(|n| n.to_be_bytes())
+            .collect::<Vec<u8>>()
+    };
+    let tkhd = bytes.windows(4).position(|part| part == b"tkhd").unwrap();
+    let identity = matrix([one, 0, 0, one]);
+    let found = bytes[tkhd..].windows(36).position(|part| part == identity);
+    let at = tkhd + found.unwrap();
+    let with = |numbers| {
+        let mut bytes = bytes.clone();
+        bytes[at..at + 36].copy_from_slice(&matrix(numbers));
+        fs::write(&path, bytes).unwrap();
+    };
+    // Where the dark half comes to lie: the first pixel of the first line, and of the last.
+    for (numbers, size, dark) in [
+        ([one, 0, 0, one], (48, 32), [true, true]),
+        ([0, one, -one, 0], (32, 48), [true, false]),
+        ([-one, 0, 0, -one], (48, 32), [false, false]),
+        ([0, -one, one, 0], (32, 48), [false, true]),
+    ] {
+        with(numbers);
+        let info = read_clip(&path, None).unwrap().info().clone();
+        assert_eq!((info.width, info.height), size);
+        let frame = all(&path, None).remove(0);
+        assert_eq!((frame.width, frame.height), size);
+        let last = frame.rgb[frame.rgb.len() - frame.width * 3];
+        assert_eq!([frame.rgb[0] < 120, last < 120], dark, "{numbers:?}");
+    }
+    with([-one, 0, 0, one]);
+    let text = refused(&path).to_string();
+    assert!(text.contains("a picture that is mirrored"), "{text}");
+}
+
 #[test]
 fn a_folder_is_taken_in_the_order_of_its_numbers() {
     let place = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 //! memory.
 
 use kinora::Error;
-use kinora::error::{GpuError, VaeError};
+use kinora::error::VaeError;
 use kinora::gpu::{Cancel, Gpu};
 use kinora::models::config::VaeConfig;
 use kinora::models::vae::{
@@ -337,7 +337,7 @@ fn cancel(gpu: &Gpu, name: &str) -> Result<(), Failed> {
             Ok(())
         },
     );
-    if !matches!(stopped, Err(Error::Gpu(GpuError::Cancelled))) || passes != 2 {
+    if !matches!(stopped, Err(Error::Cancelled)) || passes != 2 {
         return Err(format!("{stopped:?} after {passes} passes").into());
     }
     match encoded(&encoder, video)? == undisturbed {

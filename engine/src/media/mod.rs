@@ -23,6 +23,7 @@ mod png;
 mod reader;
 mod sample_table;
 mod sps;
+mod turn;
 mod writer;
 
 pub use encoder::DEFAULT_QUALITY;
@@ -30,5 +31,5 @@ pub use frame_rate::FrameRate;
 pub use level::Level;
 pub use output::{check_output, check_place, is_temporary, stale_temporaries};
 pub use png::{frame_path, prepare_frame_folder, write_png};
-pub use reader::{Frame, Frames, VideoInfo, decode, probe, read_metadata};
+pub use reader::{Frame, Frames, VideoInfo, decode, probe, quarter_turns, read_metadata};
 pub use writer::{VideoOptions, VideoSummary, VideoWriter};

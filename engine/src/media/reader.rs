@@ -17,7 +17,7 @@ use super::boxes::{Mp4Box, outermost, show};
 use super::color::rgb_from_yuv;
 use super::matrix::Conversion;
 use super::sample_table::{Sample, SampleTable};
-use super::{FrameRate, Level, metadata};
+use super::{FrameRate, Level, metadata, turn};
 use crate::error::MediaError;
 
 /// A table of contents for days of video; more is no video of ours.
@@ -60,6 +60,24 @@ pub fn read_metadata(path: &Path) -> Result<Vec<(String, String)>, MediaError> {
 /// As [`read_metadata`], and [`MediaError::Unsupported`] for a codec other than H.264.
 pub fn probe(path: &Path) -> Result<VideoInfo, MediaError> {
     Ok(Movie::open(path)?.table()?.info)
+}
+
+/// How many quarters of a turn clockwise a video is shown, whose frames come as they are stored.
+///
+/// # Errors
+/// As [`probe`], and [`MediaError::Unsupported`] for a video that is mirrored or turned by less.
+pub fn quarter_turns(path: &Path) -> Result<u8, MediaError> {
+    let movie = Movie::open(path)?;
+    let mut tracks = movie.moov.children.iter().filter(|b| b.name == *b"trak");
+    let is_video = |trak: &&Mp4Box| {
+        let handler = trak.at(&[b"mdia", b"hdlr"]);
+        handler.is_some_and(|hdlr| hdlr.fields.get(8..12) == Some(b"vide"))
+    };
+    let turns = tracks.find(is_video).map_or(Some(0), turn::quarter_turns);
+    turns.ok_or_else(|| MediaError::Unsupported {
+        path: path.to_owned(),
+        found: "a picture that is mirrored or turned by no quarter".to_owned(),
+    })
 }
 
 /// The frames of a video, in the order they are shown.

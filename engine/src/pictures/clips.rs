@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::file::{Picture, not_a_file, read_picture};
 use crate::error::{Error, MediaError, PictureError};
-use crate::media::{FrameRate, Frames, decode, probe};
+use crate::media::{FrameRate, Frames, decode, probe, quarter_turns};
 
 /// Endings of the pictures in a folder, in any case.
 const PICTURES: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
@@ -67,14 +67,20 @@ pub fn read_clip(path: &Path, fps: Option<FrameRate>) -> Result<ClipFrames, Erro
     let hash = hash(path)?;
     let info = probe(path).map_err(codec)?;
     let frames = decode(path).map_err(codec)?;
+    let turns = quarter_turns(path).map_err(codec)?;
+    let size = [info.width as usize, info.height as usize];
+    let [width, height] = match turns % 2 {
+        0 => size,
+        _ => [size[1], size[0]],
+    };
     let taken = Taken {
         from: info.fps,
         to: fps.unwrap_or(info.fps),
     };
     Ok(ClipFrames {
         info: ClipInfo {
-            width: info.width as usize,
-            height: info.height as usize,
+            width,
+            height,
             frames: taken.count(info.frames),
             fps: Some(info.fps),
             hash,
@@ -83,6 +89,7 @@ pub fn read_clip(path: &Path, fps: Option<FrameRate>) -> Result<ClipFrames, Erro
             path: path.to_owned(),
             before,
             frames,
+            turns,
             taken,
             read: 0,
             next: 0,
@@ -156,6 +163,8 @@ struct Video {
     /// What the file was like when it was opened.
     before: Stamp,
     frames: Frames,
+    /// Quarters clockwise.
+    turns: u8,
     taken: Taken,
     /// Frames decoded, and handed out.
     read: u64,
@@ -171,11 +180,13 @@ impl Video {
             match self.frames.next() {
                 Some(Ok(frame)) => {
                     self.read += 1;
-                    self.current = Some(Picture {
+                    let stored = Picture {
                         width: frame.width as usize,
                         height: frame.height as usize,
                         rgb: frame.rgb,
-                    });
+                    };
+                    self.current =
+                        Some((0..self.turns).fold(stored, |picture, _| turned(&picture)));
                 }
                 Some(Err(error)) => {
                     // A file that another program writes looks damaged.
@@ -197,6 +208,23 @@ impl Video {
             }
             .into()),
         }
+    }
+}
+
+/// A picture a quarter of a turn clockwise.
+fn turned(picture: &Picture) -> Picture {
+    let (width, height) = (picture.width, picture.height);
+    let mut rgb = Vec::with_capacity(picture.rgb.len());
+    for column in 0..width {
+        for line in (0..height).rev() {
+            let at = (line * width + column) * 3;
+            rgb.extend_from_slice(&picture.rgb[at..at + 3]);
+        }
+    }
+    Picture {
+        width: height,
+        height: width,
+        rgb,
     }
 }
 

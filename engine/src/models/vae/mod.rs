@@ -20,6 +20,7 @@
 
 mod architecture;
 mod bands;
+mod decode_plan;
 mod decoder;
 mod encoder;
 mod half;
@@ -32,7 +33,8 @@ mod wan;
 
 pub use architecture::{Architecture, Features};
 pub use bands::Crop;
-pub use decoder::{DecodePlan, Decoded, VaeDecoder, decode_layout};
+pub use decode_plan::{DecodePlan, decode_layout};
+pub use decoder::{Decoded, VaeDecoder};
 pub use encoder::{EncodeLayout, EncodeOptions, EncodePlan, ReadFrame, VaeEncoder, encode_layout};
 pub use layout::{Bands, DecodeLayout, DecodeOptions};
 pub use wan::{EncoderNetwork, Network, encoder_halo, halos};

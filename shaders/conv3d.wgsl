@@ -1,13 +1,14 @@
 // y = epilogue(conv(x, w)): a convolution that is causal in time and padded with zeros in space,
 // as an implicit matmul; with kt = 1 a convolution of pictures, with kh = kw = 1 too a linear layer
 //
-//   x [T, H, W, C] f32      past [kt-1, H, W, C] f32: the frames before x
-//   w [N, kt, kh, kw, C] any weight format      y [T, H << up, W << up, N] f32
+//   x [T, H, W, C] f32      past [kt-st, H, W, C] f32: the frames before x
+//   w [N, kt, kh, kw, C] any weight format      y [T/st, (H << up)/s, (W << up)/s, N] f32
 //
 //   y[t, i, j, n] = sum over (dt, di, dj, c) of
-//       frame(t + dt - kt + 1)[(i + di - kh/2) >> up, (j + dj - kw/2) >> up, c] w[n, dt, di, dj, c]
+//       frame(st t + dt - kt + st)[(s i + di - above) >> up, (s j + dj - left) >> up, c] w[n, dt, di, dj, c]
 //
-// `up` = 1 reads a picture as if every pixel were four: nearest upsampling without its buffer.
+// The strides `st` and `s` are 1 or 2; `above` and `left` are kh/2 and kw/2 without a stride in
+// space and 0 with one. `up` = 1 reads a picture as if every pixel were four: nearest upsampling without its buffer.
 // `folds` = F > 1 stores channel group f of frame t as frame F t + f: [T, .., F N'] becomes
 // [F T, .., N'], which is how upsampling in time takes frames out of channels.
 //
@@ -15,7 +16,7 @@
 // no workgroup memory, no barrier. The invocations of a workgroup stand side by side along N, LANES
 // apart from one of their channels to the next: their weights are one contiguous piece, and the
 // pixels are the same for all of them. TAPS neighbouring taps of a line, a divisor of kw, share what
-// they load: a pixel is added to the sums of all the pixels that see it. A sum runs in one chain over
+// they load (1 where s is 2, since neighbours then share no pixels of one tap): a pixel is added to the sums of all the pixels that see it. A sum runs in one chain over
 // (dt, di, group of taps, four channels, tap).
 //
 //   workgroup: LANES * TILE_COLS channels x TILE_ROWS pixels
@@ -31,9 +32,15 @@ struct Params {
     tile_base: u32, // the first tile of this dispatch
     tiles: u32, // tiles of this dispatch
     line_tiles: u32, // tiles of one line: ceil(width / TILE_ROWS)
-    height: u32, // H << up
-    width: u32, // W << up
+    height: u32, // of y
+    width: u32,
+    lines: u32, // H
+    pixels: u32, // W
     up: u32, // 0 or 1
+    stride: u32, // s
+    stride_t: u32, // st
+    above: u32,
+    left: u32,
     channels: u32, // C
     cols: u32, // N
     kt: u32,
@@ -47,7 +54,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>; // [F T, H << up, W << up, N / F]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>; // [F T/st, (H << up)/s, (W << up)/s, N / F]
 
 override LANES: u32 = 64u;
 
@@ -89,7 +96,7 @@ fn main(
         return;
     }
     let tile = params.tile_base + number;
-    let left = tile % params.line_tiles * TILE_ROWS;
+    let first_pixel = tile % params.line_tiles * TILE_ROWS;
     let line = tile / params.line_tiles;
     let top = line % params.height;
     let t = line / params.height;
@@ -101,8 +108,8 @@ fn main(
     epilogue_cols = params.cols;
     let depth4 = (params.channels + 3u) / 4u;
     weight_depth4 = params.kt * params.kh * params.kw * depth4;
-    let line_pixels = params.width >> params.up;
-    let frame_lines = params.height >> params.up;
+    let seen_lines = params.lines << params.up;
+    let seen_pixels = params.pixels << params.up;
 
     for (var r = 0u; r < TILE_ROWS; r++) {
         for (var n = 0u; n < TILE_COLS; n++) {
@@ -111,25 +118,25 @@ fn main(
     }
     for (var dt = 0u; dt < params.kt; dt++) {
         // The frame's number with the past before it.
-        let frame = t + dt;
-        let is_past = frame + 1u < params.kt;
-        let first_line = select(frame + 1u - params.kt, frame, is_past) * frame_lines;
+        let frame = t * params.stride_t + dt;
+        let is_past = frame + params.stride_t < params.kt;
+        let first_line = select(frame + params.stride_t - params.kt, frame, is_past) * params.lines;
         let base = select(params.x_base, params.past_base, is_past);
         for (var di = 0u; di < params.kh; di++) {
-            let i = top + di - params.kh / 2u;
-            if i >= params.height {
+            let i = top * params.stride + di - params.above;
+            if i >= seen_lines {
                 continue;
             }
-            let first = (first_line + (i >> params.up)) * line_pixels;
+            let first = (first_line + (i >> params.up)) * params.pixels;
             for (var dj = 0u; dj < params.kw; dj += TAPS) {
                 let k = ((dt * params.kh + di) * params.kw + dj) * depth4;
                 var start: array<u32, SEEN>;
                 var inside: array<bool, SEEN>;
                 for (var r = 0u; r < SEEN; r++) {
                     // Beyond the left edge this wraps around to a large number.
-                    let j = left + r + dj - params.kw / 2u;
-                    inside[r] = j < params.width;
-                    let pixel = first + (min(j, params.width - 1u) >> params.up);
+                    let j = (first_pixel + r) * params.stride + dj - params.left;
+                    inside[r] = j < seen_pixels;
+                    let pixel = first + (min(j, seen_pixels - 1u) >> params.up);
                     start[r] = pixel_at(pixel, params.channels, base);
                 }
                 if is_past {
@@ -157,7 +164,7 @@ fn main(
         let to = column + n * LANES;
         let fold = to / features;
         for (var r = 0u; r < TILE_ROWS; r++) {
-            let j = left + r;
+            let j = first_pixel + r;
             if to < params.cols && j < params.width {
                 let row = (t * params.height + top) * params.width + j;
                 let out = ((t * params.folds + fold) * params.height + top) * params.width + j;

@@ -8,7 +8,7 @@
 import package::input::{Input4};
 
 @group(0) @binding(1) var<storage, read> x: array<Input4>; // [T, H, W, C/4]
-@group(0) @binding(3) var<storage, read> past: array<Input4>; // [kt-1, H, W, C/4]
+@group(0) @binding(3) var<storage, read> past: array<Input4>; // [kt-st, H, W, C/4]
 
 fn pixel_at(pixel: u32, channels: u32, base: u32) -> u32 {
     return pixel * (channels / 4u) - base / 4u;

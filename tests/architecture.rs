@@ -30,6 +30,7 @@ const MAY_NAME: &[(&str, &str)] = &[
     ("models", "nn ops gpu weights record tensor"),
     ("nn", "ops weights record tensor"),
     ("text", "panics"),
+    ("pictures", "media"),
     ("media", "staged"),
     ("counts", "part"),
     ("part", "sampling"),

@@ -5,6 +5,8 @@
 mod harness;
 mod reference;
 
+#[path = "kernels/add.rs"]
+mod add;
 #[path = "kernels/attention.rs"]
 mod attention;
 #[path = "kernels/ceiling.rs"]
@@ -30,6 +32,7 @@ mod solver;
 
 fn main() {
     let mut trials = Vec::new();
+    trials.extend(add::trials());
     trials.extend(attention::trials());
     trials.extend(ceiling::trials());
     trials.extend(channel_norm::trials());

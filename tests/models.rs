@@ -1,9 +1,11 @@
-//! The text encoder and the transformer against the reference's values, layer by layer.
+//! The text encoder, the image encoder and the transformer against the reference's values, layer by layer.
 
 #![allow(unreachable_pub, reason = "the modules of a test program are its own")]
 
 #[path = "models/adapters.rs"]
 mod adapters;
+#[path = "models/clip.rs"]
+mod clip;
 #[path = "models/experts.rs"]
 mod experts;
 mod harness;
@@ -11,6 +13,8 @@ mod harness;
 mod lora;
 #[path = "models/names.rs"]
 mod names;
+#[path = "models/seeing.rs"]
+mod seeing;
 #[path = "models/text.rs"]
 mod text;
 #[path = "models/transformer.rs"]
@@ -33,6 +37,7 @@ const BOUND: f64 = 1e-5;
 
 fn main() {
     let mut trials = text::trials();
+    trials.extend(clip::trials());
     trials.extend(transformer::trials());
     trials.extend(lora::trials());
     trials.extend(names::trials());

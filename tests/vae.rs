@@ -1,8 +1,10 @@
-//! The decoder against the reference's frames and layers, and the promises about chunks, bands
-//! and memory.
+//! The decoder and the encoder against the reference's frames, latents and layers, and the promises
+//! about chunks, bands and memory.
 
 #![allow(unreachable_pub, reason = "the modules of a test program are its own")]
 
+#[path = "vae/encoder.rs"]
+mod encoder;
 mod harness;
 #[path = "vae/layouts.rs"]
 mod layouts;
@@ -19,7 +21,7 @@ use kinora::Error;
 use kinora::gpu::{Cancel, Gpu};
 use kinora::models::config::VaeConfig;
 use kinora::models::vae::{Bands, DecodeOptions, Decoded, Features, Network, VaeDecoder, halos};
-use kinora::tensor::DType;
+use kinora::tensor::{DType, Shape};
 use kinora::weights::Checkpoint;
 use libtest_mimic::Failed;
 use safetensors::SafeTensors;
@@ -49,6 +51,7 @@ fn main() {
     trials.extend(memory::trials());
     trials.extend(tiny::trials());
     trials.extend(layouts::trials());
+    trials.extend(encoder::trials());
     harness::run(trials);
 }
 
@@ -208,19 +211,29 @@ fn layers(gpu: &Gpu, name: &str) -> Result<(), Failed> {
         Ok(wanted)
     })?;
     for ((name, found), shape) in names.iter().zip(&found).zip(shapes) {
-        let view = model.expected.get_any(name)?;
-        // [1, C, T, H, W], the upper left corner.
-        let &[_, c, t, h, w] = view.shape else {
-            return Err("five dimensions".into());
-        };
-        let expected = view.to_f32();
-        let largest = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
-        for (at, &expected) in expected.iter().enumerate() {
-            let (x, y, frame, channel) = (at % w, at / w % h, at / (w * h) % t, at / (w * h * t));
-            let found = found[((frame * shape[1] + y) * shape[2] + x) * c + channel];
-            if (found - expected).abs() > 1e-4 * largest.max(1.0) || !found.is_finite() {
-                return Err(format!("{name}: {found} for {expected} at channel {channel}, frame {frame}, line {y}, column {x}").into());
-            }
+        same_corner(&model.expected, name, found, shape)?;
+    }
+    Ok(())
+}
+
+/// The upper left corner of what a layer gives, [T, H, W, C], is the tensor `name`, [1, C, T, H, W].
+fn same_corner(
+    expected: &Checkpoint,
+    name: &str,
+    found: &[f32],
+    shape: Shape,
+) -> Result<(), Failed> {
+    let view = expected.get_any(name)?;
+    let &[_, c, t, h, w] = view.shape else {
+        return Err("five dimensions".into());
+    };
+    let expected = view.to_f32();
+    let largest = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    for (at, &expected) in expected.iter().enumerate() {
+        let (x, y, frame, channel) = (at % w, at / w % h, at / (w * h) % t, at / (w * h * t));
+        let found = found[((frame * shape[1] + y) * shape[2] + x) * c + channel];
+        if (found - expected).abs() > 1e-4 * largest.max(1.0) || !found.is_finite() {
+            return Err(format!("{name}: {found} for {expected} at channel {channel}, frame {frame}, line {y}, column {x}").into());
         }
     }
     Ok(())

@@ -60,6 +60,8 @@ pub mod ops;
 mod panics;
 mod part;
 #[doc(hidden)]
+pub mod pictures;
+#[doc(hidden)]
 pub mod pipeline;
 #[doc(hidden)]
 pub mod record;
@@ -81,8 +83,8 @@ pub mod weights;
 pub mod low_level {
     #[doc(inline)]
     pub use crate::{
-        bench, error, gpu, job, media, model_files, models, nn, ops, pipeline, record, request,
-        sampling, shader, tensor, text, weights,
+        bench, error, gpu, job, media, model_files, models, nn, ops, pictures, pipeline, record,
+        request, sampling, shader, tensor, text, weights,
     };
 }
 

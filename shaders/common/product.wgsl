@@ -10,9 +10,15 @@ struct Params {
     out_cols: u32, // columns of y; those beyond N become 0
     // Of a convolution; 0 in a product with a matrix.
     row_base: u32, // the first pixel of this dispatch
-    height: u32, // H << up
-    width: u32, // W << up
+    height: u32, // of y
+    width: u32,
+    lines: u32, // of x
+    pixels: u32,
     up: u32, // 0 or 1
+    stride: u32, // 1 or 2, in space
+    stride_t: u32, // in time
+    above: u32, // lines of zeros above, columns of zeros left
+    left: u32,
     channels4: u32, // C / 4
     kt: u32,
     kh: u32,

@@ -3,7 +3,7 @@
 import package::input::{Input4};
 
 @group(0) @binding(1) var<storage, read> x: array<f32>; // [T, H, W, C]
-@group(0) @binding(3) var<storage, read> past: array<f32>; // [kt-1, H, W, C]
+@group(0) @binding(3) var<storage, read> past: array<f32>; // [kt-st, H, W, C]
 
 fn pixel_at(pixel: u32, channels: u32, base: u32) -> u32 {
     return pixel * channels - base;

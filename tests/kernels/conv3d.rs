@@ -44,6 +44,19 @@ struct Case {
     epilogue: &'static str,
 }
 
+/// T, H, W, C, N, the kernel and the strides in time and in space.
+const STRIDES: [([usize; 5], [usize; 3], [usize; 2]); 9] = [
+    ([1, 2, 2, 4, 3], [1, 3, 3], [1, 2]),
+    ([3, 6, 10, 8, 9], [1, 3, 3], [1, 2]),
+    ([2, 4, 34, 3, 20], [1, 3, 3], [1, 2]),
+    ([1, 10, 40, 20, 36], [1, 3, 3], [1, 2]),
+    ([2, 3, 5, 8, 8], [3, 1, 1], [2, 1]),
+    ([4, 2, 17, 6, 12], [3, 1, 1], [2, 1]),
+    ([8, 5, 9, 12, 65], [3, 1, 1], [2, 1]),
+    ([4, 4, 6, 8, 12], [3, 3, 3], [2, 2]),
+    ([2, 2, 4, 4, 4], [2, 1, 1], [2, 1]),
+];
+
 pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for guise in Guise::ALL {
@@ -56,9 +69,12 @@ pub fn trials() -> Vec<Trial> {
             trials.push(guise_test(guise, &name, test));
         }
         for features in [6, 8] {
-            let name = format!("conv3d/windows/{features}");
-            let test = move |gpu, caps: &_| windows(gpu, caps, features);
-            trials.push(guise_test(guise, &name, test));
+            for strides in [[1, 1], [1, 2], [2, 1]] {
+                let [st, s] = strides;
+                let name = format!("conv3d/windows/{features}/strides={st}x{s}");
+                let test = move |gpu, caps: &_| windows(gpu, caps, features, strides);
+                trials.push(guise_test(guise, &name, test));
+            }
         }
     }
     trials.push(Trial::test(
@@ -78,6 +94,7 @@ fn cases() -> Vec<(String, Case)> {
             channels,
             features,
             kernel,
+            strides: [1, 1],
         };
         for dtype in [DType::F32, DType::F16, DType::BF16] {
             let [kt, kh, kw] = kernel;
@@ -91,6 +108,32 @@ fn cases() -> Vec<(String, Case)> {
                 upsample: false,
                 folds: 1,
                 epilogue: "none",
+            };
+            cases.push((name, case));
+        }
+    }
+    for ([frames, height, width, channels, features], kernel, strides) in STRIDES {
+        let conv = twin::Conv {
+            frames,
+            height,
+            width,
+            channels,
+            features,
+            kernel,
+            strides,
+        };
+        for (dtype, epilogue) in [(DType::F32, "bias"), (DType::BF16, "bias_residual")] {
+            let [st, s] = strides;
+            let name = format!(
+                "conv3d/strides={st}x{s}/{dtype}/{frames}x{height}x{width}x{channels}->{features}"
+            );
+            let case = Case {
+                conv,
+                input: DType::F32,
+                dtype,
+                upsample: false,
+                folds: 1,
+                epilogue,
             };
             cases.push((name, case));
         }
@@ -116,6 +159,7 @@ fn cases() -> Vec<(String, Case)> {
                     channels,
                     features: 24,
                     kernel,
+                    strides: [1, 1],
                 };
                 let name = format!("conv3d/C={channels}/up={upsample}/folds={folds}/{epilogue}");
                 let case = Case {
@@ -142,15 +186,17 @@ impl Case {
             channels: c,
             features: n,
             kernel: [kt, kh, kw],
+            strides: [st, s],
         } = self.conv;
         let x = rounded(&values(1, t * h * width * c), self.input);
-        let past = rounded(&values(2, (kt - 1) * h * width * c), self.input);
+        let past = rounded(&values(2, (kt - st) * h * width * c), self.input);
         let w = rounded(&values(3, n * c * kt * kh * kw), self.dtype);
         let bias = values(4, n);
         let mut kernel = "";
         let zoom = if self.upsample { 2 } else { 1 };
-        let pixels = zoom * h * zoom * width;
-        let residual = values(5, t * pixels * n);
+        let (t_out, h_out, width_out) = (t / st, zoom * h / s, zoom * width / s);
+        let pixels = h_out * width_out;
+        let residual = values(5, t_out * pixels * n);
         let found = Run::new(gpu)
             .weights(&[
                 ("w", &[n, c, kt, kh, kw], self.dtype, &w),
@@ -163,10 +209,10 @@ impl Case {
                 let x = rec.input("x", [t, h, width, c], self.input)?;
                 let w = source.weight(rec, "w", [n, c, kt, kh, kw], Pack::Conv)?;
                 let bias = source.vector(rec, "bias", [n])?;
-                let residual = rec.input("residual", [t, zoom * h, zoom * width, n], DType::F32)?;
-                let past = match kt {
-                    1 => None,
-                    _ => Some(rec.state("past", [kt - 1, h, width, c], self.input)?),
+                let residual = rec.input("residual", [t_out, h_out, width_out, n], DType::F32)?;
+                let past = match kt - st {
+                    0 => None,
+                    frames => Some(rec.state("past", [frames, h, width, c], self.input)?),
                 };
                 let epilogue = match self.epilogue {
                     "bias" => Epilogue::Bias(&bias),
@@ -181,6 +227,7 @@ impl Case {
                     past: past.as_ref(),
                     upsample: self.upsample,
                     folds: self.folds,
+                    strides: [st, s],
                 };
                 let y = conv3d(rec, &x, &conv, epilogue)?;
                 kernel = rec.last_kernel();
@@ -210,14 +257,19 @@ impl Case {
                 _ => *value,
             };
         }
-        let expected = twin::fold(&expected, t, pixels, self.folds, n / self.folds);
+        let expected = twin::fold(&expected, t_out, pixels, self.folds, n / self.folds);
         close(kernel, &found[0], &expected, SUMS)
     }
 }
 
 /// The recording of one convolution with history for a device of small bindings.
-fn windowed(rec: &mut Recorder<'_>, past: bool, n: usize) -> Result<Tensor, kinora::Error> {
-    let (t, h, width, c) = (5, 6, 20, 8);
+fn windowed(
+    rec: &mut Recorder<'_>,
+    past: bool,
+    n: usize,
+    [st, s]: [usize; 2],
+) -> Result<Tensor, kinora::Error> {
+    let (t, h, width, c) = (5 * st, 6, 20, 8);
     let x = rec.input("x", [t, h, width, c], DType::F32)?;
     let w = rec.weight(
         "w",
@@ -226,10 +278,11 @@ fn windowed(rec: &mut Recorder<'_>, past: bool, n: usize) -> Result<Tensor, kino
         Pack::Conv,
     )?;
     let bias = rec.weight("bias", [n], DType::F32, Pack::Vector)?;
-    let residual = rec.input("residual", [t, h, width, n], DType::F32)?;
-    let history = rec.state("past", [2, h, width, c], DType::F32)?;
+    let residual = rec.input("residual", [t / st, h / s, width / s, n], DType::F32)?;
+    let history = rec.state("past", [3 - st, h, width, c], DType::F32)?;
     let conv = Conv {
         past: past.then_some(&history),
+        strides: [st, s],
         ..Conv::new(&w)
     };
     Ok(conv3d(
@@ -241,13 +294,14 @@ fn windowed(rec: &mut Recorder<'_>, past: bool, n: usize) -> Result<Tensor, kino
 }
 
 /// Windows and whole tensors give the same bits.
-fn windows(gpu: &Gpu, found: &Caps, n: usize) -> Result<(), Failed> {
-    let (t, h, width, c) = (5, 6, 20, 8);
+fn windows(gpu: &Gpu, found: &Caps, n: usize, strides: [usize; 2]) -> Result<(), Failed> {
+    let [st, s] = strides;
+    let (t, h, width, c) = (5 * st, 6, 20, 8);
     let x = values(1, t * h * width * c);
-    let past = values(2, 2 * h * width * c);
+    let past = values(2, (3 - st) * h * width * c);
     let w = values(3, n * c * 27);
     let bias = values(4, n);
-    let residual = values(5, t * h * width * n);
+    let residual = values(5, t / st * (h / s) * (width / s) * n);
     let run = || {
         Run::new(gpu)
             .weights(&[
@@ -258,15 +312,15 @@ fn windows(gpu: &Gpu, found: &Caps, n: usize) -> Result<(), Failed> {
             .input("past", Input::F32(&past))
             .input("residual", Input::F32(&residual))
     };
-    let whole = run().record_for(found, |rec, _| Ok(vec![windowed(rec, true, n)?]))?;
+    let whole = run().record_for(found, |rec, _| Ok(vec![windowed(rec, true, n, strides)?]))?;
     // Three frames of x are 11,520 bytes.
     let caps = Caps {
         // Less than x. With tiles a dispatch starts where 6 features are aligned, which may be 32
         // pixels apart and then sees four of the five frames.
-        max_binding_bytes: 16_000,
+        max_binding_bytes: if st == 1 { 16_000 } else { 20_000 },
         ..found.clone()
     };
-    let parts = run().record_for(&caps, |rec, _| Ok(vec![windowed(rec, true, n)?]))?;
+    let parts = run().record_for(&caps, |rec, _| Ok(vec![windowed(rec, true, n, strides)?]))?;
     if whole != parts {
         return Err("windows change the result".into());
     }
@@ -292,7 +346,7 @@ fn limits() -> Result<(), Failed> {
             ..Caps::least()
         };
         let mut rec = Recorder::new(&caps);
-        let y = windowed(&mut rec, past, features)?;
+        let y = windowed(&mut rec, past, features, [1, 1])?;
         let recording = rec.finish();
         let dispatches = recording.commands.len();
         if dispatches < 2 {

@@ -1,8 +1,8 @@
-//! Remembered frames and the shortcut that repeats them.
+//! Remembered frames and the shortcuts that repeat and average them.
 
 use kinora::Error;
 use kinora::gpu::Gpu;
-use kinora::ops::frames::{crop_lines, dup_up, push_frames};
+use kinora::ops::frames::{avg_down, crop_lines, dup_up, push_frames};
 use kinora::record::{Caps, Command, Recorder};
 use kinora::tensor::DType;
 use libtest_mimic::{Failed, Trial};
@@ -21,6 +21,18 @@ const SHORTCUTS: [([usize; 4], usize, usize, bool); 7] = [
     ([2, 5, 3, 16], 8, 2, false),
     ([1, 2, 2, 4], 12, 1, true),
     ([3, 2, 3, 5], 5, 2, true),
+];
+
+/// [T, H, W, C], N, and how many times fewer frames and pixels along a side.
+const MEANS: [([usize; 4], usize, [usize; 2]); 8] = [
+    ([1, 2, 2, 4], 4, [2, 2]),
+    ([1, 4, 6, 8], 16, [2, 2]),
+    ([4, 4, 10, 8], 8, [2, 2]),
+    ([3, 6, 4, 6], 3, [2, 2]),
+    ([2, 4, 14, 5], 20, [1, 2]),
+    ([3, 2, 3, 6], 6, [1, 1]),
+    ([3, 2, 3, 12], 4, [1, 1]),
+    ([5, 3, 3, 2], 1, [2, 1]),
 ];
 
 /// Bytes of a binding: whole frames of the result (7,040 bytes each), some of them, a few lines.
@@ -49,6 +61,26 @@ pub fn trials() -> Vec<Trial> {
             };
             let dispatches = shortcut(gpu, &caps, ([3, 5, 4, 22], 22, 2, true))?;
             match dispatches > 1 {
+                true => Ok(()),
+                false => Err("one dispatch binds it all".into()),
+            }
+        }));
+    }
+    for (shape, features, factors) in MEANS {
+        let name = format!("avg_down/{shape:?}->{features}/factors={factors:?}");
+        trials.push(device_test(name, move |gpu| {
+            means(gpu, gpu.caps(), (shape, features, factors)).map(|_| ())
+        }));
+    }
+    for limit in [14_000, 6_000] {
+        let name = format!("avg_down/within {limit} bytes a binding");
+        trials.push(device_test(name, move |gpu| {
+            let caps = Caps {
+                max_binding_bytes: limit,
+                ..gpu.caps().clone()
+            };
+            // Two frames of x are 5,632 bytes.
+            match means(gpu, &caps, ([7, 8, 4, 22], 44, [2, 2]))? > 1 {
                 true => Ok(()),
                 false => Err("one dispatch binds it all".into()),
             }
@@ -124,6 +156,47 @@ fn shortcut(
         .input("x", Input::F32(&x))
         .input("y", Input::F32(&y))
         .record_for(caps, |rec, _| Ok(vec![record(rec)?]))?;
+    let mut expected = twin::dup_up(&x, shape, n, factor, drop);
+    for (sum, &y) in expected.iter_mut().zip(&y) {
+        *sum += f64::from(y);
+    }
+    close("y", &found[0], &expected, ELEMENTWISE)?;
+    dispatches(caps, |rec| record(rec).map(|_| ()))
+}
+
+/// How many dispatches it took.
+fn means(
+    gpu: &Gpu,
+    caps: &Caps,
+    (shape, n, factors): ([usize; 4], usize, [usize; 2]),
+) -> Result<usize, Failed> {
+    let ([t, h, w, _], [ft, fs]) = (shape, factors);
+    let out = [t.div_ceil(ft), h / fs, w / fs, n];
+    let x = values(1, shape.iter().product());
+    let y = values(2, out.iter().product());
+    let record = |rec: &mut Recorder<'_>| {
+        let x = rec.input("x", shape, DType::F32)?;
+        let y = rec.input("y", out, DType::F32)?;
+        avg_down(rec, &x, &y, factors)?;
+        Ok::<_, Error>(y)
+    };
+    let found = Run::new(gpu)
+        .input("x", Input::F32(&x))
+        .input("y", Input::F32(&y))
+        .record_for(caps, |rec, _| Ok(vec![record(rec)?]))?;
+    let mut expected = twin::avg_down(&x, shape, n, factors);
+    for (sum, &y) in expected.iter_mut().zip(&y) {
+        *sum += f64::from(y);
+    }
+    close("y", &found[0], &expected, ELEMENTWISE)?;
+    dispatches(caps, |rec| record(rec).map(|_| ()))
+}
+
+/// The dispatches of a recording, none of which binds more than the device allows.
+fn dispatches(
+    caps: &Caps,
+    record: impl Fn(&mut Recorder<'_>) -> Result<(), Error>,
+) -> Result<usize, Failed> {
     let mut rec = Recorder::new(caps);
     record(&mut rec)?;
     let recording = rec.finish();
@@ -140,10 +213,5 @@ fn shortcut(
             }
         }
     }
-    let mut expected = twin::dup_up(&x, shape, n, factor, drop);
-    for (sum, &y) in expected.iter_mut().zip(&y) {
-        *sum += f64::from(y);
-    }
-    close("y", &found[0], &expected, ELEMENTWISE)?;
     Ok(dispatches)
 }

@@ -60,14 +60,17 @@ const BLOCK_SIZES: [(usize, usize, usize); 9] = [
 /// Of those, for types beside one of each layout.
 const FEW_SIZES: [(usize, usize, usize); 3] = [(1, 65, 9), (9, 65, 2), (65, 68, 3)];
 
-const EPILOGUES: [&str; 9] = [
+const EPILOGUES: [&str; 12] = [
     "bias",
     "bias_gelu",
+    "bias_gelu_erf",
+    "bias_quick_gelu",
     "bias_silu",
     "bias_residual",
     "gate_residual",
     "residual",
     "residual_gelu",
+    "residual_gelu_erf",
     "residual_silu",
     "gelu_mul",
 ];
@@ -237,10 +240,13 @@ impl Case {
                 let epilogue = match self.epilogue {
                     "bias" => Epilogue::Bias(&bias),
                     "bias_gelu" => Epilogue::BiasGelu(&bias),
+                    "bias_gelu_erf" => Epilogue::BiasGeluErf(&bias),
+                    "bias_quick_gelu" => Epilogue::BiasQuickGelu(&bias),
                     "bias_silu" => Epilogue::BiasSilu(&bias),
                     "bias_residual" => Epilogue::BiasResidual(&bias, &residual),
                     "residual" => Epilogue::Residual(&residual),
                     "residual_gelu" => Epilogue::ResidualGelu(&residual),
+                    "residual_gelu_erf" => Epilogue::ResidualGeluErf(&residual),
                     "residual_silu" => Epilogue::ResidualSilu(&residual),
                     "gelu_mul" => Epilogue::GeluMul(&residual),
                     "gate_residual" => Epilogue::GateResidual {
@@ -273,10 +279,13 @@ impl Case {
             *value = match self.epilogue {
                 "bias" => biased,
                 "bias_gelu" => twin::gelu_tanh(biased),
+                "bias_gelu_erf" => twin::gelu_erf(biased),
+                "bias_quick_gelu" => twin::quick_gelu(biased),
                 "bias_silu" => twin::silu(biased),
                 "bias_residual" => other + biased,
                 "residual" => other + *value,
                 "residual_gelu" => twin::gelu_tanh(other + *value),
+                "residual_gelu_erf" => twin::gelu_erf(other + *value),
                 "residual_silu" => twin::silu(other + *value),
                 "gelu_mul" => twin::gelu_tanh(*value) * other,
                 "gate_residual" => other + f64::from(gate[index[row] as usize * n + col]) * biased,

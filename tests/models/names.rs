@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use kinora::model_files::names::{Kind, Names, Naming, original_of_transformer};
+use kinora::model_files::names::{Kind, Names, Naming, adopt, original_of_transformer};
+use kinora::tensor::DType;
+use kinora::weights::{Checkpoint, SafetensorsHeader};
 use libtest_mimic::{Failed, Trial};
 
 /// Name, shape, and the third column where there is one.
@@ -22,6 +24,7 @@ pub fn trials() -> Vec<Trial> {
         trial("transformers", transformers),
         trial("text encoder", text_encoder),
         trial("autoencoders", autoencoders),
+        trial("image encoder", image_encoder),
     ]
 }
 
@@ -92,7 +95,14 @@ fn plain(rows: Vec<Row>) -> impl Iterator<Item = (String, String)> {
 }
 
 fn transformers(listings: &Path) -> Result<(), Failed> {
-    for model in ["wan_t2v_1_3B", "wan_t2v_14B", "wan_ti2v_5B"] {
+    for model in [
+        "wan_t2v_1_3B",
+        "wan_t2v_14B",
+        "wan_ti2v_5B",
+        "wan_i2v_14B",
+        "wan_flf2v_14B",
+        "wan_i2v_A14B",
+    ] {
         let original = listing(&listings.join(format!("{model}_original.tsv")))?;
         let diffusers = listing(&listings.join(format!("{model}_diffusers.tsv")))?;
         let found = (Kind::Transformer, Naming::Original);
@@ -124,6 +134,80 @@ fn text_encoder(listings: &Path) -> Result<(), Failed> {
         )
     };
     same((kind, Naming::Bare), plain(hf.clone()).map(bare), plain(hf))
+}
+
+/// The rows of a listing that stand for a layer each: `{a..b}`.
+fn each_layer(rows: Vec<Row>) -> Result<Vec<(String, Vec<usize>)>, Failed> {
+    let mut all = Vec::new();
+    for (name, shape, _) in rows {
+        let sides = shape.split('x').map(str::parse);
+        let shape = sides.collect::<Result<Vec<usize>, _>>()?;
+        match name.split_once("{0..31}") {
+            None => all.push((name, shape)),
+            Some((head, tail)) => {
+                all.extend((0..32).map(|layer| (format!("{head}{layer}{tail}"), shape.clone())))
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// A file of such tensors, all of them a hole, under the model's names: name and shape.
+fn adopted(
+    tensors: &[(String, Vec<usize>)],
+) -> Result<(Naming, BTreeMap<String, Vec<usize>>), Failed> {
+    let mut header = SafetensorsHeader::default();
+    for (name, shape) in tensors {
+        header.tensor(name, DType::F16, shape)?;
+    }
+    let file = tempfile::NamedTempFile::with_suffix(".safetensors")?;
+    let start = header.to_bytes();
+    std::fs::write(file.path(), &start)?;
+    file.as_file()
+        .set_len((start.len() + header.data_len()) as u64)?;
+    let checkpoint = Checkpoint::open(file.path(), "image encoder")?;
+    let (names, checkpoint) = adopt(checkpoint, Kind::ImageEncoder)?;
+    let naming = names.ok_or("not recognised")?.naming;
+    let found = checkpoint.names().map(|name| {
+        let shape = checkpoint.shape_of(name).unwrap_or_default().to_vec();
+        (name.to_owned(), shape)
+    });
+    Ok((naming, found.collect()))
+}
+
+fn image_encoder(listings: &Path) -> Result<(), Failed> {
+    let released = each_layer(listing(&listings.join("clip_vit_h_hf.tsv"))?)?;
+    let original = each_layer(listing(&listings.join("clip_vit_h_original.tsv"))?)?;
+    let (naming, wanted) = adopted(&released)?;
+    if naming != Naming::Diffusers || wanted.len() != released.len() || wanted.len() < 500 {
+        return Err(format!("{naming:?}, {} tensors", wanted.len()).into());
+    }
+    let mut needed = wanted;
+    needed.remove("visual_projection.weight");
+    for (tensors, expected) in [
+        (original, Naming::Original),
+        (
+            released
+                .iter()
+                .filter_map(|(name, shape)| {
+                    Some((
+                        name.strip_prefix("vision_model.")?.to_owned(),
+                        shape.clone(),
+                    ))
+                })
+                .collect(),
+            Naming::Bare,
+        ),
+    ] {
+        let (naming, found) = adopted(&tensors)?;
+        if naming != expected || found != needed {
+            let strange = found
+                .iter()
+                .find(|(name, shape)| needed.get(*name) != Some(shape));
+            return Err(format!("{naming:?}: {} tensors, {strange:?}", found.len()).into());
+        }
+    }
+    Ok(())
 }
 
 fn autoencoders(listings: &Path) -> Result<(), Failed> {

@@ -55,6 +55,7 @@ pub fn trials() -> Vec<Trial> {
             .map(drop)
         }));
     }
+    trials.extend(super::seeing::trials());
     trials.push(device_test("forward/small_bindings", small_bindings));
     trials
 }
@@ -71,7 +72,7 @@ fn distinct(timesteps: &[f32]) -> (Vec<f32>, Vec<u32>) {
 }
 
 /// A transformer's configuration and weights.
-fn opened(model: &Path) -> Result<(TransformerConfig, Arc<Checkpoint>), Failed> {
+pub(super) fn opened(model: &Path) -> Result<(TransformerConfig, Arc<Checkpoint>), Failed> {
     let json = std::fs::read(model.join("config.json"))?;
     let config = TransformerConfig::parse("config.json", &json)?;
     Ok((config, Arc::new(Checkpoint::open(model, "transformer")?)))
@@ -93,8 +94,9 @@ fn velocity(
     read(gpu, &output, sample.len())
 }
 
-/// One pass with the values between its layers; gives the velocity.
-fn forward(
+/// One pass with the values between its layers, of an image too where the fixture has one; gives the
+/// velocity.
+pub(super) fn forward(
     gpu: &Gpu,
     model: &Path,
     folder: &Path,
@@ -114,13 +116,24 @@ fn forward(
         text_rows: TransformerShape::text_rows(text.len() / config.text_dim, text_length),
         timesteps: timesteps.len(),
     };
-    let passes = TransformerPasses::record(gpu.caps(), &config, &checkpoint, shape)?;
+    let image = match expected.0.shape_of("forward.image") {
+        Some(&[pictures, tokens, _]) => {
+            Some((pictures * tokens, expected.values("forward.image")?))
+        }
+        _ => None,
+    };
+    let image_rows = image.as_ref().map_or(0, |(rows, _)| *rows);
+    let (caps, rows) = (gpu.caps(), image_rows);
+    let passes = TransformerPasses::record_seeing(caps, &config, &checkpoint, shape, rows)?;
     let tokens = passes.tokens();
     let transformer = Transformer::new(gpu, passes, checkpoint, residency)?;
 
     let mut stream = Stream::new(gpu, &Cancel::new());
     if timesteps.len() > 1 {
         transformer.set_token_timesteps(&mut stream, &index)?;
+    }
+    if let Some((_, image)) = &image {
+        transformer.set_image(&mut stream, image)?;
     }
     let context = transformer.context(&mut stream, &text)?;
     let projected = expected.values("forward.text_embed")?;
@@ -130,7 +143,8 @@ fn forward(
     )?;
 
     let input = upload(gpu, &sample)?;
-    let output = upload(gpu, &vec![0.0; sample.len()])?;
+    let values = sample.len() / config.in_channels * config.out_channels;
+    let output = upload(gpu, &vec![0.0; values])?;
     let mut hidden = Vec::new();
     let kept = |name: &str| transformer.kept(name).cloned();
     transformer.forward_observed(
@@ -159,7 +173,7 @@ fn forward(
     for (block, bytes) in hidden.iter().enumerate() {
         expected.close(&format!("forward.block{block}"), &floats(bytes))?;
     }
-    let velocity = read(gpu, &output, sample.len())?;
+    let velocity = read(gpu, &output, values)?;
     expected.close("forward.out", &velocity)?;
     Ok(velocity)
 }

@@ -94,6 +94,7 @@ fn quantised(gpu: &Gpu) -> Result<(), Failed> {
         let files = PartFiles {
             text_encoder: Some(write(parts[0].0, &parts[0].1, dtype)?),
             transformer: Some(write(parts[1].0, &parts[1].1, dtype)?),
+            image_encoder: None,
             vae: Some(small.folder.join("vae/diffusion_pytorch_model.safetensors")),
             tokenizer: Some(small.folder.join("tokenizer/tokenizer.json")),
             transformer_2: None,

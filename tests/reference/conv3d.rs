@@ -10,10 +10,13 @@ pub struct Conv {
     pub features: usize,
     /// Frames, lines and columns of the kernel.
     pub kernel: [usize; 3],
+    /// Positions from one to the next, in time and in space.
+    pub strides: [usize; 2],
 }
 
-/// `x [t, h, w, c]` with the frames `past [kt - 1, h, w, c]` before it, convolved with
-/// `w [n, c, kt, kh, kw]`, zeros around the pictures: `[t, h, w, n]`.
+/// `x [t, h, w, c]` with the frames `past [kt - st, h, w, c]` before it, convolved with
+/// `w [n, c, kt, kh, kw]`: `[t / st, h / s, w / s, n]`. Zeros stand around the pictures, or with a
+/// stride in space below and right of them.
 pub fn conv3d(x: &[f32], past: &[f32], w: &[f32], conv: Conv) -> Vec<f64> {
     let Conv {
         frames,
@@ -22,28 +25,34 @@ pub fn conv3d(x: &[f32], past: &[f32], w: &[f32], conv: Conv) -> Vec<f64> {
         channels,
         features,
         kernel: [kt, kh, kw],
+        strides: [stride_t, stride],
     } = conv;
+    let [above, left] = match stride {
+        1 => [kh / 2, kw / 2],
+        _ => [0, 0],
+    };
+    let (out_lines, out_columns) = (height / stride, width / stride);
     let all = [past, x].concat();
-    let mut y = vec![0.0; frames * height * width * features];
-    for t in 0..frames {
-        for i in 0..height {
-            for j in 0..width {
+    let mut y = vec![0.0; frames / stride_t * out_lines * out_columns * features];
+    for t in 0..frames / stride_t {
+        for i in 0..out_lines {
+            for j in 0..out_columns {
                 for n in 0..features {
-                    let out = &mut y[((t * height + i) * width + j) * features + n];
+                    let out = &mut y[((t * out_lines + i) * out_columns + j) * features + n];
                     for c in 0..channels {
                         for dt in 0..kt {
                             for di in 0..kh {
                                 for dj in 0..kw {
-                                    let (i, j) = (i + di, j + dj);
-                                    if i < kh / 2
-                                        || i - kh / 2 >= height
-                                        || j < kw / 2
-                                        || j - kw / 2 >= width
+                                    let (i, j) = (i * stride + di, j * stride + dj);
+                                    if i < above
+                                        || i - above >= height
+                                        || j < left
+                                        || j - left >= width
                                     {
                                         continue;
                                     }
-                                    let place =
-                                        ((t + dt) * height + i - kh / 2) * width + j - kw / 2;
+                                    let frame = t * stride_t + dt;
+                                    let place = (frame * height + i - above) * width + j - left;
                                     let weight =
                                         w[(((n * channels + c) * kt + dt) * kh + di) * kw + dj];
                                     *out +=

@@ -1,4 +1,4 @@
-//! Twins of `push_frames`, `crop_lines.wgsl` and `dup_up.wgsl`.
+//! Twins of `push_frames`, `crop_lines.wgsl`, `dup_up.wgsl` and `avg_down.wgsl`.
 
 /// The last `remembered` frames of `past` followed by `x`.
 pub fn push_frames(past: &[f32], x: &[f32], remembered: usize, frame: usize) -> Vec<f32> {
@@ -37,4 +37,29 @@ pub fn dup_up(x: &[f32], [t, h, w, c]: [usize; 4], n: usize, f: usize, drop: usi
         }
     }
     y.split_off(drop * 2 * h * 2 * w * n)
+}
+
+/// What is added to `y [t / ft, h / fs, w / fs, n]`: `x [t, h, w, c]` with zeros before it, as the
+/// reference writes it. Positions move into channels, whose neighbours are averaged.
+pub fn avg_down(x: &[f32], [t, h, w, c]: [usize; 4], n: usize, [ft, fs]: [usize; 2]) -> Vec<f64> {
+    let padded = t.next_multiple_of(ft);
+    let pad = padded - t;
+    let (lines, columns) = (h / fs, w / fs);
+    let values = c * ft * fs * fs;
+    let mut y = vec![0.0; padded / ft * lines * columns * n];
+    for frame in 0..t {
+        for i in 0..h {
+            for j in 0..w {
+                for channel in 0..c {
+                    let (time, at) = ((frame + pad) % ft, (frame + pad) / ft);
+                    let moved = ((channel * ft + time) * fs + i % fs) * fs + j % fs;
+                    let place = (at * lines + i / fs) * columns + j / fs;
+                    let value = x[((frame * h + i) * w + j) * c + channel];
+                    y[place * n + moved / (values / n)] +=
+                        f64::from(value) * n as f64 / values as f64;
+                }
+            }
+        }
+    }
+    y
 }

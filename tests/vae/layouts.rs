@@ -1,10 +1,10 @@
-//! What a decode would take and what is refused, without a device.
+//! What a decode or an encode would take and what is refused, without a device.
 
 use std::io::Write;
 
 use kinora::error::{Error, VaeError};
 use kinora::models::config::VaeConfig;
-use kinora::models::vae::{DecodeOptions, decode_layout};
+use kinora::models::vae::{DecodeOptions, EncodeOptions, decode_layout, encode_layout};
 use kinora::record::{Caps, DeviceClass};
 use kinora::tensor::DType;
 use kinora::weights::{Checkpoint, SafetensorsHeader};
@@ -16,6 +16,7 @@ pub fn trials() -> Vec<Trial> {
     vec![
         Trial::test("refusals", refusals),
         Trial::test("released sizes", released),
+        Trial::test("encode/released sizes", released_encoders),
     ]
 }
 
@@ -88,8 +89,11 @@ fn hollow(table: &str) -> Result<(tempfile::TempDir, Checkpoint), Failed> {
     Ok((folder, checkpoint))
 }
 
-/// The released autoencoders at their own sizes: names, shapes, memory, bands.
-fn released() -> Result<(), Failed> {
+const WAN21_TABLE: &str = include_str!("../fixtures/released/wan21_vae.tsv");
+const WAN22_TABLE: &str = include_str!("../fixtures/released/wan22_vae.tsv");
+
+/// The released configurations of 2.1 and 2.2.
+fn configurations() -> [String; 2] {
     let wan21 = r#"{"_class_name": "AutoencoderKLWan"}"#.to_owned();
     let wan22 = serde_json::json!({
         "_class_name": "AutoencoderKLWan", "base_dim": 160, "decoder_base_dim": 256, "z_dim": 48,
@@ -97,8 +101,83 @@ fn released() -> Result<(), Failed> {
         "scale_factor_spatial": 16, "latents_mean": vec![0.0; 48], "latents_std": vec![1.0; 48],
     })
     .to_string();
-    let wan21_table = include_str!("../fixtures/released/wan21_vae.tsv");
-    let wan22_table = include_str!("../fixtures/released/wan22_vae.tsv");
+    [wan21, wan22]
+}
+
+fn card() -> Caps {
+    Caps {
+        class: DeviceClass::Discrete,
+        max_binding_bytes: u64::from(u32::MAX) - 3,
+        max_buffer_bytes: 1 << 40,
+        ..Caps::least()
+    }
+}
+
+/// The released encoders at their own sizes: bytes of device memory that people have, and the bands
+/// that those bring.
+fn released_encoders() -> Result<(), Failed> {
+    let [wan21, wan22] = configurations();
+    // Frames, the histories of whole frames in bytes, and a limit that brings bands.
+    for (config, table, video, states, limit) in [
+        (
+            &wan21,
+            WAN21_TABLE,
+            [81, 480, 832],
+            2_242_805_760,
+            1_200_000_000,
+        ),
+        (
+            &wan21,
+            WAN21_TABLE,
+            [81, 720, 1280],
+            5_175_705_600,
+            2_000_000_000,
+        ),
+        (
+            &wan22,
+            WAN22_TABLE,
+            [1, 704, 1280],
+            2_121_236_480,
+            2_500_000_000,
+        ),
+        (
+            &wan22,
+            WAN22_TABLE,
+            [121, 704, 1280],
+            2_121_236_480,
+            2_500_000_000,
+        ),
+    ] {
+        let config = VaeConfig::parse("vae/config.json", config.as_bytes())?;
+        let (_folder, checkpoint) = hollow(table)?;
+        for caps in [card(), Caps::least()] {
+            let options = EncodeOptions {
+                max_bytes: Some(limit),
+                ..EncodeOptions::default()
+            };
+            let layout = encode_layout(&caps, &config, &checkpoint, video, &options)?;
+            if layout.band.is_none() || layout.peak_bytes() > limit {
+                return Err(format!("{video:?} within {limit}: {layout:?}").into());
+            }
+        }
+        let whole = encode_layout(
+            &card(),
+            &config,
+            &checkpoint,
+            video,
+            &EncodeOptions::default(),
+        )?;
+        if whole.band.is_some() || whole.memory.states != states {
+            return Err(format!("{video:?}: {whole:?}").into());
+        }
+    }
+    Ok(())
+}
+
+/// The released autoencoders at their own sizes: names, shapes, memory, bands.
+fn released() -> Result<(), Failed> {
+    let [wan21, wan22] = configurations();
+    let (wan21_table, wan22_table) = (WAN21_TABLE, WAN22_TABLE);
     // Latents, the histories of whole frames in bytes, and limits in GiB that bring bands.
     for (config, table, latents, states, limits) in [
         (
@@ -125,12 +204,7 @@ fn released() -> Result<(), Failed> {
     ] {
         let config = VaeConfig::parse("vae/config.json", config.as_bytes())?;
         let (_folder, checkpoint) = hollow(table)?;
-        let card = Caps {
-            class: DeviceClass::Discrete,
-            max_binding_bytes: u64::from(u32::MAX) - 3,
-            max_buffer_bytes: 1 << 40,
-            ..Caps::least()
-        };
+        let card = card();
         let layout = |gib: Option<u64>| {
             let options = DecodeOptions {
                 max_bytes: gib.map(|g| g << 30),

@@ -68,6 +68,7 @@ impl ModelArgs {
             transformer: self.transformer.clone(),
             transformer_2: self.transformer_2.clone(),
             text_encoder: self.text_encoder.clone(),
+            image_encoder: None,
             vae: self.vae.clone(),
             tokenizer: self.tokenizer.clone(),
         }

@@ -68,6 +68,8 @@ impl Step {
             num_layers: self.layers,
             cross_attn_norm: true,
             eps: 1e-6,
+            image_dim: None,
+            pos_embed_seq_len: None,
             rope_max_seq_len: 1024,
         }
     }

@@ -1,6 +1,8 @@
 //! Classes of errors, for programs that decide by them.
 
-use super::{ConfigError, Error, GpuError, MediaError, RequestError, VaeError, WeightsError};
+use super::{
+    ConfigError, Error, GpuError, MediaError, PictureError, RequestError, VaeError, WeightsError,
+};
 
 /// What sort of failure an [`Error`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,6 +62,13 @@ impl Error {
                 | MediaError::DiskFull { .. }
                 | MediaError::FolderNotWritable { .. } => ErrorKind::Io,
                 MediaError::Encoder { .. } | MediaError::Container { .. } => ErrorKind::Internal,
+                _ => ErrorKind::Invalid,
+            },
+            Self::Picture(error) => match error {
+                PictureError::Read { .. } => ErrorKind::Io,
+                PictureError::Unsupported { .. } | PictureError::Codec { .. } => {
+                    ErrorKind::Unsupported
+                }
                 _ => ErrorKind::Invalid,
             },
             Self::Vae(VaeError::Scratch { .. }) => ErrorKind::Io,

@@ -8,6 +8,7 @@ mod kind;
 mod media;
 mod mistaken;
 mod model;
+mod picture;
 mod record;
 mod request;
 mod sampling;
@@ -25,6 +26,7 @@ pub use kind::ErrorKind;
 pub use media::MediaError;
 pub(crate) use mistaken::mistaken;
 pub use model::ModelError;
+pub use picture::PictureError;
 pub use record::RecordError;
 pub use request::RequestError;
 pub use sampling::SamplingError;
@@ -68,6 +70,9 @@ pub enum Error {
     /// Clips and frames on disk.
     #[error(transparent)]
     Media(#[from] MediaError),
+    /// Pictures and clips that a run starts from.
+    #[error(transparent)]
+    Picture(#[from] PictureError),
     /// Runs that are saved on the disk.
     #[error(transparent)]
     State(#[from] StateError),

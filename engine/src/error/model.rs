@@ -29,6 +29,26 @@ pub enum ModelError {
         /// How many there may be.
         limit: usize,
     },
+    /// A transformer of the family whose extra layers are not built.
+    #[error(
+        "the transformer is {model}, by its tensor {tensor}; Kinora runs Wan's text-to-video and image-to-video models, so choose one of those"
+    )]
+    Variant {
+        /// What it is.
+        model: &'static str,
+        /// The tensor that tells.
+        tensor: String,
+    },
+    /// Image tokens that a model needs, or has no use for.
+    #[error("{model}: {found} image tokens, expected {expected}")]
+    ImageTokens {
+        /// The model's class.
+        model: &'static str,
+        /// How many.
+        found: usize,
+        /// How many the model takes.
+        expected: String,
+    },
     /// Latents of a shape that the model cannot cut into patches.
     #[error("latents of shape {found:?} (C, T, h, w), expected {channels} channels and {multiple}")]
     Latents {

@@ -1,6 +1,6 @@
-//! Errors of the autoencoder's decoder.
+//! Errors of the autoencoder's decoder and encoder.
 
-/// Latents that cannot be decoded as asked.
+/// Latents that cannot be decoded, or frames that cannot be encoded, as asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VaeError {
@@ -36,17 +36,43 @@ pub enum VaeError {
         /// What is wanted.
         expected: String,
     },
+    /// A number of frames that no latents stand for.
+    #[error(
+        "encoder: {found} frames, expected one and then a multiple of {step}, such as {}; leave some out or repeat some", 1 + found.saturating_sub(1) / step * step
+    )]
+    Frames {
+        /// Frames of the video.
+        found: usize,
+        /// Frames of a latent frame.
+        step: usize,
+    },
+    /// Pixels that do not make whole latents.
+    #[error(
+        "encoder: {width}x{height} pixels, expected multiples of {side} along both sides; resize or crop the frames"
+    )]
+    Size {
+        /// Pixels.
+        width: usize,
+        /// Pixels.
+        height: usize,
+        /// Pixels of a latent along a side.
+        side: usize,
+    },
     /// A size or option that must not be zero.
-    #[error("decoder: {name} is 0, expected at least 1")]
+    #[error("{network}: {name} is 0, expected at least 1")]
     Zero {
+        /// The decoder or the encoder.
+        network: &'static str,
         /// Which one.
         name: &'static str,
     },
     /// More memory than there is, even in the narrowest bands.
     #[error(
-        "decoder: {width}x{height} pixels need {needed} bytes even in bands of one latent line, {available} may be used; choose a smaller size or allow more memory"
+        "{network}: {width}x{height} pixels need {needed} bytes even in bands of one latent line, {available} may be used; choose a smaller size or allow more memory"
     )]
     DoesNotFit {
+        /// The decoder or the encoder.
+        network: &'static str,
         /// Pixels.
         width: usize,
         /// Pixels.
@@ -58,9 +84,11 @@ pub enum VaeError {
     },
     /// A temporary file for bands that cannot be written or read.
     #[error(
-        "decoder: the temporary file for bands failed: {source}; free space in the temporary folder, or set TMPDIR to another"
+        "{network}: the temporary file for bands failed: {source}; free space in the temporary folder, or set TMPDIR to another"
     )]
     Scratch {
+        /// The decoder or the encoder.
+        network: &'static str,
         /// The system's words.
         source: std::io::Error,
     },

@@ -125,8 +125,8 @@ impl HalfRun<'_> {
         let mut handed_out = 0;
         let mut next = |index: usize, picture: Picture<'_>| {
             if index == handed_out {
-                handed_out += 1;
                 sink.frame(&Frame::new(index, picture))?;
+                handed_out += 1;
             }
             Ok(())
         };

@@ -15,8 +15,9 @@ use openh264::formats::YUVSource;
 
 use super::boxes::{Mp4Box, outermost, show};
 use super::color::rgb_from_yuv;
+use super::matrix::Conversion;
 use super::sample_table::{Sample, SampleTable};
-use super::{FrameRate, Level, metadata};
+use super::{FrameRate, Level, metadata, turn};
 use crate::error::MediaError;
 
 /// A table of contents for days of video; more is no video of ours.
@@ -61,6 +62,24 @@ pub fn probe(path: &Path) -> Result<VideoInfo, MediaError> {
     Ok(Movie::open(path)?.table()?.info)
 }
 
+/// How many quarters of a turn clockwise a video is shown, whose frames come as they are stored.
+///
+/// # Errors
+/// As [`probe`], and [`MediaError::Unsupported`] for a video that is mirrored or turned by less.
+pub fn quarter_turns(path: &Path) -> Result<u8, MediaError> {
+    let movie = Movie::open(path)?;
+    let mut tracks = movie.moov.children.iter().filter(|b| b.name == *b"trak");
+    let is_video = |trak: &&Mp4Box| {
+        let handler = trak.at(&[b"mdia", b"hdlr"]);
+        handler.is_some_and(|hdlr| hdlr.fields.get(8..12) == Some(b"vide"))
+    };
+    let turns = tracks.find(is_video).map_or(Some(0), turn::quarter_turns);
+    turns.ok_or_else(|| MediaError::Unsupported {
+        path: path.to_owned(),
+        found: "a picture that is mirrored or turned by no quarter".to_owned(),
+    })
+}
+
 /// The frames of a video, in the order they are shown.
 ///
 /// # Errors
@@ -87,6 +106,7 @@ pub fn decode(path: &Path) -> Result<Frames, MediaError> {
         decoder: decoder.map_err(|e| decoder_failed(path, 0, &e))?,
         samples: table.samples.into_iter(),
         length_size: table.length_size,
+        conversion: table.conversion,
         next: 0,
         ready: VecDeque::new(),
         ended: false,
@@ -119,6 +139,7 @@ pub struct Frames {
     decoder: Decoder,
     samples: std::vec::IntoIter<Sample>,
     length_size: usize,
+    conversion: Conversion,
     /// Number of the next sample.
     next: u64,
     /// Decoded, and not yet handed out.
@@ -142,7 +163,11 @@ impl Frames {
         })?;
         let picture = self.decoder.decode(&annex_b);
         let picture = picture.map_err(|e| decoder_failed(path, number, &e))?;
-        self.ready.extend(picture.as_ref().map(frame_of));
+        let conversion = self.conversion;
+        let frame = picture
+            .as_ref()
+            .map(|picture| frame_of(picture, conversion));
+        self.ready.extend(frame);
         Ok(())
     }
 
@@ -151,7 +176,9 @@ impl Frames {
         self.ended = true;
         let held = self.decoder.flush_remaining();
         let held = held.map_err(|e| decoder_failed(&self.path, self.next, &e))?;
-        self.ready.extend(held.iter().map(frame_of));
+        let conversion = self.conversion;
+        let frames = held.iter().map(|picture| frame_of(picture, conversion));
+        self.ready.extend(frames);
         Ok(())
     }
 }
@@ -174,12 +201,15 @@ impl Iterator for Frames {
     }
 }
 
-fn frame_of(picture: &DecodedYUV<'_>) -> Frame {
+fn frame_of(picture: &DecodedYUV<'_>, conversion: Conversion) -> Frame {
     let (width, height) = picture.dimensions();
     Frame {
         width: width as u32,
         height: height as u32,
-        rgb: rgb_from_yuv(picture),
+        rgb: match conversion.is_ours() {
+            true => rgb_from_yuv(picture),
+            false => conversion.rgb(picture),
+        },
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::FrameRate;
 use super::boxes::{Mp4Box, show, u16_at, u32_at, u64_at};
 use super::frame_rate::gcd;
+use super::matrix::Conversion;
 use super::reader::VideoInfo;
 use super::sps::Sps;
 use crate::error::MediaError;
@@ -22,6 +23,7 @@ pub(super) struct Sample {
 pub(super) struct SampleTable {
     pub(super) info: VideoInfo,
     pub(super) sps: Sps,
+    pub(super) conversion: Conversion,
     /// Sequence, then picture parameter sets; no start codes.
     pub(super) parameter_sets: Vec<Vec<u8>>,
     /// Bytes of the length before each NAL unit: 1, 2 or 4.
@@ -100,6 +102,11 @@ impl SampleTable {
         let key_frames =
             key_frames(stbl, samples.len() as u64).ok_or_else(|| missing("table of key frames"))?;
         let frames = samples.len() as u64;
+        let conversion = Conversion::new(sps.colour, entry, [width, height]);
+        let conversion = conversion.map_err(|matrix| MediaError::Unsupported {
+            path: path.to_owned(),
+            found: format!("colours of the matrix {matrix}"),
+        })?;
         Ok(Self {
             info: VideoInfo {
                 width,
@@ -112,6 +119,7 @@ impl SampleTable {
                 key_frames,
             },
             sps,
+            conversion,
             parameter_sets,
             length_size,
             samples,

@@ -3,6 +3,7 @@
 //! Source: ITU-T H.264, clause 7.3.2.1.1.
 
 use super::Level;
+use super::matrix::Colour;
 
 /// What a sequence parameter set says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(super) struct Sps {
     /// Bits of luma, 8 to 14.
     pub(super) bit_depth: u32,
     pub(super) reference_frames: u32,
+    /// `None` where the stream does not say.
+    pub(super) colour: Option<Colour>,
 }
 
 /// Position of `level_idc` in a sequence parameter set, its NAL header included.
@@ -93,6 +96,8 @@ impl Sps {
             width = width.checked_sub(left.checked_add(right)?.checked_mul(unit_x)?)?;
             height = height.checked_sub(top.checked_add(bottom)?.checked_mul(unit_y)?)?;
         }
+        // What is missing behind the sizes leaves the colours unsaid.
+        let colour = colour(&mut bits).flatten();
         (width > 0 && height > 0).then_some(Self {
             profile,
             level: Level(level),
@@ -101,8 +106,40 @@ impl Sps {
             chroma_format,
             bit_depth,
             reference_frames,
+            colour,
         })
     }
+}
+
+/// The colours of the video usability information, where they are told.
+///
+/// Source: ITU-T H.264, clause E.1.1.
+fn colour(bits: &mut Bits<'_>) -> Option<Option<Colour>> {
+    if !bits.flag()? {
+        return Some(None);
+    }
+    if bits.flag()? {
+        const EXTENDED: u32 = 255;
+        if bits.take(8)? == EXTENDED {
+            bits.take(32)?;
+        }
+    }
+    if bits.flag()? {
+        bits.flag()?; // overscan_appropriate_flag
+    }
+    if !bits.flag()? {
+        return Some(None);
+    }
+    bits.take(3)?; // video_format
+    let full_range = bits.flag()?;
+    let matrix = match bits.flag()? {
+        false => None,
+        true => {
+            bits.take(16)?; // colour_primaries, transfer_characteristics
+            Some(bits.take(8)?)
+        }
+    };
+    Some(Some(Colour { matrix, full_range }))
 }
 
 /// Writes `level` over the level of a sequence parameter set.
@@ -159,6 +196,15 @@ impl<'a> Bits<'a> {
         let bit = byte >> (7 - self.at % 8) & 1;
         self.at += 1;
         Some(bit == 1)
+    }
+
+    /// An unsigned number of so many bits, u(n).
+    fn take(&mut self, count: u32) -> Option<u32> {
+        let mut value = 0u32;
+        for _ in 0..count {
+            value = value << 1 | u32::from(self.flag()?);
+        }
+        Some(value)
     }
 
     /// Unsigned exponential-Golomb code, ue(v).

@@ -22,6 +22,8 @@ pub struct PartFiles {
     pub transformer_2: Option<PathBuf>,
     /// UMT5's encoder.
     pub text_encoder: Option<PathBuf>,
+    /// CLIP's image encoder, of models that see image tokens.
+    pub image_encoder: Option<PathBuf>,
     /// The autoencoder.
     pub vae: Option<PathBuf>,
     /// A `tokenizer.json`.
@@ -39,6 +41,7 @@ impl PartFiles {
     pub(super) fn weights(&self) -> BTreeMap<&'static str, PathBuf> {
         [
             ("text_encoder", &self.text_encoder),
+            ("image_encoder", &self.image_encoder),
             ("transformer", &self.transformer),
             ("transformer_2", &self.transformer_2),
             ("vae", &self.vae),

@@ -36,6 +36,7 @@ impl ModelConfig {
         let transformer_at = |path| -> Result<TransformerConfig, ConfigError> {
             let (file, text) = folder.config_json(path)?;
             let transformer = TransformerConfig::parse(&file, &text)?;
+            transformer.check_text_alone(&file)?;
             equal(
                 (&file, "text_dim", transformer.text_dim),
                 (&text_file, "d_model", text_encoder.d_model),

@@ -123,7 +123,7 @@ impl Found {
                     field: names.kind.field(),
                     second_field: match names.kind {
                         Kind::Transformer => SECOND_EXPERT,
-                        Kind::TextEncoder | Kind::Vae => "",
+                        Kind::TextEncoder | Kind::ImageEncoder | Kind::Vae => "",
                     },
                 });
             }

@@ -52,6 +52,7 @@ pub(super) fn configuration(
     let sizes = match kind {
         Kind::Transformer => look.transformer()?,
         Kind::TextEncoder => look.text_encoder()?,
+        Kind::ImageEncoder => look.image_encoder()?,
         Kind::Vae => look.vae()?,
     };
     let beside = beside(checkpoint, path);
@@ -110,6 +111,7 @@ fn as_diffusers(kind: Kind, mut fields: Fields) -> Option<Fields> {
     match (kind, class) {
         (Kind::Transformer, [Some("WanTransformer3DModel"), _])
         | (Kind::TextEncoder, [_, Some("umt5")])
+        | (Kind::ImageEncoder, [_, Some("clip_vision_model")])
         | (Kind::Vae, [Some("AutoencoderKLWan"), _]) => Some(fields),
         (Kind::Transformer, [Some("WanModel"), _]) => {
             let dim = fields.get("dim").and_then(Value::as_u64)?;
@@ -181,6 +183,11 @@ impl Look<'_> {
         )?;
         let [ffn, _] = self.dims("blocks.0.ffn.net.0.proj.weight", "[inner width, width]")?;
         let [out, _] = self.dims("proj_out.weight", "[channels of a patch, width]")?;
+        // Of models that see images, and of two of them.
+        let shape = |tensor: &str| self.checkpoint.shape_of(tensor);
+        let image = shape("condition_embedder.image_embedder.norm1.weight");
+        let added = shape("blocks.0.attn2.add_k_proj.weight");
+        let positions = shape("condition_embedder.image_embedder.pos_embed");
         let area = patch.iter().product::<usize>().max(1);
         let heads = (dim % HEAD == 0).then_some(dim / HEAD);
         let usual = match heads {
@@ -198,6 +205,9 @@ impl Look<'_> {
                 "ffn_dim": ffn,
                 "num_layers": self.count(|block| format!("blocks.{block}.attn1.to_q.weight")),
                 "cross_attn_norm": self.checkpoint.contains("blocks.0.norm2.weight"),
+                "image_dim": image.and_then(<[usize]>::first),
+                "added_kv_proj_dim": added.and_then(|shape| shape.get(1)),
+                "pos_embed_seq_len": positions.and_then(|shape| shape.get(1)),
             })),
             usual: object(usual),
             dim: Some(dim),
@@ -245,6 +255,44 @@ impl Look<'_> {
                 "num_layers": layers,
                 "num_heads": heads,
                 "relative_attention_num_buckets": buckets,
+            })),
+            usual: object(usual),
+            dim: None,
+        })
+    }
+
+    fn image_encoder(&self) -> Result<Sizes, ConfigError> {
+        const ROOT: &str = "vision_model.embeddings";
+        let [width, _, patch, _] = self.dims(
+            &format!("{ROOT}.patch_embedding.weight"),
+            "[width, 3, rows, columns]",
+        )?;
+        let [positions, _] = self.dims(
+            &format!("{ROOT}.position_embedding.weight"),
+            "[positions, width]",
+        )?;
+        let layer = |layer| format!("vision_model.encoder.layers.{layer}");
+        let [inner, _] = self.dims(
+            &format!("{}.mlp.fc1.weight", layer(0)),
+            "[inner width, width]",
+        )?;
+        let side = positions.saturating_sub(1).isqrt();
+        let layers = self.count(|at| format!("{}.mlp.fc1.weight", layer(at)));
+        // open-clip's ViT-H/14, the one that Wan's models see with.
+        let usual = match [width, inner, patch, positions, layers] {
+            [1280, 5120, 14, 257, 32] => {
+                json!({ "num_attention_heads": 16, "hidden_act": "gelu" })
+            }
+            _ => json!({}),
+        };
+        Ok(Sizes {
+            told: object(json!({
+                "model_type": "clip_vision_model",
+                "hidden_size": width,
+                "intermediate_size": inner,
+                "num_hidden_layers": layers,
+                "image_size": side * patch,
+                "patch_size": patch,
             })),
             usual: object(usual),
             dim: None,
@@ -318,6 +366,7 @@ impl Look<'_> {
     fn complete(&self, kind: Kind, fields: &Fields) -> Result<(), ConfigError> {
         let (field, what) = match kind {
             Kind::Transformer => ("attention_head_dim", "the size of an attention head"),
+            Kind::ImageEncoder => ("num_attention_heads", "the number of attention heads"),
             Kind::Vae => ("latents_mean", "the mean and deviation of its latents"),
             Kind::TextEncoder => return Ok(()),
         };

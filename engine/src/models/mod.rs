@@ -1,6 +1,7 @@
-//! Networks: text encoders, transformers and autoencoders, from the configurations of the diffusers
+//! Networks: text and image encoders, transformers and autoencoders, from the configurations of the diffusers
 //! layout.
 
+pub mod clip;
 pub mod config;
 mod fours;
 pub mod latent_rgb;

@@ -26,6 +26,8 @@ pub enum After<'t> {
     Nothing,
     /// `gelu_tanh(y)`
     Gelu,
+    /// `gelu_erf(y)`, the GELU without an approximation
+    GeluErf,
     /// `silu(y)`
     Silu,
     /// `residual[M, N] + y`
@@ -105,7 +107,7 @@ impl Linear {
         let lowered = matmul(rec, x, down, Epilogue::None, None)?;
         // An activation sees both products, a sum takes them one after the other.
         let first = match after {
-            After::Gelu | After::Silu => After::Nothing,
+            After::Gelu | After::GeluErf | After::Silu => After::Nothing,
             After::Nothing | After::Add(_) | After::GateAdd { .. } => after,
         };
         let width = into.map_or(n, |into| into.shape.last_dim());
@@ -117,6 +119,7 @@ impl Linear {
         let both = match after {
             After::Nothing | After::Add(_) => Epilogue::Residual(&base),
             After::Gelu => Epilogue::ResidualGelu(&base),
+            After::GeluErf => Epilogue::ResidualGeluErf(&base),
             After::Silu => Epilogue::ResidualSilu(&base),
             After::GateAdd { gate, index, .. } => {
                 zeros = no_bias(rec, n);
@@ -150,6 +153,7 @@ fn epilogue<'t>(bias: Option<&'t Tensor>, after: After<'t>) -> Epilogue<'t> {
     match (bias, after) {
         (Some(bias), After::Nothing) => Epilogue::Bias(bias),
         (Some(bias), After::Gelu) => Epilogue::BiasGelu(bias),
+        (Some(bias), After::GeluErf) => Epilogue::BiasGeluErf(bias),
         (Some(bias), After::Silu) => Epilogue::BiasSilu(bias),
         (Some(bias), After::Add(residual)) => Epilogue::BiasResidual(bias, residual),
         (

@@ -1,13 +1,11 @@
 //! Convolutions of pictures and of videos, causal in time.
 
-use std::ops::Range;
-
+use super::conv3d_geometry::geometry;
 use super::conv3d_tiled;
 use super::matmul::{Epilogue, lanes, weight_module};
 use super::params::params;
 use super::plain::{self, ConvTile};
 use super::tiles::{self, Kernel, Problem};
-use super::window::{Window, window};
 use crate::error::RecordError;
 use crate::record::{Caps, Recorder, Tensor};
 use crate::shader::{Slot, Variant};
@@ -21,7 +19,13 @@ params! {
         line_tiles: u32,
         height: u32,
         width: u32,
+        lines: u32,
+        pixels: u32,
         up: u32,
+        stride: u32,
+        stride_t: u32,
+        above: u32,
+        left: u32,
         channels: u32,
         cols: u32,
         kt: u32,
@@ -37,17 +41,20 @@ params! {
 
 pub(super) const OP: &str = "conv3d";
 
-/// What is convolved with what; the strides are 1.
+/// What is convolved with what.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv<'t> {
     /// [N, C, kt, kh, kw] or [N, C, kh, kw], packed as `Pack::Conv`; kh and kw odd.
     pub weight: &'t Tensor,
-    /// [kt - 1, H, W, C] as x: the frames before the first one; none where kt is 1.
+    /// [kt - S, H, W, C] as x, S being the stride in time: the frames before the first one; none
+    /// where kt is S.
     pub past: Option<&'t Tensor>,
     /// Reads every pixel as four: nearest upsampling by 2 of height and width.
     pub upsample: bool,
     /// How many frames the channels of one frame hold: F makes [F T, .., N / F] of [T, .., N].
     pub folds: usize,
+    /// Frames, and pixels along a side, from one position to the next: 1, or 2 to halve them.
+    pub strides: [usize; 2],
 }
 
 impl<'t> Conv<'t> {
@@ -58,6 +65,7 @@ impl<'t> Conv<'t> {
             past: None,
             upsample: false,
             folds: 1,
+            strides: [1, 1],
         }
     }
 
@@ -68,51 +76,6 @@ impl<'t> Conv<'t> {
             ..Self::new(weight)
         }
     }
-}
-
-/// Extents of one convolution.
-#[derive(Clone, Copy)]
-pub(super) struct Geometry {
-    pub(super) frames: usize,
-    /// Of x.
-    pub(super) lines: usize,
-    pub(super) pixels: usize,
-    pub(super) channels: usize,
-    /// Of y.
-    pub(super) height: usize,
-    pub(super) width: usize,
-    pub(super) cols: usize,
-    pub(super) kernel: [usize; 3],
-    pub(super) folds: usize,
-    pub(super) up: usize,
-    /// What one invocation of `conv3d.wgsl` computes.
-    tile: ConvTile,
-}
-
-impl Geometry {
-    /// Pixels of one tile.
-    fn tile_pixels(&self) -> usize {
-        self.tile.tile.rows as usize
-    }
-
-    fn line_tiles(&self) -> usize {
-        self.width.div_ceil(self.tile_pixels())
-    }
-
-    pub(super) fn flops_a_pixel(&self) -> u64 {
-        let [kt, kh, kw] = self.kernel;
-        2 * (self.cols * self.channels * kt * kh * kw) as u64
-    }
-}
-
-/// What a dispatch of some tiles binds.
-pub(super) struct Windows {
-    pub(super) x: Window,
-    /// The windows of `past`, where the tiles look at it.
-    pub(super) past: Option<Window>,
-    pub(super) y: Window,
-    /// Rows of the epilogue's tensors.
-    pub(super) rows: Range<usize>,
 }
 
 /// The variant of `conv3d.wgsl`; `single` reads channels one at a time.
@@ -155,21 +118,24 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 }
 
 /// `y = epilogue(conv(x, w))`: `torch.nn.Conv2d` with `padding = k / 2`, and diffusers'
-/// `WanCausalConv3d`, which pads time on the side of the past only.
+/// `WanCausalConv3d`, which pads time on the side of the past only. With a stride of 2 in space a
+/// position sees the pixel it stands on and those below and right of it, zeros beyond the lower and
+/// right edges: `ZeroPad2d((0, 1, 0, 1))` and `Conv2d` of diffusers' `WanResample`; with a stride of
+/// 2 in time the frames [2 t - (kt - 2), 2 t + 1], as its `time_conv`.
 ///
 /// | tensor | shape | dtype |
 /// |---|---|---|
 /// | x | [T, H, W, C] | f32; f16 where [`Recorder::activations`] is and C is a multiple of 4 |
 /// | w | [N, C, (kt,) kh, kw] | f32, f16, bf16 |
-/// | past | [kt - 1, H, W, C] | as x |
-/// | y | [F T, H, W, N / F], height and width doubled by `upsample` | f32 |
+/// | past | [kt - S, H, W, C], S the stride in time | as x |
+/// | y | [F T, H, W, N / F], height and width doubled by `upsample`, T, H and W halved by strides | f32 |
 ///
 /// The epilogue sees rows of N features, one a pixel, before channels are folded into frames.
 /// Lines and frames are split over dispatches where a window would exceed the device's binding
 /// limit or one dispatch would run too long; the order of each sum stays the same.
 ///
 /// # Errors
-/// Shapes that do not match; two frames more than the kernel's own, or weights, larger than one
+/// Shapes that do not match, sizes that a stride does not divide, a stride beside `upsample`; two frames more than the kernel's own, or weights, larger than one
 /// binding.
 pub fn conv3d(
     rec: &mut Recorder<'_>,
@@ -242,7 +208,13 @@ pub fn conv3d(
                 line_tiles: g.line_tiles() as u32,
                 height: g.height as u32,
                 width: g.width as u32,
+                lines: g.lines as u32,
+                pixels: g.pixels as u32,
                 up: g.up as u32,
+                stride: g.strides[1] as u32,
+                stride_t: g.strides[0] as u32,
+                above: g.padding[0] as u32,
+                left: g.padding[1] as u32,
                 channels: g.channels as u32,
                 cols: g.cols as u32,
                 kt,
@@ -263,180 +235,4 @@ pub fn conv3d(
         first += count;
     }
     Ok(y)
-}
-
-fn geometry(caps: &Caps, x: &Tensor, conv: &Conv<'_>) -> Result<Geometry, RecordError> {
-    let [frames, lines, pixels, channels] = x.dims(OP, "x")?;
-    let (cols, weight_channels, kernel) = match *conv.weight.shape.dims() {
-        [n, c, kt, kh, kw] => (n, c, [kt, kh, kw]),
-        [n, c, kh, kw] => (n, c, [1, kh, kw]),
-        _ => {
-            let expected = "[N, C, kt, kh, kw] or [N, C, kh, kw]".to_owned();
-            return Err(RecordError::Shape {
-                op: OP,
-                name: "w",
-                found: conv.weight.shape,
-                expected,
-            });
-        }
-    };
-    if weight_channels != channels || !matches!(x.dtype, DType::F32 | DType::F16) {
-        let expected = format!(
-            "f32 or f16 [.., {weight_channels}] to match w {}",
-            conv.weight.shape
-        );
-        return Err(RecordError::Shape {
-            op: OP,
-            name: "x",
-            found: x.shape,
-            expected,
-        });
-    }
-    if conv.weight.dtype.block() > 1 {
-        return Err(RecordError::Shape {
-            op: OP,
-            name: "w",
-            found: conv.weight.shape,
-            expected: "f32, f16 or bf16: convolutions take no weights in blocks".to_owned(),
-        });
-    }
-    let [_, kh, kw] = kernel;
-    for (name, found, good, expected) in [
-        ("kh", kh, kh % 2 == 1, "odd"),
-        ("kw", kw, kw % 2 == 1, "odd"),
-    ] {
-        if !good {
-            return Err(RecordError::Size {
-                op: OP,
-                name,
-                found,
-                expected,
-            });
-        }
-    }
-    match conv.past {
-        None if kernel[0] == 1 => {}
-        Some(past)
-            if kernel[0] > 1
-                && *past.shape == [kernel[0] - 1, lines, pixels, channels]
-                && past.dtype == x.dtype => {}
-        past => {
-            let expected = match kernel[0] {
-                1 => "none, since kt is 1".to_owned(),
-                kt => format!("{} [{}, {lines}, {pixels}, {channels}]", x.dtype, kt - 1),
-            };
-            let found = past.map_or([0].into(), |past| past.shape);
-            return Err(RecordError::Shape {
-                op: OP,
-                name: "past",
-                found,
-                expected,
-            });
-        }
-    }
-    if conv.folds == 0 || cols % conv.folds != 0 {
-        let expected = "a divisor of the output channels";
-        return Err(RecordError::Size {
-            op: OP,
-            name: "folds",
-            found: conv.folds,
-            expected,
-        });
-    }
-    let up = usize::from(conv.upsample);
-    Ok(Geometry {
-        frames,
-        lines,
-        pixels,
-        channels,
-        height: lines << up,
-        width: pixels << up,
-        cols,
-        kernel,
-        folds: conv.folds,
-        up,
-        tile: plain::for_conv(caps, pixels << up, cols, kernel[2]),
-    })
-}
-
-impl Geometry {
-    /// What the tiles `range` read and write.
-    fn windows(
-        &self,
-        caps: &Caps,
-        x: &Tensor,
-        past: Option<&Tensor>,
-        y: &Tensor,
-        range: Range<usize>,
-    ) -> Windows {
-        let lines = [range.start, range.end - 1].map(|tile| tile / self.line_tiles());
-        self.windows_of_lines(caps, x, past, y, lines)
-    }
-
-    /// What the rows `range`, one a pixel of y, read and write.
-    pub(super) fn windows_of_rows(
-        &self,
-        caps: &Caps,
-        x: &Tensor,
-        past: Option<&Tensor>,
-        y: &Tensor,
-        range: Range<usize>,
-    ) -> Windows {
-        let lines = [range.start, range.end - 1].map(|row| row / self.width);
-        let windows = self.windows_of_lines(caps, x, past, y, lines);
-        Windows {
-            rows: range,
-            ..windows
-        }
-    }
-
-    /// What the lines of y from the first to the last read and write.
-    fn windows_of_lines(
-        &self,
-        caps: &Caps,
-        x: &Tensor,
-        past: Option<&Tensor>,
-        y: &Tensor,
-        lines: [usize; 2],
-    ) -> Windows {
-        let [kt, kh, _] = self.kernel;
-        let [t0, t1] = lines.map(|line| line / self.height);
-        let [top, bottom] = lines.map(|line| line % self.height);
-        // Lines of x: of several frames, all of them.
-        let (low, high) = match t0 == t1 {
-            true => {
-                let beyond = (bottom + kh / 2).min(self.height - 1);
-                (top.saturating_sub(kh / 2) >> self.up, beyond >> self.up)
-            }
-            false => (0, self.lines - 1),
-        };
-        let line = self.pixels * self.channels;
-        let stretch = |first: usize, last: usize| {
-            (first * self.lines + low) * line..(last * self.lines + high + 1) * line
-        };
-        let features = self.cols / self.folds;
-        let out = |frame: usize, line: usize| (frame * self.height + line) * self.width * features;
-        let last = t1 * self.folds + self.folds - 1;
-        Windows {
-            x: window(caps, x, stretch((t0 + 1).saturating_sub(kt), t1)),
-            past: past
-                .filter(|_| t0 + 1 < kt)
-                .map(|past| window(caps, past, stretch(t0, kt - 2))),
-            y: window(caps, y, out(t0 * self.folds, top)..out(last, bottom + 1)),
-            // Rows from a multiple of 64 on start at every device's alignment.
-            rows: lines[0] * self.width / 64 * 64..(lines[1] + 1) * self.width,
-        }
-    }
-}
-
-impl Windows {
-    /// Bytes of the largest one.
-    pub(super) fn largest(&self, epilogue: &Epilogue<'_>, cols: usize) -> u64 {
-        let matrix = match epilogue {
-            Epilogue::None | Epilogue::Bias(_) | Epilogue::BiasGelu(_) | Epilogue::BiasSilu(_) => 0,
-            _ => (self.rows.len() * cols * 4) as u64,
-        };
-        let past = self.past.as_ref().map_or(0, Window::len);
-        self.x.len().max(past).max(self.y.len()).max(matrix)
-    }
 }

@@ -1,7 +1,8 @@
 //! Convolutions on the kernels that stage their operands: a product whose left operand is the
 //! windows that pixels see (`shaders/rows/windows.wgsl`).
 
-use super::conv3d::{Conv, Geometry, OP};
+use super::conv3d::{Conv, OP};
+use super::conv3d_geometry::Geometry;
 use super::epilogue::Epilogue;
 use super::product::{Operands, ProductParams, bind_weight};
 use super::tiles::{Kernel, Tile};
@@ -74,7 +75,13 @@ pub(super) fn record(
                 row_base: first as u32,
                 height: g.height as u32,
                 width: g.width as u32,
+                lines: g.lines as u32,
+                pixels: g.pixels as u32,
                 up: g.up as u32,
+                stride: g.strides[1] as u32,
+                stride_t: g.strides[0] as u32,
+                above: g.padding[0] as u32,
+                left: g.padding[1] as u32,
                 channels4: (g.channels / 4) as u32,
                 kt: kt as u32,
                 kh: kh as u32,

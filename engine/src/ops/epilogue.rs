@@ -13,6 +13,10 @@ pub enum Epilogue<'t> {
     Bias(&'t Tensor),
     /// `gelu_tanh(v + bias[N])`
     BiasGelu(&'t Tensor),
+    /// `gelu_erf(v + bias[N])`, the GELU without an approximation
+    BiasGeluErf(&'t Tensor),
+    /// `u sigmoid(1.702 u)`, u being `v + bias[N]`
+    BiasQuickGelu(&'t Tensor),
     /// `silu(v + bias[N])`
     BiasSilu(&'t Tensor),
     /// `residual[M, N] + v + bias[N]`
@@ -32,6 +36,8 @@ pub enum Epilogue<'t> {
     Residual(&'t Tensor),
     /// `gelu_tanh(residual[M, N] + v)`
     ResidualGelu(&'t Tensor),
+    /// `gelu_erf(residual[M, N] + v)`
+    ResidualGeluErf(&'t Tensor),
     /// `silu(residual[M, N] + v)`
     ResidualSilu(&'t Tensor),
     /// `gelu_tanh(v) * other[M, N]`
@@ -51,11 +57,14 @@ impl Epilogue<'_> {
             Self::None => None,
             Self::Bias(_) => Some("bias"),
             Self::BiasGelu(_) => Some("bias_gelu"),
+            Self::BiasGeluErf(_) => Some("bias_gelu_erf"),
+            Self::BiasQuickGelu(_) => Some("bias_quick_gelu"),
             Self::BiasSilu(_) => Some("bias_silu"),
             Self::BiasResidual(..) => Some("bias_residual"),
             Self::GateResidual { .. } => Some("gate_residual"),
             Self::Residual(_) => Some("residual"),
             Self::ResidualGelu(_) => Some("residual_gelu"),
+            Self::ResidualGeluErf(_) => Some("residual_gelu_erf"),
             Self::ResidualSilu(_) => Some("residual_silu"),
             Self::GeluMul(_) => Some("gelu_mul"),
             Self::Relu => Some("relu"),
@@ -75,15 +84,18 @@ impl Epilogue<'_> {
     ];
 
     /// The modules that linear layers use.
-    pub(super) const OF_MATRICES: [Option<&'static str>; 10] = [
+    pub(super) const OF_MATRICES: [Option<&'static str>; 13] = [
         None,
         Some("bias"),
         Some("bias_gelu"),
+        Some("bias_gelu_erf"),
+        Some("bias_quick_gelu"),
         Some("bias_silu"),
         Some("bias_residual"),
         Some("gate_residual"),
         Some("residual"),
         Some("residual_gelu"),
+        Some("residual_gelu_erf"),
         Some("residual_silu"),
         Some("gelu_mul"),
     ];
@@ -127,6 +139,8 @@ impl Epilogue<'_> {
             Self::None | Self::Relu => Ok(()),
             Self::Bias(bias)
             | Self::BiasGelu(bias)
+            | Self::BiasGeluErf(bias)
+            | Self::BiasQuickGelu(bias)
             | Self::BiasSilu(bias)
             | Self::BiasRelu(bias) => vector(bias),
             Self::BiasResidual(bias, residual) | Self::BiasResidualRelu(bias, residual) => {
@@ -151,6 +165,7 @@ impl Epilogue<'_> {
             }
             Self::Residual(residual)
             | Self::ResidualGelu(residual)
+            | Self::ResidualGeluErf(residual)
             | Self::ResidualSilu(residual) => matrix("residual", residual),
             Self::GeluMul(other) => matrix("other", other),
         }
@@ -171,6 +186,8 @@ impl Epilogue<'_> {
             Self::None | Self::Relu => builder,
             Self::Bias(bias)
             | Self::BiasGelu(bias)
+            | Self::BiasGeluErf(bias)
+            | Self::BiasQuickGelu(bias)
             | Self::BiasSilu(bias)
             | Self::BiasRelu(bias) => builder.read(12, bias),
             Self::BiasResidual(bias, residual) | Self::BiasResidualRelu(bias, residual) => builder
@@ -188,6 +205,7 @@ impl Epilogue<'_> {
                 .read_window(15, index, first as u64 * 4..(first + rows) as u64 * 4),
             Self::Residual(other)
             | Self::ResidualGelu(other)
+            | Self::ResidualGeluErf(other)
             | Self::ResidualSilu(other)
             | Self::GeluMul(other) => builder.read_window(13, other, window(other)),
         }

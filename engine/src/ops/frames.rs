@@ -1,5 +1,5 @@
-//! What a causal decoder does to frames: remembers the last ones, and repeats them beside a level
-//! that upsamples.
+//! What a causal autoencoder does to frames: remembers the last ones, repeats them beside a level
+//! that upsamples, and averages them beside one that downsamples.
 
 use super::matmul::lanes;
 use super::params::params;
@@ -27,6 +27,25 @@ params! {
 }
 
 params! {
+    /// Params of `avg_down.wgsl`.
+    AvgDownParams for "avg_down" {
+        pixels: u32,
+        pixel_base: u32,
+        height: u32,
+        width: u32,
+        channels: u32,
+        features: u32,
+        factor_t: u32,
+        factor_s: u32,
+        pad: u32,
+        group: u32,
+        scale: f32,
+        x_base: u32,
+        y_base: u32,
+    }
+}
+
+params! {
     /// Params of `crop_lines.wgsl`.
     CropLinesParams for "crop_lines" {
         count: u32,
@@ -43,7 +62,7 @@ fn variant(caps: &Caps, kernel: &'static str) -> Variant {
 }
 
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
-    ["crop_lines", "dup_up"]
+    ["avg_down", "crop_lines", "dup_up"]
         .map(|kernel| variant(caps, kernel))
         .to_vec()
 }
@@ -248,6 +267,122 @@ pub fn dup_up(
                 y_base: to.base,
             })
             .flops(values as u64)
+            .launch_folded((count * width * features.div_ceil(4)).div_ceil(lanes(caps) as usize))?;
+        first += count;
+    }
+    Ok(())
+}
+
+/// Adds `x`, `factors` = [time, space] times smaller by taking means, to `y` in place: diffusers'
+/// `AvgDown3D`, the shortcut around a level of Wan 2.2's encoder. Where the frames are no multiple of
+/// the factor, zeros stand before the first.
+///
+/// | tensor | shape | dtype |
+/// |---|---|---|
+/// | x | [T, H, W, C] | f32 |
+/// | y | [ceil(T / FT), H / FS, W / FS, N] | f32 |
+///
+/// # Errors
+/// Shapes that do not match; N that does not divide C FT FS²; the frames of one result larger than one
+/// binding.
+pub fn avg_down(
+    rec: &mut Recorder<'_>,
+    x: &Tensor,
+    y: &Tensor,
+    [factor_t, factor_s]: [usize; 2],
+) -> Result<(), RecordError> {
+    const OP: &str = "avg_down";
+    let [frames, h, w, channels] = x.dims(OP, "x")?;
+    let [_, _, _, features] = y.dims(OP, "y")?;
+    for (name, found) in [("factor in time", factor_t), ("factor in space", factor_s)] {
+        if found == 0 {
+            let expected = "at least 1";
+            return Err(RecordError::Size {
+                op: OP,
+                name,
+                found,
+                expected,
+            });
+        }
+    }
+    let expected = [
+        frames.div_ceil(factor_t),
+        h / factor_s,
+        w / factor_s,
+        features,
+    ];
+    let whole = h.is_multiple_of(factor_s) && w.is_multiple_of(factor_s);
+    if !whole || *y.shape != expected || x.dtype != DType::F32 || y.dtype != DType::F32 {
+        let expected = format!("f32 {expected:?} to match x {}", x.shape);
+        return Err(RecordError::Shape {
+            op: OP,
+            name: "y",
+            found: y.shape,
+            expected,
+        });
+    }
+    let values = channels * factor_t * factor_s * factor_s;
+    if !values.is_multiple_of(features) {
+        let expected = "a divisor of the values that it is the mean of";
+        return Err(RecordError::Size {
+            op: OP,
+            name: "N",
+            found: features,
+            expected,
+        });
+    }
+    let group = values / features;
+    let pad = expected[0] * factor_t - frames;
+    let caps = rec.caps();
+    let [out_frames, height, width, _] = expected;
+    let lines = out_frames * height;
+    let frame = h * w * channels;
+    // Lines of one dispatch: all there are, halved until the windows fit; of several frames whole ones.
+    let whole = |count: usize| match count {
+        0 => 1,
+        _ if count > height => count / height * height,
+        _ => count,
+    };
+    let mut first = 0;
+    while first < lines {
+        let of_frame = first % height;
+        let mut count = match of_frame {
+            0 => lines - first,
+            _ => height - of_frame,
+        };
+        let place = |count: usize| {
+            let last = first + count - 1;
+            let [start, end] = [first, last].map(|line| (line / height * factor_t, line % height));
+            let from = start.0.saturating_sub(pad) * frame + start.1 * factor_s * w * channels;
+            let until =
+                (end.0 + factor_t - 1 - pad) * frame + (end.1 + 1) * factor_s * w * channels;
+            let to = first * width * features..(first + count) * width * features;
+            (window(caps, x, from..until), window(caps, y, to))
+        };
+        let (mut from, mut to) = place(count);
+        while count > 1 && from.len().max(to.len()) > caps.max_binding_bytes {
+            count = whole(count / 2);
+            (from, to) = place(count);
+        }
+        rec.dispatch(OP, variant(caps, "avg_down"))
+            .read_window(1, x, from.bytes)
+            .update_window(2, y, to.bytes)
+            .params(&AvgDownParams {
+                pixels: (count * width) as u32,
+                pixel_base: (first * width) as u32,
+                height: height as u32,
+                width: width as u32,
+                channels: channels as u32,
+                features: features as u32,
+                factor_t: factor_t as u32,
+                factor_s: factor_s as u32,
+                pad: pad as u32,
+                group: group as u32,
+                scale: 1.0 / group as f32,
+                x_base: from.base,
+                y_base: to.base,
+            })
+            .flops((count * width * features * group) as u64)
             .launch_folded((count * width * features.div_ceil(4)).div_ceil(lanes(caps) as usize))?;
         first += count;
     }

@@ -2,11 +2,13 @@
 //!
 //! [`Caps`]: crate::record::Caps
 
+pub mod add;
 pub mod attention;
 pub mod ceiling;
 pub mod channel_norm;
 pub mod columns;
 pub mod conv3d;
+mod conv3d_geometry;
 mod conv3d_tiled;
 mod describe;
 pub mod embed;
@@ -36,6 +38,7 @@ use crate::shader::Variant;
 /// Every variant that the ops may choose on a device.
 pub fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = Vec::new();
+    all.extend(add::variants(caps));
     all.extend(attention::variants(caps));
     all.extend(ceiling::variants(caps));
     all.extend(channel_norm::variants(caps));
@@ -60,6 +63,7 @@ pub fn layouts() -> Vec<Layout> {
     let patch = params::layout::<patch::PatchParams>();
     let product = params::layout::<product::ProductParams>();
     vec![
+        params::layout::<add::AddParams>(),
         heads,
         ("attention_coop", heads.1, heads.2),
         ("attention_staged", heads.1, heads.2),
@@ -73,6 +77,7 @@ pub fn layouts() -> Vec<Layout> {
         params::layout::<conv3d::Conv3dParams>(),
         params::layout::<embed::ModulationParams>(),
         params::layout::<embed::SiluParams>(),
+        params::layout::<frames::AvgDownParams>(),
         params::layout::<frames::CropLinesParams>(),
         params::layout::<frames::DupUpParams>(),
         params::layout::<latents::DenormaliseParams>(),

@@ -71,8 +71,8 @@ pub(super) fn all_for_conv(caps: &Caps) -> Vec<ConvTile> {
     let mut all = Vec::new();
     for width in [8, 10, 16] {
         for features in [8, 16, 32] {
-            for kw in [1, 3] {
-                let chosen = for_conv(caps, width, features, kw);
+            for (kw, stride) in [(1, 1), (3, 1), (3, 2)] {
+                let chosen = for_conv(caps, width, features, kw, stride);
                 if !all.contains(&chosen) {
                     all.push(chosen);
                 }
@@ -94,7 +94,15 @@ pub(super) fn all_for_conv(caps: &Caps) -> Vec<ConvTile> {
 /// | 16 -> 16 channels, lines of 80 | 9.5 to 10.1 | 15.5 to 15.7 | 6.9 | 4.6 |
 /// | 32 -> 32 channels, lines of 40 | 12 to 18 | 19 to 21 | 22 | 12.6 |
 /// | 96 -> 96 channels, lines of 64 | 9.4 to 10.6 | 16 to 17 | 14.5 | 8.7 |
-pub(super) fn for_conv(caps: &Caps, width: usize, features: usize, kw: usize) -> ConvTile {
+///
+/// With a stride neighbouring pixels see a tap at pixels of their own, so that taps share nothing.
+pub(super) fn for_conv(
+    caps: &Caps,
+    width: usize,
+    features: usize,
+    kw: usize,
+    stride: usize,
+) -> ConvTile {
     match caps.class {
         DeviceClass::Software => {
             let rows = match width {
@@ -109,7 +117,11 @@ pub(super) fn for_conv(caps: &Caps, width: usize, features: usize, kw: usize) ->
             };
             ConvTile {
                 tile: tile(rows, cols),
-                taps: if shares && kw.is_multiple_of(3) { 3 } else { 1 },
+                taps: if shares && stride == 1 && kw.is_multiple_of(3) {
+                    3
+                } else {
+                    1
+                },
             }
         }
         _ => ConvTile {
@@ -136,7 +148,7 @@ mod tests {
                     assert!(all_for_matmul(&caps).contains(&chosen), "{size} {chosen:?}");
                 }
                 for (features, kw) in [(3, 3), (16, 3), (16, 1), (96, 3), (96, 5), (8, 9)] {
-                    let chosen = for_conv(&caps, size, features, kw);
+                    let chosen = for_conv(&caps, size, features, kw, 1);
                     assert!(all_for_conv(&caps).contains(&chosen), "{size} {chosen:?}");
                     assert!(kw.is_multiple_of(chosen.taps as usize));
                 }

@@ -14,9 +14,11 @@ macro_rules! files {
 /// Every file of `shaders/` but the modules of weights, which the table of element types has; a test
 /// compares both with the folder.
 const FILES: &[(&str, &str)] = files![
+    "add",
     "attention",
     "attention_coop",
     "attention_staged",
+    "avg_down",
     "ceiling_coop",
     "ceiling_copy",
     "ceiling_fma",
@@ -72,6 +74,8 @@ const FILES: &[(&str, &str)] = files![
     "epilogue",
     "epilogue/bias",
     "epilogue/bias_gelu",
+    "epilogue/bias_gelu_erf",
+    "epilogue/bias_quick_gelu",
     "epilogue/bias_relu",
     "epilogue/bias_residual",
     "epilogue/bias_residual_relu",
@@ -81,9 +85,11 @@ const FILES: &[(&str, &str)] = files![
     "epilogue/relu",
     "epilogue/residual",
     "epilogue/residual_gelu",
+    "epilogue/residual_gelu_erf",
     "epilogue/residual_silu",
     "common/bands",
     "common/gelu",
+    "common/gelu_erf",
     "common/heads",
     "common/iq4",
     "common/normed",

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | text encoder | `encoder.block.0.layer.0.SelfAttention.q` | without `encoder.`; Wan's original `blocks.0.attn.q`; llama.cpp's `enc.blk.0.attn_q` |
 //! | transformer | `blocks.0.attn1.to_q` | Wan's original `blocks.0.self_attn.q` |
+//! | image encoder | `vision_model.encoder.layers.0.self_attn.q_proj` | without `vision_model.`; Wan's original `visual.transformer.0.attn.to_qkv` |
 //! | autoencoder | `decoder.up_blocks.0.resnets.0.conv1` | Wan's original `decoder.upsamples.0.residual.2`, of 2.1 and of 2.2 |
 //!
 //! Any of them may stand behind a prefix, `model.diffusion_model.` say. What is behind a module's
@@ -15,6 +16,7 @@
 //! Reference: `single_file_utils.py` and `convert_wan_to_diffusers.py` of diffusers;
 //! `gguf/constants.py` of llama.cpp.
 
+mod image_encoder;
 mod text_encoder;
 mod transformer;
 mod vae;
@@ -29,6 +31,8 @@ use crate::weights::{Checkpoint, Piece, Renamed};
 pub enum Kind {
     /// UMT5's encoder.
     TextEncoder,
+    /// The picture half of CLIP.
+    ImageEncoder,
     /// Wan's transformer, one of its experts.
     Transformer,
     /// Wan's autoencoder.
@@ -41,6 +45,7 @@ impl Kind {
     pub fn of_part(part: &str) -> Option<Self> {
         match part {
             "text_encoder" => Some(Self::TextEncoder),
+            "image_encoder" => Some(Self::ImageEncoder),
             "transformer" | "transformer_2" => Some(Self::Transformer),
             "vae" => Some(Self::Vae),
             _ => None,
@@ -52,6 +57,7 @@ impl Kind {
     pub fn part(self) -> &'static str {
         match self {
             Self::TextEncoder => "text_encoder",
+            Self::ImageEncoder => "image_encoder",
             Self::Transformer => "transformer",
             Self::Vae => "vae",
         }
@@ -62,6 +68,7 @@ impl Kind {
     pub fn noun(self) -> &'static str {
         match self {
             Self::TextEncoder => "text encoder",
+            Self::ImageEncoder => "image encoder",
             Self::Transformer => "transformer",
             Self::Vae => "autoencoder",
         }
@@ -79,6 +86,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::TextEncoder => "a UMT5 text encoder",
+            Self::ImageEncoder => "a CLIP image encoder",
             Self::Transformer => "a Wan transformer",
             Self::Vae => "a Wan autoencoder",
         })
@@ -90,7 +98,7 @@ impl fmt::Display for Kind {
 pub enum Naming {
     /// diffusers' and transformers'.
     Diffusers,
-    /// transformers', of the encoder alone: without its `encoder.`.
+    /// transformers', of the encoder alone: without its `encoder.` or `vision_model.`.
     Bare,
     /// Those of Wan's own release, which ComfyUI keeps.
     Original,
@@ -111,7 +119,7 @@ impl fmt::Display for Naming {
 
 /// A tensor that every checkpoint of its kind and naming has, and no other. A name is held against
 /// them in this order.
-const HALLMARKS: [(Kind, Naming, &str); 8] = [
+const HALLMARKS: [(Kind, Naming, &str); 11] = [
     (
         Kind::Transformer,
         Naming::Diffusers,
@@ -142,6 +150,17 @@ const HALLMARKS: [(Kind, Naming, &str); 8] = [
         Naming::LlamaCpp,
         "enc.blk.0.attn_q.weight",
     ),
+    (
+        Kind::ImageEncoder,
+        Naming::Diffusers,
+        "vision_model.embeddings.class_embedding",
+    ),
+    (
+        Kind::ImageEncoder,
+        Naming::Bare,
+        "embeddings.class_embedding",
+    ),
+    (Kind::ImageEncoder, Naming::Original, "visual.cls_embedding"),
     (
         Kind::Vae,
         Naming::Diffusers,
@@ -207,7 +226,7 @@ impl Names {
             Kind::TextEncoder => text_encoder::diffusers(self.naming, name),
             Kind::Transformer if self.naming == Naming::Original => transformer::diffusers(name),
             Kind::Vae if self.naming == Naming::Original => vae::diffusers(name, &self.upsamplers),
-            Kind::Transformer | Kind::Vae => None,
+            Kind::Transformer | Kind::Vae | Kind::ImageEncoder => None,
         };
         Some(renamed.unwrap_or_else(|| name.to_owned()))
     }
@@ -242,6 +261,9 @@ pub fn adopt(
         .and_then(<[usize]>::first)
         .copied();
     let checkpoint = checkpoint.renamed(&|name, shape| match names.diffusers(name) {
+        Some(own) if kind == Kind::ImageEncoder => {
+            image_encoder::renamed(names.naming, &own, shape)
+        }
         None => Renamed::Dropped,
         Some(new) => match whole_shape(kind, &new, shape, rows) {
             None => Renamed::to(new),

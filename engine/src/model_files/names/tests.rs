@@ -35,7 +35,15 @@ fn transformers() {
             ("blocks.0.modulation", "blocks.0.scale_shift_table"),
             ("head.modulation", "scale_shift_table"),
             ("patch_embedding.weight", "patch_embedding.weight"),
-            ("other_emb.proj.0.weight", "other_emb.proj.0.weight"),
+            (
+                "img_emb.proj.0.weight",
+                "condition_embedder.image_embedder.norm1.weight",
+            ),
+            (
+                "blocks.3.cross_attn.norm_k_img.weight",
+                "blocks.3.attn2.norm_added_k.weight",
+            ),
+            ("ref_conv.weight", "ref_conv.weight"),
         ] {
             assert_eq!(original_of_transformer(diffusers), original);
             let renamed = names.diffusers(&format!("{prefix}{original}"));

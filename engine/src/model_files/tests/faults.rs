@@ -95,13 +95,19 @@ fn one_sentence_names_file_and_field() {
             TRANSFORMER,
             "image_dim",
             json!(1280),
-            "M/transformer/config.json: image_dim is 1280, which is an image-to-video model; Kinora does not support that yet",
+            "M/transformer/config.json: added_kv_proj_dim is null, expected given where image_dim is, and nowhere else",
         ),
         (
             TRANSFORMER,
             "in_channels",
             json!(36),
-            "M/transformer/config.json: in_channels is 36, expected 16, as many as out_channels (more are for image-to-video and control models, which Kinora does not support yet)",
+            "M/transformer/config.json: in_channels is 36, which is an image-to-video model; Kinora does not support that yet",
+        ),
+        (
+            TRANSFORMER,
+            "in_channels",
+            json!(48),
+            "M/transformer/config.json: in_channels is 48, expected 16, as many as out_channels, or 36, those of an image-to-video model (other sums are for control models, which Kinora does not support yet)",
         ),
         (
             TRANSFORMER,

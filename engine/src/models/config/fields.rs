@@ -165,23 +165,6 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Refuses a field that is neither absent nor null: it asks for `meaning`.
-    pub(crate) fn must_be_null(
-        &self,
-        field: &str,
-        meaning: &'static str,
-    ) -> Result<(), ConfigError> {
-        match self.given(field) {
-            None => Ok(()),
-            Some(_) => Err(ConfigError::Unsupported {
-                file: self.file.to_owned(),
-                field: field.to_owned(),
-                found: self.shown(field),
-                meaning,
-            }),
-        }
-    }
-
     /// Refuses a field that is not one of `known`.
     pub(crate) fn only(&self, known: &[&str]) -> Result<(), ConfigError> {
         match self

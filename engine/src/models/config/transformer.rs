@@ -3,8 +3,6 @@
 use super::fields::Fields;
 use crate::error::ConfigError;
 
-const IMAGE_TO_VIDEO: &str = "an image-to-video model";
-
 /// `WanTransformer3DModel` of diffusers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TransformerConfig {
@@ -30,22 +28,36 @@ pub struct TransformerConfig {
     pub cross_attn_norm: bool,
     /// Added to the variance in the norms.
     pub eps: f64,
+    /// Width of the image encoder's states (Wan 2.1 I2V and FLF2V, 1280); `None` where the model sees
+    /// no image tokens.
+    pub image_dim: Option<usize>,
+    /// Image tokens that have learned positions (FLF2V, 514: two pictures); `None` where they have
+    /// none.
+    pub pos_embed_seq_len: Option<usize>,
     /// The most tokens along time, height or width that rotary embedding is defined for.
     pub rope_max_seq_len: usize,
+}
+
+/// Channels of the mask of known frames: one for each frame of a latent frame.
+pub const MASK_CHANNELS: usize = 4;
+
+/// A count that may be null.
+fn optional(fields: &Fields<'_>, field: &str, most: usize) -> Result<Option<usize>, ConfigError> {
+    match fields.given(field) {
+        None => Ok(None),
+        Some(_) => fields.count(field, None, 1..=most).map(Some),
+    }
 }
 
 impl TransformerConfig {
     /// Reads the JSON in `text`; `file` is its name for messages.
     ///
     /// # Errors
-    /// A [`ConfigError`] that names the field: another class, an image-to-video model, or a number
-    /// that no model can have.
+    /// A [`ConfigError`] that names the field: another class, channels in that are neither as many as
+    /// out nor those of an image-to-video model, or a number that no model can have.
     pub fn parse(file: &str, text: &[u8]) -> Result<Self, ConfigError> {
         let fields = Fields::parse(file, text)?;
         fields.class("_class_name", &["WanTransformer3DModel"])?;
-        fields.must_be_null("image_dim", IMAGE_TO_VIDEO)?;
-        fields.must_be_null("added_kv_proj_dim", IMAGE_TO_VIDEO)?;
-        fields.must_be_null("pos_embed_seq_len", IMAGE_TO_VIDEO)?;
         // The reference norms q and k across heads whatever this says; another name would mean
         // that a newer one does not.
         if !matches!(
@@ -76,6 +88,8 @@ impl TransformerConfig {
             num_layers: fields.count("num_layers", Some(40), 1..=1024)?,
             cross_attn_norm: fields.flag("cross_attn_norm", true)?,
             eps: fields.real("eps", 1e-6, 0.0..=1.0)?,
+            image_dim: optional(&fields, "image_dim", 65_536)?,
+            pos_embed_seq_len: optional(&fields, "pos_embed_seq_len", 65_536)?,
             rope_max_seq_len: fields.count("rope_max_seq_len", Some(1024), 1..=1_048_576)?,
         };
         for (field, width) in [
@@ -86,15 +100,57 @@ impl TransformerConfig {
                 return Err(fields.wrong(field, "an even number"));
             }
         }
-        if config.in_channels != config.out_channels {
-            // A denoiser predicts a velocity for each of its inputs; the first-frame and control
-            // variants, which take more channels than they return, differ exactly here.
+        let added = optional(&fields, "added_kv_proj_dim", 65_536)?;
+        if added.is_some() != config.image_dim.is_some() {
+            let expected = "given where image_dim is, and nowhere else";
+            return Err(fields.wrong("added_kv_proj_dim", expected));
+        }
+        if let Some(added) = added.filter(|&added| added != config.dim()) {
             let expected = format!(
-                "{out_channels}, as many as out_channels (more are for image-to-video and control models, which Kinora does not support yet)"
+                "{}, the width of the image tokens, not {added}",
+                config.dim()
+            );
+            return Err(fields.wrong("added_kv_proj_dim", &expected));
+        }
+        if config.pos_embed_seq_len.is_some() && config.image_dim.is_none() {
+            return Err(fields.wrong("pos_embed_seq_len", "null, where image_dim is"));
+        }
+        // A denoiser predicts a velocity for each of its inputs; image-to-video models see the mask
+        // and the latents of what is known besides. Control models have other sums.
+        let with_image = 2 * out_channels + MASK_CHANNELS;
+        if ![out_channels, with_image].contains(&config.in_channels) {
+            let expected = format!(
+                "{out_channels}, as many as out_channels, or {with_image}, those of an image-to-video model (other sums are for control models, which Kinora does not support yet)"
             );
             return Err(fields.wrong("in_channels", &expected));
         }
         Ok(config)
+    }
+
+    /// Whether the model sees, beside the noisy latents, the mask and the latents of the frames that
+    /// are known: [noisy, mask, condition] along the channels.
+    #[must_use]
+    pub fn sees_condition(&self) -> bool {
+        self.in_channels != self.out_channels
+    }
+
+    /// Refuses a model that needs a picture, where there is none to give it.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] for a model that sees image tokens or a condition; `file` is the
+    /// configuration's name.
+    pub fn check_text_alone(&self, file: &str) -> Result<(), ConfigError> {
+        let (field, value) = match (self.image_dim, self.sees_condition()) {
+            (Some(width), _) => ("image_dim", width),
+            (None, true) => ("in_channels", self.in_channels),
+            (None, false) => return Ok(()),
+        };
+        Err(ConfigError::Unsupported {
+            file: file.to_owned(),
+            field: field.to_owned(),
+            found: value.to_string(),
+            meaning: "an image-to-video model",
+        })
     }
 
     /// Width of the residual stream: all heads together.

@@ -2,17 +2,19 @@
 
 use super::architecture::Architecture;
 use super::bands::BandLines;
+use super::decode_plan::{DecodePlan, prepare};
 use super::frame_bytes::FrameBytes;
 use super::half::Half;
-use super::layout::{DecodeLayout, DecodeOptions, choose};
-use super::passes::{
-    self, BAND_STARTS, Chunk, Extent, FEATURES, LATENTS, Passes, RGB, SHORTCUT, chunks,
-};
+use super::layout::{DecodeLayout, DecodeOptions};
+use super::passes::{BAND_STARTS, Chunk, FEATURES, LATENTS, Passes, RGB, SHORTCUT, chunks};
 use super::scratch::Scratch;
 use crate::error::{Error, GpuError, VaeError};
 use crate::gpu::{Cancel, Gpu, Stream};
-use crate::record::{Caps, Recording};
+use crate::record::Recording;
 use crate::weights::Checkpoint;
+
+/// How errors call it.
+pub(super) const NETWORK: &str = "decoder";
 
 /// A decoder, such as that of `AutoencoderKLWan`, made ready for latents of one shape.
 ///
@@ -43,91 +45,6 @@ pub enum Decoded<'f> {
     /// So many passes are done of so many. Told in bands alone, whose first frame is whole when
     /// nearly all of them are.
     Passes(usize, usize),
-}
-
-/// A decode laid out and recorded for latents of one shape: what a plan counts and a decoder runs.
-#[derive(Clone, Debug)]
-pub struct DecodePlan {
-    /// Its memory, chunks and bands.
-    pub layout: DecodeLayout,
-    passes: Passes,
-}
-
-impl DecodePlan {
-    /// Lays out and records the decode of latents [C, T, h, w], without a device; only the names,
-    /// shapes and types of the weights are read.
-    ///
-    /// # Errors
-    /// As [`VaeDecoder::new`].
-    pub fn new(
-        caps: &Caps,
-        config: &dyn Architecture,
-        checkpoint: &Checkpoint,
-        latents: [usize; 4],
-        options: &DecodeOptions,
-    ) -> Result<Self, Error> {
-        let (layout, passes) = prepare(caps, config, checkpoint, latents, options)?;
-        Ok(Self { layout, passes })
-    }
-
-    /// All recordings, for compiling their kernels.
-    pub fn recordings(&self) -> Vec<&Recording> {
-        self.passes.all()
-    }
-}
-
-/// How a decode would be laid out: [`DecodePlan::new`] for its layout alone.
-///
-/// # Errors
-/// As [`VaeDecoder::new`].
-pub fn decode_layout(
-    caps: &Caps,
-    config: &dyn Architecture,
-    checkpoint: &Checkpoint,
-    latents: [usize; 4],
-    options: &DecodeOptions,
-) -> Result<DecodeLayout, Error> {
-    prepare(caps, config, checkpoint, latents, options).map(|(layout, _)| layout)
-}
-
-fn prepare(
-    caps: &Caps,
-    config: &dyn Architecture,
-    checkpoint: &Checkpoint,
-    latents: [usize; 4],
-    options: &DecodeOptions,
-) -> Result<(DecodeLayout, Passes), Error> {
-    let [channels, frames, height, width] = latents;
-    if channels != config.channels() {
-        return Err(VaeError::Channels {
-            found: channels,
-            expected: config.channels(),
-        }
-        .into());
-    }
-    let extent = Extent {
-        frames,
-        height,
-        width,
-    };
-    let prepared = choose(caps, config, checkpoint, extent, options)?;
-    if frames == 1 {
-        // A single frame never reaches the convolutions over time, whose weights are no strangers
-        // for that.
-        passes::record(
-            caps,
-            config,
-            checkpoint,
-            Extent {
-                frames: 1,
-                ..extent
-            },
-            None,
-            false,
-        )?;
-    }
-    checkpoint.check_all_read(config.unread())?;
-    Ok(prepared)
 }
 
 impl<'m> VaeDecoder<'m> {
@@ -189,7 +106,12 @@ impl<'m> VaeDecoder<'m> {
     }
 
     fn half(&self, recordings: &[&Recording]) -> Result<Half, Error> {
-        Half::new(&self.gpu, self.config, self.checkpoint, recordings)
+        Half::new(
+            &self.gpu,
+            &self.config.statistics(),
+            self.checkpoint,
+            recordings,
+        )
     }
 
     /// What takes less than a layout that the device has no room for; where nothing does, its error.
@@ -351,7 +273,7 @@ impl<'m> VaeDecoder<'m> {
         };
         let line = self.size[1] * 3;
         let frame_bytes = self.size[0] * line;
-        let mut video = Scratch::new((self.frames() * frame_bytes) as u64)?;
+        let mut video = Scratch::new(NETWORK, (self.frames() * frame_bytes) as u64)?;
         let side = self.scale[1];
         let mut frame = vec![0; frame_bytes];
         for top in (0..height).step_by(bands.band()) {
@@ -410,7 +332,7 @@ impl<'m> VaeDecoder<'m> {
             let first = self.passes.heads.first();
             if let Some(info) = first.and_then(|head| Some(head.info(head.find(name)?))) {
                 let frame = info.bytes() as usize;
-                let scratch = Scratch::new((frame * self.latents[1]) as u64)?;
+                let scratch = Scratch::new(NETWORK, (frame * self.latents[1]) as u64)?;
                 seam.push(Seam {
                     name,
                     frame,

@@ -1,8 +1,7 @@
-//! What is on the device while a half of the decoder runs, or both of them.
+//! What is on the device while a half of a network runs, or both of them.
 
 use std::collections::HashMap;
 
-use super::architecture::Architecture;
 use super::passes::STATISTICS;
 use crate::error::{Error, GpuError};
 use crate::gpu::{Bound, Buffer, Gpu, Plan, WeightBuffers};
@@ -21,13 +20,14 @@ pub(super) struct Half {
 }
 
 impl Half {
-    /// Uploads the weights that the recordings name and makes their buffers.
+    /// Uploads the weights that the recordings name and makes their buffers; `statistics` are
+    /// written to the input of that name, where there is one.
     ///
     /// # Errors
     /// Weights that are missing or of another shape, no room on the device.
     pub(super) fn new(
         gpu: &Gpu,
-        config: &dyn Architecture,
+        statistics: &[f32],
         checkpoint: &Checkpoint,
         recordings: &[&Recording],
     ) -> Result<Self, Error> {
@@ -48,7 +48,7 @@ impl Half {
             buffers.insert(name, buffer);
         }
         if let Some(buffer) = buffers.get(STATISTICS) {
-            gpu.write(buffer, 0, bytemuck::cast_slice(&config.statistics()))?;
+            gpu.write(buffer, 0, bytemuck::cast_slice(statistics))?;
         }
         let plan = Plan::new(gpu, recordings)?;
         let mut bound = Vec::new();

@@ -1,4 +1,4 @@
-//! The decoder of Wan's autoencoders, 2.1 and 2.2 (diffusers' `AutoencoderKLWan`).
+//! Wan's autoencoders, 2.1 and 2.2 (diffusers' `AutoencoderKLWan`): decoder and encoder.
 //!
 //! The network is causal in time: a convolution over three frames sees the frame it is at and the
 //! two before. What it remembers of a chunk of frames are two frames for each such convolution, so
@@ -15,11 +15,14 @@
 //! device before the tail's come, and band after band goes through the tail, with a halo as wide as
 //! the convolutions reach, which is cropped away level by level.
 //!
-//! Chunks and bands serve every [`Architecture`]: this one, and the tiny decoders' too.
+//! Chunks and bands serve every [`Architecture`]: this one, and the tiny decoders' too. The encoder
+//! is the same the other way round: bands first, then whole frames.
 
 mod architecture;
 mod bands;
+mod decode_plan;
 mod decoder;
+mod encoder;
 mod frame_bytes;
 mod half;
 
@@ -31,7 +34,9 @@ mod wan;
 
 pub use architecture::{Architecture, Features};
 pub use bands::Crop;
-pub use decoder::{DecodePlan, Decoded, VaeDecoder, decode_layout};
+pub use decode_plan::{DecodePlan, decode_layout};
+pub use decoder::{Decoded, VaeDecoder};
+pub use encoder::{EncodeLayout, EncodeOptions, EncodePlan, ReadFrame, VaeEncoder, encode_layout};
 pub use frame_bytes::FrameBytes;
 pub use layout::{Bands, DecodeLayout, DecodeOptions};
-pub use wan::{Network, halos};
+pub use wan::{EncoderNetwork, Network, encoder_halo, halos};

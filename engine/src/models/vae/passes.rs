@@ -65,7 +65,7 @@ pub(super) fn chunks(frames: usize, chunk: usize) -> Vec<Chunk> {
 }
 
 /// Latent frames of each pass: the first one, a chunk, the remainder.
-fn sizes(frames: usize, chunk: usize) -> Vec<usize> {
+pub(super) fn sizes(frames: usize, chunk: usize) -> Vec<usize> {
     let later = frames.saturating_sub(1);
     let mut sizes = vec![1];
     if later >= chunk {
@@ -188,7 +188,7 @@ pub(super) fn record(
 }
 
 /// A recording that clears every state of others.
-fn forget(caps: &Caps, recordings: &[Recording]) -> Result<Recording, Error> {
+pub(super) fn forget(caps: &Caps, recordings: &[Recording]) -> Result<Recording, Error> {
     let mut states = BTreeMap::new();
     for (_, info) in recordings.iter().flat_map(Recording::iter) {
         if info.kind == Kind::State {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! hidden += gate_0 attn1(norm1(hidden) (1 + scale_0) + shift_0)       rotary q and k
-//! hidden += attn2(norm2(hidden), text)
+//! hidden += attn2(norm2(hidden), text)                            of images too: attn2(…, text) + attn2(…, image)
 //! hidden += gate_1 ffn(norm3(hidden) (1 + scale_1) + shift_1)
 //! ```
 
@@ -11,6 +11,7 @@ use std::ops::Range;
 use super::Sizes;
 use crate::error::Error;
 use crate::nn::{After, LayerNorm, Linear, RmsNorm, Source};
+use crate::ops::add::add;
 use crate::ops::attention::{AttentionShape, Bias, attention};
 use crate::ops::embed::modulation;
 use crate::ops::norm::{Affine, layer_norm};
@@ -60,9 +61,13 @@ impl Sizes<'_> {
         let text = self.text_keys(rec)?;
         let counts = rec.input("text counts", [self.shape.text_rows], DType::F32)?;
         let text = [text[0], text[1], counts];
+        let image = match self.image_rows {
+            0 => None,
+            _ => Some(self.image_keys(rec)?),
+        };
         for rows in self.pieces(caps) {
             let x = block.record_self_attention(rec, &kv, rows.clone())?;
-            let x = block.record_cross_attention(rec, &text, &x)?;
+            let x = block.record_cross_attention(rec, &text, image.as_ref(), &x)?;
             block.record_feed_forward(rec, &x, rows)?;
         }
         Ok(recorder.finish())
@@ -114,7 +119,7 @@ impl Sizes<'_> {
             .map(move |first| first..tokens.min(first + rows))
     }
 
-    fn eps(&self) -> f32 {
+    pub(super) fn eps(&self) -> f32 {
         self.config.eps as f32
     }
 
@@ -258,11 +263,13 @@ impl Block<'_, '_> {
         Ok(layer.forward(rec, &mixed, after, None)?)
     }
 
-    /// `x + attn2(norm2(x), text)` of some rows.
+    /// `x + attn2(norm2(x), text)` of some rows; the same queries see the image tokens by themselves, and
+    /// what they make of both is added.
     fn record_cross_attention(
         &self,
         rec: &mut Recorder<'_>,
         [k, v, counts]: &[Tensor; 3],
+        image: Option<&[Tensor; 2]>,
         residual: &Tensor,
     ) -> Result<Tensor, Error> {
         let dim = self.dim();
@@ -284,6 +291,14 @@ impl Block<'_, '_> {
             self.sizes.heads(),
             Bias::Keys(counts),
         )?;
+        let mixed = match image {
+            None => mixed,
+            Some([k, v]) => {
+                let heads = self.sizes.heads();
+                let seen = attention(rec, (&q).into(), k.into(), v.into(), heads, Bias::None)?;
+                add(rec, &mixed, &seen)?
+            }
+        };
         let layer = Linear::new(rec, &source.at("to_out.0"), dim, dim)?;
         Ok(layer.forward(rec, &mixed, After::Add(residual), None)?)
     }

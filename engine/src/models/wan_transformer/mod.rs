@@ -7,6 +7,7 @@
 //! latents [C, T, h, w] ─ patches ─► hidden [N, dim] ─ block 0 … block n ─► norm, proj ─► velocity
 //! timesteps [D] ─ sinusoids, MLP ─► time embed [D, dim] ─ silu, linear ─► time proj [D, 6 dim] ─► every block
 //! embeds [L, text_dim] ─ MLP ─► text [L, dim] ─► every block
+//! image embeds [I, image_dim] ─ norms, MLP ─► image [I, dim] ─► every block       where a model sees images
 //! ```
 //!
 //! The pass is five kinds of recording in one plan: the text's, once a prompt; the prologue; a
@@ -17,7 +18,11 @@
 
 mod block;
 mod ends;
+mod image;
+mod padding;
 mod runner;
+mod seeing;
+mod variant;
 
 use super::config::TransformerConfig;
 use super::fours::check_fours;
@@ -29,6 +34,7 @@ use crate::record::{Caps, Footprint, Recording, buffer_bytes};
 use crate::weights::Checkpoint;
 
 use block::TEXT_KEYS;
+use image::IMAGE_KEYS;
 pub use runner::{Context, Residency, Transformer};
 
 const MODEL: &str = "WanTransformer3DModel";
@@ -71,6 +77,13 @@ pub struct TransformerPasses {
     /// The text's keys and values in them.
     text_keys: Vec<Recording>,
     epilogue: Recording,
+    /// Image tokens, 0 where the model sees none.
+    image_rows: usize,
+    image_dim: usize,
+    /// The image tokens', where there are any: once a run.
+    image: Option<Recording>,
+    /// Their keys and values in each kind of block.
+    image_keys: Vec<Recording>,
 }
 
 impl TransformerPasses {
@@ -86,12 +99,31 @@ impl TransformerPasses {
         checkpoint: &Checkpoint,
         shape: TransformerShape,
     ) -> Result<Self, Error> {
+        Self::record_seeing(caps, config, checkpoint, shape, 0)
+    }
+
+    /// As [`TransformerPasses::record`], of a model that sees so many image tokens: 257 of one picture,
+    /// 514 of two.
+    ///
+    /// # Errors
+    /// As [`TransformerPasses::record`], and another number of image tokens than the model takes:
+    /// none where it has no `image_dim`, as many as have positions where those are learned.
+    pub fn record_seeing(
+        caps: &Caps,
+        config: &TransformerConfig,
+        checkpoint: &Checkpoint,
+        shape: TransformerShape,
+        image_rows: usize,
+    ) -> Result<Self, Error> {
+        variant::known(checkpoint)?;
+        image::check(config, image_rows)?;
         let grid = grid(config, shape)?;
         let signatures = Signatures::new(checkpoint, "blocks", config.num_layers);
         let sizes = Sizes {
             config,
             shape,
             grid,
+            image_rows,
         };
         let blocks = signatures
             .first
@@ -103,10 +135,19 @@ impl TransformerPasses {
             .iter()
             .map(|&block| sizes.record_text_keys(caps, checkpoint, block));
         let text_keys = text_keys.collect::<Result<Vec<_>, Error>>()?;
-        for (kind, recordings) in blocks.iter().zip(&text_keys).enumerate() {
+        let image_keys = match image_rows {
+            0 => Vec::new(),
+            _ => signatures
+                .first
+                .iter()
+                .map(|&block| sizes.record_image_keys(caps, checkpoint, block))
+                .collect::<Result<Vec<_>, Error>>()?,
+        };
+        for kind in 0..signatures.first.len() {
+            let recordings = [&blocks, &text_keys, &image_keys];
             for block in signatures.members(kind) {
-                let weights = recordings.0.weights().chain(recordings.1.weights());
-                for (_, info, _) in weights {
+                let of_kind = recordings.iter().filter_map(|of| of.get(kind));
+                for (_, info, _) in of_kind.flat_map(Recording::weights) {
                     checkpoint.type_of(&signatures.rename(kind, block, &info.name), &info.shape)?;
                 }
             }
@@ -122,6 +163,13 @@ impl TransformerPasses {
             blocks,
             text_keys,
             epilogue: sizes.record_epilogue(caps, checkpoint)?,
+            image_rows,
+            image_dim: config.image_dim.unwrap_or(0),
+            image: match image_rows {
+                0 => None,
+                _ => Some(sizes.record_image(caps, checkpoint)?),
+            },
+            image_keys,
         };
         // FastWan's gates of sparse attention: attention is whole here, and has no use for them.
         let gates: Vec<String> = (0..config.num_layers)
@@ -140,6 +188,8 @@ impl TransformerPasses {
             .chain(&self.blocks)
             .chain(&self.text_keys)
             .chain([&self.epilogue])
+            .chain(&self.image)
+            .chain(&self.image_keys)
             .collect()
     }
 
@@ -157,7 +207,7 @@ impl TransformerPasses {
     /// Bytes of device memory that the transformer takes with so many prompts, the latents and
     /// velocities of its caller left out: (weights, everything else).
     pub fn memory(&self, residency: Residency, contexts: usize) -> (u64, u64) {
-        let ends = Footprint::of([&self.text, &self.prologue, &self.epilogue]);
+        let ends = Footprint::of(self.ends());
         let blocks = match residency {
             Residency::Resident | Residency::Tight => {
                 let bytes = |&kind: &usize| Footprint::of(self.of_kind(kind)).weights;
@@ -179,6 +229,10 @@ impl TransformerPasses {
             Residency::Tight | Residency::Streamed(_) => 1,
         };
         let pair: u64 = TEXT_KEYS.into_iter().map(tensor).sum();
+        let image_pair = match self.image_rows {
+            0 => 0,
+            _ => IMAGE_KEYS.into_iter().map(tensor).sum(),
+        };
         let prompts = contexts as u64 * (tensor("text") + tensor("text counts") + pairs * pair);
         // While prompts are projected their embeddings are there, one's at a time.
         let projected = match contexts {
@@ -186,7 +240,11 @@ impl TransformerPasses {
             _ => tensor("embeds"),
         };
         let working = Footprint::of(self.recordings()).working();
-        (ends.weights + blocks, working + kept + prompts + projected)
+        let images = pairs * image_pair;
+        (
+            ends.weights + blocks,
+            working + kept + images + prompts + projected,
+        )
     }
 
     /// Bytes of device memory of a block's weights: where they are streamed, what a slot has.
@@ -196,12 +254,25 @@ impl TransformerPasses {
 
     /// The blocks' weights in the order in which they are streamed.
     fn sets(&self) -> Vec<Vec<Fed>> {
-        self.signatures.sets(&[&self.blocks, &self.text_keys])
+        self.signatures
+            .sets(&[&self.blocks, &self.text_keys, &self.image_keys])
     }
 
     /// The recordings that run with a block's weights.
-    fn of_kind(&self, kind: usize) -> [&Recording; 2] {
-        [&self.blocks[kind], &self.text_keys[kind]]
+    fn of_kind(&self, kind: usize) -> impl Iterator<Item = &Recording> {
+        let own = [&self.blocks[kind], &self.text_keys[kind]];
+        own.into_iter().chain(self.image_keys.get(kind))
+    }
+
+    /// The recordings whose weights are no block's.
+    fn ends(&self) -> impl Iterator<Item = &Recording> {
+        let ends = [&self.text, &self.prologue, &self.epilogue];
+        ends.into_iter().chain(&self.image)
+    }
+
+    /// Image tokens of a pass, 0 where the model sees none.
+    pub fn image_rows(&self) -> usize {
+        self.image_rows
     }
 
     /// Tokens of a pass.
@@ -216,6 +287,7 @@ struct Sizes<'c> {
     config: &'c TransformerConfig,
     shape: TransformerShape,
     grid: RopeGrid,
+    image_rows: usize,
 }
 
 impl Sizes<'_> {

@@ -1,10 +1,13 @@
 //! The transformer on a device: weights, buffers, bound passes.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{TEXT_KEYS, TransformerPasses, TransformerShape};
+use super::image::{IMAGE_KEYS, POSITIONS};
+use super::padding::counts;
+use super::seeing::pair;
+use super::{MODEL, TEXT_KEYS, TransformerPasses, TransformerShape};
 use crate::error::{Error, ModelError};
 use crate::gpu::{Bound, Buffer, Feed, Gpu, Plan, Stream, WeightBuffers, Window};
 use crate::ops::embed::timestep_sinusoids;
@@ -14,10 +17,10 @@ use crate::weights::Checkpoint;
 /// Base of the rotary embedding's wavelengths.
 const ROPE_THETA: f64 = 10_000.0;
 /// Passes of the plan: the text's, the prologue, one for each kind of block, the text's keys and
-/// values for each, the epilogue.
+/// values for each, the epilogue, the image's, its keys and values for each kind of block.
 const TEXT: usize = 0;
 const PROLOGUE: usize = 1;
-const BLOCKS: usize = 2;
+pub(super) const BLOCKS: usize = 2;
 
 /// Where the blocks' weights are between two uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,16 +57,26 @@ impl Context {
 /// A transformer ready to run at one size.
 #[derive(Debug)]
 pub struct Transformer {
-    gpu: Gpu,
-    passes: Arc<TransformerPasses>,
+    pub(super) gpu: Gpu,
+    pub(super) passes: Arc<TransformerPasses>,
     plan: Plan,
-    weights: WeightBuffers,
+    pub(super) weights: WeightBuffers,
     /// The blocks' weights, where they do not stay.
-    feed: Option<Feed>,
+    pub(super) feed: Option<Feed>,
     /// What outlives a pass, by the names in the recordings.
     kept: BTreeMap<&'static str, Buffer>,
-    /// Whether each block keeps the text's keys and values.
-    keeps_text: bool,
+    /// Whether each block keeps the text's keys and values, and the image's.
+    pub(super) keeps_text: bool,
+    /// The image's keys and values: as many pairs as blocks keep them, or one; none where the model
+    /// sees no image.
+    pub(super) image_pairs: Vec<[Buffer; 2]>,
+    /// What computes them before each block, in the order of [`Context::keys`], where they are not
+    /// kept.
+    image_keys: Vec<Bound>,
+    /// The learned positions of image tokens.
+    pub(super) positions: Option<Vec<f32>>,
+    /// Whether there is an image yet.
+    pub(super) has_image: AtomicBool,
     /// The passes around the blocks, bound to the caller's buffers.
     ends: Mutex<Vec<End>>,
 }
@@ -79,22 +92,6 @@ struct End {
 /// How many of them are remembered: a run has its latents, and a velocity with and without the
 /// prompt.
 const ENDS: usize = 4;
-
-/// The logarithm of how many of the text's `length` rows each of `rows` stands for: a prompt's
-/// `own` rows for themselves, the next for all the padding, what is left for none.
-fn counts(own: usize, rows: usize, length: usize) -> Vec<f32> {
-    let count = |row: usize| match row.cmp(&own) {
-        Ordering::Less => 1,
-        Ordering::Equal => length - own,
-        Ordering::Greater => 0,
-    };
-    let log = |count: usize| match count {
-        // Below every score, and finite: shaders may assume that infinities do not occur.
-        0 => -1e30,
-        n => (n as f64).ln() as f32,
-    };
-    (0..rows).map(|row| log(count(row))).collect()
-}
 
 /// What is a prompt's own in a block.
 fn given<'b>(
@@ -128,8 +125,13 @@ pub(super) fn kept(passes: &TransformerPasses) -> Vec<(&'static str, u64)> {
             .find_map(|r| r.find(name).map(|id| r.info(id).bytes()))
             .unwrap_or(0)
     };
+    let image: &[&str] = match passes.image_rows {
+        0 => &[],
+        _ => &["image embeds", "image"],
+    };
     KEPT.into_iter()
         .chain(["rope"])
+        .chain(image.iter().copied())
         .map(|name| (name, buffer_bytes(bytes(name))))
         .collect()
 }
@@ -159,7 +161,11 @@ impl Transformer {
             )?;
         }
         let mut weights = WeightBuffers::new();
-        for recording in [&passes.text, &passes.prologue, &passes.epilogue] {
+        let positions = match checkpoint.contains(POSITIONS) && passes.image_rows > 0 {
+            true => Some(checkpoint.get_any(POSITIONS)?.to_f32()),
+            false => None,
+        };
+        for recording in passes.ends() {
             weights.load(gpu, &checkpoint, recording, &str::to_owned)?;
         }
         let feed = match residency {
@@ -176,16 +182,34 @@ impl Transformer {
                 Some(Feed::new(gpu, checkpoint, passes.sets(), window, true)?)
             }
         };
-        Ok(Self {
+        let keeps_text = residency == Residency::Resident;
+        let pairs = match (passes.image_rows, keeps_text) {
+            (0, _) => 0,
+            (_, true) => passes.signatures.of.len(),
+            (_, false) => 1,
+        };
+        let mut image_pairs = Vec::new();
+        for _ in 0..pairs {
+            image_pairs.push(pair(gpu, &passes.image_keys, IMAGE_KEYS)?);
+        }
+        let mut this = Self {
             gpu: gpu.clone(),
             passes,
             plan,
             weights,
             feed,
             kept: buffers,
-            keeps_text: residency == Residency::Resident,
+            keeps_text,
+            image_pairs,
+            image_keys: Vec::new(),
+            positions,
+            has_image: AtomicBool::new(false),
             ends: Mutex::default(),
-        })
+        };
+        if pairs > 0 && !keeps_text {
+            this.image_keys = this.bind_image_keys()?;
+        }
+        Ok(this)
     }
 
     /// The passes it runs.
@@ -219,6 +243,14 @@ impl Transformer {
             }
             .into());
         }
+        if !self.image_pairs.is_empty() && !self.has_image.load(Ordering::Relaxed) {
+            return Err(ModelError::ImageTokens {
+                model: MODEL,
+                found: 0,
+                expected: format!("{}, before a prompt", self.passes.image_rows),
+            }
+            .into());
+        }
         let mut padded = embeds.to_vec();
         padded.resize(rows * width, 0.0);
         let input = self.upload("embeds", &padded)?;
@@ -241,7 +273,8 @@ impl Transformer {
                     if self.keeps_text && block > 0 {
                         [k, v] = self.text_keys()?;
                     }
-                    let given = given(&text, &counts, &k, &v);
+                    let mut given = given(&text, &counts, &k, &v).to_vec();
+                    given.extend(self.image_given(block));
                     let own = |name: &str| self.weights.get(&signatures.rename(kind, block, name));
                     blocks.push(self.bind(BLOCKS + kind, &given, &own)?);
                     let bound = self.bind(BLOCKS + kinds + kind, &given, &own)?;
@@ -252,7 +285,8 @@ impl Transformer {
                 }
             }
             Some(feed) => {
-                let given = given(&text, &counts, &k, &v);
+                let mut given = given(&text, &counts, &k, &v).to_vec();
+                given.extend(self.image_given(0));
                 for slot in feed.slots() {
                     for kind in 0..kinds {
                         let own = |name: &str| slot.get(signatures.key(kind, name)?).cloned();
@@ -268,12 +302,7 @@ impl Transformer {
 
     /// Buffers for the text's keys and values in a block.
     fn text_keys(&self) -> Result<[Buffer; 2], Error> {
-        let bytes = |name: &str| {
-            let recording = self.passes.text_keys.first()?;
-            Some(recording.info(recording.find(name)?).bytes())
-        };
-        let [k, v] = TEXT_KEYS.map(|name| self.gpu.buffer(name, bytes(name).unwrap_or(0)));
-        Ok([k?, v?])
+        pair(&self.gpu, &self.passes.text_keys, TEXT_KEYS)
     }
 
     fn upload(&self, name: &str, values: &[f32]) -> Result<Buffer, Error> {
@@ -375,7 +404,7 @@ impl Transformer {
                 feed.take(stream, block)? * self.passes.blocks.len() + kind
             }
         };
-        for of in [&context.keys, &context.blocks] {
+        for of in [&self.image_keys, &context.keys, &context.blocks] {
             if let Some(bound) = of.get(at) {
                 stream.run(bound)?;
             }
@@ -414,7 +443,12 @@ impl Transformer {
     }
 
     /// Writes to a kept buffer. What was encoded before still sees the old values.
-    fn write(&self, stream: &mut Stream, name: &'static str, bytes: &[u8]) -> Result<(), Error> {
+    pub(super) fn write(
+        &self,
+        stream: &mut Stream,
+        name: &'static str,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
         // A write takes effect before the next submit, whatever was encoded meanwhile.
         stream.submit()?;
         if let Some(buffer) = self.kept.get(name) {
@@ -424,7 +458,7 @@ impl Transformer {
     }
 
     /// Binds a pass to given buffers, what is kept and weights by their recorded names.
-    fn bind(
+    pub(super) fn bind(
         &self,
         pass: usize,
         given: &[(&str, &Buffer)],
@@ -439,19 +473,5 @@ impl Transformer {
                 .or_else(|| self.kept.get(info.name.as_str()).cloned())
                 .or_else(|| weights(&info.name))
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::counts;
-
-    #[test]
-    fn one_row_counts_for_all_the_padding() {
-        let log = |n: f64| n.ln() as f32;
-        assert_eq!(counts(2, 4, 512), [0.0, 0.0, log(510.0), -1e30]);
-        assert_eq!(counts(0, 1, 7), [log(7.0)]);
-        assert_eq!(counts(3, 3, 3), [0.0; 3]);
-        assert_eq!(counts(2, 3, 3), [0.0; 3]);
     }
 }

@@ -1,4 +1,4 @@
-//! The layers of the decoder, under the checkpoint's own names.
+//! The layers of the decoder and the encoder, under the checkpoint's own names.
 
 use crate::error::Error;
 use crate::nn::Source;
@@ -105,6 +105,48 @@ pub(super) fn upsample(
         ..Conv::new(&weight)
     };
     Ok(conv3d(rec, &x, &conv, Epilogue::Bias(&bias))?)
+}
+
+/// `WanResample` that downsamples: a convolution at every second line and column, then with
+/// `temporal` one at every second frame. The first frame of a video stays one, and is remembered.
+pub(super) fn downsample(
+    rec: &mut Recorder<'_>,
+    source: &Source<'_>,
+    x: &Tensor,
+    temporal: bool,
+    first: bool,
+) -> Result<Tensor, Error> {
+    let channels = x.shape.last_dim();
+    let conv = source.at("resample.1");
+    let [weight, bias] = conv.convolution(rec, [channels, channels, 3, 3])?;
+    let conv = Conv {
+        strides: [1, 2],
+        ..Conv::new(&weight)
+    };
+    let x = conv3d(rec, x, &conv, Epilogue::Bias(&bias))?;
+    if !temporal {
+        return Ok(x);
+    }
+    let source = source.at("time_conv");
+    let [_, height, width, _] = x.dims("downsampling", "x")?;
+    let past = rec.state(
+        &source.name("past"),
+        [1, height, width, channels],
+        DType::F32,
+    )?;
+    let y = match first {
+        true => x,
+        false => {
+            let [weight, bias] = source.convolution(rec, [channels, channels, 3, 1, 1])?;
+            let conv = Conv {
+                strides: [2, 1],
+                ..Conv::causal(&weight, &past)
+            };
+            conv3d(rec, &x, &conv, Epilogue::Bias(&bias))?
+        }
+    };
+    push_frames(rec, &past, &x)?;
+    Ok(y)
 }
 
 /// `WanRMS_norm` of a video, then SiLU.

@@ -1,6 +1,10 @@
 //! The decoder's two halves: what needs whole frames, and what can be cut into bands of lines.
 
+mod encoder;
 mod layers;
+
+pub(super) use encoder::seam_channels;
+pub use encoder::{EncoderNetwork, encoder_halo};
 
 use super::{Architecture, Crop, Features};
 use crate::error::{Error, RecordError};

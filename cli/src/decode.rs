@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use kinora::job::{ClipInfo, Metadata};
+use kinora::job::{ClipInfo, Metadata, free_name};
 use kinora::pipeline::{Decoder, Model};
 use kinora::{Part, weights::Latents};
 
@@ -14,7 +14,7 @@ use crate::clip::{Watched, sink, tell};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::model;
-use crate::output::{Target, free};
+use crate::output::Target;
 use crate::progress::Progress;
 
 /// Decodes the latents' file.
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
         video.metadata = metadata.entries();
     }
     let clip = args.output.clone();
-    let clip = clip.unwrap_or_else(|| free(&named_like(&args.latents), args.video.force));
+    let clip = clip.unwrap_or_else(|| free_name(&named_like(&args.latents), args.video.force));
     let target = Target {
         clip,
         latents: None,

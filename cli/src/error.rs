@@ -26,16 +26,12 @@ pub(crate) enum CliError {
     /// The hub client's own, with the command that helps.
     #[error("{source}{}", advice(source))]
     Hub {
-        /// Why.
         #[from]
         source: HubError,
     },
     /// A variable that names no backend.
     #[error("KINORA_BACKEND: {source}")]
-    Backend {
-        /// Why.
-        source: GpuError,
-    },
+    Backend { source: GpuError },
     /// `generate` alone.
     #[error(
         "no prompt: say what the clip shows, in quotes, or give - to read it from standard input"
@@ -48,162 +44,93 @@ pub(crate) enum CliError {
     #[error(
         "the prompt on standard input has more than {limit} bytes: the model reads 512 tokens of it"
     )]
-    LongPrompt {
-        /// Bytes, at most.
-        limit: usize,
-    },
+    LongPrompt { limit: usize },
     /// Standard input failed.
     #[error("the prompt cannot be read from standard input: {source}")]
-    ReadPrompt {
-        /// What the system said; a text that is not UTF-8, too.
-        source: io::Error,
-    },
+    ReadPrompt { source: io::Error },
     /// Seeds of variations beyond 32 bits.
     #[error(
         "--seed {seed} with --count {count} goes beyond 18446744073709551615, the largest seed: choose a smaller one"
     )]
-    Seeds {
-        /// The first.
-        seed: u64,
-        /// How many.
-        count: u64,
-    },
+    Seeds { seed: u64, count: u64 },
     /// No tiny decoder where one is looked for.
     #[error(
         "--decoder tiny: there is no {name}.safetensors or {name}.pth in the model's folder: download it (github.com/madebyollin/taehv) and name it with --tiny-decoder"
     )]
-    NoTinyDecoder {
-        /// As its makers name it.
-        name: &'static str,
-    },
+    NoTinyDecoder { name: &'static str },
     /// A tiny decoder's file, and another decoder.
     #[error("--tiny-decoder is given with another --decoder: leave one of them out")]
     OtherDecoder,
     /// A name for a preview that another program would not know.
     #[error("cannot write {}: a preview is a picture in PNG, so the name has to end in .png", path.display())]
-    PreviewExtension {
-        /// The output asked for.
-        path: PathBuf,
-    },
+    PreviewExtension { path: PathBuf },
     /// A name for latents that another program would not know.
     #[error("cannot write {}: latents are kept as safetensors, so the name has to end in .safetensors", path.display())]
-    LatentsExtension {
-        /// The output asked for.
-        path: PathBuf,
-    },
+    LatentsExtension { path: PathBuf },
     /// Frames or latents of another rate or kind.
     #[error("{}: the metadata's {key} is {found:?}, expected {expected}; choose it with an option or decode latents of another file", path.display())]
     LatentsMetadata {
-        /// The latents' file.
         path: PathBuf,
-        /// The entry.
         key: &'static str,
-        /// Its value.
         found: String,
-        /// What it must be.
         expected: &'static str,
     },
     /// No state of that name.
     #[error("{} does not exist: no unfinished run is kept there", path.display())]
-    NoState {
-        /// The state.
-        path: PathBuf,
-    },
+    NoState { path: PathBuf },
     /// Nothing in this folder.
     #[error("no unfinished run is kept in this folder: name its clip or its .kinora-state")]
     NothingToResume,
     /// More than one.
     #[error("several unfinished runs are kept in this folder: name one of {names}")]
-    SeveralToResume {
-        /// The states.
-        names: String,
-    },
+    SeveralToResume { names: String },
     /// A state that does not say how the run was started.
     #[error("{} does not say how its run was started: give the command again that started it", path.display())]
-    UnknownCommand {
-        /// The state.
-        path: PathBuf,
-    },
+    UnknownCommand { path: PathBuf },
     /// A folder that is gone.
     #[error("the run was started in {}, which cannot be entered: {source}", folder.display())]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Folder { folder: PathBuf, source: io::Error },
     /// A clip that does not say what made it.
     #[error("{} does not say what made it: it was written with --no-metadata, re-muxed or uploaded by a program that drops metadata, or not by Kinora", path.display())]
-    NoMetadata {
-        /// The clip.
-        path: PathBuf,
-    },
+    NoMetadata { path: PathBuf },
     /// The answer to a question was no.
     #[error("nothing was downloaded")]
     Declined,
     /// A bench that is not there.
     #[error("no bench is called {name}; 'kinora bench --list' names them")]
-    UnknownBench {
-        /// As asked.
-        name: String,
-    },
+    UnknownBench { name: String },
     /// Ctrl-C while measuring.
     #[error("interrupted")]
     BenchInterrupted,
     /// A kernel that is not there.
     #[error("no kernel is called {name}; there are {known}")]
-    UnknownKernel {
-        /// As asked.
-        name: String,
-        /// All kernels.
-        known: String,
-    },
+    UnknownKernel { name: String, known: String },
     /// A slot that is not there.
     #[error("{kernel} has no slot {slot}; it has {known}")]
     UnknownSlot {
-        /// The kernel.
         kernel: String,
-        /// As asked.
         slot: String,
-        /// The kernel's slots.
         known: String,
     },
     /// A module that does not fit.
     #[error("no module {module} fits the slot {slot}; there are {known}")]
     UnknownModule {
-        /// The slot.
         slot: String,
-        /// As asked.
         module: String,
-        /// All that fit.
         known: String,
     },
     /// Standard output failed.
     #[error("cannot write to standard output: {source}")]
-    Print {
-        /// What the system said.
-        source: io::Error,
-    },
+    Print { source: io::Error },
     /// No way to listen for Ctrl-C.
     #[error("interrupts cannot be caught: {reason}")]
-    Signals {
-        /// What the system said.
-        reason: String,
-    },
+    Signals { reason: String },
     /// Ctrl-C before anything was worth keeping.
     #[error("interrupted: {} was not written", path.display())]
-    Interrupted {
-        /// The clip.
-        path: PathBuf,
-    },
+    Interrupted { path: PathBuf },
     /// Decoding or writing ended early, and the latents are on the disk.
     #[error("{source}\n{kept}")]
-    Kept {
-        /// Why.
-        source: Box<CliError>,
-        /// Where the latents are and how to go on.
-        kept: String,
-    },
+    Kept { source: Box<CliError>, kept: String },
 }
 
 /// Engine errors by module, for `?` on the results of the engine's own modules.

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kinora::job::Metadata;
+use kinora::job::{Metadata, name_of_prompt};
 use kinora::pipeline::Model;
 use kinora::request::Settings;
 use kinora::text::clean::PROMPT_LIMIT;
@@ -16,7 +16,7 @@ use crate::clip::{Watched, sink, tell, video};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::model;
-use crate::output::{self, Target, name_of};
+use crate::output::{self, Target};
 use crate::preview::Preview;
 use crate::progress::Progress;
 use crate::unfinished::{Origin, entries, first_seed};
@@ -149,7 +149,7 @@ fn seed_kept(args: &GenerateArgs, prompt: &str, origin: Option<&Origin>) -> Opti
     }
     let name = match &args.output {
         Some(path) => path.clone(),
-        None => name_of(prompt).into(),
+        None => name_of_prompt(prompt).into(),
     };
     let beginning = format!("{}-", name.file_stem()?.to_str()?);
     let folder = name.parent().filter(|f| !f.as_os_str().is_empty());
@@ -167,7 +167,7 @@ fn output_again(args: &GenerateArgs, prompt: &str, target: &Target) -> PathBuf {
     match &args.output {
         Some(path) => path.clone(),
         None if args.sampling.count == 1 => target.clip.clone(),
-        None => format!("{}.mp4", name_of(prompt)).into(),
+        None => format!("{}.mp4", name_of_prompt(prompt)).into(),
     }
 }
 

@@ -15,7 +15,6 @@ mod model;
 mod output;
 mod plan;
 mod preview;
-mod profile;
 mod progress;
 mod pull;
 mod resume;

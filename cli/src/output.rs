@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use kinora::error::MediaError;
 use kinora::media::{check_output, check_place, frame_path};
 
+use kinora::job::{free_name, name_of_prompt, name_with_seed};
+
 use crate::args::GenerateArgs;
 use crate::error::CliError;
-
-/// Letters of the prompt in a clip's name, at most.
-const NAME_LENGTH: usize = 48;
 
 /// The files of one clip.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +32,7 @@ impl Target {
         let several = args.sampling.count > 1;
         let numbered = |path: &Path| {
             if several {
-                with_seed(path, seed)
+                name_with_seed(path, seed)
             } else {
                 path.to_owned()
             }
@@ -42,8 +41,8 @@ impl Target {
         Self {
             clip: match &args.output {
                 Some(path) => numbered(path),
-                None => free(
-                    Path::new(&format!("{}-{seed}.mp4", name_of(prompt))),
+                None => free_name(
+                    Path::new(&format!("{}-{seed}.mp4", name_of_prompt(prompt))),
                     overwrite,
                 ),
             },
@@ -92,66 +91,6 @@ fn check_frames(folder: &Path, overwrite: bool) -> Result<(), MediaError> {
     }
 }
 
-/// The words of a prompt as the name of a file.
-pub(crate) fn name_of(prompt: &str) -> String {
-    let mut name = String::new();
-    for word in prompt
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-    {
-        let word = word.to_lowercase();
-        let room = NAME_LENGTH.saturating_sub(name.len() + usize::from(!name.is_empty()));
-        if word.len() > room {
-            if name.is_empty() {
-                // One word without end: its beginning, in whole letters.
-                name.extend(
-                    word.char_indices()
-                        .take_while(|(at, c)| at + c.len_utf8() <= room)
-                        .map(|(_, c)| c),
-                );
-            }
-            break;
-        }
-        if !name.is_empty() {
-            name.push('-');
-        }
-        name.push_str(&word);
-    }
-    if name.is_empty() {
-        "clip".to_owned()
-    } else {
-        name
-    }
-}
-
-/// `boat.mp4` becomes `boat-7.mp4`.
-fn with_seed(path: &Path, seed: u64) -> PathBuf {
-    with_ending(path, &seed.to_string())
-}
-
-fn with_ending(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.file_stem().unwrap_or_default().to_owned();
-    name.push("-");
-    name.push(ending);
-    if let Some(extension) = path.extension() {
-        name.push(".");
-        name.push(extension);
-    }
-    path.with_file_name(name)
-}
-
-/// A name that nobody asked for makes way for a file that exists: `boat-7-2.mp4`.
-pub(crate) fn free(path: &Path, overwrite: bool) -> PathBuf {
-    let taken = |path: &Path| !overwrite && path.symlink_metadata().is_ok();
-    if !taken(path) {
-        return path.to_owned();
-    }
-    let next = (2..10_000)
-        .map(|n| with_ending(path, &n.to_string()))
-        .find(|path| !taken(path));
-    next.unwrap_or_else(|| path.to_owned())
-}
-
 /// Writes to standard output. A reader that has left wants no more, which is no error.
 pub(crate) fn print(bytes: &[u8]) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
@@ -175,39 +114,6 @@ pub(crate) fn complain(error: &CliError) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_made_of_the_prompts_words() {
-        assert_eq!(name_of("A red kite, gliding!"), "a-red-kite-gliding");
-        assert_eq!(name_of("../../etc/passwd"), "etc-passwd");
-        assert_eq!(name_of("?!"), "clip");
-        assert_eq!(name_of("Möwenflug über 海"), "möwenflug-über-海");
-        let long = name_of(&"very ".repeat(40));
-        assert!(long.len() <= NAME_LENGTH && long.ends_with("very"));
-        assert_eq!(name_of(&"海".repeat(40)), "海".repeat(16));
-    }
-
-    #[test]
-    fn several_clips_bear_their_seeds() {
-        assert_eq!(
-            with_seed(Path::new("a/boat.v2.mp4"), 7),
-            Path::new("a/boat.v2-7.mp4")
-        );
-        assert_eq!(
-            with_seed(Path::new("boat.safetensors"), 7),
-            Path::new("boat-7.safetensors")
-        );
-    }
-
-    #[test]
-    fn a_name_nobody_asked_for_makes_way() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("boat-7.mp4");
-        assert_eq!(free(&path, false), path);
-        std::fs::write(&path, "").unwrap();
-        assert_eq!(free(&path, false), folder.path().join("boat-7-2.mp4"));
-        assert_eq!(free(&path, true), path);
-    }
 
     #[test]
     fn frames_go_into_a_folder_that_need_not_exist() {

@@ -5,14 +5,13 @@ use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
-use kinora::gpu::Gpu;
+use kinora::gpu::{Gpu, profile_table};
 use kinora::job::MemoryTaken;
 use kinora::pipeline::{Event, Stage};
-use kinora::request::{Note, bytes_for_people};
+use kinora::request::{Note, Rate, Seconds, bytes_for_people};
 use kinora::weights::Latents;
 
 use crate::preview::Preview;
-use crate::profile::table;
 
 /// Where there is no bar, how long a stage goes on without a word.
 pub(crate) const SILENCE: Duration = Duration::from_secs(15);
@@ -197,7 +196,7 @@ impl Progress {
         if let Some(gpu) = &self.profiled {
             let rows = gpu.take_profile();
             if !rows.is_empty() {
-                self.say(table(&rows, took));
+                self.say(profile_table(&rows, took));
             }
         }
     }
@@ -280,49 +279,4 @@ pub(crate) fn left(state: &ProgressState, out: &mut dyn fmt::Write) {
         0 => out.write_str("…"),
         _ => write!(out, "{}", Seconds(state.eta())),
     };
-}
-
-/// `2.5 a second`, or the seconds that one takes.
-struct Rate(f64);
-
-impl Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            rate if rate >= 1.0 => write!(f, "{rate:.1} a second"),
-            rate if rate > 0.0 => write!(f, "{:.1} s each", 1.0 / rate),
-            _ => f.write_str("…"),
-        }
-    }
-}
-
-/// `12.3 s`, `4 min 5 s`, `2 h 4 min`.
-pub(crate) struct Seconds(pub Duration);
-
-impl Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs_f64();
-        match self.0.as_secs() {
-            _ if seconds < 60.0 => write!(f, "{seconds:.1} s"),
-            whole if whole < 3600 => write!(f, "{} min {} s", whole / 60, whole % 60),
-            whole => write!(f, "{} h {} min", whole / 3600, whole / 60 % 60),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_and_rates_read_well() {
-        let text = |s| Seconds(Duration::from_secs_f64(s)).to_string();
-        assert_eq!(
-            [text(0.04), text(59.9), text(245.0), text(7_500.0)],
-            ["0.0 s", "59.9 s", "4 min 5 s", "2 h 5 min"]
-        );
-        assert_eq!(
-            [Rate(3.0).to_string(), Rate(0.25).to_string()],
-            ["3.0 a second", "4.0 s each"]
-        );
-    }
 }

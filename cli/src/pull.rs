@@ -15,7 +15,9 @@ use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::model::repo_named;
 use crate::output;
-use crate::progress::{SILENCE, Seconds, TICK, left, say};
+use kinora::request::Seconds;
+
+use crate::progress::{SILENCE, TICK, left, say};
 
 /// A download that a person at a terminal is asked about: 1 GB.
 const LARGE: u64 = 1_000_000_000;

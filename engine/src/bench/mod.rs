@@ -10,9 +10,11 @@ mod measure;
 mod prepared;
 mod problem;
 mod step;
+mod table;
 
 pub use cases::{Case, cases, select};
 pub use measure::{Bench, Ceilings, Measured};
 pub use prepared::Prepared;
 pub use problem::{Problem, Work};
 pub use step::Step;
+pub use table::{head, listed, object, row};

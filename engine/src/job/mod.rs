@@ -9,6 +9,7 @@
 //! | `saved` | runs on the disk, and which job each belongs to |
 //! | `keeper` | writing a job's state while it runs |
 //! | `metadata` | what made a clip, as text |
+//! | `names` | names of clips |
 //! | `sink` | where frames go |
 
 mod decoding;
@@ -16,6 +17,7 @@ mod device;
 mod engine;
 mod keeper;
 mod metadata;
+mod names;
 mod saved;
 mod sink;
 mod task;
@@ -25,6 +27,7 @@ pub use device::MemoryTaken;
 pub use engine::{Clip, Engine, usual_budget};
 pub use keeper::Keep;
 pub use metadata::Metadata;
+pub use names::{free_name, name_of_prompt, name_with_seed};
 pub use saved::{SavedRun, state_path};
 pub use sink::{Both, ClipInfo, Frame, Mp4Sink, OnThread, PngSink, Sink};
 pub use task::{Job, Summary};

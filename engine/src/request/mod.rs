@@ -9,12 +9,14 @@
 mod fields;
 mod note;
 mod settings;
+mod time;
 
 use crate::model_files::SchedulerName;
 
 pub use fields::{FIELDS, Facts, Field, Range, field};
 pub use note::{Note, bytes_for_people};
 pub use settings::Settings;
+pub use time::{Rate, Seconds};
 
 /// The shape of the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,16 +1,16 @@
-//! `--profile`: where a stage's time went, kernel by kernel.
+//! Where a stage's time went, kernel by kernel, for people.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use kinora::gpu::ProfileRow;
+use super::ProfileRow;
 
 /// Rows of one kernel that are shown one by one; further ones are added up.
 const SHOWN: usize = 24;
 
 /// A table of the kernels of a stage that took `wall`.
-pub(crate) fn table(rows: &[ProfileRow], wall: Duration) -> String {
+pub fn profile_table(rows: &[ProfileRow], wall: Duration) -> String {
     let mut text = String::new();
     let wall = wall.as_secs_f64();
     let all: f64 = rows.iter().map(|row| row.seconds).sum();

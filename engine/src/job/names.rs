@@ -1,0 +1,104 @@
+//! Names of clips: from a prompt, with a seed, making way for files that exist.
+
+use std::path::{Path, PathBuf};
+
+/// Letters of the prompt in a clip's name, at most.
+const NAME_LENGTH: usize = 48;
+
+/// The words of a prompt as the name of a file.
+pub fn name_of_prompt(prompt: &str) -> String {
+    let mut name = String::new();
+    for word in prompt
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+    {
+        let word = word.to_lowercase();
+        let room = NAME_LENGTH.saturating_sub(name.len() + usize::from(!name.is_empty()));
+        if word.len() > room {
+            if name.is_empty() {
+                // One word without end: its beginning, in whole letters.
+                name.extend(
+                    word.char_indices()
+                        .take_while(|(at, c)| at + c.len_utf8() <= room)
+                        .map(|(_, c)| c),
+                );
+            }
+            break;
+        }
+        if !name.is_empty() {
+            name.push('-');
+        }
+        name.push_str(&word);
+    }
+    if name.is_empty() {
+        "clip".to_owned()
+    } else {
+        name
+    }
+}
+
+/// `boat.mp4` becomes `boat-7.mp4`.
+pub fn name_with_seed(path: &Path, seed: u64) -> PathBuf {
+    with_ending(path, &seed.to_string())
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push("-");
+    name.push(ending);
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+/// A name that nobody asked for makes way for a file that exists: `boat-7-2.mp4`.
+pub fn free_name(path: &Path, overwrite: bool) -> PathBuf {
+    let taken = |path: &Path| !overwrite && path.symlink_metadata().is_ok();
+    if !taken(path) {
+        return path.to_owned();
+    }
+    let next = (2..10_000)
+        .map(|n| with_ending(path, &n.to_string()))
+        .find(|path| !taken(path));
+    next.unwrap_or_else(|| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_made_of_the_prompts_words() {
+        assert_eq!(name_of_prompt("A red kite, gliding!"), "a-red-kite-gliding");
+        assert_eq!(name_of_prompt("../../etc/passwd"), "etc-passwd");
+        assert_eq!(name_of_prompt("?!"), "clip");
+        assert_eq!(name_of_prompt("Möwenflug über 海"), "möwenflug-über-海");
+        let long = name_of_prompt(&"very ".repeat(40));
+        assert!(long.len() <= NAME_LENGTH && long.ends_with("very"));
+        assert_eq!(name_of_prompt(&"海".repeat(40)), "海".repeat(16));
+    }
+
+    #[test]
+    fn several_clips_bear_their_seeds() {
+        assert_eq!(
+            name_with_seed(Path::new("a/boat.v2.mp4"), 7),
+            Path::new("a/boat.v2-7.mp4")
+        );
+        assert_eq!(
+            name_with_seed(Path::new("boat.safetensors"), 7),
+            Path::new("boat-7.safetensors")
+        );
+    }
+
+    #[test]
+    fn a_name_nobody_asked_for_makes_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("boat-7.mp4");
+        assert_eq!(free_name(&path, false), path);
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(free_name(&path, false), folder.path().join("boat-7-2.mp4"));
+        assert_eq!(free_name(&path, true), path);
+    }
+}

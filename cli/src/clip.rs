@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use kinora::job::{Both, OnThread, PngSink};
-use kinora::media::{FrameRate, VideoOptions, VideoSummary};
+use kinora::media::VideoOptions;
 use kinora::{Event, Mp4Sink};
 
 use crate::args::VideoArgs;
@@ -20,10 +20,7 @@ pub(crate) fn video(
     height: usize,
     fps: f64,
 ) -> Result<VideoOptions, CliError> {
-    // A side that does not fit 32 bits is refused as the largest is.
-    let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
-    let rate = FrameRate::from_hz(fps)?;
-    let options = VideoOptions::new(side(width), side(height), rate);
+    let options = VideoOptions::sized([width, height], fps)?;
     Ok(VideoOptions {
         quality: args.quality,
         overwrite: args.force,
@@ -36,19 +33,15 @@ pub(crate) type ClipSink = OnThread<Both<Mp4Sink, PngSink>>;
 
 /// Where a clip's frames go.
 pub(crate) fn sink(target: &Target, video: VideoOptions) -> Result<ClipSink, CliError> {
-    let overwrite = target.overwrite || target.again;
-    let frames = target.frames.as_ref();
-    let frames = frames.map(|folder| PngSink::new(folder, overwrite));
-    Ok(OnThread::new(Both(
-        Mp4Sink::new(&target.clip, video)?,
-        frames,
-    )))
+    let frames = |folder| PngSink::new(folder, target.overwrite || target.again);
+    let frames = target.frames.as_ref().map(frames);
+    let clip = Mp4Sink::new(&target.clip, video)?;
+    Ok(OnThread::new(Both(clip, frames)))
 }
 
 /// Says what was written; the clip's path goes to standard output.
 pub(crate) fn tell(sink: &ClipSink, progress: &Progress) -> Result<(), CliError> {
-    let summary: Option<&VideoSummary> = sink.get().and_then(|sink| sink.0.summary());
-    let Some(summary) = summary else {
+    let Some(summary) = sink.get().and_then(|sink| sink.0.summary()) else {
         return Ok(());
     };
     if let Some(note) = summary.note() {
@@ -117,10 +110,10 @@ impl<'a> Watched<'a> {
     /// The error that ended the run, and how to go on from what is kept.
     pub(crate) fn ended(&self, error: impl Into<CliError>, kept: bool) -> CliError {
         self.progress.borrow_mut().stop();
-        let error = match error.into() {
-            error if error.is_interruption() => self.interrupted(),
-            error => error,
-        };
+        let mut error = error.into();
+        if error.is_interruption() {
+            error = self.interrupted();
+        }
         if kept { self.with_kept(error) } else { error }
     }
 

@@ -1,8 +1,6 @@
 //! `kinora decode`: a latents' file becomes a clip.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use kinora::job::{ClipInfo, Metadata, free_name};
@@ -29,17 +27,21 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
     of_clip.remove(TINY_DECODER);
     of_clip.remove("tiny_decoder_latents");
     of_clip.extend(args.decoder.typed());
-    let entries = Entries {
-        path: &args.latents,
-        metadata: &latents.metadata,
+    let told = Metadata(latents.metadata.clone());
+    let wrong = |(key, found, expected)| CliError::LatentsMetadata {
+        path: args.latents.clone(),
+        key,
+        found,
+        expected,
     };
     let scale = model.config().vae.scale_factor_spatial;
     let whole = [latents.shape[4], latents.shape[3]].map(|side| side * scale);
-    let [width, height] = entries.crop(whole)?.unwrap_or(whole);
+    let [width, height] = told.crop(whole).map_err(wrong)?.unwrap_or(whole);
     let fps = match args.fps {
         Some(fps) => fps,
-        None => entries
-            .number("fps", "a frame rate")?
+        None => told
+            .number("fps", "a frame rate")
+            .map_err(wrong)?
             .unwrap_or(model.config().defaults.fps),
     };
     let mut video = crate::clip::video(&args.video, width, height, fps)?;
@@ -105,41 +107,6 @@ fn named_like(latents: &Path) -> PathBuf {
     let mut name = if kept { bare } else { stem }.to_owned();
     name.push(".mp4");
     name.into()
-}
-
-/// What a latents' file says of the clip.
-struct Entries<'a> {
-    path: &'a Path,
-    metadata: &'a BTreeMap<String, String>,
-}
-
-impl Entries<'_> {
-    fn number<T: FromStr>(
-        &self,
-        key: &'static str,
-        expected: &'static str,
-    ) -> Result<Option<T>, CliError> {
-        let Some(text) = self.metadata.get(key) else {
-            return Ok(None);
-        };
-        let wrong = || CliError::LatentsMetadata {
-            path: self.path.to_owned(),
-            key,
-            found: text.clone(),
-            expected,
-        };
-        text.parse().map(Some).map_err(|_| wrong())
-    }
-
-    /// Width and height as asked of the run, where the file says and the latents are large enough.
-    fn crop(&self, whole: [usize; 2]) -> Result<Option<[usize; 2]>, CliError> {
-        let width = self.number("width", "a number of pixels")?;
-        let height = self.number("height", "a number of pixels")?;
-        let (Some(width), Some(height)) = (width, height) else {
-            return Ok(None);
-        };
-        Ok((width <= whole[0] && height <= whole[1]).then_some([width, height]))
-    }
 }
 
 #[cfg(test)]

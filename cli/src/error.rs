@@ -20,54 +20,41 @@ pub(crate) const INTERRUPTED: u8 = 130;
 /// Why a command ends early. Its `Display` is one sentence.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
-    /// The engine's own.
     #[error("{}", sentence(.0))]
     Engine(#[from] Error),
-    /// The hub client's own, with the command that helps.
     #[error("{source}{}", advice(source))]
     Hub {
         #[from]
         source: HubError,
     },
-    /// A variable that names no backend.
     #[error("KINORA_BACKEND: {source}")]
     Backend { source: GpuError },
-    /// `generate` alone.
     #[error(
         "no prompt: say what the clip shows, in quotes, or give - to read it from standard input"
     )]
     NoPrompt,
-    /// A prompt of nothing.
     #[error("the prompt is empty: say what the clip shows")]
     EmptyPrompt,
-    /// Standard input without end.
     #[error(
         "the prompt on standard input has more than {limit} bytes: the model reads 512 tokens of it"
     )]
     LongPrompt { limit: usize },
-    /// Standard input failed.
     #[error("the prompt cannot be read from standard input: {source}")]
     ReadPrompt { source: io::Error },
-    /// Seeds of variations beyond 32 bits.
     #[error(
         "--seed {seed} with --count {count} goes beyond 18446744073709551615, the largest seed: choose a smaller one"
     )]
     Seeds { seed: u64, count: u64 },
-    /// No tiny decoder where one is looked for.
     #[error(
         "--decoder tiny: there is no {name}.safetensors or {name}.pth in the model's folder: download it (github.com/madebyollin/taehv) and name it with --tiny-decoder"
     )]
     NoTinyDecoder { name: &'static str },
-    /// A tiny decoder's file, and another decoder.
     #[error("--tiny-decoder is given with another --decoder: leave one of them out")]
     OtherDecoder,
-    /// A name for a preview that another program would not know.
     #[error("cannot write {}: a preview is a picture in PNG, so the name has to end in .png", path.display())]
     PreviewExtension { path: PathBuf },
-    /// A name for latents that another program would not know.
     #[error("cannot write {}: latents are kept as safetensors, so the name has to end in .safetensors", path.display())]
     LatentsExtension { path: PathBuf },
-    /// Frames or latents of another rate or kind.
     #[error("{}: the metadata's {key} is {found:?}, expected {expected}; choose it with an option or decode latents of another file", path.display())]
     LatentsMetadata {
         path: PathBuf,
@@ -75,60 +62,44 @@ pub(crate) enum CliError {
         found: String,
         expected: &'static str,
     },
-    /// No state of that name.
     #[error("{} does not exist: no unfinished run is kept there", path.display())]
     NoState { path: PathBuf },
-    /// Nothing in this folder.
     #[error("no unfinished run is kept in this folder: name its clip or its .kinora-state")]
     NothingToResume,
-    /// More than one.
     #[error("several unfinished runs are kept in this folder: name one of {names}")]
     SeveralToResume { names: String },
-    /// A state that does not say how the run was started.
     #[error("{} does not say how its run was started: give the command again that started it", path.display())]
     UnknownCommand { path: PathBuf },
-    /// A folder that is gone.
     #[error("the run was started in {}, which cannot be entered: {source}", folder.display())]
     Folder { folder: PathBuf, source: io::Error },
-    /// A clip that does not say what made it.
     #[error("{} does not say what made it: it was written with --no-metadata, re-muxed or uploaded by a program that drops metadata, or not by Kinora", path.display())]
     NoMetadata { path: PathBuf },
-    /// The answer to a question was no.
     #[error("nothing was downloaded")]
     Declined,
-    /// A bench that is not there.
     #[error("no bench is called {name}; 'kinora bench --list' names them")]
     UnknownBench { name: String },
-    /// Ctrl-C while measuring.
     #[error("interrupted")]
     BenchInterrupted,
-    /// A kernel that is not there.
     #[error("no kernel is called {name}; there are {known}")]
     UnknownKernel { name: String, known: String },
-    /// A slot that is not there.
     #[error("{kernel} has no slot {slot}; it has {known}")]
     UnknownSlot {
         kernel: String,
         slot: String,
         known: String,
     },
-    /// A module that does not fit.
     #[error("no module {module} fits the slot {slot}; there are {known}")]
     UnknownModule {
         slot: String,
         module: String,
         known: String,
     },
-    /// Standard output failed.
     #[error("cannot write to standard output: {source}")]
     Print { source: io::Error },
-    /// No way to listen for Ctrl-C.
     #[error("interrupts cannot be caught: {reason}")]
     Signals { reason: String },
-    /// Ctrl-C before anything was worth keeping.
     #[error("interrupted: {} was not written", path.display())]
     Interrupted { path: PathBuf },
-    /// Decoding or writing ended early, and the latents are on the disk.
     #[error("{source}\n{kept}")]
     Kept { source: Box<CliError>, kept: String },
 }

@@ -73,7 +73,7 @@ pub(crate) fn run_from(
         video.overwrite |= resuming;
         Mp4Sink::new(&target.clip, video)?;
     }
-    model::check_weights(&model)?;
+    model.open_weights()?;
 
     let interrupt = Interrupt::listen()?;
     let mut progress = Progress::new(quiet);
@@ -114,8 +114,8 @@ pub(crate) fn run_from(
     Ok(())
 }
 
-/// Makes the clips one after another. A clip's state is deleted only once the next clip has written
-/// its own, so that the command can always be resumed.
+/// Makes the clips. A clip's state is deleted only once the next clip has written its own, so that
+/// the command can always be resumed.
 fn make_all(
     runs: Vec<Clip>,
     args: &GenerateArgs,

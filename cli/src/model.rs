@@ -108,33 +108,16 @@ pub(crate) fn decoder(
         (Some(DecoderName::Linear), None) => Ok(Decoder::Linear),
         (None | Some(DecoderName::Tiny), Some(file)) => Ok(tiny(file.clone())),
         (Some(DecoderName::Tiny), None) => {
-            // As the project that makes them names them.
-            let name = match model.config().vae.z_dim {
-                48 => "taew2_2",
-                _ => "taew2_1",
-            };
             let pulled = typed.model.as_deref().map(pulled).transpose()?.flatten();
             let pulled = pulled.map(|(_, path)| path);
             let folder = pulled.as_deref().or(typed.model.as_deref());
-            let files = ["", "light"]
-                .map(|of| ["safetensors", "pth"].map(|ending| format!("{of}{name}.{ending}")));
-            let files = files.as_flattened();
-            let mut places = folder
-                .into_iter()
-                .flat_map(|at| files.iter().map(|f| at.join(f)));
-            let found = places.find(|file| file.is_file());
-            found.map(tiny).ok_or(CliError::NoTinyDecoder { name })
+            let found = Decoder::tiny_file_in(folder, model.config().vae.z_dim);
+            found
+                .map(tiny)
+                .map_err(|name| CliError::NoTinyDecoder { name })
         }
         (Some(DecoderName::Full | DecoderName::Linear), Some(_)) => Err(CliError::OtherDecoder),
     }
-}
-
-/// Reads the heads of the weights' files, which needs no device and little time.
-pub(crate) fn check_weights(model: &Model) -> Result<(), CliError> {
-    for part in model.family().weights() {
-        model.checkpoint(part)?;
-    }
-    Ok(())
 }
 
 /// An engine on the device asked for; says which.

@@ -3,8 +3,7 @@
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use kinora::error::MediaError;
-use kinora::media::{check_output, check_place, frame_path};
+use kinora::media::{check_frame_folder, check_output, check_place};
 
 use kinora::job::{free_name, name_of_prompt, name_with_seed};
 
@@ -69,25 +68,9 @@ impl Target {
             check_place(path, self.overwrite || self.again)?;
         }
         if let Some(folder) = &self.frames {
-            check_frames(folder, self.overwrite || self.again)?;
+            check_frame_folder(folder, self.overwrite || self.again)?;
         }
         Ok(())
-    }
-}
-
-/// The folder need not exist yet, and is not made before there are frames.
-fn check_frames(folder: &Path, overwrite: bool) -> Result<(), MediaError> {
-    let first = frame_path(folder, 0);
-    if folder.exists() {
-        return check_place(&first, overwrite);
-    }
-    let above = folder
-        .ancestors()
-        .skip(1)
-        .find(|above| above.as_os_str().is_empty() || above.exists());
-    match above {
-        Some(above) => check_place(&above.join(".kinora-frames"), true),
-        None => Ok(()),
     }
 }
 
@@ -109,25 +92,4 @@ pub(crate) fn complain(error: &CliError) {
     };
     // Nobody is left to be told where this fails.
     let _ = writeln!(io::stderr().lock(), "{prefix}{error}");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_go_into_a_folder_that_need_not_exist() {
-        let folder = tempfile::tempdir().unwrap();
-        let new = folder.path().join("a/b");
-        check_frames(&new, false).unwrap();
-        assert!(!folder.path().join("a").exists());
-        std::fs::create_dir_all(&new).unwrap();
-        std::fs::write(new.join("00000.png"), "").unwrap();
-        assert!(matches!(
-            check_frames(&new, false),
-            Err(MediaError::Exists { .. })
-        ));
-        check_frames(&new, true).unwrap();
-        assert!(check_frames(&new.join("00000.png/x"), true).is_err());
-    }
 }

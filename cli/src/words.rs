@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use kinora::Error;
-use kinora::error::{GpuError, RequestError, StateError};
+use kinora::error::{GpuError, MediaError, RequestError, StateError};
 use kinora::request::field;
 
 /// The option that sets a field: `guidance_2` is `--guidance-2`, `model_path` is `--model`.
@@ -28,6 +28,9 @@ pub(crate) fn sentence(error: &Error) -> String {
         Error::Gpu(GpuError::NoDevice) => format!(
             "{error}, or run through 'scripts/with-vulkan', which fetches a software Vulkan"
         ),
+        Error::Media(MediaError::Exists { .. }) => error
+            .to_string()
+            .replace("let it be overwritten", "overwrite it with --force"),
         error => error.to_string(),
     }
 }

@@ -1,6 +1,7 @@
 //! Which device, and how much of it.
 
 use clap::{Args, ValueEnum};
+use kinora::request::bytes_of;
 
 /// Which device.
 #[derive(Debug, Args)]
@@ -18,30 +19,8 @@ pub(crate) struct DeviceArgs {
 #[derive(Debug, Args)]
 pub(crate) struct MemoryArgs {
     /// Device memory that may be used, 8GB say [default: four fifths of what the device has]
-    #[arg(long, value_name = "BYTES", help_heading = "Device", value_parser = bytes)]
+    #[arg(long, value_name = "BYTES", help_heading = "Device", value_parser = bytes_of)]
     pub memory: Option<u64>,
-}
-
-/// Bytes as people write them: 8GB, 512MB, 7.5GiB, 1000000.
-pub(super) fn bytes(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit: f64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "k" | "kb" => 1e3,
-        "m" | "mb" => 1e6,
-        "g" | "gb" => 1e9,
-        "kib" => 1024.0,
-        "mib" => 1_048_576.0,
-        "gib" => 1_073_741_824.0,
-        _ => 0.0,
-    };
-    let number: f64 = digits.trim_end().parse().unwrap_or(-1.0);
-    let bytes = number * unit;
-    if (1.0..1e18).contains(&bytes) {
-        Ok(bytes as u64)
-    } else {
-        Err("expected a size such as 8GB, 7.5GiB or 600MB".into())
-    }
 }
 
 /// What the operands of products may be rounded to.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 use kinora::model_files::PartFiles;
-use kinora::model_files::lora::{Experts, Lora};
+use kinora::model_files::lora::Lora;
 use kinora::model_files::matrices::small_types;
 use kinora::tensor::DType;
 
@@ -34,31 +34,8 @@ pub(crate) struct ModelArgs {
     pub tokenizer: Option<PathBuf>,
     /// A LoRA for the transformer, with its strength; may be given again. high=FILE and low=FILE
     /// mean one of two experts
-    #[arg(long, value_name = "[high=|low=]FILE[:STRENGTH]", value_parser = lora, value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "[high=|low=]FILE[:STRENGTH]", value_hint = ValueHint::FilePath)]
     pub lora: Vec<Lora>,
-}
-
-/// A LoRA as people write it: turbo.safetensors, style.safetensors:0.8, high=style.safetensors:-1.
-fn lora(text: &str) -> Result<Lora, String> {
-    let (experts, rest) = match text.split_once('=') {
-        Some(("high", rest)) => (Experts::High, rest),
-        Some(("low", rest)) => (Experts::Low, rest),
-        _ => (Experts::All, text),
-    };
-    let number = |(file, strength): (&str, &str)| Some((file.to_owned(), strength.parse().ok()?));
-    // A colon may also be a drive's, or a part of a name.
-    let (file, strength) = rest
-        .rsplit_once(':')
-        .and_then(number)
-        .unwrap_or((rest.to_owned(), 1.0));
-    match file.is_empty() {
-        true => Err("expected a file, such as style.safetensors:0.8".into()),
-        false => Ok(Lora {
-            file: file.into(),
-            strength,
-            experts,
-        }),
-    }
 }
 
 impl ModelArgs {
@@ -167,37 +144,4 @@ fn small_type(text: &str) -> Result<DType, String> {
         };
         format!("{read}expected one of {}", names.join(", "))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lora_is_a_file_and_a_strength() {
-        let read = |text: &str| {
-            let read = lora(text).expect("a LoRA");
-            (read.experts, read.file.display().to_string(), read.strength)
-        };
-        for (text, experts, file, strength) in [
-            ("a.safetensors", Experts::All, "a.safetensors", 1.0),
-            ("a.safetensors:0.8", Experts::All, "a.safetensors", 0.8),
-            (
-                "low=b/c.safetensors:-1",
-                Experts::Low,
-                "b/c.safetensors",
-                -1.0,
-            ),
-            (
-                r"high=C:\d.safetensors",
-                Experts::High,
-                r"C:\d.safetensors",
-                1.0,
-            ),
-            ("x=y.safetensors:2", Experts::All, "x=y.safetensors", 2.0),
-        ] {
-            assert_eq!(read(text), (experts, file.to_owned(), strength), "{text}");
-        }
-        assert!(lora("high=:1").is_err());
-    }
 }

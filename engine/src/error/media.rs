@@ -48,7 +48,7 @@ pub enum MediaError {
         path: PathBuf,
     },
     /// The output exists and overwriting was not asked for.
-    #[error("cannot write {}: it exists already; choose another name, or overwrite it with --force", path.display())]
+    #[error("cannot write {}: it exists already; choose another name, or let it be overwritten", path.display())]
     Exists {
         /// The output asked for.
         path: PathBuf,

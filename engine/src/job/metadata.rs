@@ -1,6 +1,7 @@
 //! What makes a clip again, as text: inside the clip, beside latents, in a saved run.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use super::engine::Engine;
 use crate::error::Error;
@@ -10,6 +11,9 @@ use crate::record::Precision;
 use crate::request::{FIELDS, Facts, Settings};
 use crate::sampling::Scheduler;
 use crate::tensor::DType;
+
+/// The key of an entry, what stands there, and what it must be.
+pub type Wrong = (&'static str, String, &'static str);
 
 /// Text that says what a clip is, by the keys of [`FIELDS`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,6 +70,36 @@ impl Metadata {
         }
         let entry = |key: &str| Some((key.to_owned(), self.0.get(key)?.clone()));
         FIELDS.iter().filter_map(|field| entry(field.key)).collect()
+    }
+
+    /// An entry as a number: where it is none, the key, what stands there, and what it must be.
+    ///
+    /// # Errors
+    /// An entry that is no such number.
+    pub fn number<T: FromStr>(
+        &self,
+        key: &'static str,
+        expected: &'static str,
+    ) -> Result<Option<T>, Wrong> {
+        let Some(text) = self.0.get(key) else {
+            return Ok(None);
+        };
+        let wrong = |_| (key, text.clone(), expected);
+        text.parse().map(Some).map_err(wrong)
+    }
+
+    /// Width and height as asked of the run, where the entries say and frames of `whole` contain
+    /// them.
+    ///
+    /// # Errors
+    /// As [`number`](Self::number).
+    pub fn crop(&self, whole: [usize; 2]) -> Result<Option<[usize; 2]>, Wrong> {
+        let width = self.number("width", "a number of pixels")?;
+        let height = self.number("height", "a number of pixels")?;
+        let (Some(width), Some(height)) = (width, height) else {
+            return Ok(None);
+        };
+        Ok((width <= whole[0] && height <= whole[1]).then_some([width, height]))
     }
 
     /// What decoding needs, and nothing of the prompt.

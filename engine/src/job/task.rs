@@ -14,7 +14,7 @@ use super::sink::{ClipInfo, Sink};
 use crate::cancel::Cancel;
 use crate::error::Error;
 use crate::gpu::Gpu;
-use crate::media::{FrameRate, VideoOptions};
+use crate::media::VideoOptions;
 use crate::pipeline::{Event, MemoryPlan, Observer, Prepared, Start, denoise};
 use crate::request::{Note, Settings};
 use crate::weights::{Latents, RunProgress, SolverState};
@@ -132,13 +132,10 @@ impl Job {
     /// # Errors
     /// A frame rate that no MP4 can have.
     pub fn video(&self) -> Result<VideoOptions, Error> {
-        // A side that does not fit 32 bits is refused as the largest is.
-        let side = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
-        let rate = FrameRate::from_hz(self.settings.fps)?;
         let (width, height) = (self.settings.width, self.settings.height);
         Ok(VideoOptions {
             metadata: self.metadata.entries(),
-            ..VideoOptions::new(side(width), side(height), rate)
+            ..VideoOptions::sized([width, height], self.settings.fps)?
         })
     }
 

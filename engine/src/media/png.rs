@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use png::{BitDepth, ColorType, Encoder, EncodingError, SrgbRenderingIntent};
 
-use super::output::Staged;
+use super::output::{Staged, check_place};
 use crate::error::MediaError;
 
 /// Writes one frame, [height, width, 3] bytes, as an 8-bit sRGB PNG. The file appears under its
@@ -81,4 +81,45 @@ pub fn prepare_frame_folder(folder: &Path, overwrite: bool) -> Result<(), MediaE
         _ => MediaError::writing(folder, e),
     })?;
     super::check_place(&frame_path(folder, 0), overwrite)
+}
+
+/// Checks, before any work, that frames can be written into a folder, which need not exist yet and is
+/// not made here.
+///
+/// # Errors
+/// As [`check_place`](super::check_place), for the first frame.
+pub fn check_frame_folder(folder: &Path, overwrite: bool) -> Result<(), MediaError> {
+    let first = frame_path(folder, 0);
+    if folder.exists() {
+        return check_place(&first, overwrite);
+    }
+    let above = folder
+        .ancestors()
+        .skip(1)
+        .find(|above| above.as_os_str().is_empty() || above.exists());
+    match above {
+        Some(above) => check_place(&above.join(".kinora-frames"), true),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod frame_folder_tests {
+    use super::*;
+
+    #[test]
+    fn frames_go_into_a_folder_that_need_not_exist() {
+        let folder = tempfile::tempdir().unwrap();
+        let new = folder.path().join("a/b");
+        check_frame_folder(&new, false).unwrap();
+        assert!(!folder.path().join("a").exists());
+        std::fs::create_dir_all(&new).unwrap();
+        std::fs::write(new.join("00000.png"), "").unwrap();
+        assert!(matches!(
+            check_frame_folder(&new, false),
+            Err(MediaError::Exists { .. })
+        ));
+        check_frame_folder(&new, true).unwrap();
+        assert!(check_frame_folder(&new.join("00000.png/x"), true).is_err());
+    }
 }

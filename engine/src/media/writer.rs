@@ -31,6 +31,16 @@ pub struct VideoOptions {
 }
 
 impl VideoOptions {
+    /// As [`new`](Self::new), for a rate as people write it.
+    ///
+    /// # Errors
+    /// A rate that no MP4 can have.
+    pub fn sized([width, height]: [usize; 2], fps: f64) -> Result<Self, MediaError> {
+        // A side that does not fit 32 bits is refused as the largest is.
+        let [width, height] = [width, height].map(|side| u32::try_from(side).unwrap_or(u32::MAX));
+        Ok(Self::new(width, height, FrameRate::from_hz(fps)?))
+    }
+
     /// Options for frames of this size and rate: default quality, no metadata, no overwriting.
     pub fn new(width: u32, height: u32, fps: FrameRate) -> Self {
         Self {

@@ -4,6 +4,7 @@
 
 pub mod add;
 pub mod attention;
+pub mod catalogue;
 pub mod ceiling;
 pub mod channel_norm;
 pub mod columns;

@@ -1,7 +1,7 @@
 //! What makes pictures of latents, as a component: the model's autoencoder, a tiny decoder, or a
 //! linear map.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::family::LatentSpec;
@@ -47,6 +47,20 @@ impl Decoder {
             Self::Tiny { .. } => "tiny",
             Self::Linear => "linear",
         }
+    }
+
+    /// The tiny decoder in a model's folder for latents of so many channels, as those who make them
+    /// name them (TAEHV, LightX2V).
+    ///
+    /// # Errors
+    /// The name that was looked for, without its ending.
+    pub fn tiny_file_in(folder: Option<&Path>, channels: usize) -> Result<PathBuf, &'static str> {
+        let name = if channels == 48 { "taew2_2" } else { "taew2_1" };
+        let files = ["", "light"]
+            .map(|of| ["safetensors", "pth"].map(|ending| format!("{of}{name}.{ending}")));
+        let files = files.as_flattened().iter();
+        let mut places = files.filter_map(|file| Some(folder?.join(file)));
+        places.find(|file| file.is_file()).ok_or(name)
     }
 
     /// The part that has a turn on the device; a linear map has none.

@@ -86,6 +86,15 @@ impl Model {
         Ok(checkpoint)
     }
 
+    /// Opens all parts' weights, which reads the heads of their files alone and needs no device.
+    ///
+    /// # Errors
+    /// As [`checkpoint`](Self::checkpoint).
+    pub fn open_weights(&self) -> Result<(), Error> {
+        let mut parts = self.family.weights().into_iter();
+        parts.try_for_each(|part| self.checkpoint(part).map(|_| ()))
+    }
+
     /// The tokens of a prompt, cleaned as the reference does: the clean text, its tokens.
     ///
     /// # Errors

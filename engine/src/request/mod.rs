@@ -14,7 +14,7 @@ mod time;
 use crate::model_files::SchedulerName;
 
 pub use fields::{FIELDS, Facts, Field, Range, field};
-pub use note::{Note, bytes_for_people};
+pub use note::{Note, bytes_for_people, bytes_of};
 pub use settings::Settings;
 pub use time::{Rate, Seconds};
 

@@ -142,3 +142,48 @@ pub fn bytes_for_people(bytes: u64) -> String {
         _ => format!("{:.1} GB", bytes as f64 / 1e9),
     }
 }
+
+/// Bytes as people write them: 8GB, 512MB, 7.5GiB, 1000000.
+///
+/// # Errors
+/// A sentence for what is no size.
+pub fn bytes_of(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: f64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "kib" => 1024.0,
+        "mib" => 1_048_576.0,
+        "gib" => 1_073_741_824.0,
+        _ => 0.0,
+    };
+    let number: f64 = digits.trim_end().parse().unwrap_or(-1.0);
+    let bytes = number * unit;
+    if (1.0..1e18).contains(&bytes) {
+        Ok(bytes as u64)
+    } else {
+        Err("expected a size such as 8GB, 7.5GiB or 600MB".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, expected) in [
+            ("8GB", Some(8_000_000_000)),
+            ("7.5GiB", Some(8_053_063_680)),
+            ("600 mb", Some(600_000_000)),
+            ("4096", Some(4096)),
+            ("8TB", None),
+            ("-1GB", None),
+            ("0", None),
+            ("GB", None),
+            ("1e30GB", None),
+        ] {
+            assert_eq!(super::bytes_of(text).ok(), expected, "{text}");
+        }
+    }
+}

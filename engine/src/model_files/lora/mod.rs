@@ -36,6 +36,7 @@ mod info;
 mod matrix;
 mod overlay;
 mod roles;
+mod typed;
 
 use std::fmt;
 use std::path::PathBuf;

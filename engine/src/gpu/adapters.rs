@@ -290,12 +290,17 @@ pub fn chosen_device(all: &[DeviceInfo], wanted: Option<&str>) -> Result<Option<
     named(&names, wanted).map(Some)
 }
 
+/// A number below this is a device's own, never a part of a name: "4090" names a GeForce, "8" does not.
+const NUMBERS: usize = 100;
+
 /// Which device `wanted` is: its number, else a part of its name, in any case.
 fn named(names: &[&str], wanted: &str) -> Result<usize, GpuError> {
-    let by_number = wanted.parse().ok().filter(|&index| index < names.len());
+    let number: Option<usize> = wanted.parse().ok();
+    let by_number = number.filter(|&index| index < names.len());
     let matches = |name: &&str| name.to_lowercase().contains(&wanted.to_lowercase());
+    let may_name = number.is_none_or(|number| number >= NUMBERS);
     by_number
-        .or_else(|| names.iter().position(matches))
+        .or_else(|| names.iter().position(matches).filter(|_| may_name))
         .ok_or_else(|| {
             let numbered = names.iter().enumerate();
             let numbered: Vec<String> = numbered.map(|(i, name)| format!("{i}: {name}")).collect();
@@ -361,6 +366,23 @@ impl Gpu {
             features: has & wanted,
             limits: adapter.limits(),
             experimental,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+
+    #[test]
+    fn small_numbers_are_no_parts_of_names() {
+        let names = ["GeForce RTX 4080", "Radeon RX 7900", "llvmpipe"];
+        assert_eq!(named(&names, "1").ok(), Some(1));
+        assert_eq!(named(&names, "4080").ok(), Some(0));
+        assert_eq!(named(&names, "radeon").ok(), Some(1));
+        for wanted in ["8", "40", "3", "geforce 5090"] {
+            let error = named(&names, wanted).unwrap_err().to_string();
+            assert!(error.contains("0: GeForce RTX 4080"), "{wanted}: {error}");
         }
     }
 }

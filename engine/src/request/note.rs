@@ -161,6 +161,9 @@ pub fn bytes_of(text: &str) -> Result<u64, String> {
     };
     let number: f64 = digits.trim_end().parse().unwrap_or(-1.0);
     let bytes = number * unit;
+    if unit == 1.0 && (1.0..1e6).contains(&bytes) {
+        return Err(format!("{digits} bytes are too few for anything: was {digits}GB meant?"));
+    }
     if (1.0..1e18).contains(&bytes) {
         Ok(bytes as u64)
     } else {
@@ -176,7 +179,9 @@ mod tests {
             ("8GB", Some(8_000_000_000)),
             ("7.5GiB", Some(8_053_063_680)),
             ("600 mb", Some(600_000_000)),
-            ("4096", Some(4096)),
+            ("8", None),
+            ("4096", None),
+            ("4096000", Some(4_096_000)),
             ("8TB", None),
             ("-1GB", None),
             ("0", None),

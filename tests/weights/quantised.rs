@@ -246,10 +246,10 @@ fn what_is_not_read_is_called_by_its_name() {
     }
 }
 
-/// README's lists are of what is read, and only that.
+/// The lists of `docs/using.md` are of what is read, and only that.
 #[test]
-fn readme_names_every_type() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+fn the_documents_name_every_type() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/using.md");
     let readme = std::fs::read_to_string(path).unwrap();
     let line = |start: &str| readme.lines().find(|line| line.starts_with(start)).unwrap();
     let listed = line("| GGUF, mixed in any way |")

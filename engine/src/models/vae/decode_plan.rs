@@ -105,15 +105,14 @@ pub(super) fn prepare(
     })?;
     if frames == 1 {
         // A single frame never reaches the convolutions over time, whose weights are no strangers
-        // for that. Names are the same at every size.
+        // for that.
         passes::record(
             caps,
             config,
             checkpoint,
             Extent {
                 frames: 1,
-                height: 1,
-                width: 1,
+                ..extent
             },
             None,
             false,

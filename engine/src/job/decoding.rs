@@ -149,14 +149,14 @@ impl HalfRun<'_> {
         let decoded = device.with_retry(Half::Decoding, &planned, observer, &mut attempt);
         let taken = match decoded {
             Ok(((), taken)) => taken,
-            // A sink that failed has the first reason, unless the run was stopped.
+            // A failed sink knows the original reason, which matters more than the error it caused here.
             Err(Error::Cancelled) => {
                 sink.abandon();
                 return Err(Error::Cancelled);
             }
             Err(error) => return Err(sink.abandon().unwrap_or(error)),
         };
-        // From here on the result is there at once, or not at all.
+        // The sink now completes the result in one step: it appears whole or not at all.
         observer(Event::Completing);
         if cancel.is_cancelled() {
             sink.abandon();

@@ -8,17 +8,17 @@ use crate::gpu::{Gpu, STAGING_BYTES};
 use crate::pipeline::{Budgets, Event, Observer};
 use crate::request::Note;
 
-/// Bytes of device memory that a run took.
+/// Device memory that a run used, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryTaken {
-    /// At most.
+    /// The most that was in use at any time.
     pub peak: u64,
-    /// As planned.
+    /// The peak that the memory plan expected.
     pub planned: u64,
 }
 
 impl MemoryTaken {
-    /// Of two halves of a run that take turns.
+    /// Joins the figures of two halves. The halves take turns, so the larger figure counts.
     pub(super) fn with(self, other: Self) -> Self {
         Self {
             peak: self.peak.max(other.peak),
@@ -27,17 +27,17 @@ impl MemoryTaken {
     }
 }
 
-/// A half of a run.
+/// The two halves of a run, each with its own budget and its own retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Half {
     Sampling,
     Decoding,
 }
 
-/// Does a half of a run on a device within a budget.
+/// Runs one half on a device within a budget.
 type Attempt<'a, T> = &'a mut dyn FnMut(&Gpu, Option<u64>, Observer<'_>) -> Result<T, Error>;
 
-/// The device and what either half of a run may take of it.
+/// The device, and how much of its memory each half of a run may use.
 #[derive(Debug)]
 pub(super) struct Device(Mutex<(Gpu, Budgets)>);
 
@@ -50,7 +50,7 @@ impl Device {
         Self(Mutex::new((gpu, budgets)))
     }
 
-    /// The device as it is now.
+    /// The current device: another one once a lost device was reopened.
     pub(super) fn gpu(&self) -> Gpu {
         self.now().0
     }
@@ -62,7 +62,7 @@ impl Device {
             .clone()
     }
 
-    /// What a half may take now.
+    /// Bytes that a half may use now; less after a retry.
     pub(super) fn budget(&self, half: Half) -> Option<u64> {
         let (_, budgets) = self.now();
         match half {
@@ -80,9 +80,9 @@ impl Device {
         }
     }
 
-    /// Runs `attempt` with the device and a budget; where the device is lost or has no room, once
-    /// more: on the device opened anew, where it was lost, and with half the memory, where the task
-    /// can be cut so. `planned` says what the task takes within a budget.
+    /// Runs `attempt` with the device and a budget, and retries once if the device is lost or out of
+    /// memory. The retry uses a lost device that was reopened, and half the memory if the task can be
+    /// planned within it. `planned` returns the bytes that the task takes within a budget.
     pub(super) fn with_retry<T>(
         &self,
         half: Half,
@@ -116,7 +116,8 @@ impl Device {
         once(observer)
     }
 
-    /// Makes what failed possible, if anything can: the device opened anew, or a smaller budget.
+    /// Prepares the retry: reopens a lost device and lowers the budget. Returns `false` if a retry
+    /// could not succeed.
     fn retreat(
         &self,
         half: Half,
@@ -132,7 +133,7 @@ impl Device {
                 Ok(fresh) => fresh,
                 Err(_) => return false,
             },
-            // What was made is freed when the device is done with it.
+            // The device frees the failed attempt's buffers once it is idle.
             GpuError::OutOfMemory { .. } | GpuError::Exhausted { .. } => match gpu.wait() {
                 Ok(()) => gpu.clone(),
                 Err(_) => return false,
@@ -144,7 +145,7 @@ impl Device {
             return false;
         };
         let mut budget = bytes / 2;
-        // Of several parts each says what it needs when its turn comes.
+        // Planning stops at the first part that does not fit, so each part raises the budget in turn.
         while budget < bytes {
             match planned(Some(budget)) {
                 Ok(_) => {
@@ -157,7 +158,7 @@ impl Device {
                 },
             }
         }
-        // Nothing can be cut further, but a device that is back may do.
+        // The plan cannot shrink, but a reopened device may succeed with the same budget.
         if lost {
             self.set(fresh, half, before);
         }
@@ -165,7 +166,7 @@ impl Device {
     }
 }
 
-/// The bytes that a part would need at the least, where it does not fit.
+/// The fewest bytes that a part needs, if the error says that it does not fit.
 fn needed(error: &Error) -> Option<u64> {
     match error {
         Error::Request(RequestError::Memory { needed, .. }) => Some(*needed),
@@ -174,7 +175,7 @@ fn needed(error: &Error) -> Option<u64> {
     }
 }
 
-/// Reports any failure on a lost device as its loss.
+/// Reports any failure on a lost device as [`GpuError::Lost`].
 fn cause(gpu: &Gpu, error: Error) -> Error {
     match error {
         Error::Gpu(GpuError::Failed { during, reason }) if gpu.is_lost() => {

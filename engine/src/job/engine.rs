@@ -72,8 +72,8 @@ impl Engine {
         }
     }
 
-    /// The same engine, whose runs take at most so many bytes of device memory; otherwise four
-    /// fifths of what the device says it has.
+    /// The same engine, with this budget of device memory in bytes for each run. The default is four
+    /// fifths of the memory that the device reports.
     #[must_use]
     pub fn with_memory(self, bytes: u64) -> Self {
         Self {
@@ -98,7 +98,7 @@ impl Engine {
         }
     }
 
-    /// The device; another one after it was lost and opened anew.
+    /// The device. It is replaced when a lost device is reopened.
     pub fn gpu(&self) -> Gpu {
         self.device.gpu()
     }
@@ -122,7 +122,7 @@ impl Engine {
         self.prepare_settings(Settings::resolve(request, self.config())?)
     }
 
-    /// As [`prepare`](Self::prepare), with choices that were made before there was a device.
+    /// Like [`prepare`](Self::prepare), for settings that were resolved before the device was opened.
     ///
     /// # Errors
     /// As [`prepare`](Self::prepare).
@@ -177,7 +177,7 @@ impl Engine {
     }
 }
 
-/// What a run may take of a device with so many bytes of memory, unless it is told otherwise.
+/// The default budget of a run on a device with this much memory, in bytes.
 pub fn usual_budget(memory: Option<u64>) -> Option<u64> {
     memory.map(|bytes| bytes / 5 * 4)
 }

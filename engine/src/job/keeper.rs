@@ -36,11 +36,11 @@ pub(super) struct Keeper {
     pub(super) metadata: BTreeMap<String, String>,
     /// Where the state belongs.
     place: PathBuf,
-    /// Where the last state lies.
+    /// The file of the last state that was written.
     kept: Option<PathBuf>,
     /// Whether steps would be lost with it.
     has_steps: bool,
-    /// Whether it was said that it cannot be written.
+    /// Whether the observer already knows that no state can be written.
     said: bool,
 }
 
@@ -55,7 +55,7 @@ impl Keeper {
         }
     }
 
-    /// The state that is continued.
+    /// Takes over the state that the run resumes from.
     pub(super) fn found(&mut self, found: &SavedRun) {
         self.kept = Some(found.path.clone());
         self.has_steps = found.has_steps();
@@ -67,8 +67,8 @@ impl Keeper {
         Some((path, self.has_steps))
     }
 
-    /// Puts a state on the disk in place of the one before: where it belongs, or where temporary
-    /// files go. Where neither has room the run goes on, and that is reported once.
+    /// Replaces the state on the disk. If its own place cannot be written, the folder of temporary
+    /// files is used; if neither can be, the run continues and reports that once.
     pub(super) fn keep(&mut self, progress: RunProgress, observer: Observer<'_>) {
         let has_steps = progress != RunProgress::Nothing;
         let state = RunState {
@@ -109,7 +109,7 @@ impl Keeper {
         if let Some(old) = self.kept.replace(path.clone())
             && old != path
         {
-            // It holds less than the new one.
+            // The new state supersedes the old one.
             let _ = RunState::remove(old);
         }
         self.has_steps = has_steps;
@@ -119,7 +119,7 @@ impl Keeper {
     /// The clip is whole, or nothing is worth keeping: removes the state.
     pub(super) fn remove(&mut self) {
         if let Some(path) = self.kept.take() {
-            // One that cannot be removed is only in the way.
+            // A leftover state does no harm, so failing to remove it is no error.
             let _ = RunState::remove(path);
         }
     }
@@ -132,7 +132,7 @@ impl Keeper {
     }
 }
 
-/// A name like this one that is free in the folder of temporary files.
+/// A free file name in the folder of temporary files, derived from this name.
 fn free_in_temporary(place: &Path) -> Option<PathBuf> {
     let folder = std::env::temp_dir();
     let stem = place.file_stem()?.to_string_lossy().into_owned();

@@ -12,7 +12,7 @@ use crate::request::{FIELDS, Facts, Settings};
 use crate::sampling::Scheduler;
 use crate::tensor::DType;
 
-/// The key of an entry, what stands there, and what it must be.
+/// An invalid entry: its key, the text found, and what was expected.
 pub type Wrong = (&'static str, String, &'static str);
 
 /// Text that says what a clip is, by the keys of [`FIELDS`].
@@ -20,7 +20,7 @@ pub type Wrong = (&'static str, String, &'static str);
 pub struct Metadata(pub BTreeMap<String, String>);
 
 impl Metadata {
-    /// What makes the clip of these settings again.
+    /// The entries from which the clip of these settings can be made again.
     ///
     /// # Errors
     /// Weights or a tokenizer that cannot be read for their hashes.
@@ -62,8 +62,8 @@ impl Metadata {
         Ok(Self(pairs.collect()))
     }
 
-    /// The entries that a clip carries, in the order of [`FIELDS`]; none where nothing says that
-    /// Kinora made it. Entries that other programs keep beside their tensors say nothing of the clip.
+    /// The entries that a clip carries, in the order of [`FIELDS`]. Empty without the key `kinora`,
+    /// since entries of other programs do not describe a clip.
     pub fn entries(&self) -> Vec<(String, String)> {
         if !self.0.contains_key("kinora") {
             return Vec::new();
@@ -72,10 +72,10 @@ impl Metadata {
         FIELDS.iter().filter_map(|field| entry(field.key)).collect()
     }
 
-    /// An entry as a number: where it is none, the key, what stands there, and what it must be.
+    /// An entry as a number; `None` if there is no such entry.
     ///
     /// # Errors
-    /// An entry that is no such number.
+    /// [`Wrong`] for an entry that does not parse as a `T`.
     pub fn number<T: FromStr>(
         &self,
         key: &'static str,
@@ -88,8 +88,8 @@ impl Metadata {
         text.parse().map(Some).map_err(wrong)
     }
 
-    /// Width and height as asked of the run, where the entries say and frames of `whole` contain
-    /// them.
+    /// The width and height that the run was asked for; `None` if the entries lack them or they
+    /// exceed frames of size `whole`.
     ///
     /// # Errors
     /// As [`number`](Self::number).
@@ -102,7 +102,7 @@ impl Metadata {
         Ok((width <= whole[0] && height <= whole[1]).then_some([width, height]))
     }
 
-    /// What decoding needs, and nothing of the prompt.
+    /// Only the entries that decoding needs; nothing that reveals the prompt.
     #[must_use]
     pub fn anonymous(mut self) -> Self {
         self.0

@@ -16,7 +16,7 @@ pub fn name_of_prompt(prompt: &str) -> String {
         let room = NAME_LENGTH.saturating_sub(name.len() + usize::from(!name.is_empty()));
         if word.len() > room {
             if name.is_empty() {
-                // One word without end: its beginning, in whole letters.
+                // A single word that is too long: keep its first letters.
                 name.extend(
                     word.char_indices()
                         .take_while(|(at, c)| at + c.len_utf8() <= room)

@@ -10,18 +10,19 @@ use crate::media::read_metadata;
 use crate::request::field;
 use crate::weights::{RunProgress, RunState};
 
-/// What the name of a state ends in.
+/// The extension of a state's file.
 pub(super) const EXTENSION: &str = "kinora-state";
 
-/// Keys of an application's own entries begin so; they say how a run was started, not what it
-/// makes.
+/// Prefix of an application's own entries, which record how a run was started and do not affect
+/// the result.
 pub(super) const OWN: &str = "run_";
 /// The device of the run.
 pub(super) const DEVICE: &str = "run_device";
 
-/// Entries that do not change the latents, or that the model's hash stands for.
+/// Entries that may differ between the saved run and this one: they do not change the latents, or
+/// the model's hash covers them.
 const INDIFFERENT: [&str; 5] = ["decoder", "fps", "kinora", "model", "tiny_decoder_latents"];
-/// Clips and states of earlier versions have no such hash.
+/// Clips and states of earlier versions lack this hash.
 const TOKENIZER_HASH: &str = "tokenizer_hash";
 /// Letters of a value that a message shows.
 const SHOWN: usize = 40;
@@ -66,7 +67,7 @@ impl SavedRun {
         }
     }
 
-    /// States in a folder whose names begin so, in the order of their names.
+    /// States in a folder whose names start with `beginning`, sorted by name.
     pub fn in_folder(folder: &Path, beginning: &str) -> Vec<PathBuf> {
         let names = fs::read_dir(folder).into_iter().flatten().flatten();
         let fits = |name: &str| name.starts_with(beginning);
@@ -110,10 +111,10 @@ impl SavedRun {
         let indifferent = |key: &str| {
             key.starts_with(OWN)
                 || INDIFFERENT.contains(&key)
-                // Where files were; the model's hash says what they were.
+                // Paths may change; the model's hash identifies the files.
                 || field(key).is_some_and(|field| field.is_typed())
                 || key == TOKENIZER_HASH && !theirs.contains_key(key)
-                // What a device makes of a precision differs from device to device.
+                // Another device may support another precision.
                 || elsewhere && key == "precision"
         };
         let matters = |key: &&String| !indifferent(key);
@@ -152,7 +153,8 @@ impl SavedRun {
         .into())
     }
 
-    /// What is to be said where the last bits may differ from those of a run without a break.
+    /// Where the run began, if on another device or version, so that the last bits may differ from an
+    /// uninterrupted run's.
     pub(super) fn break_note(&self, metadata: &BTreeMap<String, String>) -> Option<String> {
         let changed = |key: &str| {
             let began = self.state.metadata.get(key)?;

@@ -243,7 +243,7 @@ impl<A: Sink, B: Sink> Sink for Both<A, B> {
     }
 }
 
-/// Frames that are decoded and not yet taken.
+/// The most decoded frames that may wait for the sink.
 const AHEAD: usize = 4;
 
 /// A sink on a thread of its own: the device goes on while the host encodes.
@@ -272,7 +272,7 @@ impl<S: Sink + Send + 'static> OnThread<S> {
         self.sink.as_ref()
     }
 
-    /// Waits until the frames that were sent are taken; how that ended.
+    /// Waits until the sink has taken every frame that was sent, and returns its result.
     fn join(&mut self) -> Result<(), Error> {
         let Some(Running { frames, thread, .. }) = self.running.take() else {
             return Ok(());
@@ -338,7 +338,7 @@ impl<S: Sink + Send + 'static> Sink for OnThread<S> {
         {
             return Ok(());
         }
-        // The thread ended early, with a reason.
+        // The thread stopped because the sink failed; `join` returns that error.
         self.join()
     }
 

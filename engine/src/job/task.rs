@@ -50,7 +50,7 @@ pub struct Job {
     metadata: Metadata,
     progress: RunProgress,
     keeper: Option<(Keeper, bool)>,
-    /// Of whom a state began, where it is another device or version.
+    /// The device or version that the resumed state began on, if it is not this one.
     began: Option<String>,
     taken: Option<MemoryTaken>,
 }
@@ -80,7 +80,7 @@ impl Job {
         })
     }
 
-    /// The same run from another starting noise; preparations are shared.
+    /// The same run with another seed. Both share the prepared part of the work.
     #[must_use]
     pub fn with_seed(&self, seed: u64) -> Self {
         let mut metadata = self.metadata.clone();
@@ -102,7 +102,7 @@ impl Job {
         &self.settings
     }
 
-    /// What is done otherwise than the request asked.
+    /// How the run differs from the request.
     pub fn notes(&self) -> &[Note] {
         self.prepared.notes()
     }
@@ -117,12 +117,12 @@ impl Job {
         &self.prepared
     }
 
-    /// What makes the clip again.
+    /// The metadata from which the clip can be made again.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// Adds what an application was told, under the keys of [`FIELDS`](crate::request::FIELDS).
+    /// Adds entries of the application, under the keys of [`FIELDS`](crate::request::FIELDS).
     pub fn add_metadata(&mut self, entries: impl IntoIterator<Item = (String, String)>) {
         self.metadata.0.extend(entries);
     }
@@ -218,7 +218,7 @@ impl Job {
         self.taken
     }
 
-    /// Samples what is not sampled, and decodes into a sink. The state on the disk is removed when
+    /// Runs the remaining sampling steps, then decodes into a sink. The state on the disk is removed when
     /// the sink has finished.
     ///
     /// # Errors
@@ -259,7 +259,7 @@ impl Job {
                 latents.metadata = self.metadata.0.clone();
                 self.progress = RunProgress::All(latents.clone());
                 if let Some((keeper, _)) = &mut self.keeper {
-                    // The latents are worth waiting for until they are on the disk.
+                    // Ask not to be interrupted: the latents are the result of the whole sampling.
                     observer(Event::Completing);
                     keeper.keep(self.progress.clone(), observer);
                 }
@@ -300,7 +300,7 @@ impl Job {
             };
             let mut watch = |event: Event| {
                 if let Event::Checkpoint(state) = &event {
-                    // What a second attempt begins from.
+                    // A retry starts from this state.
                     *progress = RunProgress::Steps((**state).clone());
                     observer(event);
                     if let Some((keeper, _)) = keeper.as_mut() {
@@ -358,13 +358,13 @@ impl Job {
 fn compiling_ahead<T>(gpu: &Gpu, prepared: &Prepared, work: impl FnOnce() -> T) -> T {
     let stop = Cancel::new();
     std::thread::scope(|scope| {
-        // Without a thread each part compiles its own in its turn.
+        // If no thread can be started, each part compiles its own kernels when it runs.
         let thread = std::thread::Builder::new()
             .name("kinora kernels".to_owned())
             .spawn_scoped(scope, || prepared.compile_ahead(gpu, &stop));
         let done = work();
         stop.cancel();
-        // Joined here, its panic stays its own: what was worked out is not lost with it.
+        // Ignore a panic of the thread: it only compiled ahead, and `done` is valid without it.
         if let Ok(thread) = thread {
             let _ = thread.join();
         }

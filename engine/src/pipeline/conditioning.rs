@@ -1,4 +1,4 @@
-//! What the denoiser is told beside the latents and the time.
+//! The denoiser's inputs other than the latents and the time.
 
 /// Host values that every step of a run is conditioned on, made by the encoders before the first
 /// step. A family reads the fields that it knows.

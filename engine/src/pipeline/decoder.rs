@@ -1,4 +1,4 @@
-//! What makes pictures of latents, as a component: the model's autoencoder, a tiny decoder, or a
+//! The component that decodes latents to pictures: the model's autoencoder, a tiny decoder, or a
 //! linear map.
 
 use std::path::{Path, PathBuf};
@@ -20,22 +20,22 @@ use crate::part::Part;
 use crate::record::Caps;
 use crate::weights::Checkpoint;
 
-/// What makes pictures of latents.
+/// How latents are decoded to pictures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Decoder {
     /// The model's own autoencoder.
     #[default]
     Full,
-    /// A tiny decoder (TAEHV): near to the autoencoder's pictures, in a small part of the time and
+    /// A tiny decoder (TAEHV): nearly the autoencoder's pictures, for a fraction of the time and
     /// memory.
     Tiny {
         /// Its weights.
         file: PathBuf,
-        /// Which latents it was trained on; by the file's name where it is `None`.
+        /// Which latents it was trained on; `None` decides by the file's name.
         latents: Option<TinyLatents>,
     },
-    /// A linear map of each latent to one colour, enlarged: what the clip shows, blurred, at once
-    /// and on the host. The frames of a latent frame are all the same.
+    /// A linear map from each latent to one colour, enlarged: a blurred clip, made on the host without
+    /// delay. All frames of one latent frame are equal.
     Linear,
 }
 
@@ -49,11 +49,11 @@ impl Decoder {
         }
     }
 
-    /// The tiny decoder in a model's folder for latents of so many channels, as those who make them
-    /// name them (TAEHV, LightX2V).
+    /// Finds the tiny decoder for latents with this many channels in a model's folder, by the file
+    /// names of its publishers (TAEHV, LightX2V).
     ///
     /// # Errors
-    /// The name that was looked for, without its ending.
+    /// The name that was searched for, without its extension.
     pub fn tiny_file_in(folder: Option<&Path>, channels: usize) -> Result<PathBuf, &'static str> {
         let name = if channels == 48 { "taew2_2" } else { "taew2_1" };
         let files = ["", "light"]
@@ -63,7 +63,7 @@ impl Decoder {
         places.find(|file| file.is_file()).ok_or(name)
     }
 
-    /// The part that has a turn on the device; a linear map has none.
+    /// The part that runs on the device; `None` for a linear map, which runs on the host.
     pub(super) fn part(&self) -> Option<Part> {
         match self {
             Self::Full => Some(Part::VaeDecoder),
@@ -84,7 +84,7 @@ pub(crate) struct DecoderComponent {
     pub(crate) tiny_latents: Option<TinyLatents>,
 }
 
-/// How it decodes.
+/// Where and how the component decodes.
 #[derive(Debug)]
 pub(crate) enum Kind {
     /// By a network on the device.
@@ -102,7 +102,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// What is to be recorded.
+    /// The network to record.
     pub(crate) fn architecture(&self) -> &dyn Architecture {
         &*self.architecture
     }
@@ -193,7 +193,7 @@ impl DecoderComponent {
     }
 }
 
-/// A decode within a budget, of which uploads have their own share.
+/// Options for a decode within a budget, after deducting the staging memory of uploads.
 pub(crate) fn decode_options(budget: Option<u64>) -> DecodeOptions {
     DecodeOptions {
         max_bytes: budget.map(|budget| budget.saturating_sub(STAGING_BYTES)),
@@ -201,12 +201,12 @@ pub(crate) fn decode_options(budget: Option<u64>) -> DecodeOptions {
     }
 }
 
-/// The linear map for latents of so many channels.
+/// The linear map for latents with this many channels.
 pub(super) fn colours(channels: usize) -> Result<LatentRgb, RequestError> {
     LatentRgb::of(channels).ok_or(RequestError::NoColours { channels })
 }
 
-/// Refuses latents that are not of a model.
+/// Refuses latents whose channels do not match the model's.
 ///
 /// # Errors
 /// [`RequestError::Latents`].

@@ -20,10 +20,10 @@ use crate::part::Part;
 use crate::sampling::{Noise, StepPlan};
 use crate::weights::{Latents, SolverState};
 
-/// Where a run begins and what it tells on its way.
+/// The starting point of a run.
 #[derive(Clone, Copy)]
 pub(crate) struct Start<'a> {
-    /// The starting noise.
+    /// Seed of the starting noise.
     pub(crate) seed: u64,
     /// The state that an earlier run left.
     pub(crate) from: Option<&'a SolverState>,
@@ -31,10 +31,12 @@ pub(crate) struct Start<'a> {
     pub(crate) previews: bool,
 }
 
-/// Encodes the prompts and denoises: the latents in the model's normalised space, what diffusers
-/// returns for `output_type="latent"`. The text encoder's weights leave the device before the
-/// transformer's come, and those before this returns. From a state that an earlier run of the same
-/// settings left on the same device the latents are the same, bit for bit, as without a break.
+/// Encodes the prompts and denoises. Returns latents in the model's normalised space, as diffusers
+/// does for `output_type="latent"`.
+///
+/// The text encoder's weights leave the device before the transformer's are loaded, and the
+/// transformer's leave before this returns. Resuming from the state of an earlier run with the same
+/// settings on the same device gives the same latents, bit for bit.
 ///
 /// # Errors
 /// Weights that are missing or of another shape, no room on the device, cancelled, and
@@ -70,7 +72,7 @@ pub(crate) fn denoise(
     };
     let mut steps_done = start.from.map_or(0, |state| state.steps_done);
     let (before, rest) = steps.split_at(steps_done);
-    // The steps that are done drew their noise.
+    // Advance the generator past the noise that the finished steps drew.
     for _ in before.iter().filter(|step| step.coefficients.renoises) {
         noise.latents(shape, order);
     }
@@ -82,7 +84,7 @@ pub(crate) fn denoise(
         let denoiser = match loaded.take() {
             Some((own, denoiser)) if own == part => denoiser,
             other => {
-                // The first transformer's weights leave before the second's come.
+                // Free the first transformer's weights before loading the second's.
                 drop(other);
                 let transformer = prepared.transformer(part)?;
                 let choice = choice(plan, part)?;
@@ -137,7 +139,7 @@ pub(crate) fn denoise(
         }
     }
     if let Err(error) = ended {
-        // The last whole step is still on the device, unless that has failed.
+        // The device still holds the last complete step, unless the device itself failed.
         if steps_done > pace.kept
             && let Ok(state) = solver.state_after(steps_done)
         {
@@ -156,7 +158,7 @@ pub(crate) fn denoise(
     })
 }
 
-/// The plan of a part that a run needs.
+/// How the memory plan runs a part.
 fn choice(plan: &MemoryPlan, part: Part) -> Result<&super::PartPlan, Error> {
     let missing = RequestError::NotPlanned { part: part.name() };
     Ok(plan.part(part).ok_or(missing)?)
@@ -197,7 +199,7 @@ impl Passes {
         }
     }
 
-    /// Before a step: the first begins the stage.
+    /// Call before each step; the first call starts the stage.
     fn begin(&self, observer: Observer<'_>) {
         let (stage, skipped) = (Stage::Sample, self.skipped);
         if self.done > skipped {
@@ -220,15 +222,15 @@ impl Passes {
     }
 }
 
-/// Saving the state may take one part in so many of a run's time.
+/// Saving the state may take at most 1/`SHARE` of a run's time.
 const SHARE: u32 = 100;
 
 /// When to save the state.
 struct Pace {
-    /// Steps that were done when it was saved last.
+    /// Steps that were finished at the last save.
     kept: usize,
     since: Instant,
-    /// What that took.
+    /// How long the last save took.
     cost: Duration,
 }
 

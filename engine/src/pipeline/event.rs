@@ -1,4 +1,4 @@
-//! What a run tells whoever watches it.
+//! Events that a run reports to its observer.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,8 +18,8 @@ pub enum Stage {
     Text,
     /// Denoising; counted in forward passes, two a step with guidance.
     Sample,
-    /// Latents to pictures; counted in frames. Where the decoder works in bands, no frame is whole
-    /// before the last band: the count is then the share of the work that is done.
+    /// Latents to pictures; counted in frames. When decoding in bands, no frame is complete until the
+    /// last band, so the count is the share of the work that is done.
     Decode,
 }
 
@@ -38,7 +38,7 @@ impl fmt::Display for Stage {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// Something is done otherwise than asked.
+    /// The run differs from the request.
     Note(Note),
     /// A stage begins.
     Started {
@@ -77,8 +77,8 @@ pub enum Event {
         /// Which.
         stage: Stage,
     },
-    /// State that the run can be resumed from. It comes after a step, at most for 1 % of the run's
-    /// time, and when sampling ends early.
+    /// State that the run can be resumed from: sent between steps, using at most 1 % of the run's time,
+    /// and when sampling ends early.
     Checkpoint(Arc<SolverState>),
     /// The run's state is on the disk.
     Saved {
@@ -96,7 +96,7 @@ pub enum Event {
         /// Whether an older state with steps remains.
         has_steps: bool,
     },
-    /// What is being written must not be interrupted: it appears whole in a moment.
+    /// A result is being completed. Interrupting the program now may lose it.
     Completing,
 }
 

@@ -16,7 +16,7 @@ pub enum Family {
     Wan(Box<ModelConfig>),
 }
 
-/// What latents are of.
+/// The medium that latents represent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Modality {
@@ -27,7 +27,7 @@ pub enum Modality {
 /// The latents that a run denoises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LatentSpec {
-    /// What they are of.
+    /// The medium that they represent.
     pub modality: Modality,
     /// [1, C, T, h, w].
     pub shape: [usize; 5],
@@ -59,7 +59,7 @@ pub enum Turn {
         /// Steps, counted from 0.
         steps: std::ops::Range<usize>,
     },
-    /// A decoder turns finished latents into what is seen or heard.
+    /// A decoder turns finished latents into frames or sound.
     Decode(Part),
 }
 
@@ -96,7 +96,7 @@ impl Family {
         &config.defaults
     }
 
-    /// The parts whose weights make a model what it is: those of its hash, in its order.
+    /// The parts whose weights the model's hash covers, in the order in which they are hashed.
     pub fn weights(&self) -> Vec<Part> {
         let Self::Wan(config) = self;
         let second = config.transformer_2.is_some();

@@ -1,4 +1,4 @@
-//! Which way to run each part fits a budget of device memory, decided before anything is loaded.
+//! Chooses how to run each part within a budget of device memory, before anything is loaded.
 
 use std::fmt;
 
@@ -12,15 +12,15 @@ use crate::request::bytes_for_people;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryPlan {
-    /// Bytes that it may take; `None` where nobody said and the device does not tell.
+    /// Bytes that the run may use; `None` if no budget was given and the device reports none.
     pub budget: Option<u64>,
     /// The parts, in the order of their turns.
     pub parts: Vec<PartPlan>,
 }
 
 impl MemoryPlan {
-    /// Takes for each part the first of its choices that fits: as much on the device as the budget
-    /// allows, since what stays is not uploaded again.
+    /// Chooses for each part the first of its choices that fits the budget. Choices are ordered from
+    /// the fastest, which keeps most on the device, to the smallest.
     ///
     /// # Errors
     /// [`RequestError::Memory`] for a part whose last choice, the least, does not fit.
@@ -54,7 +54,7 @@ impl MemoryPlan {
     }
 }
 
-/// A part that does not fit, however it is cut.
+/// The error for a part whose smallest choice exceeds the budget.
 pub(super) fn too_large(part: Part, needed: u64, budget: u64) -> Error {
     RequestError::Memory {
         part: part.name(),

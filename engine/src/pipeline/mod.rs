@@ -3,11 +3,11 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `part` | what a part takes on the device |
-//! | `event` | what a run tells whoever watches it |
+//! | `part` | how a part runs on the device and how much memory that takes |
+//! | `event` | events that a run reports to its observer |
 //! | `model` | an opened model: files, configuration, tokenizer, hashes, each read once |
 //! | `family` | what differs between families: parts, sizes of latents, program of a run |
-//! | `conditioning` | what the denoiser is told beside the latents |
+//! | `conditioning` | the denoiser's inputs other than the latents and the time |
 //! | `text`, `transformer`, `decoder` | the components: choices within a budget, recordings, loading |
 //! | `prepared` | everything decided about a run before it runs |
 //! | `memory` | which choice each part gets within a budget |

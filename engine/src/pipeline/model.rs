@@ -13,8 +13,8 @@ use crate::text::clean::clean;
 use crate::text::tokenizer::{MAX_TOKENS, Tokenizer, Tokens};
 use crate::weights::{Checkpoint, bytes_fingerprint, combined_fingerprint};
 
-/// A model's files and what is known of them. Checkpoints, tokenizer and hashes are read when they
-/// are first asked for, and kept.
+/// A model's files and what was read from them. Checkpoints, tokenizer and hashes are read on first
+/// use and kept.
 #[derive(Debug)]
 pub struct Model {
     folder: ModelFolder,
@@ -138,7 +138,7 @@ impl Model {
         })
     }
 
-    /// A hash that tells the model's weights from others: headers, sizes and sampled blocks.
+    /// A hash that identifies the model's weights, over headers, sizes and sampled blocks.
     ///
     /// # Errors
     /// Weights that cannot be opened.
@@ -155,7 +155,7 @@ impl Model {
         Ok(hash)
     }
 
-    /// The SHA-256 of the file that prompts become tokens by, as 64 hexadecimal digits.
+    /// The SHA-256 of the tokenizer's file, as 64 hexadecimal digits.
     ///
     /// # Errors
     /// A tokenizer that cannot be read.

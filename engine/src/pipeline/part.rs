@@ -1,10 +1,10 @@
-//! What a part takes on the device.
+//! How a part runs on the device and how much memory that takes.
 
 use crate::models::wan_transformer::Residency;
 use crate::part::Part;
 
-/// One way to run a part, and what it takes while its turn lasts; no two parts are on the device
-/// together.
+/// One way to run a part, and the memory it takes during its turn. Only one part is on the device at
+/// a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartPlan {
@@ -16,7 +16,7 @@ pub struct PartPlan {
     pub weights: u64,
     /// Bytes of everything else.
     pub working: u64,
-    /// How its activations or weights are cut, for people, where they are.
+    /// A description of how its activations or weights are divided, if they are.
     pub pieces: Option<String>,
 }
 

@@ -10,7 +10,7 @@ use crate::ops::picture::{Part, Planes, rgba8, yuv420};
 use crate::record::{Recorder, Tensor};
 use crate::tensor::{DType, Shape};
 
-/// Records what is made of a frame: from its bytes, into words.
+/// Records a conversion of a frame's bytes into an output of 32-bit words.
 type Op = fn(&mut Recorder<'_>, &Tensor, Part, &Tensor) -> Result<(), RecordError>;
 
 /// A decoded frame: the central part of what the decoder made.

@@ -1,5 +1,5 @@
-//! Everything decided about a run before it runs: made once, consumed by the run, by its plan and
-//! by its metadata.
+//! Everything that is decided before a run starts. It is made once; the run, its plan and its
+//! metadata read it.
 
 use std::fmt;
 
@@ -22,7 +22,7 @@ use crate::request::{Note, Settings};
 use crate::sampling::{Schedule, Scheduler, StepPlan, plan_steps};
 use crate::text::tokenizer::MAX_TOKENS;
 
-/// Characters of a prompt that a note about its end shows.
+/// Characters that a note shows of the part of a prompt that is cut off.
 const SHOWN: usize = 40;
 
 /// Which prompts a run is prepared for.
@@ -31,8 +31,8 @@ pub enum Prompts {
     /// The request's own.
     #[default]
     Asked,
-    /// The longest that there may be: for a plan, which needs no tokenizer. Such a run cannot be
-    /// started.
+    /// Prompts of the greatest length: enough for a memory plan without a tokenizer, but the run
+    /// cannot be started.
     Longest,
 }
 
@@ -87,12 +87,12 @@ fn scheduler(model: &Model, settings: &Settings) -> Result<Scheduler, Error> {
 }
 
 impl Prepared {
-    /// Prepares a run. Of the weights, names, shapes and types are read; no device is needed beyond
-    /// what it says of itself.
+    /// Prepares a run. Reads the names, shapes and types of the weights but no values, and needs the
+    /// device's capabilities but not the device.
     ///
     /// # Errors
-    /// A tokenizer or a schedule that cannot be made; weights that are
-    /// missing or of another shape; a part that does not fit `budget`, with what would.
+    /// A tokenizer or a schedule that cannot be made; weights that are missing or of another shape; a
+    /// part that does not fit `budget`, with what would fit.
     pub fn new(
         caps: &Caps,
         model: &Model,
@@ -109,7 +109,7 @@ impl Prepared {
         let guided = steps.iter().any(|step| step.guidance.is_some());
         let ids = match prompts {
             Prompts::Longest => {
-                // What a run refuses, its plan refuses, too.
+                // A plan refuses whatever the run itself would refuse.
                 model.folder().tokenizer()?;
                 None
             }
@@ -260,8 +260,8 @@ impl Prepared {
         )
     }
 
-    /// Compiles the kernels that come after the text encoder's, until `stop`. What cannot be
-    /// compiled is reported when its turn comes.
+    /// Compiles the kernels of the parts after the text encoder, until `stop`. Errors are ignored here
+    /// because the part itself reports them when it runs.
     pub(crate) fn compile_ahead(&self, gpu: &Gpu, stop: &Cancel) {
         for transformer in &self.transformers {
             let _ = gpu.compile_ahead(&transformer.recordings(), stop);
@@ -296,7 +296,7 @@ impl Prepared {
             let decoder = DecoderComponent::open(decoder, model, latents)?;
             decoder.plan(caps, Some(budget)).map(|_| ())
         };
-        // More frames never take less.
+        // Memory grows with the number of frames, so a binary search finds the limit.
         let (mut good, mut bad) = (0, self.latents.shape[2]);
         while good + 1 < bad {
             let middle = good + (bad - good) / 2;
@@ -310,7 +310,7 @@ impl Prepared {
     }
 }
 
-/// The ids of the prompt and the negative prompt; adds a note where one is cut.
+/// The token ids of the prompt and the negative prompt. Adds a note if one is cut.
 fn tokens(model: &Model, settings: &mut Settings) -> Result<Vec<Vec<u32>>, Error> {
     let mut ids = Vec::new();
     let prompts = [

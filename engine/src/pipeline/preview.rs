@@ -1,10 +1,10 @@
-//! Small pictures of latents, while a run goes on.
+//! Small pictures of latents while a run is in progress.
 
 use super::decoder::colours;
 use crate::error::Error;
 use crate::weights::Latents;
 
-/// Pixels a row that each picture of a sheet has at least.
+/// The least width of each picture on a sheet, in pixels.
 const READABLE: usize = 64;
 
 /// One small picture a latent frame.
@@ -19,7 +19,7 @@ pub struct Preview {
 }
 
 impl Preview {
-    /// What latents show, by a linear map of each of them to one colour: on the host, at once.
+    /// Maps each latent linearly to one colour, on the host.
     ///
     /// # Errors
     /// [`RequestError::NoColours`](crate::error::RequestError::NoColours) where no map is known
@@ -35,8 +35,8 @@ impl Preview {
         })
     }
 
-    /// All pictures on one sheet, from left to right and down, as near to a square as they go;
-    /// small ones enlarged by whole numbers. Width, height and pixels of the sheet.
+    /// Arranges all pictures on one sheet, row by row, as close to a square as possible. Small pictures
+    /// are enlarged by a whole factor. Returns the sheet's width, height and pixels.
     pub fn sheet(&self) -> (usize, usize, Vec<u8>) {
         let zoom = READABLE.div_ceil(self.width.max(1)).max(1);
         let (width, height) = (self.width * zoom, self.height * zoom);
@@ -67,10 +67,10 @@ fn shade(value: f32) -> u8 {
     (value.clamp(0.0, 1.0) * 255.0).round() as u8
 }
 
-/// A picture [h, w, 3] of `from` (width, height) as one of `to`, linearly between the centres of its
-/// pixels.
+/// Resizes a picture [h, w, 3] from size `from` to size `to` (width, height), bilinearly between
+/// pixel centres.
 pub(super) fn enlarged(rgb: &[f32], from: [usize; 2], to: [usize; 2]) -> Vec<u8> {
-    // The two pixels beside a place, and how far it is from the first to the second.
+    // The two neighbouring pixels of a position, and the weight of the second.
     let between = |at: usize, from: usize, to: usize| {
         let place = ((at as f32 + 0.5) * from as f32 / to as f32 - 0.5).max(0.0);
         let first = (place as usize).min(from - 1);

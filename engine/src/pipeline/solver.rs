@@ -12,7 +12,7 @@ use crate::weights::SolverState;
 /// The sample and the solver's history on the device.
 pub(super) struct Solver {
     gpu: Gpu,
-    /// [1, C, T, h, w], of all but the weights.
+    /// [1, C, T, h, w], the shape of every buffer except `weights`.
     shape: [usize; 5],
     /// The sample.
     pub(super) x: Buffer,
@@ -23,32 +23,33 @@ pub(super) struct Solver {
     /// `last`, `m0` and `m1`.
     history: [Buffer; 3],
     weights: Buffer,
-    /// What the state is read back through.
+    /// The staging buffer through which the state is read back.
     staging: Buffer,
     bound: Bound,
     _plan: Plan,
 }
 
-/// The solver's step over so many values, all of whose tensors live from step to step.
+/// Records the solver's step for `count` values. All of its tensors persist between steps.
 fn recording(caps: &Caps, count: usize) -> Result<Recording, Error> {
     let mut rec = Recorder::new(caps);
     solver_states(&mut rec, count)?;
     Ok(rec.finish())
 }
 
-/// Bytes that the state is read back through: the largest tensor's, or a piece of it.
+/// Bytes of the staging buffer: one tensor, or a piece of it if the tensor is larger than
+/// [`READ_PIECE`].
 fn staging_bytes(count: usize) -> u64 {
     buffer_bytes(count as u64 * 4).min(READ_PIECE)
 }
 
-/// Bytes that the solver of so many values takes on the device.
+/// Bytes of device memory that a solver of `count` values takes.
 pub(super) fn solver_bytes(caps: &Caps, count: usize) -> Result<u64, Error> {
     Ok(Footprint::of([&recording(caps, count)?]).total() + staging_bytes(count))
 }
 
 impl Solver {
-    /// A solver whose state are the tensors `x`, `last`, `m0` and `m1` of this shape; those that
-    /// are not given are zeros.
+    /// A solver whose state is `tensors`, in the order `x`, `last`, `m0`, `m1`, each of this shape.
+    /// Those that are not given start as zeros.
     pub(super) fn new(gpu: &Gpu, shape: [usize; 5], tensors: &[Vec<f32>]) -> Result<Self, Error> {
         let count: usize = shape.iter().product();
         let recording = recording(gpu.caps(), count)?;
@@ -91,12 +92,13 @@ impl Solver {
         [&self.x, last, m0, m1]
     }
 
-    /// Where a step that adds noise finds it.
+    /// The buffer from which a step that adds noise reads the noise.
     pub(super) fn last(&self) -> &Buffer {
         &self.history[0]
     }
 
-    /// Moves the sample a step on. It is not cancelled: what is left is a whole step or none.
+    /// Applies one solver step to the sample. It cannot be cancelled, so that the state always holds
+    /// whole steps.
     pub(super) fn step(&self, step: &StepPlan) -> Result<(), Error> {
         let weights = step.kernel_input();
         self.gpu

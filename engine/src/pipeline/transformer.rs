@@ -77,8 +77,8 @@ impl TransformerComponent {
         self.part
     }
 
-    /// The ways to run it, the fastest first: all weights on the device and what the blocks keep of
-    /// the text, without the latter, or fewer and fewer weights.
+    /// The ways to run the transformer, the fastest first: all weights and the text's cached keys and
+    /// values on the device, then without that cache, then streaming with fewer and fewer weights.
     pub(crate) fn choices(&self) -> Vec<PartPlan> {
         let choice = |residency| {
             let (weights, working) = self.passes.memory(residency, self.prompts);
@@ -132,7 +132,7 @@ impl TransformerComponent {
     }
 }
 
-/// How streamed weights pass, for people.
+/// Describes how streamed weights pass through the device.
 pub(super) fn passing(count: usize, what: &str, window: Window) -> String {
     let at_a_time = if window.slots == 1 { "one" } else { "two" };
     format!("{count} {what}, {at_a_time} at a time")

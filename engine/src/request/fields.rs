@@ -1,6 +1,5 @@
-//! One table of what a run is made from: each field's name, its range, and its text in a clip's
-//! metadata. Validation, metadata, saved runs and interfaces read it; a new setting is one row, one
-//! flag and its use.
+//! One table of the fields of a run: name, range, and text in a clip's metadata. Validation,
+//! metadata, saved runs and interfaces read it, so a new setting is one row, one flag and its use.
 
 use super::{Request, Settings};
 use crate::error::{Error, RequestError};
@@ -36,7 +35,7 @@ enum Source {
     Request(fn(&mut Request, &str) -> Option<()>),
     /// The engine or its model.
     Engine,
-    /// The application: what was typed. It changes no value of the clip.
+    /// The application: text as the user typed it. It does not affect the clip.
     Application,
 }
 
@@ -55,7 +54,7 @@ pub struct Field {
     get: fn(&Facts<'_>) -> Option<String>,
 }
 
-/// What a run's metadata are made from.
+/// The values from which a run's metadata are made.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     /// The choices of the run.
@@ -144,7 +143,7 @@ pub const FIELDS: [Field; 31] = [
     asked(
         "negative_prompt",
         Range::Text,
-        "what guidance leads away from",
+        "what guidance steers away from",
         |r, t| {
             r.negative_prompt = Some(t.to_owned());
             Some(())
@@ -313,7 +312,7 @@ impl Field {
         matches!(self.source, Source::Request(_))
     }
 
-    /// Whether the field is what an application was told, and changes nothing of the clip.
+    /// Whether the field records what the user typed and does not affect the clip.
     pub fn is_typed(&self) -> bool {
         matches!(self.source, Source::Application)
     }

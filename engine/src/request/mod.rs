@@ -1,10 +1,10 @@
-//! What is asked for, and what will be done about it.
+//! A request for a clip, and the settings that it becomes.
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | `fields` | one table of a request's fields: names, ranges, text forms |
 //! | `settings` | a request with every choice made |
-//! | `note` | what is done otherwise than asked |
+//! | `note` | how a run differs from the request |
 
 mod fields;
 mod note;
@@ -48,7 +48,7 @@ pub enum Size {
 pub struct Request {
     /// What the clip shows.
     pub prompt: String,
-    /// What guidance leads away from.
+    /// What guidance steers away from.
     pub negative_prompt: Option<String>,
     /// Pixels.
     pub size: Size,

@@ -1,10 +1,10 @@
-//! What a run does otherwise than asked, to be told to the person who asked.
+//! Notes for the user: how a run differs from the request.
 
 use std::fmt;
 
 use crate::text::tokenizer::MAX_TOKENS;
 
-/// Something done otherwise than asked, to be told to the person who asked.
+/// A difference between a run and its request, to be shown to the user.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Note {
@@ -22,14 +22,15 @@ pub enum Note {
         /// As the model makes it.
         made: [usize; 2],
     },
-    /// The device failed, and the run goes on once more from what was sampled.
+    /// The device failed, and the run is retried from the last sampled step.
     Retrying {
         /// How it failed.
         reason: String,
-        /// Bytes of device memory that it may take now.
+        /// Bytes of device memory that the retry may use.
         budget: Option<u64>,
     },
-    /// The run began elsewhere, so its last bits may differ from those of a run without a break.
+    /// The run began on another device or version, so its last bits may differ from an uninterrupted
+    /// run's.
     Break {
         /// On which device, or with which version.
         began: String,
@@ -45,7 +46,7 @@ pub enum Note {
     },
     /// What the model is, where its card says so.
     About(String),
-    /// What of a LoRA the model does without.
+    /// Layers of a LoRA that the model lacks and leaves out.
     Lora(String),
     /// Words of the prompt that the model has never seen.
     UnknownWords(Vec<String>),
@@ -82,7 +83,7 @@ impl fmt::Display for Note {
                 asked[0], asked[1], made[0], made[1]
             ),
             Self::Retrying { reason, budget } => {
-                write!(f, "{reason}; going on once more")?;
+                write!(f, "{reason}; trying once more")?;
                 match budget {
                     Some(bytes) => write!(f, " with at most {}", bytes_for_people(*bytes)),
                     None => Ok(()),
@@ -90,14 +91,14 @@ impl fmt::Display for Note {
             }
             Self::Break { began } => write!(
                 f,
-                "the run began {began}: the clip may differ in its last bits from one without a break"
+                "the run began {began}: the clip may differ in its last bits from that of an uninterrupted run"
             ),
             Self::Sampled => f.write_str("all steps are sampled already"),
             Self::Truncated { field, from } => {
                 let what = field.replace('_', " ");
                 write!(
                     f,
-                    "the {what} is longer than {MAX_TOKENS} tokens; not read from \u{201c}{from}\u{201d} on"
+                    "the {what} is longer than {MAX_TOKENS} tokens; everything from \u{201c}{from}\u{201d} on is ignored"
                 )
             }
             Self::About(text) | Self::Lora(text) => f.write_str(text),
@@ -146,7 +147,7 @@ pub fn bytes_for_people(bytes: u64) -> String {
 /// Bytes as people write them: 8GB, 512MB, 7.5GiB, 1000000.
 ///
 /// # Errors
-/// A sentence for what is no size.
+/// A sentence if the text is not a size.
 pub fn bytes_of(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit: f64 = match text[digits.len()..].to_ascii_lowercase().as_str() {

@@ -9,7 +9,7 @@ use crate::sampling::Distilled;
 use crate::text::clean::PROMPT_LIMIT;
 use crate::text::tokenizer::MAX_TOKENS;
 
-/// A request with every choice made: what a run does, and what makes it again.
+/// A request with every choice made: enough to run it and to repeat it.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Settings {
@@ -115,7 +115,7 @@ impl Settings {
             (None, None) => defaults.frames,
             (None, Some(seconds)) => {
                 check("duration", seconds)?;
-                // The model's own rate: `fps` changes playback alone.
+                // Use the model's own rate: `fps` only affects playback.
                 (seconds * defaults.fps).round().clamp(1.0, 1e9) as usize
             }
         };
@@ -136,7 +136,7 @@ impl Settings {
 
         let scheduler = request.scheduler.or(defaults.scheduler);
         let distilled = scheduler.and_then(SchedulerName::distilled);
-        // What the model says of guidance and shift is said for its own way of sampling.
+        // The model's default guidance and shift only hold for its own scheduler.
         let own = distilled.is_none() || scheduler == defaults.scheduler;
         let asked = request.steps.unwrap_or(defaults.steps);
         check("steps", asked as f64)?;
@@ -166,7 +166,7 @@ impl Settings {
                     "none: the model has one transformer",
                 ));
             }
-            // Asked for one scale of a model with two, one scale is meant.
+            // A single scale in the request applies to both transformers.
             None if request.guidance.is_some() => None,
             other => other
                 .or(defaults.guidance_2.filter(|_| own))
@@ -302,7 +302,7 @@ fn size(size: Size, config: &ModelConfig) -> [usize; 2] {
 /// A seed that differs from run to run.
 fn draw_seed() -> u32 {
     use std::hash::{BuildHasher, Hasher};
-    // RandomState is seeded by the system, once a process; the clock sets apart later draws.
+    // The system seeds RandomState once per process; the clock makes later draws differ.
     let mut hasher = std::hash::RandomState::new().build_hasher();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     hasher.write_u128(now.map_or(0, |t| t.as_nanos()));

@@ -35,7 +35,7 @@ pub enum Distilled {
 /// A scheduler for distilled models.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DistilledConfig {
-    /// Whose.
+    /// Which project's scheduler.
     pub kind: Distilled,
     /// Length of the training schedule. At least 1.
     pub num_train_timesteps: u32,
@@ -54,8 +54,8 @@ impl Distilled {
         }
     }
 
-    /// The list for so many steps: that of the models, or for [`Distilled::Lcm`] one with equal
-    /// ways between its times. `None` where the models say nothing about so many.
+    /// The list for this many steps: the one that the models were distilled for or, for
+    /// [`Distilled::Lcm`], one of equal spacing. `None` if no list is known for this number.
     pub fn timesteps_of(self, steps: usize) -> Option<Vec<u32>> {
         let own = self.timesteps();
         if steps == own.len() {
@@ -116,7 +116,7 @@ impl DistilledConfig {
         };
         let nearest = |t: u32| {
             let way = |at: u32| (level(at) * train - t as f32).abs();
-            // From the highest, whose place a lower one takes only if it is nearer.
+            // Search from the highest level; a lower one wins only if it is strictly nearer.
             let mut best = self.num_train_timesteps;
             for at in (1..self.num_train_timesteps).rev() {
                 if way(at) < way(best) {

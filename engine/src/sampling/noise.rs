@@ -26,7 +26,7 @@ const BLOCK: usize = 16;
 /// A tensor's values come in its row-major order: for latents that is `[C, T, h, w]`, whatever
 /// layout the engine computes in.
 ///
-/// Of the seed the low 32 bits count, as there.
+/// Only the low 32 bits of the seed count, as in `torch`.
 pub fn randn(seed: u64, n: usize) -> Vec<f32> {
     let mut out = vec![0.0; n];
     fill_randn(seed, &mut out);
@@ -48,7 +48,7 @@ pub enum NoiseOrder {
     FramesFirst,
 }
 
-/// A CPU generator of `torch`: each call goes on where the one before it ended.
+/// A CPU generator of `torch`: each call continues where the previous one ended.
 pub struct Noise {
     words: Mt19937,
     /// The second normal of a pair drawn on the small path.

@@ -10,7 +10,7 @@ use super::solver::{StepCoefficients, euler_step, unipc_step};
 use crate::error::SamplingError;
 
 /// The most steps a schedule may have. The reference has no bound (steps beyond the training length
-/// repeat timesteps); this one keeps a typing error from allocating memory without end.
+/// repeat timesteps); this one keeps a typing error from exhausting memory.
 pub const MAX_STEPS: usize = 10_000;
 
 /// What a scheduler prescribes for a number of steps.

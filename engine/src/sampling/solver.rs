@@ -97,7 +97,7 @@ pub(super) fn unipc_step(config: &UniPcConfig, sigmas: &[f32], i: usize) -> Step
     }
 }
 
-/// Order of the predictor at step `i`: as much as there is history for, and 1 at the end.
+/// Order of the predictor at step `i`: limited by the available history, and 1 at the end.
 fn order(config: &UniPcConfig, steps: usize, i: usize) -> usize {
     let wanted = config.solver_order as usize;
     let wanted = if config.lower_order_final {

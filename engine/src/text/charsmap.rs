@@ -1,5 +1,4 @@
-//! Maps of characters of SentencePiece's normalizer: what must hold before the tokenizers library
-//! reads one.
+//! Checks of SentencePiece's character maps, made before the tokenizers library reads one.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -45,8 +44,8 @@ fn check_all(value: &Value) -> Result<(), String> {
     }
 }
 
-/// A map of characters begins with the size of its trie, for which the tokenizers library takes
-/// memory before it looks whether the map has as much.
+/// Checks the size of the trie, with which a character map begins: the tokenizers library allocates
+/// that much before it checks that the map is that long.
 fn check(map: &[u8]) -> Result<(), String> {
     match map.split_first_chunk::<4>() {
         Some((size, rest)) if u32::from_le_bytes(*size) as usize <= rest.len() => Ok(()),

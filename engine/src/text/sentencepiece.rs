@@ -139,7 +139,7 @@ impl<'b> Iterator for Fields<'b> {
         }
         let field = self.field();
         if field.is_none() {
-            // Nothing can be read behind it.
+            // A broken field hides where the next one begins, so stop here.
             self.0 = &[];
         }
         Some(field.ok_or_else(|| "it is truncated or not a SentencePiece model".to_owned()))

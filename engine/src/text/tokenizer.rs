@@ -14,7 +14,7 @@ use crate::panics::guarded;
 /// The most tokens of a prompt that a Wan model reads, the closing `</s>` included.
 pub const MAX_TOKENS: usize = 512;
 
-/// Letters of an ending that makes no other word.
+/// The longest ending, in letters, that is taken for an inflection of the same word.
 const ENDING: usize = 3;
 
 /// A model's tokenizer: for the released models UMT5's Unigram of 256,300 entries, whose
@@ -67,7 +67,7 @@ impl Tokenizer {
             check_json(json).map_err(|e| failed(e.into()))?;
         }
         let mut inner = caught(|| Inner::from_bytes(json)).map_err(failed)?;
-        // A file may carry a padding or a truncation of its own, which the pipeline overrides.
+        // The file may set its own padding or truncation; the pipeline overrides both.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(failed)?;
         Ok(Self {
@@ -154,8 +154,8 @@ impl Tokenizer {
     }
 }
 
-/// What `work` of the library makes; its panics are errors, since it has them for files that are
-/// not what they should be.
+/// Runs `work` and turns a panic into an error, since the tokenizers library panics on some malformed
+/// files.
 fn caught<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> tokenizers::Result<T> {
     guarded(work)
         .unwrap_or_else(|_| Err("the tokenizers library cannot work with this file".into()))

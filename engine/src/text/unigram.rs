@@ -16,9 +16,9 @@ const PIECES_LIMIT: usize = 4_000_000;
 pub enum Piece<'t> {
     /// What text is cut into, with its log probability.
     Text(&'t str, f64),
-    /// A token of its own, which no other piece shares: `</s>`.
+    /// A special token, such as `</s>`, which is never part of another piece.
     Special(&'t str),
-    /// An id that no text becomes.
+    /// An unused id, to which no text is mapped.
     Unused,
 }
 
@@ -27,7 +27,7 @@ pub enum Piece<'t> {
 pub struct Unigram<'t> {
     /// By id.
     pub pieces: Vec<Piece<'t>>,
-    /// The id of what has no piece.
+    /// The id of text that no piece covers.
     pub unknown: Option<usize>,
     /// The id of `</s>`, which closes every prompt.
     pub close: Option<usize>,
@@ -91,7 +91,7 @@ impl<'t> Unigram<'t> {
             });
         }
         let unknown = self.unknown.filter(|&id| id < self.pieces.len());
-        let unknown = unknown.ok_or("it has no piece for what is unknown")?;
+        let unknown = unknown.ok_or("it has no piece for unknown text")?;
         let (close, end) = match self.close.map(|id| (id, self.pieces.get(id))) {
             Some((id, Some(Piece::Text(text, _) | Piece::Special(text)))) => (id, *text),
             _ => return Err("it has no piece </s>".to_owned()),

@@ -11,6 +11,8 @@ use kinora::request::Settings;
 use kinora::text::clean::PROMPT_LIMIT;
 use kinora::{Event, Job, Keep, Mp4Sink, SavedRun};
 
+use kinora::weights::Extent;
+
 use crate::args::GenerateArgs;
 use crate::clip::{Watched, sink, tell, video};
 use crate::error::CliError;
@@ -34,7 +36,10 @@ pub(crate) fn run_from(
     mut given: Option<SavedRun>,
 ) -> Result<(), CliError> {
     let request = args.request(prompt(args.prompt.as_deref())?);
-    let folder = model::quantized(model::folder(&args.model)?, &args.quantize);
+    let folder = model::quantized(
+        model::folder_to(&args.model, Extent::Whole)?,
+        &args.quantize,
+    );
     let model = Arc::new(Model::open(folder)?);
     let decoder = model::decoder(&args.decoder, &args.model, &model)?;
     let drawn = Settings::resolve(&request, model.config())?;

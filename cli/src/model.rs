@@ -19,12 +19,7 @@ use crate::error::CliError;
 use crate::progress::Progress;
 use crate::starter;
 
-/// The model that is named, with the parts that are named beside it; or the starter.
-pub(crate) fn folder(args: &ModelArgs) -> Result<ModelFolder, CliError> {
-    folder_to(args, Extent::Whole)
-}
-
-/// The same, of whose weights so much is there.
+/// The named model with the parts named beside it, or the starter; reads weights up to `extent`.
 pub(crate) fn folder_to(args: &ModelArgs, extent: Extent) -> Result<ModelFolder, CliError> {
     let parts = args.parts();
     let folder = match &args.model {
@@ -73,8 +68,8 @@ fn pulled(named: &Path) -> Result<Option<(Repo, PathBuf)>, CliError> {
     }
 }
 
-/// The model's folder for latents of so many channels. Decoders that are not the model's own need
-/// nothing of it but its sizes, which the channels tell.
+/// The model's folder for latents of this many channels. Decoders that are not the model's own need
+/// only its sizes, which follow from the channels.
 pub(crate) fn folder_for(
     args: &ModelArgs,
     decoder: &DecoderArgs,
@@ -84,11 +79,11 @@ pub(crate) fn folder_for(
     let released = match channels {
         16 => "wan2.1-1.3b",
         48 => "wan2.2-5b",
-        _ => return folder(args),
+        _ => return folder_to(args, Extent::Whole),
     };
     let named = args.model.is_some() || !args.parts().is_empty();
     match named || own && decoder.tiny_decoder.is_none() {
-        true => folder(args),
+        true => folder_to(args, Extent::Whole),
         false => Ok(ModelFolder::like(released)?),
     }
 }

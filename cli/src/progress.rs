@@ -34,14 +34,14 @@ struct Running {
     begun: Instant,
     spoken: Instant,
     done: usize,
-    /// Of which an earlier run did so many.
+    /// Units that an earlier run did.
     skipped: usize,
     total: usize,
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
-    /// Tells, unless `quiet`.
+    /// Prints nothing where `quiet`.
     pub(crate) fn new(quiet: bool) -> Self {
         Self {
             quiet,

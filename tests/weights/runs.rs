@@ -66,6 +66,6 @@ fn no_changed_byte_of_a_run_is_overlooked() {
     let foreign = RunState::from_bytes("A", fs::read(&path).unwrap()).unwrap_err();
     assert_eq!(
         foreign.to_string(),
-        "A cannot be gone on from: it is no run that Kinora saved"
+        "A cannot be resumed: it is no run that Kinora saved"
     );
 }

@@ -159,7 +159,7 @@ fn a_conversion_that_stops_leaves_nothing() {
     let there = dir.path().to_owned();
     let error = convert(&fixture(), DType::Q8_0, &there, &mut |_| true).unwrap_err();
     let said = format!(
-        "{} exists already: name a folder that does not, or take it away",
+        "{} exists already: name a folder that does not exist, or remove this one",
         there.display()
     );
     assert_eq!(error.to_string(), said);

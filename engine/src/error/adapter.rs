@@ -29,9 +29,9 @@ pub enum AdapterError {
         /// Their names, as far as they fit.
         names: String,
     },
-    /// Two tensors that are the same to the same layer.
+    /// Two tensors with the same role in the same layer.
     #[error(
-        "{file} changes {layer} twice, by {first} and by {second}: it holds more than one LoRA, which are to be given as files of their own"
+        "{file} changes {layer} twice, by {first} and by {second}: it holds more than one LoRA; split it into one file for each"
     )]
     Twice {
         /// The file.
@@ -45,7 +45,7 @@ pub enum AdapterError {
     },
     /// One of a change's matrices is missing.
     #[error(
-        "{file}: {layer} lacks a matrix of its change, which is of two or more (lora_down and lora_up, say): the file is damaged"
+        "{file}: {layer} lacks a matrix of its change, which needs two or more (such as lora_down and lora_up): the file is damaged"
     )]
     Incomplete {
         /// The file.
@@ -105,7 +105,7 @@ pub enum AdapterError {
         /// The file.
         file: String,
     },
-    /// A file for two experts without one for that which was asked for.
+    /// A file for two experts that lacks the requested one.
     #[error("{file} is to be applied to {part} alone, but changes no layer of it")]
     NoneForExpert {
         /// The file.
@@ -123,7 +123,7 @@ pub enum AdapterError {
         /// The weight.
         layer: String,
     },
-    /// A model that is to be written down.
+    /// A LoRA on a model that is being converted.
     #[error(
         "{file} stays beside the model and is not written into a converted one: convert the model without LoRAs, and apply them to the model that is written"
     )]
@@ -131,8 +131,10 @@ pub enum AdapterError {
         /// The file.
         file: String,
     },
-    /// A model without weights at hand.
-    #[error("{file} cannot be held against a model that is not at hand: open the model's folder")]
+    /// A model whose weights are not there.
+    #[error(
+        "{file} cannot be compared with a model whose weights are not there: open the model's folder"
+    )]
     NotAtHand {
         /// The file.
         file: String,

@@ -59,8 +59,10 @@ pub enum ConfigError {
         /// The shape that it should have.
         expected: &'static str,
     },
-    /// A number that a part's tensors do not hold and that nothing beside them says.
-    #[error("{file}: {what} cannot be told from its tensors; put the part's {beside} beside it")]
+    /// A number that neither a part's tensors nor a configuration beside them gives.
+    #[error(
+        "{file}: {what} cannot be inferred from its tensors; put the part's {beside} next to it"
+    )]
     NotInTensors {
         /// The file.
         file: String,
@@ -156,7 +158,7 @@ pub enum ConfigError {
         /// The field's name.
         field: String,
     },
-    /// A field that Kinora's own file may not have.
+    /// An unknown field in Kinora's own file.
     #[error("{file} has a field {field}, expected one of {known}")]
     UnknownField {
         /// The file.

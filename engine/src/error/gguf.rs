@@ -2,11 +2,11 @@
 
 use crate::tensor::DType;
 
-/// A GGUF header that cannot be used; said of its file, whose name stands before it.
+/// Why a GGUF header cannot be used. The sentence follows the file's name.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GgufFault {
-    /// A version that is none of those that are read.
+    /// A version that is not read.
     #[error(
         "it is GGUF version {version}, but versions 2 and 3 are read; convert it again with a current tool"
     )]
@@ -14,7 +14,7 @@ pub enum GgufFault {
         /// The version found.
         version: u32,
     },
-    /// A file for machines that keep numbers the other way round.
+    /// A big-endian file.
     #[error("it is a big-endian GGUF file, but little-endian ones are read; convert it again")]
     BigEndian,
     /// A header that goes on beyond the end of the file.
@@ -41,7 +41,7 @@ pub enum GgufFault {
         /// The most that are read.
         limit: usize,
     },
-    /// Text that is none.
+    /// Text that is not UTF-8.
     #[error("{what} at byte {at} is not UTF-8: the file is corrupt")]
     Text {
         /// What was being read.
@@ -79,7 +79,7 @@ pub enum GgufFault {
         /// The most that is read.
         limit: usize,
     },
-    /// An alignment that is none.
+    /// An invalid alignment.
     #[error(
         "general.alignment is {found}, but it must be a power of two up to 4096: the file is corrupt"
     )]
@@ -109,7 +109,7 @@ pub enum GgufFault {
         /// The type's number.
         number: u32,
     },
-    /// A row that is no whole number of blocks.
+    /// A row that is not a whole number of blocks.
     #[error(
         "tensor {tensor} of shape {shape:?} is {element}, whose rows are multiples of {block}: the file is corrupt"
     )]
@@ -123,7 +123,7 @@ pub enum GgufFault {
         /// The elements of a block.
         block: usize,
     },
-    /// A tensor that does not begin where one may.
+    /// A tensor at an offset that is not aligned.
     #[error(
         "tensor {tensor} begins at {offset} of the data, which is no multiple of the alignment {alignment}: the file is corrupt"
     )]
@@ -135,7 +135,7 @@ pub enum GgufFault {
         /// What it should be a multiple of.
         alignment: usize,
     },
-    /// A tensor that is to be written in a type that the format does not have.
+    /// A tensor to be written in a type that GGUF lacks.
     #[error(
         "tensor {tensor} is {dtype}, which GGUF does not have; write it as F32, F16, BF16 or one of GGUF's blocks"
     )]
@@ -153,7 +153,7 @@ pub enum GgufFault {
         /// The tensor's name.
         tensor: String,
     },
-    /// A `comfy.gguf.orig_shape` that is of another tensor.
+    /// A `comfy.gguf.orig_shape` with another number of elements than the tensor.
     #[error(
         "tensor {tensor} has shape {shape:?}, but comfy.gguf.orig_shape says {original:?}, which is another number of elements: the file is corrupt"
     )]

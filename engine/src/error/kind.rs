@@ -8,7 +8,7 @@ use super::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Something asked for, or a file's contents, cannot be as they are.
+    /// A request or a file's contents are invalid.
     Invalid,
     /// A file, model or device that is not there.
     NotFound,

@@ -101,7 +101,7 @@ pub enum MediaError {
         /// Height in pixels.
         height: u32,
     },
-    /// A frame rate that makes no sense.
+    /// A frame rate outside the range.
     #[error(
         "frame rate {found}: expected a rate above 0 and up to 240, such as 16, 23.976 or 24000/1001"
     )]
@@ -169,7 +169,7 @@ pub enum MediaError {
         /// What is wrong and what was expected.
         problem: String,
     },
-    /// A sound file of a kind that is not read here.
+    /// An intact file in a format that is not read here.
     #[error("{} cannot be decoded: found {found}, expected 8-bit 4:2:0 H.264 in an avc1 track", path.display())]
     Unsupported {
         /// The file being read.

@@ -1,7 +1,7 @@
-//! What often lies in the place of a file that was to be downloaded.
+//! What failed downloads often leave in a file's place.
 
-/// Says what `bytes`, the beginning of a file, are instead of what was to be downloaded: a pointer of
-/// git-lfs, or a web page.
+/// Recognises, by the first `bytes` of a file, a git-lfs pointer or a web page that was saved in place
+/// of the download.
 pub(crate) fn mistaken(bytes: &[u8]) -> Option<&'static str> {
     if bytes.starts_with(b"version https://git-lfs.github.com/") {
         return Some(

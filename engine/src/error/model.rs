@@ -1,5 +1,5 @@
-//! Errors of models: what a configuration allows and this engine cannot do, and inputs of the
-//! wrong size.
+//! Errors of models: valid configurations that this engine does not support, and inputs of the wrong
+//! size.
 
 /// A model that cannot be run, or not with these sizes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +39,7 @@ pub enum ModelError {
         /// The tensor that tells.
         tensor: String,
     },
-    /// Image tokens that a model needs, or has no use for.
+    /// Another number of image tokens than the model takes.
     #[error("{model}: {found} image tokens, expected {expected}")]
     ImageTokens {
         /// The model's class.

@@ -73,7 +73,7 @@ pub enum PictureError {
     },
     /// A video of a codec or a container that is not read here.
     #[error(
-        "{} is {found}, expected an MP4 with 8-bit 4:2:0 H.264; convert it, with `ffmpeg -i IN -c:v libx264 -pix_fmt yuv420p OUT.mp4`, say", path.display()
+        "{} is {found}, expected an MP4 with 8-bit 4:2:0 H.264; convert it, for example with `ffmpeg -i IN -c:v libx264 -pix_fmt yuv420p OUT.mp4`", path.display()
     )]
     Codec {
         /// The file.
@@ -101,7 +101,7 @@ pub enum PictureError {
         /// Its size.
         expected: String,
     },
-    /// A clip that another program is writing.
+    /// A clip that changed while it was read, since another program is writing it.
     #[error("{} changed while it was read; wait until it is whole, and try again", path.display())]
     Changed {
         /// The file.

@@ -30,7 +30,7 @@ pub enum RecordError {
         /// What it must be, in words or numbers.
         expected: String,
     },
-    /// A view of rows that a tensor has not.
+    /// A view of rows beyond the tensor's.
     #[error("rows {first} to {} of a tensor of {rows} rows", first + count)]
     Rows {
         /// The first row.

@@ -1,6 +1,6 @@
-//! Errors of a request: options that cannot be meant.
+//! Errors of a request: fields that the model or the engine cannot take.
 
-/// An option of a request that the model or the engine cannot take.
+/// Why a request cannot be carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
@@ -14,7 +14,7 @@ pub enum RequestError {
         /// What it must be.
         expected: String,
     },
-    /// A prompt beyond any use.
+    /// A prompt that is far too long.
     #[error(
         "the {} has {found} bytes, expected at most {limit}: the model reads {tokens} tokens of it",
         field.replace('_', " ")
@@ -29,9 +29,9 @@ pub enum RequestError {
         /// Tokens that the model reads.
         tokens: usize,
     },
-    /// A part that does not fit, however it is cut.
+    /// A part whose smallest plan exceeds the budget.
     #[error(
-        "the {part} needs {} of device memory, and there may be {} used: {}",
+        "the {part} needs {} of device memory, but the run may use only {}: {}",
         megabytes(*needed),
         megabytes(*budget),
         advice(*needed, *instead)
@@ -46,7 +46,7 @@ pub enum RequestError {
         /// Frames of the same size that fit.
         instead: Option<usize>,
     },
-    /// A run that was prepared for its memory plan alone.
+    /// A run that was prepared only for its memory plan.
     #[error("the {part} is not planned: the run was prepared without it and cannot be started")]
     NotPlanned {
         /// The part.
@@ -75,7 +75,7 @@ pub enum RequestError {
         /// The model's channels.
         channels: usize,
     },
-    /// Latents of another shape than was prepared for.
+    /// Latents of another shape than the decode was prepared for.
     #[error("latents have shape {found:?}, expected {expected:?}: prepare anew for these")]
     LatentsShape {
         /// Their shape.
@@ -83,7 +83,7 @@ pub enum RequestError {
         /// The shape that was prepared for.
         expected: [usize; 5],
     },
-    /// Latents that no linear map to colours is known for.
+    /// Latents for which no linear map to colours is known.
     #[error(
         "no colours are known for latents of {channels} channels, expected 16 (Wan 2.1, 2.2 A14B), 32 (the starter) or 48 (2.2 TI2V-5B)"
     )]

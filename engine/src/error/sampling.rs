@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SamplingError {
-    /// No steps make no picture.
+    /// A schedule without steps.
     #[error("0 sampling steps were asked for, expected at least 1: ask for 1 step or more")]
     ZeroSteps,
 

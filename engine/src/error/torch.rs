@@ -1,6 +1,6 @@
 //! What can be wrong with a file of `torch.save`.
 
-/// A file of `torch.save` that cannot be used; said of its file, whose name stands before it.
+/// Why a file of `torch.save` cannot be used. The sentence follows the file's name.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TorchFault {
@@ -34,7 +34,7 @@ pub enum TorchFault {
         /// The entry's path in the archive.
         path: String,
     },
-    /// A file of a machine that keeps numbers the other way round.
+    /// A big-endian file.
     #[error("it was saved on a big-endian machine; load it with torch and save it again")]
     BigEndian,
     /// More of something than any model has.
@@ -53,7 +53,7 @@ pub enum TorchFault {
         /// Where it ends.
         at: usize,
     },
-    /// An opcode that is not written for tensors.
+    /// An opcode that no state dict needs.
     #[error(
         "its data.pkl has the opcode {opcode:#04x} at byte {at}, which torch.save does not write for a state dict; save the state dict alone, best as safetensors"
     )]
@@ -63,7 +63,7 @@ pub enum TorchFault {
         /// Where it stands.
         at: usize,
     },
-    /// Something that is not a tensor, or that would run.
+    /// An object other than a tensor, which could run code.
     #[error(
         "its data.pkl asks for {name}; only tensors are read and nothing is run: save the state dict alone, best as safetensors"
     )]
@@ -71,7 +71,7 @@ pub enum TorchFault {
         /// The module's and the object's name.
         name: String,
     },
-    /// A pickle that is none of torch's.
+    /// A malformed pickle.
     #[error("its data.pkl is wrong before byte {at} ({what}): the file is corrupt")]
     Malformed {
         /// What was being read.

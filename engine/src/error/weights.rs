@@ -63,7 +63,7 @@ pub enum WeightsError {
         /// The folder that was looked into.
         dir: PathBuf,
     },
-    /// A folder with several files of weights none of which has a usual name.
+    /// A folder with several files of weights, none with a usual name.
     #[error(
         "{part}: {} holds several files of weights ({files}) and none is named diffusion_pytorch_model.safetensors or model.safetensors; name the file itself, or add the index that names the shards",
         dir.display()
@@ -312,7 +312,7 @@ pub enum WeightsError {
         /// Its element type, as the header writes it.
         found: String,
     },
-    /// A tensor that a file of which only the head was asked for does not hold.
+    /// A tensor whose data the file lacks, in a file that was opened for its head alone.
     #[error(
         "{part}: {file} ends before the data of tensor {tensor}: what there is of it is enough to plan with, but a run needs the whole file; copy or download it again"
     )]
@@ -473,8 +473,8 @@ pub enum WeightsError {
         /// The number of values given.
         count: usize,
     },
-    /// A saved run that cannot be gone on from.
-    #[error("{file} cannot be gone on from: {problem}")]
+    /// A saved run that cannot be resumed.
+    #[error("{file} cannot be resumed: {problem}")]
     State {
         /// The file.
         file: String,
@@ -482,7 +482,7 @@ pub enum WeightsError {
         problem: String,
     },
     /// A folder to be written that is there already.
-    #[error("{} exists already: name a folder that does not, or take it away", path.display())]
+    #[error("{} exists already: name a folder that does not exist, or remove this one", path.display())]
     Exists {
         /// The folder.
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! A model out of parts that are files of their own, as if it lay in the diffusers layout.
+//! A model whose parts are separate files, presented in the diffusers layout.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -52,8 +52,7 @@ impl PartFiles {
     }
 }
 
-/// The parts of a model that lie elsewhere than in its folder, and the configuration files that say
-/// what they are.
+/// The parts of a model that lie outside its folder, with configuration files made for them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Assembled {
     /// Where each part's weights are.
@@ -63,13 +62,13 @@ pub(super) struct Assembled {
     pub(super) texts: BTreeMap<String, (String, Vec<u8>)>,
     /// Where the tokenizer is.
     pub(super) tokenizer: Option<PathBuf>,
-    /// Why files beside them could not be read.
+    /// Errors of other files in the same folder that could not be read.
     pub(super) unreadable: Vec<String>,
 }
 
 impl Assembled {
-    /// Opens each part's head and writes down what it is. `folder` holds the rest of the model;
-    /// it may hold nothing.
+    /// Reads each part's header and makes its configuration. `folder` holds the rest of the model and
+    /// may be empty.
     ///
     /// # Errors
     /// A part that cannot be opened, is another part, or does not say its sizes.
@@ -99,7 +98,7 @@ impl Assembled {
         Ok(this)
     }
 
-    /// Writes the model's own configuration, where the folder has none or it names one expert less.
+    /// Makes `model_index.json` if the folder has none, or one that lacks an expert.
     fn describe(&mut self, folder: &ModelFolder) -> Result<(), ConfigError> {
         let second = self.parts.contains_key("transformer_2");
         let index = "model_index.json";

@@ -1,9 +1,10 @@
-//! What a model was made for, from its `kinora.json`: a run outside of it is made, with a note.
+//! What a model was trained for, from its `kinora.json`. A run outside of that is made all the same,
+//! with a note.
 
 use crate::error::ConfigError;
 use crate::models::config::fields::Fields;
 
-/// What a model's authors say that it was made for.
+/// What a model was trained for, according to its authors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Card {

@@ -14,7 +14,7 @@ use crate::weights::Written;
 /// About the size of a shard, as the hub's tools choose it.
 const SHARD: u64 = 5_000_000_000;
 
-/// What is done of a conversion.
+/// Progress of a conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Converted {
     /// The part that is being written.
@@ -27,15 +27,17 @@ pub struct Converted {
 
 /// Writes the model as the folder `out` in the diffusers layout, with elements of `dtype`.
 ///
-/// The blocks' matrices of the transformers and the text encoder become `dtype`; to `F32`, `F16` and
-/// `BF16` all else with two or more dimensions goes too. Other tensors, and the autoencoder, keep
-/// their types. Floating-point types are written as safetensors, in shards of about 5 GB, 8-bit
-/// floats with scales as ComfyUI's; types in blocks as one GGUF file a part: a
-/// transformer's under the names of Wan's own release, which is what ComfyUI looks for, the text
-/// encoder's under diffusers'.
+/// The matrices in the blocks of the transformers and the text encoder become `dtype`. For `F32`, `F16`
+/// and `BF16`, so does every other tensor with two or more dimensions. All other tensors, and the
+/// autoencoder, keep their types.
 ///
-/// The folder appears when it is whole: until then its files lie in a folder beside it, which goes
-/// away with a failure, or after a kill with the next conversion to the same place. `each` is told how far it is, and answers whether to go on.
+/// Floating-point types are written as safetensors in shards of about 5 GB, 8-bit floats with scales
+/// as ComfyUI has them. Block types are written as one GGUF file per part: the transformer under the
+/// names of Wan's own release, which ComfyUI expects, the text encoder under diffusers'.
+///
+/// The folder appears once it is complete. Until then its files lie in a temporary folder beside it,
+/// which is removed after a failure or, after a kill, by the next conversion to the same place.
+/// `each` receives the progress and returns whether to continue.
 ///
 /// # Errors
 /// [`WeightsError::Exists`] for a folder that is there, weights that cannot be read, a disk that is
@@ -67,7 +69,7 @@ pub fn convert(
         parts.push((part, checkpoint, target));
     }
     let staging = folder_for(out).map_err(failed)?;
-    // A folder inside, since temporary ones are private.
+    // Write to a folder inside, since temporary folders are private to their owner.
     let inside: PathBuf = staging.path().join("model");
     for (path, bytes) in folder.descriptions()? {
         let path = inside.join(path);

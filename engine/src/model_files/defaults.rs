@@ -1,4 +1,4 @@
-//! What a run does unless it is told otherwise.
+//! The defaults of a run.
 
 use super::card::{self, Card};
 use crate::error::ConfigError;

@@ -11,7 +11,8 @@ use crate::weights::Checkpoint;
 
 // Writing to a string cannot fail.
 impl ModelFolder {
-    /// What the model is made of, for people, and what keeps it from running, where a part is missing or not whole.
+    /// Describes the model to people, and what keeps it from running: a part that is missing or
+    /// incomplete.
     ///
     /// # Errors
     /// Files that cannot be read.

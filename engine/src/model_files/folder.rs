@@ -24,20 +24,20 @@ use files::Files;
 /// No `config.json` is longer than this: 16 MiB.
 const CONFIG_LIMIT: u64 = 1 << 24;
 
-/// What `config.json` without weights that are recognised suggests.
+/// A hint for a folder with a `config.json` but no recognised model.
 const LOOKS_LIKE_A_PART: &str = ". This looks like one part of a model: name the folder above it";
 
 /// The parts that every model has.
 const PARTS: [&str; 3] = ["text_encoder", "transformer", "vae"];
 
-/// A model's files: a folder in the diffusers layout, on disk or embedded, or whatever is read as if
-/// it were one.
+/// A model's files: a folder in the diffusers layout, on disk or embedded, or files that are presented
+/// as one.
 #[derive(Clone, Debug)]
 pub struct ModelFolder {
     /// What messages and metadata call the folder: its last component.
     name: String,
     files: Files,
-    /// What lies elsewhere, or has another layout.
+    /// Parts that lie elsewhere or have another layout.
     assembled: Assembled,
     layout: Layout,
     narrowed: Option<DType>,
@@ -69,9 +69,9 @@ impl fmt::Display for Layout {
 }
 
 impl ModelFolder {
-    /// The model at `path`: a folder in the diffusers layout, of which only that it has a
-    /// `model_index.json` is checked here; a folder of Wan's own release, or of files that are a
-    /// part each; one such file, which may hold several parts.
+    /// The model at `path`: a folder in the diffusers layout, a folder of Wan's own release, a folder
+    /// with one file per part, or one file, which may hold several parts. Of a folder in the diffusers
+    /// layout, only `model_index.json` is looked for here.
     ///
     /// # Errors
     /// [`ConfigError::NotAFolder`], [`ConfigError::Missing`] where nothing is recognised,
@@ -80,8 +80,8 @@ impl ModelFolder {
         Self::open_to(path, Extent::Whole)
     }
 
-    /// As [`ModelFolder::open`], a model of whose weights so much is there: heads are enough for a
-    /// [plan](crate::text_to_video::MemoryPlan).
+    /// Like [`ModelFolder::open`], with files that need only be present to this extent: headers are
+    /// enough for a [plan](crate::pipeline::MemoryPlan).
     ///
     /// # Errors
     /// As [`ModelFolder::open`].
@@ -127,7 +127,7 @@ impl ModelFolder {
         Self::of_parts_to(files, Extent::Whole)
     }
 
-    /// As [`ModelFolder::of_parts`], from files of which so much is there.
+    /// Like [`ModelFolder::of_parts`], with files that need only be present to this extent.
     ///
     /// # Errors
     /// As [`ModelFolder::with_parts`].
@@ -160,7 +160,7 @@ impl ModelFolder {
         self.with_found(own, files)
     }
 
-    /// No file at all, named like the file at `path`.
+    /// An empty model, named after the file at `path`.
     fn nothing(path: &Path, extent: Extent) -> Self {
         let stem = path.file_stem().unwrap_or(path.as_os_str());
         Self {
@@ -170,7 +170,7 @@ impl ModelFolder {
         }
     }
 
-    /// The model with the parts that were found, and before them those that are named.
+    /// The model with the parts that were found; the named ones take precedence.
     fn with_found(mut self, found: Found, files: &PartFiles) -> Result<Self, ConfigError> {
         let mut parts = found.parts;
         let unreadable = found.unreadable.iter().map(ToString::to_string).collect();
@@ -209,7 +209,7 @@ impl ModelFolder {
         }
     }
 
-    /// The same folder under a name that says more than its last component.
+    /// The same folder under another name than its last path component.
     #[must_use]
     pub fn called(self, name: &str) -> Self {
         Self {
@@ -238,7 +238,7 @@ impl ModelFolder {
         }
     }
 
-    /// What [`narrowed`](Self::narrowed) said.
+    /// The type that [`narrowed`](Self::narrowed) set.
     #[must_use]
     pub fn narrowing(&self) -> Option<DType> {
         self.narrowed
@@ -262,7 +262,7 @@ impl ModelFolder {
         self.loras.list()
     }
 
-    /// What of the LoRAs the model does without, a note a file.
+    /// The layers of the LoRAs that are left out because the model lacks them: one note per file.
     ///
     /// # Errors
     /// As [`ModelFolder::checkpoint`].
@@ -313,7 +313,7 @@ impl ModelFolder {
         ModelConfig::read(self)
     }
 
-    /// Refuses a model out of files that lacks a part.
+    /// Refuses a model of separate files that lacks a part.
     fn check_parts(&self) -> Result<(), ConfigError> {
         let kinds = |there: bool| {
             PARTS
@@ -359,8 +359,8 @@ impl ModelFolder {
     }
 
     /// Opens the weights of `part`: `text_encoder`, `transformer`, `transformer_2` or `vae`. Its
-    /// tensors have diffusers' names, whatever the file calls them, and what the model's LoRAs
-    /// change is in them.
+    /// tensors have diffusers' names, whatever the file calls them, and include the changes of the
+    /// model's LoRAs.
     ///
     /// # Errors
     /// Those of [`Checkpoint::open`] and [`Checkpoint::from_bytes`],
@@ -373,8 +373,8 @@ impl ModelFolder {
         })
     }
 
-    /// As [`ModelFolder::checkpoint`], but in the files' own types and without the LoRAs, and whose
-    /// names the tensors have in the file, where that is known.
+    /// Like [`ModelFolder::checkpoint`], but in the files' own types and without LoRAs. Also returns the
+    /// naming that the file uses, if it is recognised.
     ///
     /// # Errors
     /// As [`ModelFolder::checkpoint`].
@@ -422,8 +422,8 @@ impl ModelFolder {
         self.config_json("scheduler/scheduler_config.json")
     }
 
-    /// A configuration file by its path in the diffusers layout, `vae/config.json` say: the name that
-    /// messages give it, and its bytes.
+    /// A configuration file by its path in the diffusers layout, such as `vae/config.json`. Returns its
+    /// name for messages and its bytes.
     ///
     /// # Errors
     /// [`ConfigError::Missing`] or [`ConfigError::Read`].

@@ -9,7 +9,7 @@ use crate::weights::GgufTokenizer;
 /// The `tokenizer.json` of a vocabulary in a GGUF's keys, which gives the same ids.
 ///
 /// # Errors
-/// A sentence that says what of it is missing or wrong.
+/// A sentence that says what is missing or wrong.
 pub fn gguf_tokenizer_json(found: &GgufTokenizer<'_>) -> Result<Vec<u8>, String> {
     // Kinds of tokens.
     const UNKNOWN: u32 = 2;

@@ -1,11 +1,11 @@
-//! Which weights bear a small element type: the matrices of the blocks' linear layers.
+//! Which weights may be quantized: the matrices of the linear layers in blocks.
 
 use crate::tensor::DType;
 
 /// Whether a tensor, by diffusers' name and its shape, is a matrix of a linear layer in a block of a
-/// transformer or of UMT5: nearly all of their bytes, and what quantised releases quantise. What is
-/// small or sensitive is none: norms, biases, the embeddings of tokens, patches, times and positions,
-/// modulations, the head.
+/// transformer or of UMT5. These are nearly all of the bytes, and the tensors that quantised releases
+/// quantise. Small or sensitive tensors are excluded: norms, biases, the embeddings of tokens, patches,
+/// times and positions, modulations, the head.
 #[must_use]
 pub fn is_block_matrix(name: &str, shape: &[usize]) -> bool {
     let in_block = ["blocks.", "encoder.block."]

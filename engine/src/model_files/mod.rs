@@ -10,9 +10,9 @@
 //! kinora.json                      Defaults            size, frames, steps, guidance …; optional
 //! ```
 //!
-//! A model in other files, those of Wan's own release or of ComfyUI, is read as if it lay so: its
-//! parts are told by their tensors' names (`search`), their configurations by the tensors' shapes
-//! (`sizes`), and the files above are written in memory (`assembled`).
+//! A model in other files, such as Wan's own release or ComfyUI's, is read as if it had this layout:
+//! tensor names tell which part a file is (`search`), tensor shapes give its configuration (`sizes`),
+//! and the files above are made in memory (`assembled`).
 
 mod assembled;
 mod card;

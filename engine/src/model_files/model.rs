@@ -19,8 +19,8 @@ pub struct ModelConfig {
     pub transformer_2: Option<TransformerConfig>,
     /// `vae/config.json`.
     pub vae: VaeConfig,
-    /// What a run does unless it is told otherwise: `kinora.json`, else what a released model's
-    /// authors run it with, else `WanPipeline`'s own.
+    /// The defaults of a run: from `kinora.json`, else those of a released model's authors, else
+    /// `WanPipeline`'s.
     pub defaults: Defaults,
 }
 

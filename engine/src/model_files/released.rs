@@ -136,7 +136,7 @@ pub(super) fn scheduler(shift: f64) -> Value {
 /// The owner of the released models on the hub.
 const OWNER: &str = "wan-ai/";
 
-/// What people write in a released model's name, and what of it counts.
+/// Variants in the spelling of a released model's name, and the form they are reduced to.
 const SPELLINGS: [(&str, &str); 10] = [
     ("_", "-"),
     (" ", "-"),

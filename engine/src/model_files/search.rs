@@ -1,4 +1,4 @@
-//! Which of a folder's files are which part of a model, told by their tensors' names.
+//! Finds the file of each part of a model in a folder, by the tensors' names.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ const EXPERTS: [(&str, &str); 2] = [
     ("low_noise_model", "transformer_2"),
 ];
 
-/// What the name of an expert's file says, in ComfyUI's folders and elsewhere.
+/// Marks in the file names of experts, in ComfyUI's folders and elsewhere.
 const EXPERT_FILES: [(&str, &str); 4] = [
     ("high_noise", "transformer"),
     ("low_noise", "transformer_2"),
@@ -23,7 +23,7 @@ const EXPERT_FILES: [(&str, &str); 4] = [
 ];
 
 /// What the sentence on two transformers adds.
-const SECOND_EXPERT: &str = ", and of two experts the one for low noise in transformer_2; names with high_noise and low_noise tell them apart";
+const SECOND_EXPERT: &str = ", and with two experts the one for low noise in transformer_2; file names with high_noise and low_noise tell them apart";
 
 /// Files that may hold weights, by the end of their names.
 const WEIGHTS: [&str; 3] = [".safetensors", ".gguf", ".pth"];
@@ -84,7 +84,7 @@ impl Found {
         Ok(found)
     }
 
-    /// Takes one expert without the other as the model's one transformer, whatever its name says.
+    /// Treats a single expert as the model's only transformer, whatever its name says.
     fn alone(&mut self) {
         if !self.parts.contains_key("transformer")
             && let Some(file) = self.parts.remove("transformer_2")
@@ -93,7 +93,7 @@ impl Found {
         }
     }
 
-    /// Takes the weights at `path` as the part that they are; as `part`, if they can be.
+    /// Adds the weights at `path` as the part that their tensors say, or as `part` if that fits.
     fn add(
         &mut self,
         path: &Path,
@@ -133,7 +133,7 @@ impl Found {
     }
 }
 
-/// The expert that a file of a transformer is by its name.
+/// The expert that a transformer's file name indicates.
 fn expert_of(file: &Path) -> Option<&'static str> {
     let name = file
         .file_name()?

@@ -1,9 +1,9 @@
-//! A part's configuration, told from its tensors' shapes: for files that bring none.
+//! Infers a part's configuration from its tensors' shapes, for files without one.
 //!
-//! What shapes do not tell (the size of a head, the norms' epsilon, the latents' statistics) comes
+//! Shapes do not give the size of a head, the norms' epsilon or the latents' statistics. Those come
 //! from the first of these that is of the same class and agrees with the tensors: `config` in the
-//! file's own metadata, `NAME.json` and `config.json` beside it, the model's folder. Else it is what
-//! the released models have.
+//! file's own metadata, `NAME.json` and `config.json` beside it, the model's folder. Otherwise the
+//! values of the released models are used.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::weights::Checkpoint;
 
 type Fields = Map<String, Value>;
 
-/// No `config.json` that is looked at in passing is longer than this: 1 MiB.
+/// Longer `config.json` files beside a checkpoint are skipped: 1 MiB.
 const BESIDE_LIMIT: u64 = 1 << 20;
 
 /// The head of a released transformer.
@@ -161,7 +161,7 @@ impl Look<'_> {
         })
     }
 
-    /// How many there are of what has `tensor(0)`, `tensor(1)`, …
+    /// The number of consecutive tensors `tensor(0)`, `tensor(1)`, … that exist.
     fn count(&self, tensor: impl Fn(usize) -> String) -> usize {
         (0..)
             .take_while(|&index| self.checkpoint.contains(&tensor(index)))
@@ -362,7 +362,7 @@ impl Look<'_> {
         })
     }
 
-    /// Refuses what neither shapes nor a configuration say.
+    /// Refuses a part if neither its shapes nor a configuration give a required number.
     fn complete(&self, kind: Kind, fields: &Fields) -> Result<(), ConfigError> {
         let (field, what) = match kind {
             Kind::Transformer => ("attention_head_dim", "the size of an attention head"),

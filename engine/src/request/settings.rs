@@ -136,7 +136,8 @@ impl Settings {
 
         let scheduler = request.scheduler.or(defaults.scheduler);
         let distilled = scheduler.and_then(SchedulerName::distilled);
-        // The model's default guidance and shift only hold for its own scheduler.
+        // A distilled scheduler that the model did not choose cannot use the model's default guidance
+        // and shift.
         let own = distilled.is_none() || scheduler == defaults.scheduler;
         let asked = request.steps.unwrap_or(defaults.steps);
         check("steps", asked as f64)?;

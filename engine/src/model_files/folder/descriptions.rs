@@ -1,4 +1,4 @@
-//! All that a model has beside its weights: what a copy of it begins with.
+//! A model's files other than its weights, which a copy starts with.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Where a model's files are read from: a disk, the program, or what is known of a released model.
+//! The source of a model's files: a disk, the program itself, or the table of released models.
 
 use std::borrow::Cow;
 use std::fs::{self, File};
@@ -14,7 +14,7 @@ pub(super) enum Files {
     Disk(PathBuf),
     /// (path inside the folder with `/`, contents)
     Embedded(&'static [(&'static str, &'static [u8])]),
-    /// A released model that is not at hand: its configuration, and weights without a byte.
+    /// A released model that is not on this machine: its configuration, and no weights.
     Released(&'static Released),
 }
 
@@ -80,7 +80,7 @@ pub(super) fn read_file(
         });
     }
     let mut bytes = Vec::new();
-    // Limited once more, for a file that grows or has no length of its own.
+    // Limit the read as well: the file may grow, or report no length.
     let mut file = File::open(path).map_err(failed)?.take(limit);
     file.read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)

@@ -51,8 +51,8 @@ impl ModelFolder {
         Ok((file.display().to_string(), Cow::Owned(bytes)))
     }
 
-    /// The model's tokenizer, read and checked; `None` where a run would have one but no more is at
-    /// hand than the heads of its files, or a released model's description.
+    /// The model's tokenizer, read and checked. `None` if only the headers of its files, or only a
+    /// released model's description, are on this machine.
     ///
     /// # Errors
     /// Those of [`tokenizer_json`](Self::tokenizer_json), and [`ConfigError::Tokenizer`].

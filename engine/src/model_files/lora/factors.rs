@@ -1,4 +1,4 @@
-//! The factors of one layer's change, and the change that they are of.
+//! The factors of one layer's change, and the change computed from them.
 //!
 //! | method | change of a weight [N, K] |
 //! |---|---|
@@ -18,7 +18,7 @@ use crate::error::{AdapterError, WeightsError};
 use crate::tensor::DType;
 use crate::weights::Checkpoint;
 
-/// What a layer's factors are put together to.
+/// The method that combines a layer's factors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
     LowRank,
@@ -27,7 +27,7 @@ pub(super) enum Method {
 }
 
 impl Method {
-    /// Which method a tensor is a factor of.
+    /// The method that a tensor of this role belongs to.
     fn of_role(role: Role) -> Option<Self> {
         Some(match role {
             Role::Down | Role::Up => Self::LowRank,
@@ -46,7 +46,7 @@ impl Method {
         })
     }
 
-    /// What the layer's tensors are of; `None` for a layer of differences alone.
+    /// The method of a layer's tensors; `None` if they are only differences.
     pub(super) fn of(roles: &Roles) -> Option<Self> {
         roles.keys().find_map(|&role| Self::of_role(role))
     }
@@ -63,8 +63,8 @@ impl Method {
     }
 }
 
-/// The factors of one layer of a file: names until they are needed, so that a large file is not
-/// held in memory.
+/// The factors of one layer of a file. Values are read on use, so that a large file is not held in
+/// memory.
 #[derive(Clone, Debug)]
 pub(super) struct Factors {
     file: String,
@@ -72,11 +72,11 @@ pub(super) struct Factors {
     tensors: Arc<Checkpoint>,
     pub(super) roles: Roles,
     pub(super) method: Option<Method>,
-    /// Of the layer's weight.
+    /// Shape of the layer's weight.
     shape: Vec<usize>,
-    /// Of LoKr and LoHa the largest of a factor.
+    /// Rank of the change; for LoKr and LoHa the largest rank of a factor.
     pub(super) rank: usize,
-    /// What the change is multiplied by as it was trained.
+    /// Scale of the change as it was trained.
     pub(super) scale: f32,
 }
 
@@ -87,12 +87,13 @@ pub(super) struct LowRank {
     pub(super) down: Matrix,
     /// [N, R], scaled
     pub(super) up: Matrix,
-    /// What both are stored in.
+    /// Element type of both when stored.
     pub(super) dtype: DType,
 }
 
 impl Factors {
-    /// Those of `layer`, whose weight has `shape`; the file's head is enough but for an alpha.
+    /// The factors of `layer`, whose weight has `shape`. Only the file's header is read, and the alpha
+    /// if there is one.
     ///
     /// # Errors
     /// [`AdapterError::Incomplete`] and [`AdapterError::Shape`].
@@ -150,7 +151,7 @@ impl Factors {
         Ok(this)
     }
 
-    /// Refuses factors of two methods, and what is to be used with factors where there are none.
+    /// Refuses factors of two methods, and tensors that need factors if there are none.
     fn check_roles(&self) -> Result<(), WeightsError> {
         let twice = |first: &str, second: &str| AdapterError::Twice {
             file: self.file.clone(),
@@ -195,13 +196,13 @@ impl Factors {
         Ok([rows, shape.iter().skip(1).product()])
     }
 
-    /// [rows, columns] of a product, where its factors fit each other.
+    /// [rows, columns] of a product; `None` if the inner dimensions differ.
     fn product_head(&self, a: Role, b: Role) -> Result<Option<[usize; 2]>, WeightsError> {
         let ([rows, rank], [inner, columns]) = (self.head(a)?, self.head(b)?);
         Ok((rank == inner).then_some([rows, columns]))
     }
 
-    /// The ranks of what is factored.
+    /// The rank of each factored matrix.
     fn ranks(&self) -> Vec<usize> {
         let downs = [
             Role::Down,
@@ -243,8 +244,8 @@ impl Factors {
         .into()
     }
 
-    /// The change as two matrices that lie beside the weight, where they are small enough to do
-    /// so: then nothing is merged, and a quantised base keeps its elements.
+    /// The change as two matrices beside the weight; `None` if their rank would be too large. With two
+    /// matrices nothing is merged, and a quantised base keeps its elements.
     ///
     /// # Errors
     /// Factors that cannot be read.
@@ -294,7 +295,7 @@ impl Factors {
         }))
     }
 
-    /// What a pair is stored in: as the file has it, where that loses nothing.
+    /// The element type of a pair: the file's own if that loses nothing.
     fn pair_dtype(&self) -> DType {
         let [down, up] = [Role::Down, Role::Up].map(|role| {
             let name = self.roles.get(&role);
@@ -302,13 +303,13 @@ impl Factors {
         });
         match up {
             Some(DType::BF16) if up == down => DType::BF16,
-            // A scale may take numbers out of the range of f16.
+            // Scaling could overflow f16.
             Some(DType::F16) if up == down && self.scale == 1.0 => DType::F16,
             _ => DType::F32,
         }
     }
 
-    /// What is to be added to the weight `base`, both [N, K].
+    /// The change to add to the weight `base`; both are [N, K].
     ///
     /// # Errors
     /// Factors that cannot be read.
@@ -346,7 +347,7 @@ impl Factors {
         Ok(change)
     }
 
-    /// What the magnitudes are of, `None` where they fit neither; rows where there are none.
+    /// The axis of DoRA's magnitudes: `None` if they fit neither, rows if there are none.
     fn magnitudes_of(&self) -> Option<Axis> {
         let Some(name) = self.roles.get(&Role::Magnitude) else {
             return Some(Axis::Rows);

@@ -11,40 +11,40 @@ use crate::weights::Checkpoint;
 /// Names that an error shows.
 const SHOWN: usize = 4;
 
-/// The tensors of a layer by what they are to it.
+/// The tensors of a layer, by their role.
 pub(super) type Roles = BTreeMap<Role, String>;
 
-/// A file and what it changes.
+/// A LoRA file and the layers that it changes.
 pub(super) struct LoraFile {
-    /// As messages show it.
+    /// The file's name for messages.
     pub(super) name: String,
     pub(super) tensors: Arc<Checkpoint>,
-    /// By part, where the file is for two experts, and the model's layer: the file's own names.
+    /// The file's tensors, by part (if the file is for two experts) and by the model's layer.
     pub(super) layers: BTreeMap<(Option<&'static str>, String), Roles>,
-    /// Tensors whose names say nothing.
+    /// Tensors whose names are not recognised.
     pub(super) unknown: Vec<String>,
-    /// What the file's metadata say of the scales.
+    /// The scales that the file's metadata give.
     trained: Option<Trained>,
 }
 
-/// What of a file a transformer has layers for.
+/// How a file fits a transformer.
 #[derive(Debug, Default)]
 pub(super) struct Fit<'f> {
-    /// By the model's layer, the file's own names.
+    /// The file's tensors for each layer that the model has.
     pub(super) layers: BTreeMap<&'f str, &'f Roles>,
-    /// Tensors of layers that the model does not have, one a layer.
+    /// One tensor of each layer that the model lacks.
     pub(super) missing: Vec<&'f str>,
-    /// Layers of images, which a model of text does without.
+    /// How many image layers were left out because a text-to-video model lacks them.
     pub(super) of_images: usize,
 }
 
-/// What diffusers writes beside the tensors: fields of PEFT's `LoraConfig`.
+/// Fields of PEFT's `LoraConfig`, which diffusers writes into the metadata.
 struct Trained {
     /// `lora_alpha`, of all layers but those of `alphas`.
     alpha: f32,
-    /// `alpha_pattern`: ends of layers' names, and what is theirs.
+    /// `alpha_pattern`: suffixes of layer names, each with its alpha.
     alphas: Vec<(String, f32)>,
-    /// `use_rslora`: whether alpha is over the root of the rank.
+    /// `use_rslora`: whether alpha is divided by the square root of the rank.
     root: bool,
 }
 
@@ -62,7 +62,7 @@ impl Trained {
         })
     }
 
-    /// What the matrices of `layer`, of this rank, are multiplied by.
+    /// The scale of the matrices of `layer` at this rank.
     fn scale(&self, layer: &str, rank: f32) -> f32 {
         let is_of = |end: &str| {
             let before = layer.strip_suffix(end);
@@ -80,7 +80,7 @@ impl LoraFile {
         Self::of(Checkpoint::open(path, "LoRA")?)
     }
 
-    /// The same of a file that is open.
+    /// Like [`read`](Self::read), for a file that is already open.
     pub(super) fn of(tensors: Checkpoint) -> Result<Self, WeightsError> {
         let name = tensors.origin().to_owned();
         let mut layers: BTreeMap<(Option<&'static str>, String), Roles> = BTreeMap::new();
@@ -126,8 +126,8 @@ impl LoraFile {
         self.layers.keys().any(|(part, _)| part.is_some())
     }
 
-    /// The layers of `part`, under names that may or may not be the model's. Where only the second
-    /// expert is named, what names none is for the first.
+    /// The layers for `part`; the model may lack some of them. In a file for two experts, layers that
+    /// name no expert are for the first.
     fn of_part<'f>(&'f self, part: &str) -> impl Iterator<Item = (&'f str, &'f Roles)> {
         let two = self.is_for_two();
         self.layers
@@ -139,7 +139,7 @@ impl LoraFile {
             .map(|((_, layer), roles)| (layer.as_str(), roles))
     }
 
-    /// What of the file the transformer `part` has layers for.
+    /// Matches the file's layers with those of the transformer `part`.
     pub(super) fn fit(&self, part: &str, model: &Checkpoint) -> Fit<'_> {
         let mut fit = Fit::default();
         for (layer, roles) in self.of_part(part) {
@@ -156,7 +156,8 @@ impl LoraFile {
         fit
     }
 
-    /// The same, where it is all of the file but layers of images.
+    /// Like [`fit`](Self::fit), but refuses a file with layers that the model lacks, other than image
+    /// layers.
     ///
     /// # Errors
     /// [`AdapterError::NothingMatches`] and [`AdapterError::NoSuchLayer`].
@@ -189,7 +190,7 @@ impl LoraFile {
         Ok(fit)
     }
 
-    /// What a layer's change of rank R is multiplied by, as it was trained.
+    /// The scale of a layer's change of rank R, as it was trained.
     ///
     /// # Errors
     /// An alpha that cannot be read.
@@ -211,14 +212,15 @@ impl LoraFile {
     }
 }
 
-/// The tensor of the model that is a layer's weight: a table of modulations has no other name.
+/// The model's tensor for a layer's weight. A modulation table is named like its layer, without
+/// `.weight`.
 pub(super) fn weight_of(model: &Checkpoint, layer: &str) -> Option<String> {
     let weight = format!("{layer}.weight");
     let names = [weight, layer.to_owned()];
     names.into_iter().find(|name| model.contains(name))
 }
 
-/// Whether the model has what a tensor of that role changes.
+/// Whether the model has the tensor that this role changes.
 fn has(model: &Checkpoint, layer: &str, role: Role) -> bool {
     match role {
         Role::Bias | Role::UpBias => model.contains(&format!("{layer}.bias")),
@@ -226,7 +228,7 @@ fn has(model: &Checkpoint, layer: &str, role: Role) -> bool {
     }
 }
 
-/// Whether the model has the block of a layer, where it is of one.
+/// Whether the model has the block that a layer is in; true for layers outside of blocks.
 fn has_block_of(model: &Checkpoint, layer: &str) -> bool {
     let block = layer
         .strip_prefix("blocks.")

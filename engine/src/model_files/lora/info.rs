@@ -1,4 +1,4 @@
-//! What a LoRA file is, for people, and what of it a model has layers for.
+//! Describes a LoRA file to people, and how it fits a model.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,7 +31,7 @@ pub struct LoraInfo {
     pub tensors: usize,
     /// Layers that it changes, of all experts.
     pub layers: usize,
-    /// Layers by what changes them, `LoRA` say.
+    /// The number of layers by method, such as `LoRA`.
     pub methods: BTreeMap<&'static str, usize>,
     /// Layers by the rank of their change, where it has one.
     pub ranks: BTreeMap<usize, usize>,
@@ -39,7 +39,7 @@ pub struct LoraInfo {
     pub two_experts: bool,
     /// What it was trained on, as its metadata say.
     pub base: Option<String>,
-    /// Tensors whose names say nothing.
+    /// Tensors whose names are not recognised.
     pub unknown: Vec<String>,
     /// A line a transformer of the model.
     pub fits: Vec<LoraFit>,
@@ -54,14 +54,14 @@ pub struct LoraFit {
     pub changed: usize,
     /// Layers of images that are left out.
     pub left_out: usize,
-    /// Tensors of layers that the transformer does not have, one a layer.
+    /// One tensor of each layer that the transformer lacks.
     pub missing: Vec<String>,
-    /// Why it cannot be applied, where it cannot.
+    /// Why the file cannot be applied; `None` if it can.
     pub problem: Option<String>,
 }
 
 impl LoraInfo {
-    /// Reads a file and holds it against the transformers of `model`.
+    /// Reads a file and compares it with the transformers of `model`.
     ///
     /// # Errors
     /// A file that cannot be read, or is of a method that is not applied; weights of the model that
@@ -70,7 +70,7 @@ impl LoraInfo {
         Self::of(Checkpoint::open(path, "LoRA")?, model)
     }
 
-    /// The same of a file that is open.
+    /// Like [`read`](Self::read), for a file that is already open.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -174,7 +174,7 @@ impl fmt::Display for LoraInfo {
         for fit in &self.fits {
             write!(f, "\n{}: changes {} layers", fit.part, fit.changed)?;
             if fit.left_out > 0 {
-                write!(f, "; leaves out {}, which read an image", fit.left_out)?;
+                write!(f, "; leaves out {} that read an image", fit.left_out)?;
             }
             if let Some(problem) = &fit.problem {
                 write!(f, "; cannot be applied: {problem}")?;

@@ -1,9 +1,9 @@
-//! The few products that a change is made of, on the host.
+//! The matrix products that a change needs, on the host.
 
 use std::num::NonZero;
 use std::thread::{available_parallelism, scope};
 
-/// A matrix of a file in f32: what is beyond two dimensions is folded into the columns.
+/// A matrix in f32. Dimensions beyond the second are folded into the columns.
 #[derive(Debug, Default)]
 pub(super) struct Matrix {
     pub(super) columns: usize,
@@ -71,7 +71,7 @@ impl Matrix {
     }
 }
 
-/// `rows` of so many zeros, each filled by `fill`; on as many threads as the host has cores.
+/// Makes a matrix [rows, columns] by calling `fill` for each row, on all cores of the host.
 fn by_rows(rows: usize, columns: usize, fill: &(dyn Fn(usize, &mut [f32]) + Sync)) -> Vec<f32> {
     let mut values = vec![0.0; rows * columns];
     let cores = available_parallelism().map_or(1, NonZero::get);
@@ -81,7 +81,7 @@ fn by_rows(rows: usize, columns: usize, fill: &(dyn Fn(usize, &mut [f32]) + Sync
             fill(first + at, row);
         }
     };
-    // A thread costs more than this many elements.
+    // Below this many elements, starting a thread costs more than it saves.
     if values.len() < 1 << 16 {
         all(0, &mut values);
         return values;
@@ -94,7 +94,8 @@ fn by_rows(rows: usize, columns: usize, fill: &(dyn Fn(usize, &mut [f32]) + Sync
     values
 }
 
-/// What has a length: [N, K] by its rows, or by its columns (of a convolution, its channels).
+/// The axis along which DoRA measures lengths: the rows of [N, K], or its columns (in a convolution,
+/// its input channels).
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Axis {
     Rows,
@@ -142,7 +143,7 @@ pub(super) fn decompose(
     }
 }
 
-/// For each row the products of all pairs of `a`'s and `b`'s numbers.
+/// For each row, the products of all pairs of one value of `a` and one of `b`.
 pub(super) fn pairs(a: &Matrix, b: &Matrix) -> Matrix {
     let columns = a.columns * b.columns;
     let values = by_rows(a.rows(), columns, &|row, out| {

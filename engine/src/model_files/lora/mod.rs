@@ -105,7 +105,7 @@ impl fmt::Display for Lora {
     }
 }
 
-/// The LoRAs of a model, and what they came to for each part that was asked for.
+/// The LoRAs of a model, and their combined changes for each part that was requested.
 #[derive(Debug, Default)]
 pub struct Loras {
     list: Vec<Lora>,
@@ -113,7 +113,7 @@ pub struct Loras {
     made: Mutex<Vec<Prepared>>,
 }
 
-/// What the LoRAs came to for one part.
+/// The combined changes of the LoRAs to one part.
 #[derive(Clone, Debug)]
 struct Prepared {
     part: String,
@@ -121,7 +121,7 @@ struct Prepared {
     notes: Vec<LoraNote>,
 }
 
-/// What of a LoRA was left out of a model, which is one sentence.
+/// Layers of a LoRA that were left out, displayed as one sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoraNote {
     /// The file.
@@ -135,13 +135,13 @@ impl fmt::Display for LoraNote {
         let Self { file, layers } = self;
         write!(
             f,
-            "{file}: {layers} layers are left out, which read an image: it was trained on image-to-video, and this model reads text alone"
+            "{file}: {layers} layers that read an image are left out: it was trained on image-to-video, and this model reads text alone"
         )
     }
 }
 
 impl Loras {
-    /// Those, for a model with two transformers or one.
+    /// The LoRAs for a model with two transformers or one.
     ///
     /// # Errors
     /// [`AdapterError::Strength`] and [`AdapterError::NoExperts`].
@@ -184,7 +184,7 @@ impl Loras {
         })
     }
 
-    /// What of the LoRAs a part does without; `checkpoint` is its own. The files are read once.
+    /// The layers of the LoRAs that `part` lacks, given its own `checkpoint`. The files are read once.
     ///
     /// # Errors
     /// As [`apply`](Self::apply).

@@ -1,4 +1,4 @@
-//! What files come to together, layer by layer.
+//! The combined changes of several files, layer by layer.
 //!
 //! A change of small rank lies beside the weight as two matrices. All else is merged into the weight
 //! whenever it is asked for: a matrix of a quantised base is then handed out as bf16.
@@ -41,7 +41,7 @@ pub(super) fn overlay(files: &[Applied<'_>], model: &Checkpoint) -> Result<Overl
                 continue;
             };
             let factors = Arc::new(Factors::new(file, layer, roles, &shape)?);
-            // A convolution, of the patches, has no place for two matrices.
+            // A convolution (of the patches) cannot take two matrices beside its weight.
             let pair = match *shape {
                 [_, _] => factors.low_rank()?,
                 _ => None,
@@ -96,8 +96,8 @@ pub(super) fn overlay(files: &[Applied<'_>], model: &Checkpoint) -> Result<Overl
     Ok(Overlay::new(&names.join(", "), made, merges.collect()))
 }
 
-/// What a merged tensor is handed out as: a matrix of floats as its file has it, one of a quantised
-/// type, which would lose the change, as bf16. All else is small, and f32.
+/// The element type of a merged tensor: a matrix of floats keeps its file's type, and a quantised one
+/// becomes bf16, since quantising again would lose the change. Other tensors are small and become f32.
 fn merged_type(model: &Checkpoint, name: &str) -> DType {
     let matrix = model.shape_of(name).is_some_and(|shape| shape.len() == 2);
     match model.dtype_of(name) {
@@ -113,7 +113,7 @@ struct Part {
     factors: Arc<Factors>,
     part: What,
     strength: f32,
-    /// What tells it from others.
+    /// Identifies the change among others.
     mark: String,
 }
 
@@ -123,8 +123,7 @@ enum What {
     Difference(Role),
 }
 
-/// All that files add to one tensor. Each change is of the stored weight, so that their order does
-/// not matter.
+/// All changes to one tensor. Each is computed from the stored weight, so their order does not matter.
 struct Merged(Vec<Part>);
 
 impl Change for Merged {
@@ -165,14 +164,14 @@ fn scale(pair: &mut LowRank, strength: f32) {
     if strength != 1.0 {
         pair.up.values.iter_mut().for_each(|v| *v *= strength);
         if pair.dtype == DType::F16 {
-            // A strength may take numbers out of its range.
+            // Scaling could overflow f16.
             pair.dtype = DType::F32;
         }
     }
 }
 
-/// One pair of matrices for a layer [N, K]: those of all files beside each other, and zeros up to a
-/// rank that kernels take. Stored as the files do where they agree; scaled matrices are then rounded
+/// Joins the pairs of all files into one pair for a layer [N, K], padded with zeros to a rank that
+/// kernels take. The pair has the files' element type if they agree, so scaled matrices are rounded
 /// once.
 fn pair_tensors(layer: &str, [n, k]: [usize; 2], pairs: &[LowRank]) -> Vec<Made> {
     let Some(first) = pairs.first() else {
@@ -205,7 +204,7 @@ fn pair_tensors(layer: &str, [n, k]: [usize; 2], pairs: &[LowRank]) -> Vec<Made>
     ]
 }
 
-/// Refuses a difference that is not of the shape of the stored `tensor`.
+/// Refuses a difference with another number of elements than the stored `tensor`.
 fn check_difference(
     file: &LoraFile,
     layer: &str,

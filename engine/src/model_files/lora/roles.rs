@@ -1,8 +1,8 @@
-//! Names of an adapter's tensors: what each is to its layer.
+//! The role of each tensor of an adapter in its layer, by its name.
 
 use crate::model_files::names::{adapted_expert, adapted_module};
 
-/// What a tensor of the file is to its layer.
+/// The role of a tensor in its layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Role {
     /// LoRA: [R, K]
@@ -22,9 +22,9 @@ pub(super) enum Role {
     Kronecker2,
     Kronecker2A,
     Kronecker2B,
-    /// One number: the change is multiplied by it over R.
+    /// Alpha, one number: the change is multiplied by alpha / R.
     Alpha,
-    /// DoRA: what the rows' or the columns' lengths are set to.
+    /// DoRA: the lengths that the rows or columns are scaled to.
     Magnitude,
     /// What is added to the weight.
     Weight,
@@ -34,7 +34,7 @@ pub(super) enum Role {
     UpBias,
 }
 
-/// Endings of names, and what a tensor so named is.
+/// Suffixes of tensor names, and the role that each stands for.
 const ROLES: [(&str, Role); 36] = [
     (".lora_A.weight", Role::Down),
     (".lora_A.default.weight", Role::Down),
@@ -100,7 +100,7 @@ pub(super) struct Place {
     pub(super) role: Role,
 }
 
-/// Where `tensor` belongs; `None` for a name that says nothing.
+/// Where `tensor` belongs; `None` for a name that is not recognised.
 pub(super) fn place(tensor: &str) -> Option<Place> {
     let (module, role) = match tensor.strip_suffix(MODULATION) {
         Some(block) => (format!("{block}.modulation"), Role::Weight),
@@ -117,7 +117,7 @@ pub(super) fn place(tensor: &str) -> Option<Place> {
     })
 }
 
-/// The method that is not applied, of which the tensor is.
+/// The unsupported method that the tensor belongs to, if its name shows one.
 pub(super) fn unknown_method(tensor: &str) -> Option<&'static str> {
     let found = METHODS.iter().find(|(mark, _)| tensor.contains(mark));
     found.map(|(_, method)| *method)

@@ -1,4 +1,4 @@
-//! CLIP's image encoder, as others than transformers' released folders name it.
+//! CLIP's image encoder, under namings other than that of transformers' released folders.
 //!
 //! ```text
 //! released   vision_model.encoder.layers.0.self_attn.q_proj.weight, …k_proj…, …v_proj…
@@ -6,7 +6,7 @@
 //! original   visual.transformer.0.attn.to_qkv.weight: queries, keys and values one above the other
 //! ```
 //!
-//! The original keeps a text encoder beside it, of which nothing is used.
+//! The original also holds a text encoder, which is not used.
 
 use super::{Naming, indexed, replace_head};
 use crate::weights::{Piece, Renamed};
@@ -89,7 +89,7 @@ fn original(name: &str, shape: &[usize]) -> Renamed {
         let each = rows / FUSED.1.len();
         let pieces = FUSED.1.iter().enumerate().map(|(at, part)| {
             let name = format!("{layer}.self_attn.{part}.{leaf}");
-            // A remainder stays with the last, whose shape is then refused.
+            // A remainder goes to the last tensor, whose shape is then refused.
             let end = if at + 1 == FUSED.1.len() {
                 rows
             } else {

@@ -1,4 +1,4 @@
-//! What a checkpoint is of, told by its tensors' names, and those names as diffusers has them.
+//! Recognises the part in a checkpoint by its tensors' names, and maps those names to diffusers'.
 //!
 //! | part | diffusers | also read |
 //! |---|---|---|
@@ -7,9 +7,9 @@
 //! | image encoder | `vision_model.encoder.layers.0.self_attn.q_proj` | without `vision_model.`; Wan's original `visual.transformer.0.attn.to_qkv` |
 //! | autoencoder | `decoder.up_blocks.0.resnets.0.conv1` | Wan's original `decoder.upsamples.0.residual.2`, of 2.1 and of 2.2 |
 //!
-//! Any of them may stand behind a prefix, `model.diffusion_model.` say. What is behind a module's
-//! name (`weight`, `bias`, or a quantised weight's `scale_weight`) stays as it is. Shapes are the
-//! same under all names; GGUF files may lack dimensions of 1 and fold five dimensions into fewer.
+//! Any of them may follow a prefix, such as `model.diffusion_model.`. What follows a module's name
+//! (`weight`, `bias`, or a quantised weight's `scale_weight`) is kept. Shapes are the same under all
+//! names, but GGUF files may lack dimensions of 1 and fold five dimensions into fewer.
 //!
 //! [`adopt`] gives a checkpoint diffusers' names.
 //!
@@ -40,7 +40,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What weights for the folder `part` of the diffusers layout must be.
+    /// The kind of weights that the folder `part` of the diffusers layout needs.
     #[must_use]
     pub fn of_part(part: &str) -> Option<Self> {
         match part {
@@ -93,7 +93,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Whose names a checkpoint's tensors have.
+/// The naming of a checkpoint's tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Naming {
     /// diffusers' and transformers'.
@@ -117,8 +117,8 @@ impl fmt::Display for Naming {
     }
 }
 
-/// A tensor that every checkpoint of its kind and naming has, and no other. A name is held against
-/// them in this order.
+/// For each kind and naming, a tensor that all such checkpoints have and no others. Names are compared
+/// with them in this order.
 const HALLMARKS: [(Kind, Naming, &str); 11] = [
     (
         Kind::Transformer,
@@ -173,22 +173,22 @@ const HALLMARKS: [(Kind, Naming, &str); 11] = [
     ),
 ];
 
-/// Whose names the tensors of a model part have, and what they are called in diffusers.
+/// The naming of a part's tensors, and the map to their names in diffusers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
-    /// What the tensors are of.
+    /// The part that the tensors belong to.
     pub kind: Kind,
-    /// Whose names they have.
+    /// Their naming.
     pub naming: Naming,
-    /// What stands before each of them.
+    /// The prefix of each name.
     pub prefix: String,
     /// Where an original autoencoder 2.1 has its upsamplers among `decoder.upsamples`, ascending.
     upsamplers: Vec<usize>,
 }
 
 impl Names {
-    /// The parts that a checkpoint with tensors of these names holds: one as a rule, none where it
-    /// is of something else.
+    /// The parts in a checkpoint with tensors of these names: usually one, none if it is not of a Wan
+    /// model.
     #[must_use]
     pub fn recognise<'n>(names: impl Iterator<Item = &'n str> + Clone) -> Vec<Self> {
         let found = names.clone().filter_map(|name| {
@@ -212,9 +212,8 @@ impl Names {
         found.collect()
     }
 
-    /// The tensor's name in diffusers; a name that is not known stays as it is, without its prefix.
-    /// `None` for a tensor that is of no use here: of another part, of a decoder of text, or a
-    /// marker such as `scaled_fp8`.
+    /// The tensor's name in diffusers. An unknown name is kept, without its prefix. `None` for a tensor
+    /// that is not used: one of another part or of a text decoder, or a marker such as `scaled_fp8`.
     #[must_use]
     pub fn diffusers(&self, name: &str) -> Option<String> {
         let name = name.strip_prefix(self.prefix.as_str())?;
@@ -232,8 +231,8 @@ impl Names {
     }
 }
 
-/// The checkpoint under diffusers' names, where it is recognised: it must then be of `kind`. What
-/// else the file holds is left out.
+/// Renames a recognised checkpoint to diffusers' names. It must be of `kind`; tensors of other parts in
+/// the file are left out.
 ///
 /// # Errors
 /// [`WeightsError::WrongPart`] for a checkpoint of another kind, and those of
@@ -273,7 +272,7 @@ pub fn adopt(
     Ok((Some(names.clone()), checkpoint))
 }
 
-/// The shape that the tensor `name` has elsewhere, where a container could not hold it.
+/// The original shape of the tensor `name`, if its container could not hold that shape.
 fn whole_shape(kind: Kind, name: &str, shape: &[usize], rows: Option<usize>) -> Option<Vec<usize>> {
     let is = |leaf| {
         name == leaf
@@ -306,7 +305,7 @@ fn whole_shape(kind: Kind, name: &str, shape: &[usize], rows: Option<usize>) -> 
     }
 }
 
-/// What a checkpoint of no part seems to be, for messages.
+/// What an unrecognised checkpoint seems to be, for messages.
 #[must_use]
 pub fn stranger<'n>(mut names: impl Iterator<Item = &'n str> + Clone) -> &'static str {
     let any = |mark: &str| names.clone().any(|name| name.contains(mark));

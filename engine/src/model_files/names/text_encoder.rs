@@ -1,4 +1,4 @@
-//! UMT5's encoder, as others than transformers name it.
+//! UMT5's encoder, under namings other than transformers'.
 
 use super::{Naming, indexed, replace_head};
 

@@ -99,7 +99,7 @@ pub(super) fn adapted(name: &str) -> String {
     diffusers(name).unwrap_or_else(|| name.to_owned())
 }
 
-/// What stands before an adapter's name of a module, in any order.
+/// Prefixes of module names in adapters, in any order.
 const PREFIXES: [&str; 5] = [
     "base_model.model.",
     "model.",

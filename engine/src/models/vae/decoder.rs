@@ -42,8 +42,8 @@ pub struct VaeDecoder<'m> {
 pub enum Decoded<'f> {
     /// A whole frame: its number and its pixels, height x width x RGB. They come in order.
     Frame(usize, FrameBytes<'f>),
-    /// So many passes are done of so many. Told in bands alone, whose first frame is whole when
-    /// nearly all of them are.
+    /// Passes finished, of how many. Reported only when decoding in bands, where no frame completes
+    /// until near the end.
     Passes(usize, usize),
 }
 

@@ -3,8 +3,6 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kinora::model_files::convert::convert;
 
-use kinora::weights::Extent;
-
 use crate::args::ConvertArgs;
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
@@ -12,7 +10,7 @@ use crate::{model, output};
 
 /// Writes the model; prints its folder.
 pub(crate) fn run(args: &ConvertArgs, quiet: bool) -> Result<(), CliError> {
-    let folder = model::folder_to(&args.model, Extent::Whole)?;
+    let folder = model::folder_to(&args.model, kinora::weights::Extent::Whole)?;
     folder.config()?;
     let interrupt = Interrupt::listen()?;
     let bar = ProgressBar::new(0);

@@ -11,8 +11,6 @@ use kinora::request::Settings;
 use kinora::text::clean::PROMPT_LIMIT;
 use kinora::{Event, Job, Keep, Mp4Sink, SavedRun};
 
-use kinora::weights::Extent;
-
 use crate::args::GenerateArgs;
 use crate::clip::{Watched, sink, tell, video};
 use crate::error::CliError;
@@ -37,7 +35,7 @@ pub(crate) fn run_from(
 ) -> Result<(), CliError> {
     let request = args.request(prompt(args.prompt.as_deref())?);
     let folder = model::quantized(
-        model::folder_to(&args.model, Extent::Whole)?,
+        model::folder_to(&args.model, kinora::weights::Extent::Whole)?,
         &args.quantize,
     );
     let model = Arc::new(Model::open(folder)?);

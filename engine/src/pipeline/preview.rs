@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::weights::Latents;
 
 /// The least width of each picture on a sheet, in pixels.
-const READABLE: usize = 64;
+const READABLE: usize = 256;
 
 /// One small picture a latent frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,17 +108,20 @@ mod tests {
 
     #[test]
     fn a_sheet_holds_every_picture() {
-        let picture = |shade: u8| vec![shade; 3 * 64 * 32];
+        let picture = |shade: u8| vec![shade; 3 * 256 * 128];
         let preview = Preview {
-            width: 64,
-            height: 32,
+            width: 256,
+            height: 128,
             frames: (1..=5).map(picture).collect(),
         };
         let (width, height, sheet) = preview.sheet();
-        assert_eq!((width, height, sheet.len()), (128, 96, 3 * 128 * 96));
+        assert_eq!((width, height, sheet.len()), (512, 384, 3 * 512 * 384));
         let at = |x: usize, y: usize| sheet[(y * width + x) * 3];
-        assert_eq!([at(0, 0), at(64, 0), at(63, 32), at(127, 63)], [1, 2, 3, 4]);
-        assert_eq!([at(0, 64), at(64, 64)], [5, 0]);
+        assert_eq!(
+            [at(0, 0), at(256, 0), at(255, 128), at(511, 255)],
+            [1, 2, 3, 4]
+        );
+        assert_eq!([at(0, 256), at(256, 256)], [5, 0]);
         // Small pictures become readable.
         let small = Preview {
             width: 10,
@@ -126,7 +129,7 @@ mod tests {
             frames: vec![vec![7; 180]],
         };
         let (width, height, sheet) = small.sheet();
-        assert_eq!((width, height), (70, 42));
+        assert_eq!((width, height), (260, 156));
         assert!(sheet.iter().all(|&shade| shade == 7));
     }
 }

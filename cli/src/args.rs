@@ -1,26 +1,19 @@
-//! The command line: what may be said, and who does it.
+//! The command line, parsed.
 
 mod clip;
 mod device;
 mod model;
+mod names;
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use kinora::Request;
 use kinora::tensor::DType;
 
-pub(crate) use clip::{
-    DecoderArgs, DecoderName, PictureArgs, SamplingArgs, Scheduler, Seed, TINY_DECODER, VideoArgs,
-};
-pub(crate) use device::{DeviceArgs, MemoryArgs, PrecisionChoice};
+pub(crate) use clip::{DecoderArgs, PictureArgs, SamplingArgs, Seed, TINY_DECODER, VideoArgs};
+pub(crate) use device::{DeviceArgs, MemoryArgs};
 pub(crate) use model::{LORAS, ModelArgs, QuantizeArgs, any_type};
-
-use crate::error::CliError;
-use crate::{
-    bench, completions, convert, decode, generate, info, plan, pull, resume, shaders, show,
-};
 
 /// Text to video on any GPU: Wan models on Vulkan, Metal and DX12.
 #[derive(Debug, Parser)]
@@ -39,14 +32,14 @@ use crate::{
 2 something asked for cannot be, 130 interrupted.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    command: Command,
+    pub command: Command,
     /// Print results and errors only
     #[arg(short, long, global = true)]
-    quiet: bool,
+    pub quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(crate) enum Command {
     Generate(Box<GenerateArgs>),
     Resume(ResumeArgs),
     Decode(DecodeArgs),
@@ -58,25 +51,6 @@ enum Command {
     Bench(BenchArgs),
     Shaders(ShadersArgs),
     Completions(CompletionsArgs),
-}
-
-impl Cli {
-    /// Does what was said.
-    pub(crate) fn run(self) -> Result<(), CliError> {
-        match self.command {
-            Command::Generate(args) => generate::run(&args, self.quiet),
-            Command::Resume(args) => resume::run(&args, self.quiet),
-            Command::Decode(args) => decode::run(&args, self.quiet),
-            Command::Convert(args) => convert::run(&args, self.quiet),
-            Command::Plan(args) => plan::run(&args),
-            Command::Pull(args) => pull::run(&args, self.quiet),
-            Command::Show(args) => show::run(&args),
-            Command::Info(args) => info::run(&args),
-            Command::Bench(args) => bench::run(&args, self.quiet),
-            Command::Shaders(args) => shaders::run(&args),
-            Command::Completions(args) => completions::run(args.shell),
-        }
-    }
 }
 
 /// The options of a `generate` that was typed before; `None` where the words are another command.
@@ -363,8 +337,8 @@ pub(crate) struct ShadersArgs {
     /// The kernel to print
     pub name: Option<String>,
     /// Put a module into a slot; may be given again for other slots
-    #[arg(long, value_name = "SLOT=MODULE", requires = "name")]
-    pub slot: Vec<SlotChoice>,
+    #[arg(long, value_name = "SLOT=MODULE", requires = "name", value_parser = slot)]
+    pub slot: Vec<(String, String)>,
 }
 
 /// Print completions for a shell
@@ -377,26 +351,13 @@ pub(crate) struct CompletionsArgs {
     pub shell: clap_complete::Shell,
 }
 
-/// `weight=f16`
-#[derive(Clone, Debug)]
-pub(crate) struct SlotChoice {
-    /// The slot's name.
-    pub slot: String,
-    /// The module's, in the slot's folder.
-    pub(crate) module: String,
-}
-
-impl FromStr for SlotChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once('=') {
-            Some((slot, module)) if !slot.is_empty() && !module.is_empty() => Ok(Self {
-                slot: slot.to_owned(),
-                module: module.to_owned(),
-            }),
-            _ => Err("expected SLOT=MODULE, such as weight=f16".to_owned()),
+/// A slot and its module: `weight=f16`.
+fn slot(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((slot, module)) if !slot.is_empty() && !module.is_empty() => {
+            Ok((slot.to_owned(), module.to_owned()))
         }
+        _ => Err("expected SLOT=MODULE, such as weight=f16".to_owned()),
     }
 }
 
@@ -419,7 +380,7 @@ impl GenerateArgs {
         request.guidance_2 = self.sampling.guidance_2;
         request.guidance_stop = self.sampling.guidance_stop;
         request.shift = self.sampling.shift;
-        request.scheduler = self.sampling.scheduler.map(Scheduler::name);
+        request.scheduler = self.sampling.scheduler;
         request.timesteps = self.sampling.timesteps.clone();
         request.seed = self.seed();
         request

@@ -28,13 +28,33 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use args::{Cli, Command};
+use error::CliError;
+
 fn main() -> ExitCode {
     kinora::keep_caught_panics_quiet();
-    match args::Cli::parse().run() {
+    match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::complain(&error);
             error.exit_code()
         }
+    }
+}
+
+/// Runs the command.
+fn run(Cli { command, quiet }: Cli) -> Result<(), CliError> {
+    match command {
+        Command::Generate(args) => generate::run(&args, quiet),
+        Command::Resume(args) => resume::run(&args, quiet),
+        Command::Decode(args) => decode::run(&args, quiet),
+        Command::Convert(args) => convert::run(&args, quiet),
+        Command::Plan(args) => plan::run(&args),
+        Command::Pull(args) => pull::run(&args, quiet),
+        Command::Show(args) => show::run(&args),
+        Command::Info(args) => info::run(&args),
+        Command::Bench(args) => bench::run(&args, quiet),
+        Command::Shaders(args) => shaders::run(&args),
+        Command::Completions(args) => completions::run(args.shell),
     }
 }

@@ -5,15 +5,12 @@ use std::sync::Arc;
 
 use kinora::gpu::{Gpu, GpuOptions};
 use kinora::model_files::{ModelFolder, short_name};
-use kinora::pipeline::Model;
-use kinora::record::Precision;
+use kinora::pipeline::{DecoderName, Model};
 use kinora::weights::Extent;
 use kinora::{Decoder, Engine};
 use kinora_hub::{Hub, Repo};
 
-use crate::args::{
-    DecoderArgs, DecoderName, DeviceArgs, MemoryArgs, ModelArgs, PrecisionChoice, QuantizeArgs,
-};
+use crate::args::{DecoderArgs, DeviceArgs, MemoryArgs, ModelArgs, QuantizeArgs};
 use crate::environment;
 use crate::error::CliError;
 use crate::progress::Progress;
@@ -124,7 +121,7 @@ pub(crate) fn open(
 ) -> Result<Engine, CliError> {
     let options = GpuOptions {
         device: args.device.clone(),
-        precision: precision(args),
+        precision: args.precision,
         ..environment::gpu_options()?
     };
     let gpu = Gpu::open(&options)?;
@@ -138,12 +135,4 @@ pub(crate) fn open(
         Some(bytes) => engine.with_memory(bytes),
         None => engine,
     })
-}
-
-/// What operands may be rounded to.
-pub(crate) fn precision(args: &DeviceArgs) -> Precision {
-    match args.precision {
-        PrecisionChoice::F16 => Precision::F16,
-        PrecisionChoice::F32 => Precision::F32,
-    }
 }

@@ -27,7 +27,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), CliError> {
     args.picture.ask(&mut request);
     let settings = Settings::resolve(&request, model.config())?;
     let (caps, device) = caps(args)?;
-    let caps = model::precision(&args.device).limit(&caps);
+    let caps = args.device.precision.limit(&caps);
     let budget = args.memory.memory.or(usual_budget(caps.memory));
     let prompts = Prompts::Longest;
     let run = Prepared::new(&caps, &model, settings, &decoder, budget, prompts)?;

@@ -26,11 +26,11 @@ fn linked(library: &Library, name: &str, args: &ShadersArgs) -> Result<String, C
     })?;
     let slots = slots(library, kernel)?;
     let mut variant = plainest(kernel);
-    for choice in &args.slot {
-        let slot = slots.iter().find(|slot| slot.name() == choice.slot);
-        let slot = *slot.ok_or_else(|| CliError::UnknownSlot {
+    for (slot, chosen) in &args.slot {
+        let found = slots.iter().find(|found| found.name() == slot);
+        let slot = *found.ok_or_else(|| CliError::UnknownSlot {
             kernel: kernel.to_owned(),
-            slot: choice.slot.clone(),
+            slot: slot.clone(),
             known: match slots.as_slice() {
                 [] => "none".to_owned(),
                 some => some
@@ -41,12 +41,12 @@ fn linked(library: &Library, name: &str, args: &ShadersArgs) -> Result<String, C
             },
         })?;
         let modules = library.alternatives(slot.name());
-        let module = modules.iter().find(|module| **module == choice.module);
+        let module = modules.iter().find(|module| *module == chosen);
         variant = variant.slot(
             slot,
             module.ok_or_else(|| CliError::UnknownModule {
                 slot: slot.name().to_owned(),
-                module: choice.module.clone(),
+                module: chosen.clone(),
                 known: modules.join(", "),
             })?,
         );

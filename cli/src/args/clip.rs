@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum, ValueHint};
+use clap::{Args, ValueHint};
 use kinora::model_files::SchedulerName;
 use kinora::models::vae::tiny::TinyLatents;
+use kinora::pipeline::DecoderName;
 use kinora::request::{Aspect, Request, Size};
 use kinora::sampling::Distilled;
+
+use super::names::named;
 
 /// Size and length.
 #[derive(Debug, Args)]
@@ -19,11 +22,11 @@ pub(crate) struct PictureArgs {
     #[arg(short = 'H', long, value_name = "H", allow_negative_numbers = true)]
     pub height: Option<usize>,
     /// Shape, in place of --width and --height
-    #[arg(long, value_enum, conflicts_with_all = ["width", "height"])]
-    pub aspect: Option<AspectName>,
+    #[arg(long, value_parser = named(&Aspect::ALL, of_aspect), conflicts_with_all = ["width", "height"])]
+    pub aspect: Option<Aspect>,
     /// Size of the shape [default aspect: 16:9]
-    #[arg(long, value_enum, conflicts_with_all = ["width", "height"])]
-    pub resolution: Option<Resolution>,
+    #[arg(long, value_parser = named(&RESOLUTIONS, of_resolution), conflicts_with_all = ["width", "height"])]
+    pub resolution: Option<usize>,
     /// Number of frames, 4n + 1 [default: the model's]
     #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
     pub frames: Option<usize>,
@@ -61,8 +64,8 @@ pub(crate) struct SamplingArgs {
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub shift: Option<f64>,
     /// The solver [default: the model's]
-    #[arg(long, value_enum)]
-    pub scheduler: Option<Scheduler>,
+    #[arg(long, value_parser = named(&SchedulerName::ALL, of_scheduler))]
+    pub scheduler: Option<SchedulerName>,
     /// The steps of a distilled model, with dmd and lcm: falling times such as 1000,757,522
     /// [default: those that the model was distilled for]
     #[arg(long, value_name = "T,T,…", value_delimiter = ',', num_args = 1)]
@@ -98,7 +101,7 @@ fn seed(text: &str) -> Result<Seed, String> {
 #[command(next_help_heading = "Decoding")]
 pub(crate) struct DecoderArgs {
     /// What makes pictures of the latents [default: full, or tiny with --tiny-decoder]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = named(&DecoderName::ALL, of_decoder))]
     pub decoder: Option<DecoderName>,
     /// The tiny decoder: taew2_1 for Wan 2.1 and 2.2 A14B, taew2_2 for 2.2 TI2V-5B
     /// [default: the one in the model's folder]
@@ -123,17 +126,6 @@ impl DecoderArgs {
     }
 }
 
-/// Decoders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DecoderName {
-    /// The model's own
-    Full,
-    /// Near to the model's own, in a small part of the time and memory (TAEHV)
-    Tiny,
-    /// What the clip shows, blurred, at once
-    Linear,
-}
-
 /// How the clip is written.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
@@ -150,45 +142,46 @@ pub(crate) struct VideoArgs {
     pub quality: u8,
 }
 
-/// Shapes, as people write them.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum AspectName {
-    /// Landscape
-    #[value(name = "16:9")]
-    Landscape,
-    /// Portrait
-    #[value(name = "9:16")]
-    Portrait,
-    /// Square
-    #[value(name = "1:1")]
-    Square,
+/// Lengths of the short side, under their names.
+const RESOLUTIONS: [(&str, usize); 3] = [("480p", 480), ("720p", 720), ("1080p", 1080)];
+
+fn of_resolution(short: usize) -> &'static str {
+    match short {
+        480 => "832x480 at 16:9",
+        720 => "1280x720 at 16:9",
+        _ => "1920x1080 at 16:9",
+    }
 }
 
-/// Lengths of the short side.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Resolution {
-    /// 832x480 at 16:9
-    #[value(name = "480p")]
-    P480,
-    /// 1280x720 at 16:9
-    #[value(name = "720p")]
-    P720,
-    /// 1920x1080 at 16:9
-    #[value(name = "1080p")]
-    P1080,
+fn of_aspect(aspect: Aspect) -> &'static str {
+    match aspect {
+        Aspect::Landscape => "Landscape",
+        Aspect::Portrait => "Portrait",
+        Aspect::Square => "Square",
+    }
 }
 
-/// Solvers.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Scheduler {
-    /// UniPCMultistepScheduler
-    Unipc,
-    /// FlowMatchEulerDiscreteScheduler
-    Euler,
-    /// Models that FastVideo distilled to 3 steps, such as FastWan
-    Dmd,
-    /// Models that lightx2v distilled to 4 steps, LoRAs among them
-    Lcm,
+fn of_scheduler(scheduler: SchedulerName) -> &'static str {
+    match scheduler {
+        SchedulerName::UniPc => "UniPCMultistepScheduler",
+        SchedulerName::Euler => "FlowMatchEulerDiscreteScheduler",
+        SchedulerName::Distilled(Distilled::Dmd) => {
+            "Models that FastVideo distilled to 3 steps, such as FastWan"
+        }
+        SchedulerName::Distilled(Distilled::Lcm) => {
+            "Models that lightx2v distilled to 4 steps, LoRAs among them"
+        }
+    }
+}
+
+fn of_decoder(decoder: DecoderName) -> &'static str {
+    match decoder {
+        DecoderName::Full => "The model's own",
+        DecoderName::Tiny => {
+            "Near to the model's own, in a small part of the time and memory (TAEHV)"
+        }
+        DecoderName::Linear => "What the clip shows, blurred, at once",
+    }
 }
 
 impl PictureArgs {
@@ -201,32 +194,10 @@ impl PictureArgs {
     }
 
     fn size(&self) -> Size {
-        let aspect = self.aspect.map(|name| match name {
-            AspectName::Landscape => Aspect::Landscape,
-            AspectName::Portrait => Aspect::Portrait,
-            AspectName::Square => Aspect::Square,
-        });
-        let short = self.resolution.map(|resolution| match resolution {
-            Resolution::P480 => 480,
-            Resolution::P720 => 720,
-            Resolution::P1080 => 1080,
-        });
-        match (aspect, short) {
+        match (self.aspect, self.resolution) {
             (None, None) if self.width.is_none() && self.height.is_none() => Size::Model,
             (None, None) => Size::Exact(self.width, self.height),
             (aspect, short) => Size::Shape(aspect.unwrap_or(Aspect::Landscape), short),
-        }
-    }
-}
-
-impl Scheduler {
-    /// What the engine calls it.
-    pub(crate) fn name(self) -> SchedulerName {
-        match self {
-            Self::Unipc => SchedulerName::UniPc,
-            Self::Euler => SchedulerName::Euler,
-            Self::Dmd => SchedulerName::Distilled(Distilled::Dmd),
-            Self::Lcm => SchedulerName::Distilled(Distilled::Lcm),
         }
     }
 }

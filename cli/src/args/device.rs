@@ -1,7 +1,10 @@
 //! Which device, and how much of it.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use kinora::record::Precision;
 use kinora::request::bytes_of;
+
+use super::names::named;
 
 /// Which device.
 #[derive(Debug, Args)]
@@ -11,8 +14,9 @@ pub(crate) struct DeviceArgs {
     pub device: Option<String>,
     /// Operands of the products: f16 where the device has cooperative matrices and the model holds
     /// in it, or f32 everywhere, the reference's arithmetic
-    #[arg(long, value_enum, default_value = "f16", help_heading = "Device")]
-    pub precision: PrecisionChoice,
+    #[arg(long, default_value = "f16", help_heading = "Device",
+        value_parser = named(&Precision::ALL, |_| ""))]
+    pub precision: Precision,
 }
 
 /// How much of the device.
@@ -21,11 +25,4 @@ pub(crate) struct MemoryArgs {
     /// Device memory that may be used, 8GB say [default: four fifths of what the device has]
     #[arg(long, value_name = "BYTES", help_heading = "Device", value_parser = bytes_of)]
     pub memory: Option<u64>,
-}
-
-/// What the operands of products may be rounded to.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum PrecisionChoice {
-    F16,
-    F32,
 }

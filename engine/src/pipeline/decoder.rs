@@ -39,6 +39,26 @@ pub enum Decoder {
     Linear,
 }
 
+/// A kind of [`Decoder`], without its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecoderName {
+    /// [`Decoder::Full`]
+    Full,
+    /// [`Decoder::Tiny`]
+    Tiny,
+    /// [`Decoder::Linear`]
+    Linear,
+}
+
+impl DecoderName {
+    /// All of them, under their names.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("full", Self::Full),
+        ("tiny", Self::Tiny),
+        ("linear", Self::Linear),
+    ];
+}
+
 impl Decoder {
     /// Its name in requests and metadata.
     pub fn name(&self) -> &'static str {

@@ -33,7 +33,7 @@ mod transformer;
 
 pub use conditioning::Conditioning;
 pub(crate) use decode::{Decode, decode};
-pub use decoder::Decoder;
+pub use decoder::{Decoder, DecoderName};
 pub(crate) use decoder::{DecoderComponent, check_latents};
 pub(crate) use denoise::{Start, denoise};
 pub use event::{Event, Observer, Stage};

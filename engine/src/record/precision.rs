@@ -16,6 +16,9 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// Both, under their names.
+    pub const ALL: [(&'static str, Self); 2] = [("f16", Self::F16), ("f32", Self::F32)];
+
     /// The name that the command line takes: `f32`, `f16`.
     pub const fn name(self) -> &'static str {
         match self {

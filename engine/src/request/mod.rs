@@ -29,6 +29,15 @@ pub enum Aspect {
     Square,
 }
 
+impl Aspect {
+    /// All of them, under their names.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("16:9", Self::Landscape),
+        ("9:16", Self::Portrait),
+        ("1:1", Self::Square),
+    ];
+}
+
 /// The size of the picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Size {

@@ -4,10 +4,11 @@ mod clip;
 mod device;
 mod model;
 mod names;
+mod tips;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use kinora::Request;
 use kinora::tensor::DType;
 
@@ -51,6 +52,16 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     Shaders(ShadersArgs),
     Completions(CompletionsArgs),
+}
+
+impl Cli {
+    /// What was typed. Leaves the program with help, or with what is wrong.
+    pub(crate) fn of_program() -> Self {
+        Self::try_parse().unwrap_or_else(|error| {
+            let words: Vec<String> = std::env::args().skip(1).collect();
+            tips::with_tip(error, &Self::command(), &words).exit()
+        })
+    }
 }
 
 /// The options of a `generate` that was typed before; `None` where the words are another command.

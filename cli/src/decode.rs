@@ -1,9 +1,8 @@
 //! `kinora decode`: a latents' file becomes a clip.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kinora::job::{ClipInfo, Metadata, free_name};
+use kinora::job::{ClipInfo, Metadata, free_name, name_of_latents};
 use kinora::pipeline::{Decoder, Model};
 use kinora::{Part, weights::Latents};
 
@@ -49,7 +48,7 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
         video.metadata = metadata.entries();
     }
     let clip = args.output.clone();
-    let clip = clip.unwrap_or_else(|| free_name(&named_like(&args.latents), args.video.force));
+    let clip = clip.unwrap_or_else(|| free_name(&name_of_latents(&args.latents), args.video.force));
     let target = Target {
         clip,
         latents: None,
@@ -97,26 +96,4 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
     tell(&sink, &progress)?;
     progress.memory(decoding.memory_taken());
     Ok(())
-}
-
-/// `kite.mp4` for `runs/kite.latents.safetensors`, in the folder where the command runs.
-fn named_like(latents: &Path) -> PathBuf {
-    let stem = latents.file_stem().unwrap_or_default();
-    let bare = Path::new(stem).file_stem().unwrap_or_default();
-    let kept = Path::new(stem).extension().is_some_and(|e| e == "latents");
-    let mut name = if kept { bare } else { stem }.to_owned();
-    name.push(".mp4");
-    name.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clip_is_named_like_its_latents() {
-        let name = |latents: &str| named_like(Path::new(latents)).display().to_string();
-        assert_eq!(name("runs/kite.latents.safetensors"), "kite.mp4");
-        assert_eq!(name("boat.v2.safetensors"), "boat.v2.mp4");
-    }
 }

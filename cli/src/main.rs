@@ -26,14 +26,12 @@ mod words;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::{Cli, Command};
 use error::CliError;
 
 fn main() -> ExitCode {
     kinora::keep_caught_panics_quiet();
-    match run(Cli::parse()) {
+    match run(Cli::of_program()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::complain(&error);

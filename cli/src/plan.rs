@@ -3,12 +3,10 @@
 use kinora::gpu::{chosen_device, devices};
 use kinora::job::usual_budget;
 use kinora::model_files::ModelFolder;
-use kinora::models::wan_transformer::Residency;
-use kinora::pipeline::{Model, PartPlan, Prepared, Prompts};
+use kinora::pipeline::{Model, Prepared, Prompts};
 use kinora::record::Caps;
 use kinora::request::{Request, Settings};
 use kinora::weights::Extent;
-use serde_json::json;
 
 use crate::args::PlanArgs;
 use crate::environment;
@@ -35,35 +33,17 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), CliError> {
     let name = &model.config().defaults.name;
     let (width, height, frames) = (settings.width, settings.height, settings.frames);
     let text = if args.json {
-        let object = json!({
-            "model": name,
-            "width": width,
-            "height": height,
-            "frames": frames,
-            "device": device,
-            "budget_bytes": plan.budget,
-            "peak_bytes": plan.peak_bytes(),
-            "parts": plan.parts.iter().map(row).collect::<Vec<_>>(),
-        });
+        let mut object = plan.to_json();
+        object["model"] = name.as_str().into();
+        object["device"] = device.into();
+        object["width"] = width.into();
+        object["height"] = height.into();
+        object["frames"] = frames.into();
         format!("{object}\n")
     } else {
         format!("{name}, {width}x{height}, {frames} frames, on {device}\n{plan}\n")
     };
     output::print(text.as_bytes())
-}
-
-fn row(part: &PartPlan) -> serde_json::Value {
-    json!({
-        "part": part.part.name(),
-        "residency": match part.residency {
-            Residency::Resident | Residency::Tight => "resident",
-            Residency::Streamed(_) => "streamed",
-        },
-        "weights_bytes": part.weights,
-        "working_bytes": part.working,
-        "peak_bytes": part.bytes(),
-        "pieces": part.pieces,
-    })
 }
 
 /// The device that a run would take; where there is none, the least that would do.

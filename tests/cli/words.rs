@@ -8,6 +8,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("help_names_every_option", help_names_every_option),
     ("usage_errors_are_exit_code_2", usage_errors_are_exit_code_2),
     (
+        "names_of_other_programs_get_a_tip",
+        names_of_other_programs_get_a_tip,
+    ),
+    (
         "kernels_are_listed_and_printed_whole",
         kernels_are_listed_and_printed_whole,
     ),
@@ -150,6 +154,34 @@ fn usage_errors_are_exit_code_2() -> Verdict {
         ended.refused(&[]).map_err(|e| format!("{line:?}: {e}"))?;
     }
     ensure!(place.files().is_empty(), "left {:?}", place.files());
+    Ok(())
+}
+
+/// The option is named where the command has it, and nothing that it does not have.
+fn names_of_other_programs_get_a_tip() -> Verdict {
+    let place = Place::new()?;
+    let tips = [
+        ("-p", "kinora generate \"a red kite\""),
+        ("--prompt", "kinora generate \"a red kite\""),
+        ("--size=832*480", "'--width W --height H'"),
+        ("--cfg-scale", "'--guidance'"),
+        ("--guidance_scale=5", "'--guidance'"),
+        ("--num-frames", "'--frames'"),
+        ("--frame_num", "'--frames'"),
+        ("--num-inference-steps", "'--steps'"),
+        ("--ckpt_dir", "'--model'"),
+    ];
+    for (typed, tip) in tips {
+        let ended = place.run(&["generate", "a boat", typed, "5"])?;
+        let name = typed.split('=').next().unwrap_or(typed);
+        let named = ended.refused(&[&format!("'{name}'")]);
+        named.map_err(|e| format!("{typed}: {e}"))?;
+        ensure!(ended.err.contains(tip), "{typed}: {}", ended.err);
+    }
+    let ended = place.run(&["show", "--num-frames", "5"])?;
+    ensure!(!ended.err.contains("--frames'"), "{}", ended.err);
+    let ended = place.run(&["pull", "--prompt", "a"])?;
+    ensure!(!ended.err.contains("generate"), "{}", ended.err);
     Ok(())
 }
 

@@ -27,7 +27,7 @@ pub use device::MemoryTaken;
 pub use engine::{Clip, Engine, usual_budget};
 pub use keeper::Keep;
 pub use metadata::{Metadata, Wrong};
-pub use names::{free_name, name_of_prompt, name_with_seed};
+pub use names::{free_name, name_of_latents, name_of_prompt, name_with_seed};
 pub use saved::{SavedRun, state_path};
 pub use sink::{Both, ClipInfo, Frame, Mp4Sink, OnThread, PngSink, Sink};
 pub use task::{Job, Summary};

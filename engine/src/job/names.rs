@@ -37,6 +37,16 @@ pub fn name_of_prompt(prompt: &str) -> String {
     }
 }
 
+/// `kite.mp4` for `runs/kite.latents.safetensors`, in the current folder.
+pub fn name_of_latents(latents: &Path) -> PathBuf {
+    let stem = Path::new(latents.file_stem().unwrap_or_default());
+    let kept = stem.extension().is_some_and(|e| e == "latents");
+    let bare = if kept { stem.file_stem() } else { None };
+    let mut name = bare.unwrap_or(stem.as_os_str()).to_owned();
+    name.push(".mp4");
+    name.into()
+}
+
 /// `boat.mp4` becomes `boat-7.mp4`.
 pub fn name_with_seed(path: &Path, seed: u64) -> PathBuf {
     with_ending(path, &seed.to_string())
@@ -78,6 +88,13 @@ mod tests {
         let long = name_of_prompt(&"very ".repeat(40));
         assert!(long.len() <= NAME_LENGTH && long.ends_with("very"));
         assert_eq!(name_of_prompt(&"海".repeat(40)), "海".repeat(16));
+    }
+
+    #[test]
+    fn a_clip_is_named_like_its_latents() {
+        let name = |latents: &str| name_of_latents(Path::new(latents)).display().to_string();
+        assert_eq!(name("runs/kite.latents.safetensors"), "kite.mp4");
+        assert_eq!(name("boat.v2.safetensors"), "boat.v2.mp4");
     }
 
     #[test]

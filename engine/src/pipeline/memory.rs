@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::json;
+
 use super::part::PartPlan;
 use crate::error::{Error, RequestError};
 use crate::models::wan_transformer::Residency;
@@ -46,6 +48,28 @@ impl MemoryPlan {
     /// Bytes of device memory that the run takes at most.
     pub fn peak_bytes(&self) -> u64 {
         self.parts.iter().map(PartPlan::bytes).max().unwrap_or(0)
+    }
+
+    /// `peak_bytes`, `budget_bytes` and a row for each of the `parts`, for programs.
+    pub fn to_json(&self) -> serde_json::Value {
+        let row = |part: &PartPlan| {
+            json!({
+                "part": part.part.name(),
+                "residency": match part.residency {
+                    Residency::Resident | Residency::Tight => "resident",
+                    Residency::Streamed(_) => "streamed",
+                },
+                "weights_bytes": part.weights,
+                "working_bytes": part.working,
+                "peak_bytes": part.bytes(),
+                "pieces": part.pieces,
+            })
+        };
+        json!({
+            "budget_bytes": self.budget,
+            "peak_bytes": self.peak_bytes(),
+            "parts": self.parts.iter().map(row).collect::<Vec<_>>(),
+        })
     }
 
     /// The choice for a part, if the run has it.

@@ -2,6 +2,7 @@
 
 mod clip;
 mod device;
+mod inputs;
 mod model;
 mod names;
 mod tips;
@@ -234,8 +235,8 @@ pub(crate) struct PlanArgs {
     pub model: ModelArgs,
     #[command(flatten)]
     pub quantize: QuantizeArgs,
-    /// A released model that is not at hand: wan2.1-1.3b, wan2.1-14b, wan2.2-a14b, wan2.2-5b
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["model", "transformer", "transformer_2", "text_encoder", "vae", "tokenizer"])]
+    /// A released model that is not at hand, by its short name: see 'kinora pull --help'
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["model", "transformer", "transformer_2", "text_encoder", "image_encoder", "vae", "tokenizer"])]
     pub like: Option<String>,
     #[command(flatten)]
     pub picture: PictureArgs,

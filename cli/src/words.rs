@@ -65,6 +65,10 @@ fn request(error: &RequestError) -> String {
                 None => text,
             }
         }
+        RequestError::NeedsPicture { field, .. } => error.to_string().replace(
+            &format!("give one as {field}"),
+            &format!("give one with {}", option(field)),
+        ),
         RequestError::NoColours { .. } => {
             format!("{error}: leave --preview and --decoder linear out")
         }

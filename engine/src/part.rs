@@ -10,6 +10,10 @@ use crate::sampling::Expert;
 pub enum Part {
     /// Prompts to embeddings.
     TextEncoder,
+    /// The image half of CLIP: pictures to image tokens.
+    ImageEncoder,
+    /// The model's own autoencoder, frames to latents.
+    VaeEncoder,
     /// The denoiser of high noise, or the only one.
     Transformer,
     /// The denoiser of low noise, where a model has two.
@@ -34,10 +38,20 @@ impl Part {
     pub const fn name(self) -> &'static str {
         match self {
             Self::TextEncoder => "text_encoder",
+            Self::ImageEncoder => "image_encoder",
+            Self::VaeEncoder => "vae encoder",
             Self::Transformer => "transformer",
             Self::Transformer2 => "transformer_2",
             Self::VaeDecoder => "vae",
             Self::TinyDecoder => "tiny decoder",
+        }
+    }
+
+    /// The part whose checkpoint has its weights: both halves of an autoencoder share one.
+    pub(crate) const fn weights(self) -> Self {
+        match self {
+            Self::VaeEncoder => Self::VaeDecoder,
+            part => part,
         }
     }
 

@@ -11,6 +11,13 @@ pub const SHORT_NAMES: &[(&str, &str)] = &[
     ("wan2.1-14b", "Wan-AI/Wan2.1-T2V-14B-Diffusers"),
     ("wan2.2-a14b", "Wan-AI/Wan2.2-T2V-A14B-Diffusers"),
     ("wan2.2-5b", "Wan-AI/Wan2.2-TI2V-5B-Diffusers"),
+    ("wan2.1-i2v-14b", "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"),
+    (
+        "wan2.1-i2v-14b-720p",
+        "Wan-AI/Wan2.1-I2V-14B-720P-Diffusers",
+    ),
+    ("wan2.1-flf2v-14b", "Wan-AI/Wan2.1-FLF2V-14B-720P-diffusers"),
+    ("wan2.2-i2v-a14b", "Wan-AI/Wan2.2-I2V-A14B-Diffusers"),
     ("fastwan2.1-1.3b", "FastVideo/FastWan2.1-T2V-1.3B-Diffusers"),
     (
         "fastwan2.2-5b",

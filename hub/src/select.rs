@@ -1,10 +1,11 @@
 //! Which files of a repository the engine reads.
 
 /// The folders of a model's parts, in the order in which people are shown them.
-const PARTS: [&str; 6] = [
+const PARTS: [&str; 7] = [
     "scheduler",
     "tokenizer",
     "text_encoder",
+    "image_encoder",
     "transformer",
     "transformer_2",
     "vae",
@@ -51,7 +52,8 @@ pub(crate) fn is_original(path: &str) -> bool {
 
 fn original<'p>(paths: &[&'p str]) -> Result<Vec<&'p str>, String> {
     let encoder = |path: &str| path.starts_with("models_t5_") && path.ends_with(".pth");
-    let part = |path: &&&str| is_original(path) || encoder(path);
+    let sees = |path: &str| path.starts_with("models_clip_") && path.ends_with(".pth");
+    let part = |path: &&&str| is_original(path) || encoder(path) || sees(path);
     let mut needed: Vec<&str> = paths.iter().filter(part).copied().collect();
     let parts = needed.len();
     for expert in EXPERTS {

@@ -8,6 +8,7 @@ mod refused;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kinora::media::read_metadata;
@@ -312,6 +313,7 @@ fn no_room() -> Verdict {
 fn some_state() -> RunState {
     RunState {
         progress: RunProgress::Steps(SolverState {
+            encoded: Arc::default(),
             shape: [1, 2, 1, 3, 4],
             steps_done: 3,
             tensors: [0.5, -1.0, 2.0, 0.0].map(|value| vec![value; 24]),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kinora::tensor::DType;
 use kinora::weights::{GgufHeader, GgufValue, Latents, RunProgress, RunState, SolverState};
@@ -265,6 +266,7 @@ pub fn states() -> Vec<Vec<u8>> {
         metadata: BTreeMap::new(),
     };
     let part = SolverState {
+        encoded: Arc::default(),
         shape,
         steps_done: 3,
         tensors: [0.0, 1.0, 2.0, 3.0].map(|value| vec![value; 4]),

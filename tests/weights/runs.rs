@@ -1,6 +1,7 @@
 //! Unfinished runs on disk.
 
 use std::fs;
+use std::sync::Arc;
 
 use kinora::weights::{Latents, RunProgress, RunState, SolverState};
 
@@ -9,6 +10,7 @@ use super::latents::some_latents;
 fn some_run() -> RunState {
     RunState {
         progress: RunProgress::Steps(SolverState {
+            encoded: Arc::default(),
             shape: [1, 2, 1, 3, 4],
             steps_done: 7,
             tensors: [0.5, -1.0, f32::NAN, 0.0].map(|value| vec![value; 24]),

@@ -9,6 +9,7 @@ use kinora::pipeline::DecoderName;
 use kinora::request::{Aspect, Request, Size};
 use kinora::sampling::Distilled;
 
+use super::inputs::InputArgs;
 use super::names::named;
 
 /// Size and length.
@@ -41,6 +42,8 @@ pub(crate) struct PictureArgs {
     /// Frames a second of playback; changes nothing else [default: the model's]
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
     pub fps: Option<f64>,
+    #[command(flatten)]
+    pub inputs: InputArgs,
 }
 
 /// How the clip is found.
@@ -191,13 +194,15 @@ impl PictureArgs {
         request.frames = self.frames;
         request.duration = self.duration;
         request.fps = self.fps;
+        self.inputs.ask(request);
     }
 
     fn size(&self) -> Size {
         match (self.aspect, self.resolution) {
             (None, None) if self.width.is_none() && self.height.is_none() => Size::Model,
             (None, None) => Size::Exact(self.width, self.height),
-            (aspect, short) => Size::Shape(aspect.unwrap_or(Aspect::Landscape), short),
+            (None, Some(short)) => Size::Resolution(short),
+            (Some(aspect), short) => Size::Shape(aspect, short),
         }
     }
 }

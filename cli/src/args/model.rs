@@ -25,6 +25,9 @@ pub(crate) struct ModelArgs {
     /// A UMT5 text encoder in place of the model's
     #[arg(long, value_name = "FILE", help_heading = "Model in single files", value_hint = ValueHint::FilePath)]
     pub text_encoder: Option<PathBuf>,
+    /// A CLIP image encoder in place of the model's, of models that see images
+    #[arg(long, value_name = "FILE", help_heading = "Model in single files", value_hint = ValueHint::FilePath)]
+    pub image_encoder: Option<PathBuf>,
     /// An autoencoder in place of the model's
     #[arg(long, value_name = "FILE", help_heading = "Model in single files", value_hint = ValueHint::FilePath)]
     pub vae: Option<PathBuf>,
@@ -45,7 +48,7 @@ impl ModelArgs {
             transformer: self.transformer.clone(),
             transformer_2: self.transformer_2.clone(),
             text_encoder: self.text_encoder.clone(),
-            image_encoder: None,
+            image_encoder: self.image_encoder.clone(),
             vae: self.vae.clone(),
             tokenizer: self.tokenizer.clone(),
         }
@@ -58,6 +61,7 @@ impl ModelArgs {
             (&mut self.transformer, &other.transformer),
             (&mut self.transformer_2, &other.transformer_2),
             (&mut self.text_encoder, &other.text_encoder),
+            (&mut self.image_encoder, &other.image_encoder),
             (&mut self.vae, &other.vae),
             (&mut self.tokenizer, &other.tokenizer),
         ] {
@@ -81,6 +85,7 @@ impl ModelArgs {
             &self.transformer,
             &self.transformer_2,
             &self.text_encoder,
+            &self.image_encoder,
             &self.vae,
             &self.tokenizer,
         ];
@@ -98,11 +103,12 @@ impl ModelArgs {
 pub(crate) const LORAS: &str = "loras";
 
 /// Where the model was, as it was typed: the keys in a clip's metadata.
-const MODEL_PATHS: [&str; 6] = [
+const MODEL_PATHS: [&str; 7] = [
     "model_path",
     "transformer_path",
     "transformer_2_path",
     "text_encoder_path",
+    "image_encoder_path",
     "vae_path",
     "tokenizer_path",
 ];

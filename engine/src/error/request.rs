@@ -14,6 +14,30 @@ pub enum RequestError {
         /// What it must be.
         expected: String,
     },
+    /// A picture or a clip for a model that cannot start from it.
+    #[error(
+        "{model} cannot start from {}; models that can: {can}",
+        starting(field)
+    )]
+    CannotStart {
+        /// The model's name.
+        model: String,
+        /// The field of the request.
+        field: &'static str,
+        /// Names of models that can.
+        can: String,
+    },
+    /// A model that starts from a picture, without one.
+    #[error(
+        "{model} starts from {}, and the request has none; give one as {field}",
+        starting(field)
+    )]
+    NeedsPicture {
+        /// The model's name.
+        model: String,
+        /// The field of the request.
+        field: &'static str,
+    },
     /// A prompt that is far too long.
     #[error(
         "the {} has {found} bytes, expected at most {limit}: the model reads {tokens} tokens of it",
@@ -91,6 +115,15 @@ pub enum RequestError {
         /// Channels of the latents.
         channels: usize,
     },
+}
+
+/// What a field of a request starts a clip from, in words.
+fn starting(field: &str) -> &'static str {
+    match field {
+        "image" => "an image",
+        "last_image" => "a last image",
+        _ => "a video",
+    }
 }
 
 fn megabytes(bytes: u64) -> String {

@@ -20,8 +20,17 @@ pub(super) const OWN: &str = "run_";
 pub(super) const DEVICE: &str = "run_device";
 
 /// Entries that may differ between the saved run and this one: they do not change the latents, or
-/// the model's hash covers them.
-const INDIFFERENT: [&str; 5] = ["decoder", "fps", "kinora", "model", "tiny_decoder_latents"];
+/// a hash covers them.
+const INDIFFERENT: [&str; 8] = [
+    "decoder",
+    "fps",
+    "image",
+    "kinora",
+    "last_image",
+    "model",
+    "tiny_decoder_latents",
+    "video",
+];
 /// Clips and states of earlier versions lack this hash.
 const TOKENIZER_HASH: &str = "tokenizer_hash";
 /// Letters of a value that a message shows.

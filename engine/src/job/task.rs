@@ -286,9 +286,10 @@ impl Job {
             ..
         } = self;
         let (seed, previews) = (settings.seed, engine.previews);
-        let planned = |budget| Ok(prepared.sampling_plan(budget)?.peak_bytes());
+        let caps = engine.gpu().caps().clone();
+        let planned = |budget| Ok(prepared.sampling_plan(&caps, budget)?.peak_bytes());
         let mut attempt = |gpu: &Gpu, budget: Option<u64>, observer: Observer<'_>| {
-            let plan = prepared.sampling_plan(budget)?;
+            let plan = prepared.sampling_plan(gpu.caps(), budget)?;
             let from = match &*progress {
                 RunProgress::Steps(state) => Some(state.clone()),
                 _ => None,

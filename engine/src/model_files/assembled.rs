@@ -109,7 +109,11 @@ impl Assembled {
                 }
                 let mut index: Value = serde_json::from_slice(&text).unwrap_or_default();
                 index["transformer_2"] = index["transformer"].clone();
-                index["boundary_ratio"] = json!(released::BOUNDARY);
+                index["boundary_ratio"] = json!(if self.sees_frames()? {
+                    released::IMAGE_BOUNDARY
+                } else {
+                    released::BOUNDARY
+                });
                 index
             }
             Err(_) => {
@@ -117,7 +121,7 @@ impl Assembled {
                 let vae = vae.and_then(|(_, text)| serde_json::from_slice(text).ok());
                 let vae: Value = vae.unwrap_or_default();
                 // TI2V, the one model with the residual autoencoder.
-                released::model_index(second, vae["is_residual"] == true)
+                released::model_index(second, vae["is_residual"] == true, self.sees_frames()?)
             }
         };
         let shown = folder.name().to_owned();
@@ -131,6 +135,59 @@ impl Assembled {
             self.texts.insert(scheduler.to_owned(), (shown, text));
         }
         Ok(())
+    }
+}
+
+/// The words in names of transformers that have I2V's tensors and another meaning for them: Wan-Fun's
+/// inpainting models want black where I2V wants grey.
+const FUN: &str = "fun";
+
+impl Assembled {
+    /// Whether the transformer starts from known frames. Its channels alone do not say so: the sizes must
+    /// be those of a released model, or a configuration beside it must name the task.
+    fn sees_frames(&self) -> Result<bool, ConfigError> {
+        let Some((file, text)) = self.texts.get("transformer/config.json") else {
+            return Ok(false);
+        };
+        let config: Value = serde_json::from_slice(text).unwrap_or_default();
+        let number = |field: &str| config[field].as_u64();
+        if number("in_channels") == number("out_channels") {
+            return Ok(false);
+        }
+        let refused = |field: &str, found: String, meaning| ConfigError::Unsupported {
+            file: file.clone(),
+            field: field.to_owned(),
+            found,
+            meaning,
+        };
+        if let Some(path) = self.parts.get("transformer") {
+            let names = [path.file_name(), path.parent().and_then(Path::file_name)];
+            let names = names
+                .into_iter()
+                .flatten()
+                .map(|name| name.to_string_lossy());
+            let is_fun = |name: &str| {
+                let lower = name.to_lowercase();
+                lower
+                    .split(|c: char| !c.is_alphanumeric())
+                    .any(|word| word == FUN)
+            };
+            if let Some(name) = names.into_iter().find(|name| is_fun(name)) {
+                let meaning = "a Wan-Fun model, which reads known frames otherwise than Wan's own";
+                return Err(refused("its name", name.into_owned(), meaning));
+            }
+        }
+        let released =
+            number("num_attention_heads") == Some(40) && number("num_layers") == Some(40);
+        let named = matches!(config["model_type"].as_str(), Some("i2v" | "flf2v"));
+        if released || named {
+            return Ok(true);
+        }
+        Err(refused(
+            "in_channels",
+            config["in_channels"].to_string(),
+            "an unknown model that starts from known frames (its folder in the diffusers layout or a config.json beside it would say which)",
+        ))
     }
 }
 

@@ -57,6 +57,8 @@ impl ModelFolder {
             "  {:18} multiples of {wide}x{tall} pixels, {}n + 1 frames",
             "makes", config.vae.scale_factor_temporal
         );
+        let starts = config.starts_from().describe();
+        let _ = writeln!(text, "  {:18} {starts}", "starts from");
         let _ = writeln!(
             text,
             "  {:18} {}",

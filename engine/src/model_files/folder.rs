@@ -17,6 +17,7 @@ use crate::error::{ConfigError, WeightsError};
 use crate::model_files::lora::{Lora, LoraNote, Loras};
 use crate::model_files::matrices::is_block_matrix;
 use crate::model_files::names::{Kind, Names, adopt};
+use crate::models::config::TransformerConfig;
 use crate::tensor::DType;
 use crate::weights::{Checkpoint, Extent, Storage};
 use files::Files;
@@ -27,8 +28,8 @@ const CONFIG_LIMIT: u64 = 1 << 24;
 /// A hint for a folder with a `config.json` but no recognised model.
 const LOOKS_LIKE_A_PART: &str = ". This looks like one part of a model: name the folder above it";
 
-/// The parts that every model has.
-const PARTS: [&str; 3] = ["text_encoder", "transformer", "vae"];
+/// The parts that every model has, and the one of models that see images.
+const PARTS: [&str; 4] = ["text_encoder", "image_encoder", "transformer", "vae"];
 
 /// A model's files: a folder in the diffusers layout, on disk or embedded, or files that are presented
 /// as one.
@@ -135,6 +136,7 @@ impl ModelFolder {
         let first = [
             &files.transformer,
             &files.transformer_2,
+            &files.image_encoder,
             &files.vae,
             &files.text_encoder,
             &files.tokenizer,
@@ -315,8 +317,16 @@ impl ModelFolder {
 
     /// Refuses a model of separate files that lacks a part.
     fn check_parts(&self) -> Result<(), ConfigError> {
+        let index = self.config_json("transformer/config.json").ok();
+        let sees = index.is_some_and(|(file, text)| {
+            TransformerConfig::parse(&file, &text).is_ok_and(|config| config.image_dim.is_some())
+        });
+        let needed: Vec<&str> = PARTS
+            .into_iter()
+            .filter(|part| *part != "image_encoder" || sees)
+            .collect();
         let kinds = |there: bool| {
-            PARTS
+            needed
                 .iter()
                 .filter(move |part| self.contains(&format!("{part}/config.json")) == there)
                 .filter_map(|part| Kind::of_part(part))
@@ -354,11 +364,17 @@ impl ModelFolder {
             "transformer_2" => two,
             part => self.contains(&format!("{part}/config.json")),
         };
-        let all = ["text_encoder", "transformer", "transformer_2", "vae"];
+        let all = [
+            "text_encoder",
+            "image_encoder",
+            "transformer",
+            "transformer_2",
+            "vae",
+        ];
         all.into_iter().filter(there).collect()
     }
 
-    /// Opens the weights of `part`: `text_encoder`, `transformer`, `transformer_2` or `vae`. Its
+    /// Opens the weights of `part`, a folder of the diffusers layout such as `vae`. Its
     /// tensors have diffusers' names, whatever the file calls them, and include the changes of the
     /// model's LoRAs.
     ///
@@ -368,7 +384,9 @@ impl ModelFolder {
     pub fn checkpoint(&self, part: &str) -> Result<Checkpoint, WeightsError> {
         let checkpoint = self.loras.apply(part, self.open_part(part)?.1)?;
         Ok(match self.narrowed {
-            Some(dtype) if part != "vae" => checkpoint.narrowed(dtype, is_block_matrix),
+            Some(dtype) if !["vae", "image_encoder"].contains(&part) => {
+                checkpoint.narrowed(dtype, is_block_matrix)
+            }
             _ => checkpoint,
         })
     }

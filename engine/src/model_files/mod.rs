@@ -5,6 +5,7 @@
 //! tokenizer/tokenizer.json         (see Tokenizer)
 //! text_encoder/config.json         TextEncoderConfig   UMT5EncoderModel
 //! transformer[_2]/config.json      TransformerConfig   WanTransformer3DModel
+//! image_encoder/config.json        ImageEncoderConfig  CLIPVisionModel, of models that see images
 //! vae/config.json                  VaeConfig           AutoencoderKLWan
 //! scheduler/scheduler_config.json  (see sampling)
 //! kinora.json                      Defaults            size, frames, steps, guidance …; optional
@@ -29,6 +30,7 @@ mod pipeline;
 mod released;
 mod search;
 mod sizes;
+mod starts;
 #[cfg(test)]
 mod tests;
 
@@ -39,4 +41,5 @@ pub use folder::{Layout, ModelFolder};
 pub use gguf_vocabulary::gguf_tokenizer_json;
 pub use model::ModelConfig;
 pub use pipeline::PipelineConfig;
-pub use released::short_name;
+pub use released::{short_name, that_start_from};
+pub use starts::{Given, StartsFrom};

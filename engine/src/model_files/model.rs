@@ -1,9 +1,9 @@
 //! All of a model's configuration files together.
 
 use super::released::recognise;
-use super::{Defaults, ModelFolder, PipelineConfig};
+use super::{Defaults, ModelFolder, PipelineConfig, pipeline};
 use crate::error::ConfigError;
-use crate::models::config::{TextEncoderConfig, TransformerConfig, VaeConfig};
+use crate::models::config::{ImageEncoderConfig, TextEncoderConfig, TransformerConfig, VaeConfig};
 use crate::sampling::Distilled;
 
 /// A model's configuration: every file read and checked, and checked against the others.
@@ -13,6 +13,8 @@ pub struct ModelConfig {
     pub pipeline: PipelineConfig,
     /// `text_encoder/config.json`.
     pub text_encoder: TextEncoderConfig,
+    /// `image_encoder/config.json`, of models that see image tokens.
+    pub image_encoder: Option<ImageEncoderConfig>,
     /// `transformer/config.json`; with two experts the first, for high noise.
     pub transformer: TransformerConfig,
     /// `transformer_2/config.json`, the expert for low noise.
@@ -36,18 +38,31 @@ impl ModelConfig {
         let transformer_at = |path| -> Result<TransformerConfig, ConfigError> {
             let (file, text) = folder.config_json(path)?;
             let transformer = TransformerConfig::parse(&file, &text)?;
-            transformer.check_text_alone(&file)?;
             equal(
                 (&file, "text_dim", transformer.text_dim),
                 (&text_file, "d_model", text_encoder.d_model),
             )?;
             equal(
-                (&file, "in_channels", transformer.in_channels),
+                (&file, "out_channels", transformer.out_channels),
                 (&vae_file, "z_dim", vae.z_dim),
             )?;
             Ok(transformer)
         };
         let transformer = transformer_at("transformer/config.json")?;
+        check_class(folder, &index_file, &pipeline, &transformer)?;
+        let image_encoder = match transformer.image_dim {
+            None => None,
+            Some(width) => {
+                let (file, text) = folder.config_json("image_encoder/config.json")?;
+                let config = ImageEncoderConfig::parse(&file, &text)?;
+                let (transformer_file, _) = folder.config_json("transformer/config.json")?;
+                equal(
+                    (&file, "hidden_size", config.hidden_size),
+                    (&transformer_file, "image_dim", width),
+                )?;
+                Some(config)
+            }
+        };
         let transformer_2 = match pipeline.has_transformer_2 {
             false => None,
             true => Some(transformer_at("transformer_2/config.json")?),
@@ -55,6 +70,14 @@ impl ModelConfig {
         if let Some(second) = &transformer_2 {
             let (file, _) = folder.config_json("transformer_2/config.json")?;
             let (first, _) = folder.config_json("transformer/config.json")?;
+            equal(
+                (&file, "in_channels", second.in_channels),
+                (&first, "in_channels", transformer.in_channels),
+            )?;
+            equal(
+                (&file, "image_dim", second.image_dim.unwrap_or(0)),
+                (&first, "image_dim", transformer.image_dim.unwrap_or(0)),
+            )?;
             // The experts take turns on the same latents, so that their tokens must be the same.
             for (axis, (two, one)) in second
                 .patch_size
@@ -68,8 +91,9 @@ impl ModelConfig {
             }
         }
 
-        let defaults = recognise(&pipeline, &text_encoder, &transformer, &vae)
-            .unwrap_or_else(|| Defaults::pipeline(folder.name()));
+        let named = folder.name();
+        let defaults = recognise(&pipeline, &text_encoder, &transformer, &vae, named)
+            .unwrap_or_else(|| Defaults::pipeline(named));
         let defaults = match pipeline.dmd {
             true => defaults.distilled(Distilled::Dmd),
             false => defaults,
@@ -83,6 +107,7 @@ impl ModelConfig {
         Ok(Self {
             pipeline,
             text_encoder,
+            image_encoder,
             transformer,
             transformer_2,
             vae,
@@ -97,6 +122,33 @@ impl ModelConfig {
         let scale = self.vae.scale_factor_spatial;
         [rows * scale, columns * scale]
     }
+}
+
+/// Refuses a transformer of another task than the pipeline's class, by which alone a model that sees
+/// a condition is known.
+fn check_class(
+    folder: &ModelFolder,
+    file: &str,
+    pipeline: &PipelineConfig,
+    transformer: &TransformerConfig,
+) -> Result<(), ConfigError> {
+    let sees = transformer.sees_condition();
+    if sees == pipeline.images || pipeline.images && pipeline.expand_timesteps && !sees {
+        return Ok(());
+    }
+    let (other, _) = folder.config_json("transformer/config.json")?;
+    let (found, expected) = if sees {
+        ("another pipeline", pipeline::IMAGE)
+    } else {
+        (pipeline::IMAGE, "WanPipeline")
+    };
+    Err(ConfigError::Mismatch {
+        file: file.to_owned(),
+        field: "_class_name".to_owned(),
+        found: found.to_owned(),
+        other: format!("in_channels of {other}"),
+        expected: expected.to_owned(),
+    })
 }
 
 /// Two fields that must have the same value: (file, field, value).

@@ -3,8 +3,11 @@
 use crate::error::ConfigError;
 use crate::models::config::fields::Fields;
 
-/// The pipelines that generate from text alone.
-const PIPELINES: [&str; 2] = ["WanPipeline", DMD];
+/// The pipelines whose models are read.
+const PIPELINES: [&str; 4] = ["WanPipeline", IMAGE, "WanVideoToVideoPipeline", DMD];
+
+/// The pipeline of models that start from pictures. TI2V-5B's is `WanPipeline`.
+pub(super) const IMAGE: &str = "WanImageToVideoPipeline";
 
 /// FastVideo's pipeline for models distilled to three steps. The scheduler that its folders name is
 /// the undistilled model's, and not used.
@@ -13,7 +16,7 @@ const DMD: &str = "WanDMDPipeline";
 /// Scheduler classes that the sampler implements.
 const SCHEDULERS: [&str; 2] = ["UniPCMultistepScheduler", "FlowMatchEulerDiscreteScheduler"];
 
-/// `WanPipeline` of diffusers, or FastVideo's `WanDMDPipeline`.
+/// A pipeline of diffusers, or FastVideo's `WanDMDPipeline`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PipelineConfig {
     /// Whether there is a second expert, `transformer_2`, for low noise.
@@ -24,6 +27,8 @@ pub struct PipelineConfig {
     pub expand_timesteps: bool,
     /// The scheduler's class.
     pub scheduler: String,
+    /// The class is `WanImageToVideoPipeline`.
+    pub images: bool,
     /// The model is distilled to a few steps, by distribution matching.
     pub dmd: bool,
 }
@@ -35,7 +40,8 @@ impl PipelineConfig {
     /// A [`ConfigError`] that names the field, the class found and those that are known.
     pub fn parse(file: &str, text: &[u8]) -> Result<Self, ConfigError> {
         let fields = Fields::parse(file, text)?;
-        let dmd = fields.class("_class_name", &PIPELINES)? == DMD;
+        let class = fields.class("_class_name", &PIPELINES)?;
+        let (dmd, images) = (class == DMD, class == IMAGE);
         component(&fields, "text_encoder", &["UMT5EncoderModel"])?;
         component(&fields, "transformer", &["WanTransformer3DModel"])?;
         component(&fields, "vae", &["AutoencoderKLWan"])?;
@@ -66,6 +72,7 @@ impl PipelineConfig {
                 boundary_ratio,
                 expand_timesteps: fields.flag("expand_timesteps", false)?,
                 scheduler: scheduler.to_owned(),
+                images,
                 dmd,
             }),
         }

@@ -127,6 +127,8 @@ fn as_diffusers(kind: Kind, mut fields: Fields) -> Option<Fields> {
                 ("ffn_dim", "ffn_dim"),
                 ("freq_dim", "freq_dim"),
                 ("eps", "eps"),
+                // t2v, i2v or flf2v: what the release calls the task.
+                ("model_type", "model_type"),
             ] {
                 if let Some(value) = fields.remove(own) {
                     renamed.insert(field.to_owned(), value);

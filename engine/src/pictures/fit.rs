@@ -15,6 +15,29 @@ pub enum Fit {
     Stretch,
 }
 
+impl Fit {
+    /// All of them, under their names.
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("cover", Self::Cover),
+        ("contain", Self::Contain),
+        ("stretch", Self::Stretch),
+    ];
+
+    /// The one of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let found = Self::ALL.iter().find(|(known, _)| *known == name);
+        found.map(|(_, fit)| *fit)
+    }
+
+    /// Its name in requests and metadata.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let found = Self::ALL.iter().find(|(_, fit)| *fit == self);
+        found.map_or("", |(name, _)| name)
+    }
+}
+
 impl Picture {
     /// The picture at `size` [width, height], resampled by Pillow's Lanczos.
     #[must_use]

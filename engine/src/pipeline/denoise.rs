@@ -1,24 +1,24 @@
 //! The denoising loop.
 //!
-//! The order of `WanPipeline.__call__` (diffusers): text, noise, then for each step one or two
-//! passes of the transformer, guidance and the solver's step.
+//! The order of the pipelines' `__call__` (diffusers): text, pictures, noise, then for each step one
+//! or two passes of the transformer, guidance and the solver's step.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::conditioning::Conditioning;
+use super::conditioning::{Conditioning, Form, IMAGE, KNOWN};
+use super::denoiser::Denoiser;
 use super::event::{Event, Observer, Stage};
 use super::memory::MemoryPlan;
 use super::prepared::Prepared;
 use super::solver::Solver;
-use super::transformer::Denoiser;
 use crate::cancel::Cancel;
 use crate::error::{Error, RequestError};
 use crate::gpu::{Gpu, Stream};
 use crate::part::Part;
 use crate::sampling::{Noise, StepPlan};
-use crate::weights::{Latents, SolverState};
+use crate::weights::{Encoded, Latents, SolverState};
 
 /// The starting point of a run.
 #[derive(Clone, Copy)]
@@ -31,7 +31,7 @@ pub(crate) struct Start<'a> {
     pub(crate) previews: bool,
 }
 
-/// Encodes the prompts and denoises. Returns latents in the model's normalised space, as diffusers
+/// Encodes the prompts and the pictures and denoises. Returns latents in the model's normalised space, as diffusers
 /// does for `output_type="latent"`.
 ///
 /// The text encoder's weights leave the device before the transformer's are loaded, and the
@@ -54,7 +54,7 @@ pub(crate) fn denoise(
     if let Some(state) = start.from {
         check(state, shape, steps.len())?;
     }
-    let conditioning = Conditioning {
+    let mut conditioning = Conditioning {
         text: prepared.text().encode(
             gpu,
             choice(plan, Part::TextEncoder)?,
@@ -62,14 +62,39 @@ pub(crate) fn denoise(
             cancel,
             observer,
         )?,
+        ..Conditioning::default()
     };
+    let form = prepared.form();
+    let mut clip = None;
+    match start.from {
+        Some(state) => {
+            conditioning.encoded = state.encoded.clone();
+            if !conditioning.serves(form) {
+                return Err(other_run(state, shape, steps.len()));
+            }
+        }
+        None => {
+            let (encoded, latents) = encode(gpu, prepared, plan, cancel, observer)?;
+            conditioning.encoded = Arc::new(encoded);
+            clip = latents;
+        }
+    }
+    let conditioning = conditioning;
     let order = prepared.scheduler().noise_order();
     let mut noise = Noise::new(start.seed);
-    let first = noise.latents(shape, order);
+    let mut first = noise.latents(shape, order);
+    if let (Some(clip), Some(step)) = (clip, steps.first()) {
+        add_noise(&mut first, &clip, step.coefficients.sigma);
+    }
     let solver = match start.from {
         Some(state) => Solver::new(gpu, shape, &state.tensors)?,
         None => Solver::new(gpu, shape, &[first])?,
     };
+    if start.from.is_none() && prepared.encodes() {
+        // From here on no attempt and no resumed run encodes the pictures again.
+        let state = solver.state_after(0, &conditioning.encoded)?;
+        observer(Event::Checkpoint(Arc::new(state)));
+    }
     let mut steps_done = start.from.map_or(0, |state| state.steps_done);
     let (before, rest) = steps.split_at(steps_done);
     // Advance the generator past the noise that the finished steps drew.
@@ -88,34 +113,37 @@ pub(crate) fn denoise(
                 drop(other);
                 let transformer = prepared.transformer(part)?;
                 let choice = choice(plan, part)?;
-                transformer.load(gpu, choice, &conditioning, cancel, observer)?
+                let inputs = &prepared.settings().inputs;
+                let known = [inputs.image.is_some(), inputs.last_image.is_some()];
+                transformer.load(gpu, choice, &conditioning, known, cancel, observer)?
             }
         };
         progress.begin(observer);
         let mut stream = Stream::new(gpu, cancel);
-        let uncond = step.guidance.and(denoiser.uncond.as_ref());
-        let passes = [(&denoiser.cond, &solver.v_cond)]
-            .into_iter()
-            .chain(uncond.map(|context| (context, &solver.v_uncond)));
-        for (context, velocity) in passes {
-            let timesteps = [step.timestep];
-            let transformer = &denoiser.transformer;
-            transformer.forward(&mut stream, &timesteps, &solver.x, context, velocity)?;
-            stream.finish()?;
-            progress.advance(observer);
-        }
+        denoiser.predict(
+            &mut stream,
+            step.timestep,
+            &solver.x,
+            [&solver.v_cond, &solver.v_uncond],
+            step.guidance.is_some(),
+            &mut || progress.advance(observer),
+        )?;
         if step.coefficients.renoises {
             let fresh = noise.latents(shape, order);
             gpu.write(solver.last(), 0, bytemuck::cast_slice(&fresh))?;
         }
         solver.step(step)?;
         if start.previews {
+            let mut values = solver.clean()?;
+            if form == Form::FirstFrame {
+                conditioning.restore_first_frame(&mut values, shape);
+            }
             observer(Event::Predicted {
                 step: step.index + 1,
                 steps: steps.len(),
                 latents: Arc::new(Latents {
                     shape,
-                    values: solver.clean()?,
+                    values,
                     metadata: BTreeMap::new(),
                 }),
             });
@@ -132,7 +160,7 @@ pub(crate) fn denoise(
         steps_done += 1;
         if steps_done < steps.len() && pace.is_due() {
             pace.keep(steps_done, || {
-                let state = solver.state_after(steps_done)?;
+                let state = solver.state_after(steps_done, &conditioning.encoded)?;
                 observer(Event::Checkpoint(Arc::new(state)));
                 Ok(())
             })?;
@@ -141,7 +169,7 @@ pub(crate) fn denoise(
     if let Err(error) = ended {
         // The device still holds the last complete step, unless the device itself failed.
         if steps_done > pace.kept
-            && let Ok(state) = solver.state_after(steps_done)
+            && let Ok(state) = solver.state_after(steps_done, &conditioning.encoded)
         {
             observer(Event::Checkpoint(Arc::new(state)));
         }
@@ -151,11 +179,51 @@ pub(crate) fn denoise(
     observer(Event::Finished {
         stage: Stage::Sample,
     });
+    let mut values = solver.x()?;
+    if form == Form::FirstFrame {
+        conditioning.restore_first_frame(&mut values, shape);
+    }
     Ok(Latents {
         shape,
-        values: solver.x()?,
+        values,
         metadata: BTreeMap::new(),
     })
+}
+
+/// Encodes what a run starts from: the values that every step is conditioned on, and the latents of a
+/// clip that is changed.
+#[expect(clippy::type_complexity, reason = "named where it is taken apart")]
+fn encode(
+    gpu: &Gpu,
+    prepared: &Prepared,
+    plan: &MemoryPlan,
+    cancel: &Cancel,
+    observer: Observer<'_>,
+) -> Result<(BTreeMap<String, Encoded>, Option<Vec<f32>>), Error> {
+    let settings = prepared.settings();
+    let mut encoded = BTreeMap::new();
+    if let Some(image) = prepared.image() {
+        let choice = choice(plan, Part::ImageEncoder)?;
+        let states = image.encode(gpu, choice, &settings.inputs, cancel, observer)?;
+        encoded.insert(IMAGE.to_owned(), states);
+    }
+    let mut clip = None;
+    if let Some(encoder) = prepared.encoder() {
+        let latents = encoder.encode(gpu, plan.budget, settings, cancel, observer)?;
+        if prepared.form() == Form::Nothing {
+            clip = Some(latents.values);
+        } else {
+            encoded.insert(KNOWN.to_owned(), latents);
+        }
+    }
+    Ok((encoded, clip))
+}
+
+/// Noise to the sample at `sigma` of a clip's latents: `add_noise` of the flow schedulers.
+fn add_noise(noise: &mut [f32], clip: &[f32], sigma: f32) {
+    for (noise, clip) in noise.iter_mut().zip(clip) {
+        *noise = (1.0 - sigma) * clip + sigma * *noise;
+    }
 }
 
 /// How the memory plan runs a part.
@@ -171,11 +239,15 @@ fn check(state: &SolverState, shape: [usize; 5], steps: usize) -> Result<(), Err
     if state.shape == shape && whole && state.steps_done <= steps {
         return Ok(());
     }
-    Err(RequestError::State {
+    Err(other_run(state, shape, steps))
+}
+
+fn other_run(state: &SolverState, shape: [usize; 5], steps: usize) -> Error {
+    RequestError::State {
         found: (state.shape.to_vec(), state.steps_done),
         expected: (shape.to_vec(), steps),
     }
-    .into())
+    .into()
 }
 
 /// Progress in forward passes.

@@ -16,6 +16,10 @@ pub enum Stage {
     Load(Part),
     /// The prompts through the text encoder; counted in layers.
     Text,
+    /// Pictures through the image encoder; counted in layers.
+    Image,
+    /// Pictures or a clip to latents; counted in passes of the encoder.
+    Encode,
     /// Denoising; counted in forward passes, two a step with guidance.
     Sample,
     /// Latents to pictures; counted in frames. When decoding in bands, no frame is complete until the
@@ -28,6 +32,8 @@ impl fmt::Display for Stage {
         match self {
             Self::Load(part) => write!(f, "loading {}", part.name().replace('_', " ")),
             Self::Text => f.write_str("encoding the prompt"),
+            Self::Image => f.write_str("looking at the image"),
+            Self::Encode => f.write_str("encoding the frames"),
             Self::Sample => f.write_str("sampling"),
             Self::Decode => f.write_str("decoding"),
         }

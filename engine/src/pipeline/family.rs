@@ -1,6 +1,7 @@
 //! What differs between families of models. The set is closed: an enum, so that the compiler names
 //! every place that a new family has to fill.
 
+use super::conditioning::Form;
 use super::decoder::Decoder;
 use crate::error::Error;
 use crate::model_files::{Defaults, ModelConfig, ModelFolder};
@@ -102,6 +103,7 @@ impl Family {
         let second = config.transformer_2.is_some();
         let all = [
             Some(Part::TextEncoder),
+            config.image_encoder.as_ref().map(|_| Part::ImageEncoder),
             Some(Part::Transformer),
             second.then_some(Part::Transformer2),
             Some(Part::VaeDecoder),
@@ -130,10 +132,22 @@ impl Family {
         }
     }
 
+    /// How the transformer sees the frames that a run knows.
+    pub(crate) fn form(&self, settings: &Settings) -> Form {
+        let Self::Wan(config) = self;
+        Form::of(config, &settings.inputs)
+    }
+
     /// The turns of a run of these steps.
-    pub fn program(&self, steps: &[StepPlan], decoder: &Decoder) -> Program {
-        let Self::Wan(_) = self;
+    pub fn program(&self, settings: &Settings, steps: &[StepPlan], decoder: &Decoder) -> Program {
+        let form = self.form(settings);
         let mut turns = vec![Turn::Encode(Part::TextEncoder)];
+        if form.pictures() > 0 {
+            turns.push(Turn::Encode(Part::ImageEncoder));
+        }
+        if form != Form::Nothing || settings.inputs.video.is_some() {
+            turns.push(Turn::Encode(Part::VaeEncoder));
+        }
         for (index, step) in steps.iter().enumerate() {
             let own = Part::of(step.expert);
             match turns.last_mut() {

@@ -8,7 +8,9 @@
 //! | `model` | an opened model: files, configuration, tokenizer, hashes, each read once |
 //! | `family` | what differs between families: parts, sizes of latents, program of a run |
 //! | `conditioning` | the denoiser's inputs other than the latents and the time |
-//! | `text`, `transformer`, `decoder` | the components: choices within a budget, recordings, loading |
+//! | `text`, `image`, `encoder`, `transformer`, `decoder` | the components: choices within a budget, recordings, loading |
+//! | `frames` | the frames that the encoder is given |
+//! | `denoiser` | a loaded transformer with a run's conditioning |
 //! | `prepared` | everything decided about a run before it runs |
 //! | `memory` | which choice each part gets within a budget |
 //! | `denoise` | the loop over steps; `solver` is its state on the device |
@@ -19,8 +21,12 @@ mod conditioning;
 mod decode;
 mod decoder;
 mod denoise;
+mod denoiser;
+mod encoder;
 mod event;
 mod family;
+mod frames;
+mod image;
 mod memory;
 mod model;
 mod part;

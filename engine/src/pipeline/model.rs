@@ -73,6 +73,7 @@ impl Model {
     /// # Errors
     /// As [`ModelFolder::checkpoint`].
     pub fn checkpoint(&self, part: Part) -> Result<Arc<Checkpoint>, Error> {
+        let part = part.weights();
         let mut open = self
             .checkpoints
             .lock()

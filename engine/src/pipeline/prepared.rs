@@ -3,8 +3,11 @@
 
 use std::fmt;
 
+use super::conditioning::Form;
 use super::decoder::{Decoder, DecoderComponent};
+use super::encoder::EncoderComponent;
 use super::family::{LatentSpec, Program, Turn};
+use super::image::ImageComponent;
 use super::memory::MemoryPlan;
 use super::model::Model;
 use super::part::PartPlan;
@@ -14,7 +17,7 @@ use crate::cancel::Cancel;
 use crate::counts::{Counted, count};
 use crate::error::{Error, RequestError};
 use crate::gpu::Gpu;
-use crate::model_files::SchedulerName;
+use crate::model_files::{Given, SchedulerName};
 use crate::models::vae::DecodePlan;
 use crate::part::Part;
 use crate::record::Caps;
@@ -52,7 +55,10 @@ pub struct Prepared {
     steps: Vec<StepPlan>,
     latents: LatentSpec,
     program: Program,
+    form: Form,
     text: TextComponent,
+    image: Option<ImageComponent>,
+    encoder: Option<EncoderComponent>,
     transformers: Vec<TransformerComponent>,
     decoder: DecoderComponent,
     decode: Option<(PartPlan, DecodePlan)>,
@@ -102,9 +108,13 @@ impl Prepared {
         prompts: Prompts,
     ) -> Result<Self, Error> {
         let mut settings = settings;
+        if prompts == Prompts::Asked {
+            check_pictures(model, &settings)?;
+        }
         let scheduler = scheduler(model, &settings)?;
         count(Counted::Scheduled);
-        let schedule = Schedule::new(&scheduler, settings.steps)?;
+        let skipped = settings.inputs.skipped(settings.steps);
+        let schedule = Schedule::skipping(&scheduler, settings.steps, skipped)?;
         let steps = plan_steps(&schedule, &model.family().guidance(&settings))?;
         let guided = steps.iter().any(|step| step.guidance.is_some());
         let ids = match prompts {
@@ -128,8 +138,15 @@ impl Prepared {
             settings.notes.push(Note::Lora(note.to_string()));
         }
         let latents = model.family().latents(&settings);
-        let program = model.family().program(&steps, decoder);
+        let program = model.family().program(&settings, &steps, decoder);
         let text = TextComponent::new(caps, model, &lengths)?;
+        let form = model.family().form(&settings);
+        let image = match form.pictures() {
+            0 => None,
+            pictures => Some(ImageComponent::new(caps, model, pictures)?),
+        };
+        let seen = (form, image.as_ref().map_or(0, ImageComponent::tokens));
+        let encoder = EncoderComponent::open(model, &settings, form)?;
         let mut transformers = Vec::new();
         for turn in &program.0 {
             if let Turn::Denoise { part, .. } = turn
@@ -138,7 +155,7 @@ impl Prepared {
                     .any(|known: &TransformerComponent| known.part() == *part)
             {
                 transformers.push(TransformerComponent::new(
-                    caps, model, *part, &latents, &lengths,
+                    caps, model, *part, &latents, seen, &lengths,
                 )?);
             }
         }
@@ -150,7 +167,10 @@ impl Prepared {
             steps,
             latents,
             program,
+            form,
             text,
+            image,
+            encoder,
             transformers,
             decode: None,
             plan: MemoryPlan {
@@ -158,7 +178,7 @@ impl Prepared {
                 parts: Vec::new(),
             },
         };
-        let planned = this.sampling_plan(budget).and_then(|plan| {
+        let planned = this.sampling_plan(caps, budget).and_then(|plan| {
             let decode = this.decoder.plan(caps, budget)?;
             Ok((plan, decode))
         });
@@ -223,6 +243,24 @@ impl Prepared {
         &self.text
     }
 
+    /// How the transformer sees the frames that the run knows.
+    pub(crate) fn form(&self) -> Form {
+        self.form
+    }
+
+    pub(crate) fn image(&self) -> Option<&ImageComponent> {
+        self.image.as_ref()
+    }
+
+    pub(crate) fn encoder(&self) -> Option<&EncoderComponent> {
+        self.encoder.as_ref()
+    }
+
+    /// Whether the run encodes pictures or a clip.
+    pub(crate) fn encodes(&self) -> bool {
+        self.image.is_some() || self.encoder.is_some()
+    }
+
     pub(crate) fn decoder(&self) -> &DecoderComponent {
         &self.decoder
     }
@@ -252,17 +290,41 @@ impl Prepared {
     ///
     /// # Errors
     /// [`RequestError::Memory`] for a part that does not fit.
-    pub(crate) fn sampling_plan(&self, budget: Option<u64>) -> Result<MemoryPlan, Error> {
+    pub(crate) fn sampling_plan(
+        &self,
+        caps: &Caps,
+        budget: Option<u64>,
+    ) -> Result<MemoryPlan, Error> {
         let transformers = self.transformers.iter().map(TransformerComponent::choices);
-        MemoryPlan::choose(
-            [self.text.choices()].into_iter().chain(transformers),
-            budget,
-        )
+        let transformers = transformers.collect();
+        self.choose(caps, budget, self.encoder.as_ref(), transformers)
+    }
+
+    /// Chooses for the parts up to the latents, with this encoder and these choices of transformers.
+    fn choose(
+        &self,
+        caps: &Caps,
+        budget: Option<u64>,
+        encoder: Option<&EncoderComponent>,
+        transformers: Vec<Vec<PartPlan>>,
+    ) -> Result<MemoryPlan, Error> {
+        let mut choices = vec![self.text.choices()];
+        choices.extend(self.image.iter().map(ImageComponent::choices));
+        if let Some(encoder) = encoder {
+            choices.push(vec![encoder.plan(caps, budget)?.0]);
+        }
+        choices.extend(transformers);
+        MemoryPlan::choose(choices, budget)
     }
 
     /// Compiles the kernels of the parts after the text encoder, until `stop`. Errors are ignored here
     /// because the part itself reports them when it runs.
     pub(crate) fn compile_ahead(&self, gpu: &Gpu, stop: &Cancel) {
+        if let Some(encoder) = &self.encoder
+            && let Ok((_, plan)) = encoder.plan(gpu.caps(), self.plan.budget)
+        {
+            let _ = gpu.compile_ahead(&plan.recordings(), stop);
+        }
         for transformer in &self.transformers {
             let _ = gpu.compile_ahead(&transformer.recordings(), stop);
         }
@@ -286,13 +348,21 @@ impl Prepared {
         let fits = |latent_frames: usize| -> Result<(), Error> {
             let mut latents = self.latents;
             latents.shape[2] = latent_frames;
-            let mut choices = vec![self.text.choices()];
+            let seen = (
+                self.form,
+                self.image.as_ref().map_or(0, ImageComponent::tokens),
+            );
+            let mut choices = Vec::new();
             for transformer in &self.transformers {
                 let part = transformer.part();
-                let shorter = TransformerComponent::new(caps, model, part, &latents, lengths)?;
+                let shorter =
+                    TransformerComponent::new(caps, model, part, &latents, seen, lengths)?;
                 choices.push(shorter.choices());
             }
-            MemoryPlan::choose(choices, Some(budget))?;
+            let frames = (latent_frames - 1) * temporal + 1;
+            let encoder = self.encoder.as_ref();
+            let encoder = encoder.map(|encoder| encoder.with_frames(frames));
+            self.choose(caps, Some(budget), encoder.as_ref(), choices)?;
             let decoder = DecoderComponent::open(decoder, model, latents)?;
             decoder.plan(caps, Some(budget)).map(|_| ())
         };
@@ -307,6 +377,29 @@ impl Prepared {
             }
         }
         (good > 0).then(|| (good - 1) * temporal + 1)
+    }
+}
+
+/// Refuses a run that lacks a picture which the model starts from.
+fn check_pictures(model: &Model, settings: &Settings) -> Result<(), RequestError> {
+    let (starts, inputs) = (model.config().starts_from(), &settings.inputs);
+    let missing = [
+        ("image", starts.image, inputs.image.is_some()),
+        ("last_image", starts.last_image, inputs.last_image.is_some()),
+    ];
+    let always = missing
+        .iter()
+        .find(|(_, given, found)| *given == Given::Always && !found);
+    let either = starts.needs_picture && inputs.is_empty();
+    match always
+        .map(|(field, ..)| *field)
+        .or(either.then_some("image"))
+    {
+        Some(field) => Err(RequestError::NeedsPicture {
+            model: model.config().defaults.name.clone(),
+            field,
+        }),
+        None => Ok(()),
     }
 }
 

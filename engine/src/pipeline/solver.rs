@@ -1,13 +1,14 @@
 //! The solver's state and step on the device.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::error::Error;
 use crate::gpu::{Bound, Buffer, Cancel, Gpu, Plan, READ_PIECE, Stream};
 use crate::ops::solver::solver_states;
 use crate::record::{Caps, Footprint, Recorder, Recording, buffer_bytes};
 use crate::sampling::StepPlan;
-use crate::weights::SolverState;
+use crate::weights::{Encoded, SolverState};
 
 /// The sample and the solver's history on the device.
 pub(super) struct Solver {
@@ -119,13 +120,18 @@ impl Solver {
         self.read(&self.x)
     }
 
-    /// The whole state, read back.
-    pub(super) fn state_after(&self, steps_done: usize) -> Result<SolverState, Error> {
+    /// The whole state, read back, with what encoders made.
+    pub(super) fn state_after(
+        &self,
+        steps_done: usize,
+        encoded: &Arc<BTreeMap<String, Encoded>>,
+    ) -> Result<SolverState, Error> {
         let [x, last, m0, m1] = self.state().map(|buffer| self.read(buffer));
         Ok(SolverState {
             shape: self.shape,
             steps_done,
             tensors: [x?, last?, m0?, m1?],
+            encoded: encoded.clone(),
         })
     }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::conditioning::Conditioning;
+use super::conditioning::{Conditioning, Form};
+use super::denoiser::{Denoiser, input_bytes};
 use super::event::{Event, Observer, Stage};
 use super::family::LatentSpec;
 use super::model::Model;
@@ -12,9 +13,7 @@ use crate::cancel::Cancel;
 use crate::counts::{Counted, count};
 use crate::error::Error;
 use crate::gpu::{Gpu, STAGING_BYTES, Stream, Window};
-use crate::models::wan_transformer::{
-    Context, Residency, Transformer, TransformerPasses, TransformerShape,
-};
+use crate::models::wan_transformer::{Residency, Transformer, TransformerPasses, TransformerShape};
 use crate::part::Part;
 use crate::record::{Caps, Recording};
 use crate::text::tokenizer::MAX_TOKENS;
@@ -30,22 +29,19 @@ pub(crate) struct TransformerComponent {
     /// Prompts that a run has, and bytes of its solver.
     prompts: usize,
     solver: u64,
-}
-
-/// A transformer on the device with the prompts that it attends to.
-pub(crate) struct Denoiser {
-    pub(crate) transformer: Transformer,
-    pub(crate) cond: Context,
-    pub(crate) uncond: Option<Context>,
+    form: Form,
+    latents: LatentSpec,
 }
 
 impl TransformerComponent {
-    /// Records the transformer for these latents and prompts of these lengths, in tokens.
+    /// Records the transformer for these latents, what is known of them (`form`, with so many image
+    /// tokens) and prompts of these lengths, in tokens.
     pub(crate) fn new(
         caps: &Caps,
         model: &Model,
         part: Part,
         latents: &LatentSpec,
+        (form, image_rows): (Form, usize),
         lengths: &[usize],
     ) -> Result<Self, Error> {
         let config = match (part, &model.config().transformer_2) {
@@ -53,15 +49,20 @@ impl TransformerComponent {
             _ => &model.config().transformer,
         };
         let longest = lengths.iter().copied().max().unwrap_or(0);
+        let [_, t, h, w] = latents.unbatched();
         let shape = TransformerShape {
-            latents: latents.unbatched(),
+            latents: [config.in_channels, t, h, w],
             text_length: MAX_TOKENS,
             text_rows: TransformerShape::text_rows(longest, MAX_TOKENS),
-            timesteps: 1,
+            timesteps: match form {
+                Form::FirstFrame => 2,
+                Form::Nothing | Form::Channels { .. } => 1,
+            },
         };
         let checkpoint = model.checkpoint(part)?;
         count(Counted::Recorded(part));
-        let passes = TransformerPasses::record(caps, config, &checkpoint, shape)?;
+        let passes =
+            TransformerPasses::record_seeing(caps, config, &checkpoint, shape, image_rows)?;
         Ok(Self {
             part,
             checkpoint,
@@ -69,6 +70,8 @@ impl TransformerComponent {
             layers: config.num_layers,
             prompts: lengths.len(),
             solver: solver_bytes(caps, latents.values())?,
+            form,
+            latents: *latents,
         })
     }
 
@@ -86,7 +89,10 @@ impl TransformerComponent {
                 part: self.part,
                 residency,
                 weights,
-                working: working + self.solver + STAGING_BYTES,
+                working: working
+                    + self.solver
+                    + input_bytes(self.form, &self.latents)
+                    + STAGING_BYTES,
                 pieces: match residency {
                     Residency::Resident | Residency::Tight => None,
                     Residency::Streamed(window) => Some(passing(self.layers, "blocks", window)),
@@ -103,12 +109,14 @@ impl TransformerComponent {
         self.passes.recordings()
     }
 
-    /// Loads the weights and binds them to a run's conditioning.
-    pub(crate) fn load(
+    /// Loads the weights and binds them to a run's conditioning; `known` says whether the first and the
+    /// last frame are known.
+    pub(super) fn load(
         &self,
         gpu: &Gpu,
         choice: &PartPlan,
         conditioning: &Conditioning,
+        known: [bool; 2],
         cancel: &Cancel,
         observer: Observer<'_>,
     ) -> Result<Denoiser, Error> {
@@ -117,18 +125,18 @@ impl TransformerComponent {
         let (passes, checkpoint) = (self.passes.clone(), self.checkpoint.clone());
         let transformer = Transformer::new(gpu, passes, checkpoint, choice.residency)?;
         let mut stream = Stream::new(gpu, cancel);
-        let texts = &conditioning.text;
-        let cond = texts.first().map_or(&[][..], Vec::as_slice);
-        let cond = transformer.context(&mut stream, cond)?;
-        let uncond = texts.get(1);
-        let uncond = uncond.map(|text| transformer.context(&mut stream, text));
-        let uncond = uncond.transpose()?;
-        observer(Event::Finished { stage });
-        Ok(Denoiser {
+        let (form, latents) = (self.form, &self.latents);
+        let denoiser = Denoiser::new(
+            gpu,
             transformer,
-            cond,
-            uncond,
-        })
+            form,
+            latents,
+            conditioning,
+            known,
+            &mut stream,
+        )?;
+        observer(Event::Finished { stage });
+        Ok(denoiser)
     }
 }
 

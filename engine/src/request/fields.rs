@@ -1,9 +1,10 @@
 //! One table of the fields of a run: name, range, and text in a clip's metadata. Validation,
 //! metadata, saved runs and interfaces read it, so a new setting is one row, one flag and its use.
 
-use super::{Request, Settings};
+use super::{InputPicture, Request, Settings};
 use crate::error::{Error, RequestError};
 use crate::model_files::SchedulerName;
+use crate::pictures::Fit;
 
 /// Pixels per side, at most: four times the longest side of 4K.
 pub(super) const MAX_SIDE: usize = 16_384;
@@ -125,11 +126,21 @@ fn put<T: std::str::FromStr>(to: &mut Option<T>, text: &str) -> Option<()> {
     Some(())
 }
 
+/// A picture's file, as it was named.
+fn path(input: Option<&InputPicture>) -> Option<String> {
+    Some(input?.path.display().to_string())
+}
+
+/// The hash of a picture's file.
+fn hash(input: Option<&InputPicture>) -> Option<String> {
+    Some(input?.hash.clone())
+}
+
 const SIDE: Range = Range::Count(1, MAX_SIDE as u64);
 const SCALE: Range = Range::Real(-1000.0, 1000.0);
 
 /// The fields, in the order in which a clip carries them.
-pub const FIELDS: [Field; 31] = [
+pub const FIELDS: [Field; 41] = [
     asked(
         "prompt",
         Range::Text,
@@ -269,6 +280,71 @@ pub const FIELDS: [Field; 31] = [
         |r, t| put(&mut r.duration, t),
         |_| None,
     ),
+    asked(
+        "image",
+        Range::Text,
+        "the picture that is the first frame",
+        |r, t| put(&mut r.image, t),
+        |f| path(f.settings.inputs.image.as_ref()),
+    ),
+    fact("image_hash", "the SHA-256 of the image's file", |f| {
+        hash(f.settings.inputs.image.as_ref())
+    }),
+    asked(
+        "last_image",
+        Range::Text,
+        "the picture that is the last frame",
+        |r, t| put(&mut r.last_image, t),
+        |f| path(f.settings.inputs.last_image.as_ref()),
+    ),
+    fact(
+        "last_image_hash",
+        "the SHA-256 of the last image's file",
+        |f| hash(f.settings.inputs.last_image.as_ref()),
+    ),
+    asked(
+        "video",
+        Range::Text,
+        "the clip that is changed",
+        |r, t| put(&mut r.video, t),
+        |f| {
+            let video = f.settings.inputs.video.as_ref()?;
+            Some(video.path.display().to_string())
+        },
+    ),
+    fact("video_hash", "the SHA-256 of the video's file", |f| {
+        Some(f.settings.inputs.video.as_ref()?.info.hash.clone())
+    }),
+    asked(
+        "strength",
+        Range::Real(0.0, 1.0),
+        "how much of the video is made anew",
+        |r, t| put(&mut r.strength, t),
+        |f| Some(f.settings.inputs.strength?.to_string()),
+    ),
+    asked(
+        "fit",
+        Range::Name,
+        "how pictures of another shape become the clip's",
+        |r, t| {
+            r.fit = Some(Fit::named(t)?);
+            Some(())
+        },
+        |f| {
+            let inputs = &f.settings.inputs;
+            (!inputs.is_empty()).then(|| inputs.fit.name().to_owned())
+        },
+    ),
+    asked(
+        "keep_frames",
+        Range::Name,
+        "whether a video is taken frame by frame: true or false",
+        |r, t| put(&mut r.keep_frames, t),
+        |f| {
+            let video = f.settings.inputs.video.as_ref()?;
+            Some(video.rate.is_none().to_string())
+        },
+    ),
     fact(
         "precision",
         "what operands of products are rounded to",
@@ -291,6 +367,7 @@ pub const FIELDS: [Field; 31] = [
     typed("transformer_path", "the transformer's file"),
     typed("transformer_2_path", "the second transformer's file"),
     typed("text_encoder_path", "the text encoder's file"),
+    typed("image_encoder_path", "the image encoder's file"),
     typed("vae_path", "the autoencoder's file"),
     typed("tokenizer_path", "the tokenizer's file"),
     typed("loras", "the LoRAs and their strengths, a line each"),
@@ -341,7 +418,7 @@ impl Field {
 
     /// Whether a number is in the field's range.
     pub fn contains(&self, value: f64) -> bool {
-        let above = !matches!(self.key, "shift" | "duration") || value > 0.0;
+        let above = !matches!(self.key, "shift" | "duration" | "strength") || value > 0.0;
         match self.range {
             Range::Count(least, most) => (least as f64..=most as f64).contains(&value),
             Range::Real(least, most) => {
@@ -356,7 +433,7 @@ impl Field {
         match self.range {
             Range::Text => "text".to_owned(),
             Range::Count(least, most) => format!("{least} to {most}"),
-            Range::Real(0.0, most) if self.key == "shift" => {
+            Range::Real(0.0, most) if matches!(self.key, "shift" | "strength") => {
                 format!("more than 0 and at most {most}")
             }
             Range::Real(0.0, _) if self.key == "duration" => {
@@ -365,7 +442,11 @@ impl Field {
             Range::Real(least, most) => format!("{least} to {most}"),
             Range::Counts => "whole numbers with commas between them".to_owned(),
             Range::Name => {
-                let names = SchedulerName::ALL.map(|(name, _)| name);
+                let names = match self.key {
+                    "fit" => Fit::ALL.map(|(name, _)| name).to_vec(),
+                    "keep_frames" => vec!["true", "false"],
+                    _ => SchedulerName::ALL.map(|(name, _)| name).to_vec(),
+                };
                 format!("one of {}", names.join(", "))
             }
         }

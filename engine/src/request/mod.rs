@@ -4,16 +4,22 @@
 //! |---|---|
 //! | `fields` | one table of a request's fields: names, ranges, text forms |
 //! | `settings` | a request with every choice made |
+//! | `inputs` | pictures and clips that a run starts from |
 //! | `note` | how a run differs from the request |
 
 mod fields;
+mod inputs;
 mod note;
 mod settings;
 mod time;
 
+use std::path::PathBuf;
+
 use crate::model_files::SchedulerName;
+use crate::pictures::Fit;
 
 pub use fields::{FIELDS, Facts, Field, Range, field};
+pub use inputs::{InputClip, InputPicture, Inputs};
 pub use note::{Note, bytes_for_people, bytes_of};
 pub use settings::Settings;
 pub use time::{Rate, Seconds};
@@ -49,6 +55,9 @@ pub enum Size {
     /// A shape and, where given, the length of its short side (480 of 480p): 832×480 as the
     /// released models make it, 1280×720, 1920×1080. Without it, about the model's own area.
     Shape(Aspect, Option<usize>),
+    /// The size with this short side in the shape of the picture or clip that the run starts from;
+    /// without one in 16:9.
+    Resolution(usize),
 }
 
 /// A clip to be made. `None` stands for the model's default.
@@ -83,6 +92,18 @@ pub struct Request {
     pub timesteps: Option<Vec<u32>>,
     /// The starting noise; drawn where it is `None`.
     pub seed: Option<u64>,
+    /// The first frame: a PNG, JPEG or WebP.
+    pub image: Option<PathBuf>,
+    /// The last frame.
+    pub last_image: Option<PathBuf>,
+    /// A clip to change: an MP4 with H.264, or a folder of pictures.
+    pub video: Option<PathBuf>,
+    /// How much of the video is made anew, from more than 0 to 1.
+    pub strength: Option<f64>,
+    /// How pictures and clips of another shape become the clip's.
+    pub fit: Option<Fit>,
+    /// Whether a video is taken frame by frame, not at the model's rate.
+    pub keep_frames: Option<bool>,
 }
 
 impl Request {
@@ -100,7 +121,7 @@ impl Size {
     fn with_width(self, width: usize) -> Self {
         match self {
             Self::Exact(_, height) => Self::Exact(Some(width), height),
-            Self::Model | Self::Shape(..) => Self::Exact(Some(width), None),
+            Self::Model | Self::Shape(..) | Self::Resolution(_) => Self::Exact(Some(width), None),
         }
     }
 
@@ -108,7 +129,7 @@ impl Size {
     fn with_height(self, height: usize) -> Self {
         match self {
             Self::Exact(width, _) => Self::Exact(width, Some(height)),
-            Self::Model | Self::Shape(..) => Self::Exact(None, Some(height)),
+            Self::Model | Self::Shape(..) | Self::Resolution(_) => Self::Exact(None, Some(height)),
         }
     }
 }

@@ -22,6 +22,13 @@ pub enum Note {
         /// As the model makes it.
         made: [usize; 2],
     },
+    /// Only the beginning of a video is used.
+    VideoCut {
+        /// Frames that are used.
+        used: usize,
+        /// Frames that it has at the rate at which it is taken.
+        found: usize,
+    },
     /// The device failed, and the run is retried from the last sampled step.
     Retrying {
         /// How it failed.
@@ -81,6 +88,10 @@ impl fmt::Display for Note {
                 f,
                 "{}x{} is made as {}x{} and cropped centrally: the model makes multiples of its token size",
                 asked[0], asked[1], made[0], made[1]
+            ),
+            Self::VideoCut { used, found } => write!(
+                f,
+                "the first {used} of the video's {found} frames are used; frames or duration take more"
             ),
             Self::Retrying { reason, budget } => {
                 write!(f, "{reason}; trying once more")?;

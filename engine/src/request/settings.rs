@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use super::{Aspect, Note, Request, Size, field};
+use super::{Aspect, Inputs, Note, Request, Size, field};
 use crate::error::{Error, RequestError};
+use crate::media::FrameRate;
 use crate::model_files::{Defaults, ModelConfig, SchedulerName};
+use crate::pictures::{best_size, floor_size};
 use crate::sampling::Distilled;
 use crate::text::clean::PROMPT_LIMIT;
 use crate::text::tokenizer::MAX_TOKENS;
@@ -43,6 +45,8 @@ pub struct Settings {
     pub timesteps: Option<Vec<u32>>,
     /// The starting noise, by its low 32 bits, as of torch's generator on a CPU.
     pub seed: u64,
+    /// The pictures or the clip that it starts from.
+    pub inputs: Inputs,
     /// What differs from the request.
     pub(crate) notes: Vec<Note>,
 }
@@ -86,8 +90,9 @@ impl Settings {
                 .into());
             }
         }
+        let inputs = Inputs::read(request, config)?;
         let mut notes = Vec::new();
-        let [width, height] = size(request.size, config);
+        let [width, height] = size(request.size, inputs.size(), config);
         check("width", width as f64)?;
         check("height", height as f64)?;
         let [tall, wide] = config.pixels_per_token();
@@ -108,11 +113,27 @@ impl Settings {
             });
         }
 
-        let fps = request.fps.unwrap_or(defaults.fps);
+        // Without resampling a video plays at its own rate.
+        let video = inputs.video.as_ref();
+        let own = video.filter(|video| video.rate.is_none());
+        let own = own.and_then(|video| video.info.fps).map(FrameRate::hz);
+        let fps = request.fps.or(own).unwrap_or(defaults.fps);
         check("fps", fps)?;
+        let temporal = config.vae.scale_factor_temporal.max(1);
         let asked = match (request.frames, request.duration) {
             (Some(frames), _) => frames,
-            (None, None) => defaults.frames,
+            (None, None) => match video {
+                None => defaults.frames,
+                Some(video) => {
+                    let found = usize::try_from(video.info.frames).unwrap_or(usize::MAX);
+                    let most = found.min(defaults.frames).max(1);
+                    let used = (most - 1) / temporal * temporal + 1;
+                    if used < found {
+                        notes.push(Note::VideoCut { used, found });
+                    }
+                    used
+                }
+            },
             (None, Some(seconds)) => {
                 check("duration", seconds)?;
                 // Use the model's own rate: `fps` only affects playback.
@@ -120,13 +141,24 @@ impl Settings {
             }
         };
         check("frames", asked as f64)?;
-        let temporal = config.vae.scale_factor_temporal.max(1);
         let frames = (asked - 1).next_multiple_of(temporal) + 1;
         if frames != asked && request.frames.is_some() {
             notes.push(Note::Frames {
                 asked,
                 made: frames,
             });
+        }
+
+        if let Some(video) = video.filter(|video| (frames as u64) > video.info.frames) {
+            let found = match video.rate {
+                Some(rate) => format!("{} at {} a second", video.info.frames, rate.hz()),
+                None => video.info.frames.to_string(),
+            };
+            return Err(range(
+                "frames",
+                frames,
+                format!("at most what the video has, {found}"),
+            ));
         }
 
         if let Some(made_for) = card.most_frames.filter(|&most| frames > most) {
@@ -153,6 +185,16 @@ impl Settings {
             None => None,
         };
         let steps = timesteps.as_ref().map_or(asked, Vec::len);
+        if let Some(strength) = inputs.strength.filter(|_| inputs.skipped(steps) == steps) {
+            return Err(range(
+                "strength",
+                strength,
+                format!(
+                    "at least {}: of {steps} steps none would run",
+                    1.0 / steps as f64
+                ),
+            ));
+        }
         let by_default = if own { defaults.guidance } else { 1.0 };
         let guidance = request.guidance.unwrap_or(by_default);
         if distilled.is_some() && guidance > 1.0 {
@@ -207,6 +249,7 @@ impl Settings {
             scheduler,
             timesteps,
             seed,
+            inputs,
             notes,
         })
     }
@@ -268,17 +311,20 @@ fn times(kind: Distilled, request: &Request, model: Option<&Defaults>) -> Result
 }
 
 /// Width and height of a request.
-fn size(size: Size, config: &ModelConfig) -> [usize; 2] {
+fn size(size: Size, picture: Option<[usize; 2]>, config: &ModelConfig) -> [usize; 2] {
     let Defaults { width, height, .. } = config.defaults;
     match size {
-        Size::Model => [width, height],
+        Size::Model => match picture {
+            Some(picture) => followed(picture, width * height, config),
+            None => [width, height],
+        },
+        Size::Resolution(short) => match picture {
+            Some(picture) => followed(picture, short * long_side(short), config),
+            None => [long_side(short), short],
+        },
         Size::Exact(w, h) => [w.unwrap_or(width), h.unwrap_or(height)],
         Size::Shape(aspect, Some(short)) => {
-            // The released models' own 480p is 832 wide: 16:9 in whole tokens.
-            let long = match short {
-                480 => 832,
-                _ => (short * 16).div_ceil(9).next_multiple_of(2),
-            };
+            let long = long_side(short);
             match aspect {
                 Aspect::Landscape => [long, short],
                 Aspect::Portrait => [short, long],
@@ -297,6 +343,31 @@ fn size(size: Size, config: &ModelConfig) -> [usize; 2] {
                 Aspect::Square => [side, side],
             }
         }
+    }
+}
+
+/// The long side of 16:9 with this short one. The released models' own 480p is 832 wide: 16:9 in
+/// whole tokens.
+fn long_side(short: usize) -> usize {
+    match short {
+        480 => 832,
+        _ => (short * 16).div_ceil(9).next_multiple_of(2),
+    }
+}
+
+/// The size of a clip in the shape of a picture, of about `area` pixels, as the model's release
+/// chooses it.
+fn followed(picture: [usize; 2], area: usize, config: &ModelConfig) -> [usize; 2] {
+    let [tall, wide] = config.pixels_per_token();
+    let multiple = tall.max(wide).max(1);
+    let whole = picture.iter().all(|side| side.is_multiple_of(multiple));
+    if whole && picture[0] * picture[1] == area {
+        return picture;
+    }
+    if config.pipeline.expand_timesteps {
+        best_size(picture, multiple, area)
+    } else {
+        floor_size(picture, multiple, area)
     }
 }
 

@@ -188,6 +188,16 @@ impl Scheduler {
         }
     }
 
+    /// The same for a schedule without its first steps: steps that are named by number move down.
+    pub(super) fn without_first(&self, skipped: usize) -> Self {
+        let mut scheduler = self.clone();
+        if let Self::UniPc(config) = &mut scheduler {
+            let kept = config.disable_corrector.iter();
+            config.disable_corrector = kept.filter_map(|step| step.checked_sub(skipped)).collect();
+        }
+        scheduler
+    }
+
     /// Checks every option's range.
     ///
     /// # Errors

@@ -38,8 +38,21 @@ impl Schedule {
     /// range, and [`SamplingError::NoFiniteSigma`] or
     /// [`SamplingError::NoFiniteStep`] where the reference would return NaN or infinity.
     pub fn new(scheduler: &Scheduler, steps: usize) -> Result<Self, SamplingError> {
+        Self::skipping(scheduler, steps, 0)
+    }
+
+    /// The schedule for `steps` steps without the first `skipped`: the solver begins afresh at the
+    /// step after them, as in `WanVideoToVideoPipeline`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`SamplingError::ZeroSteps`] where no step is left.
+    pub fn skipping(
+        scheduler: &Scheduler,
+        steps: usize,
+        skipped: usize,
+    ) -> Result<Self, SamplingError> {
         scheduler.validate()?;
-        if steps == 0 {
+        if steps <= skipped {
             return Err(SamplingError::ZeroSteps);
         }
         if steps > MAX_STEPS {
@@ -48,7 +61,7 @@ impl Schedule {
                 max: MAX_STEPS,
             });
         }
-        let (sigmas, timesteps) = match scheduler {
+        let (mut sigmas, mut timesteps) = match scheduler {
             Scheduler::UniPc(config) => unipc_sigmas(config, steps),
             Scheduler::Euler(config) => euler_sigmas(config, steps),
             Scheduler::Distilled(config) if config.timesteps.len() != steps => {
@@ -59,6 +72,10 @@ impl Schedule {
             }
             Scheduler::Distilled(config) => config.sigmas(),
         };
+        sigmas.drain(..skipped);
+        timesteps.drain(..skipped);
+        let scheduler = &scheduler.without_first(skipped);
+        let steps = steps - skipped;
         if let Some(step) = sigmas.iter().position(|sigma| !sigma.is_finite()) {
             return Err(SamplingError::NoFiniteSigma { step, steps });
         }

@@ -46,7 +46,7 @@ pub use latents::Latents;
 pub(crate) use narrow::narrow;
 pub use overlaid::{Change, LOW_RANK_DOWN, LOW_RANK_UP, Merge, Overlay};
 pub use renamed::{Piece, Renamed};
-pub use state::{RunProgress, RunState, SolverState};
+pub use state::{Encoded, RunProgress, RunState, SolverState};
 pub use storage::Storage;
 pub use view::TensorView;
 pub use write::{Step, Written};

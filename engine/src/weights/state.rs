@@ -1,7 +1,9 @@
 //! A run on disk: what it goes on from, whatever ended it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -19,8 +21,19 @@ const HASH_KEY: &str = "sha256";
 /// The tensor of finished latents, as [`Latents`] has it: once sampling is done, a state is a file
 /// of latents.
 const LATENTS: &str = "latents";
+/// Prefix of tensors that encoders made.
+const ENCODED: &str = "encoded.";
 /// The solver's tensors between two steps.
 const SOLVER: [&str; 4] = ["x", "last", "m0", "m1"];
+
+/// A tensor that an encoder made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Encoded {
+    /// Its dimensions.
+    pub shape: Vec<usize>,
+    /// Its values.
+    pub values: Vec<f32>,
+}
 
 /// The solver between two steps of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +44,8 @@ pub struct SolverState {
     pub steps_done: usize,
     /// `x`, `last`, `m0` and `m1` of [`StepCoefficients`](crate::sampling::StepCoefficients).
     pub tensors: [Vec<f32>; 4],
+    /// What the encoders made of pictures, kept so that no resumed run encodes them again.
+    pub encoded: Arc<BTreeMap<String, Encoded>>,
 }
 
 /// How far a run has come.
@@ -121,10 +136,22 @@ impl RunState {
                     }
                     *values = read;
                 }
+                let mut encoded = BTreeMap::new();
+                for name in checkpoint.names() {
+                    if let Some(own) = name.strip_prefix(ENCODED) {
+                        let view = checkpoint.get_any(name)?;
+                        let tensor = Encoded {
+                            shape: view.shape.to_vec(),
+                            values: view.to_f32(),
+                        };
+                        encoded.insert(own.to_owned(), tensor);
+                    }
+                }
                 RunProgress::Steps(SolverState {
                     shape,
                     steps_done,
                     tensors,
+                    encoded: Arc::new(encoded),
                 })
             }
         };
@@ -150,7 +177,12 @@ impl RunState {
         if let RunProgress::Steps(sample) = &self.progress {
             add(STEP_KEY, sample.steps_done.to_string());
         }
-        tensor_file::write(path, &self.tensors(), &metadata)
+        let tensors = self.tensors();
+        let tensors: Vec<HostTensor<'_>> = tensors
+            .iter()
+            .map(|(name, shape, values)| (name.as_ref(), *shape, *values))
+            .collect();
+        tensor_file::write(path, &tensors, &metadata)
     }
 
     /// Takes the file away, with what a killed run left of its successor.
@@ -171,15 +203,30 @@ impl RunState {
         }
     }
 
-    fn tensors(&self) -> Vec<HostTensor<'_>> {
+    fn tensors(&self) -> Vec<(Cow<'_, str>, &[usize], &[f32])> {
         match &self.progress {
             RunProgress::Nothing => Vec::new(),
             RunProgress::Steps(sample) => {
                 let named = SOLVER.into_iter().zip(&sample.tensors);
-                let host = named.map(|(name, values)| (name, &sample.shape[..], values.as_slice()));
-                host.collect()
+                let solver =
+                    named.map(|(name, values)| (name.into(), &sample.shape[..], values.as_slice()));
+                let encoded = sample.encoded.iter().map(|(name, tensor)| {
+                    let name = format!("{ENCODED}{name}");
+                    (
+                        name.into(),
+                        tensor.shape.as_slice(),
+                        tensor.values.as_slice(),
+                    )
+                });
+                solver.chain(encoded).collect()
             }
-            RunProgress::All(latents) => vec![(LATENTS, &latents.shape[..], &latents.values)],
+            RunProgress::All(latents) => {
+                vec![(
+                    LATENTS.into(),
+                    &latents.shape[..],
+                    latents.values.as_slice(),
+                )]
+            }
         }
     }
 
@@ -198,7 +245,7 @@ impl RunState {
             text(&sample.steps_done.to_string());
         }
         for (name, shape, values) in self.tensors() {
-            hash.update(name);
+            hash.update(name.as_bytes());
             for side in shape {
                 hash.update((*side as u64).to_le_bytes());
             }

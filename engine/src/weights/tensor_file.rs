@@ -14,7 +14,7 @@ use crate::tensor::DType;
 const PIECE: usize = 1 << 14;
 
 /// A tensor on the host: name, shape, values.
-pub(super) type HostTensor<'t> = (&'static str, &'t [usize], &'t [f32]);
+pub(super) type HostTensor<'t> = (&'t str, &'t [usize], &'t [f32]);
 
 /// Writes the tensors in this order with the metadata beside them, to a temporary name in the same
 /// folder that is then renamed: `path` never holds half a file. An existing file is replaced.

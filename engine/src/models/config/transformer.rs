@@ -134,25 +134,6 @@ impl TransformerConfig {
         self.in_channels != self.out_channels
     }
 
-    /// Refuses a model that needs a picture, where there is none to give it.
-    ///
-    /// # Errors
-    /// A [`ConfigError`] for a model that sees image tokens or a condition; `file` is the
-    /// configuration's name.
-    pub fn check_text_alone(&self, file: &str) -> Result<(), ConfigError> {
-        let (field, value) = match (self.image_dim, self.sees_condition()) {
-            (Some(width), _) => ("image_dim", width),
-            (None, true) => ("in_channels", self.in_channels),
-            (None, false) => return Ok(()),
-        };
-        Err(ConfigError::Unsupported {
-            file: file.to_owned(),
-            field: field.to_owned(),
-            found: value.to_string(),
-            meaning: "an image-to-video model",
-        })
-    }
-
     /// Width of the residual stream: all heads together.
     #[must_use]
     pub fn dim(&self) -> usize {

@@ -31,6 +31,7 @@ use harness::guise::{Guise, gpu_as, guise_test};
 use kinora::gpu::{Gpu, STAGING_BYTES};
 use kinora::job::{ClipInfo, Frame};
 use kinora::model_files::{ModelFolder, SchedulerName};
+use kinora::pictures::Fit;
 use kinora::weights::{Checkpoint, Latents};
 use kinora::{Cancel, Engine, Error, Event, Part, Request, Size, Stage};
 use libtest_mimic::{Failed, Trial};
@@ -67,11 +68,23 @@ fn fixtures(root: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
-            path.join("case.json").is_file() && path.join("model/model_index.json").is_file()
+            case(path).is_ok_and(|case| model(path, &case).join("model_index.json").is_file())
         })
         .collect();
     found.sort();
     found
+}
+
+/// What a fixture's `case.json` says.
+fn case(path: &Path) -> Result<Value, Failed> {
+    Ok(serde_json::from_slice(&std::fs::read(
+        path.join("case.json"),
+    )?)?)
+}
+
+/// The folder of a fixture's model, which it may share with another.
+fn model(path: &Path, case: &Value) -> PathBuf {
+    path.join(case["model"].as_str().unwrap_or("model"))
 }
 
 /// The folder of the repository's own fixtures.
@@ -263,7 +276,7 @@ fn near_to(latents: &Latents, fixtures: &Path, file: &str, name: &str) -> Result
 
 /// The fixture's request, and the model it is for.
 fn open(gpu: &Gpu, path: &Path) -> Result<(Engine, Request), Failed> {
-    let case: Value = serde_json::from_slice(&std::fs::read(path.join("case.json"))?)?;
+    let case = case(path)?;
     let number = |key: &str| case[key].as_u64();
     let text = |key: &str| case[key].as_str().map(str::to_owned);
     let mut request = Request::new(text("prompt").unwrap_or_default());
@@ -277,7 +290,13 @@ fn open(gpu: &Gpu, path: &Path) -> Result<(Engine, Request), Failed> {
     request.guidance = case["guidance"].as_f64();
     request.guidance_2 = case["guidance_2"].as_f64();
     request.seed = number("seed");
-    let engine = Engine::new(gpu.clone(), ModelFolder::open(path.join("model"))?)?;
+    let file = |key: &str| case[key].as_str().map(|file| path.join(file));
+    request.image = file("image");
+    request.last_image = file("last_image");
+    request.video = file("video");
+    request.strength = case["strength"].as_f64();
+    request.fit = case["fit"].as_str().and_then(Fit::named);
+    let engine = Engine::new(gpu.clone(), ModelFolder::open(model(path, &case))?)?;
     Ok((engine, request))
 }
 
@@ -345,7 +364,13 @@ fn memory(gpu: &Gpu, path: &Path) -> Result<(), Failed> {
         parts.map(|part| part.bytes()).max().unwrap_or(0)
     };
     let said = [
-        planned(&[Part::TextEncoder, Part::Transformer, Part::Transformer2]),
+        planned(&[
+            Part::TextEncoder,
+            Part::ImageEncoder,
+            Part::VaeEncoder,
+            Part::Transformer,
+            Part::Transformer2,
+        ]),
         planned(&[Part::VaeDecoder]),
     ];
     if found != said {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use kinora::model_files::SchedulerName;
 use kinora::weights::SolverState;
-use kinora::{Cancel, Engine, Event, Request};
+use kinora::{Cancel, Engine, Event, Request, Stage};
 use libtest_mimic::{Failed, Trial};
 
 use crate::harness::device_test;
@@ -27,6 +27,8 @@ pub(crate) fn trials(path: &Path, name: &str) -> Vec<Trial> {
             request.timesteps = Some(vec![1000, 757, 522]);
             request.guidance = Some(1.0);
             request.guidance_2 = None;
+            // Of three steps the last two, for a clip that is changed.
+            request.strength = request.strength.map(|_| 0.7);
             resumed(&engine, &request)
         }),
     ]
@@ -47,23 +49,33 @@ fn resumed(engine: &Engine, request: &Request) -> Result<(), Failed> {
     let ended = loop {
         let cancel = Cancel::new();
         let mut kept = None;
-        let mut keep = |event| {
-            if let Event::Checkpoint(state) = event {
+        let mut encoded = false;
+        let mut keep = |event| match event {
+            Event::Checkpoint(state) => {
                 cancel.cancel();
                 kept = Some((*state).clone());
             }
+            Event::Started {
+                stage: Stage::Image | Stage::Encode,
+                ..
+            } => encoded = true,
+            _ => {}
         };
         let mut job = again();
         if let Some(state) = &from {
             job.resume_from(state.clone());
         }
         let run = job.sample(&mut keep, &cancel);
+        if encoded && from.is_some() {
+            return Err("pictures were encoded again".into());
+        }
         match (run, kept) {
             (Ok(latents), _) => break latents,
             (Err(_), Some(state)) => {
-                let before = from.map_or(0, |state| state.steps_done);
-                if state.steps_done <= before {
-                    return Err(format!("{} steps after {before}", state.steps_done).into());
+                // The first state of a run from pictures is kept before any step.
+                let least = from.map_or(usize::from(!encoded), |state| state.steps_done + 1);
+                if state.steps_done < least {
+                    return Err(format!("{} steps, at least {least}", state.steps_done).into());
                 }
                 breaks += 1;
                 from = Some(state);

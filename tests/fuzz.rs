@@ -19,6 +19,7 @@ mod mutate;
 mod seeds;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,7 +27,8 @@ use std::time::{Duration, Instant};
 
 use kinora::model_files::lora::LoraInfo;
 use kinora::model_files::{Defaults, ModelFolder, PipelineConfig, gguf_tokenizer_json};
-use kinora::models::config::{TextEncoderConfig, TransformerConfig, VaeConfig};
+use kinora::models::config::{ImageEncoderConfig, TextEncoderConfig, TransformerConfig, VaeConfig};
+use kinora::pictures::decode_picture;
 use kinora::sampling::{Schedule, Scheduler};
 use kinora::text::tokenizer::Tokenizer;
 use kinora::weights::{Checkpoint, Extent, Latents, RunState};
@@ -47,6 +49,10 @@ const PATTERN: usize = 1 << 26;
 
 /// The same for a LoRA: the tables of the model that it is held against.
 const MODEL: usize = 1 << 20;
+
+/// The same for a picture: what its sides, which are within limits, come to as RGBA of 16 bits, and
+/// the picture made of that.
+const PIXELS: usize = 4 << 30;
 
 /// How long a file of a few kilobytes may take; a busy machine may stop a thread for a while.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -71,7 +77,7 @@ struct Kind {
 }
 
 /// Shares by what an input costs: a tokenizer takes as long as thirty headers.
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 13] = [
     Kind {
         name: "safetensors",
         inputs: 180_000,
@@ -172,6 +178,15 @@ const KINDS: [Kind; 12] = [
         read: |bytes| Latents::from_bytes("fuzz", bytes.to_vec()).is_ok(),
     },
     Kind {
+        name: "pictures",
+        inputs: 20_000,
+        constant: PIXELS,
+        seeds: seeds::pictures,
+        text: false,
+        wrap: as_it_is,
+        read: |bytes| decode_picture(Path::new("fuzz"), bytes).is_ok(),
+    },
+    Kind {
         name: "states",
         inputs: 30_000,
         constant: CONSTANT,
@@ -229,6 +244,9 @@ fn configuration(bytes: &[u8]) -> bool {
     if let Ok(config) = TransformerConfig::parse("fuzz", bytes) {
         let _ = (config.dim(), config.patch_in(), config.patch_out());
         taken |= config.rope_dims()[0] > 0;
+    }
+    if let Ok(config) = ImageEncoderConfig::parse("fuzz", bytes) {
+        taken |= config.tokens() > config.patches();
     }
     if let Ok(config) = VaeConfig::parse("fuzz", bytes) {
         let _ = config.temporal_upsample();

@@ -250,6 +250,23 @@ pub fn loras() -> Vec<Vec<u8>> {
     seeds
 }
 
+pub fn pictures() -> Vec<Vec<u8>> {
+    let files = [
+        "rgb.png",
+        "palette_alpha.png",
+        "grey16.png",
+        "rgb.jpg",
+        "grey.jpg",
+        "turned6.jpg",
+        "rgb.webp",
+        "alpha.webp",
+        "lossless.webp",
+    ];
+    files
+        .map(|name| file(&format!("parts/pictures/{name}")))
+        .to_vec()
+}
+
 pub fn latents() -> Vec<Vec<u8>> {
     let header = br#"{"__metadata__":{"prompt":"a cat"},"latents":{"dtype":"F32","shape":[1,2,1,2,2],"data_offsets":[0,32]}}"#;
     let half = br#"{"latents":{"dtype":"BF16","shape":[1,1,1,1,2],"data_offsets":[0,4]}}"#;

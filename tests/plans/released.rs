@@ -1,7 +1,9 @@
 //! The released models at their full sizes: what their plans come to, and how long a dispatch is.
 
 use kinora::error::Error;
-use kinora::model_files::ModelFolder;
+use std::path::{Path, PathBuf};
+
+use kinora::model_files::{Given, ModelFolder};
 use kinora::models::vae::{DecodeLayout, DecodeOptions, decode_layout};
 use kinora::models::wan_transformer::{Residency, TransformerPasses, TransformerShape};
 use kinora::pipeline::{MemoryPlan, Model, Prepared, Prompts};
@@ -37,6 +39,42 @@ fn plan(
     let (decoder, longest) = (Decoder::Full, Prompts::Longest);
     let run = Prepared::new(&least(), &model, settings, &decoder, Some(budget), longest)?;
     Ok(run.plan().clone())
+}
+
+/// A picture of 16:9 for a request.
+fn picture(folder: &Path) -> PathBuf {
+    let file = folder.join("picture.png");
+    let rgb = vec![90; 64 * 36 * 3];
+    kinora::media::write_png(&file, 64, 36, &rgb, true).expect("a picture");
+    file
+}
+
+#[test]
+fn models_that_start_from_pictures_fit_the_memory_that_people_have() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let picture = picture(folder.path());
+    for (model, size, frames, budget) in [
+        ("wan2.2-5b", [1280, 704], 121, 4 * GB),
+        ("wan2.1-i2v-14b-720p", [1280, 720], 81, 8 * GB),
+        ("wan2.1-flf2v-14b", [1280, 720], 81, 8 * GB),
+        ("wan2.2-i2v-a14b", [832, 480], 81, 8 * GB),
+    ] {
+        let folder = Model::open(ModelFolder::like(model).expect(model)).expect(model);
+        let mut request = Request::new("any");
+        request.size = Size::Exact(Some(size[0]), Some(size[1]));
+        request.frames = Some(frames);
+        request.image = Some(picture.clone());
+        let both = folder.config().starts_from().last_image == Given::Always;
+        request.last_image = both.then(|| picture.clone());
+        let settings = Settings::resolve(&request, folder.config()).expect(model);
+        let (decoder, longest) = (Decoder::Full, Prompts::Longest);
+        let run = Prepared::new(&least(), &folder, settings, &decoder, Some(budget), longest);
+        let run = run.expect(model);
+        println!("{model} {size:?} x {frames}:\n{}", run.plan());
+        assert!(run.plan().peak_bytes() <= budget, "{model}");
+        let encodes = run.plan().part(Part::VaeEncoder).is_some();
+        assert!(encodes, "{model}: {}", run.plan());
+    }
 }
 
 #[test]

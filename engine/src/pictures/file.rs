@@ -53,7 +53,7 @@ pub fn read_picture(path: &Path) -> Result<(Picture, String), PictureError> {
     let bytes = read(path)?;
     let hash = Sha256::digest(&bytes);
     let hash = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((decode(path, &bytes)?, hash))
+    Ok((decode_picture(path, &bytes)?, hash))
 }
 
 /// What a path is, if not a file.
@@ -96,7 +96,11 @@ fn read(path: &Path) -> Result<Vec<u8>, PictureError> {
     }
 }
 
-fn decode(path: &Path, bytes: &[u8]) -> Result<Picture, PictureError> {
+/// The picture in the bytes of a file; `path` names it in messages.
+///
+/// # Errors
+/// As [`read_picture`].
+pub fn decode_picture(path: &Path, bytes: &[u8]) -> Result<Picture, PictureError> {
     let unsupported = |found, expected| PictureError::Unsupported {
         path: path.to_owned(),
         found,

@@ -16,6 +16,6 @@ mod resample;
 
 pub use clip_input::{ClipView, clip_input};
 pub use clips::{ClipFrames, ClipInfo, read_clip};
-pub use file::{MAX_SIDE, MIN_SIDE, Picture, read_picture};
+pub use file::{MAX_SIDE, MIN_SIDE, Picture, decode_picture, read_picture};
 pub use fit::{Fit, best_size, floor_size, pixels};
 pub use resample::{Filter, resample, stretch_plain};

@@ -19,6 +19,8 @@ mod endings;
 #[allow(dead_code, reason = "the hub client's own tests ask for the rest")]
 #[path = "hub/server.rs"]
 mod hub;
+#[path = "cli/inputs.rs"]
+mod inputs;
 #[path = "cli/parts.rs"]
 mod parts;
 #[path = "cli/program.rs"]
@@ -38,6 +40,7 @@ fn main() {
         .iter()
         .chain(bad_input::TESTS)
         .chain(bench::TESTS)
+        .chain(inputs::TESTS)
         .chain(parts::TESTS)
         .chain(pull::TESTS)
         .chain(pull::endings::TESTS)
@@ -54,6 +57,7 @@ fn main() {
         .chain(bad_input::DEVICE_TESTS)
         .chain(bench::DEVICE_TESTS)
         .chain(endings::TESTS)
+        .chain(inputs::DEVICE_TESTS)
         .chain(parts::DEVICE_TESTS)
         .chain(pull::DEVICE_TESTS)
         .chain(resume::TESTS)

@@ -23,7 +23,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), CliError> {
     let decoder = model::decoder(&args.decoder, &args.model, &model)?;
     let mut request = Request::new("any");
     args.picture.ask(&mut request);
-    let settings = Settings::resolve(&request, model.config())?;
+    let settings = Settings::for_plan(&request, model.config())?;
     let (caps, device) = caps(args)?;
     let caps = args.device.precision.limit(&caps);
     let budget = args.memory.memory.or(usual_budget(caps.memory));

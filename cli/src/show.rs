@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use kinora::media::{probe, read_metadata};
 use kinora::model_files::SchedulerName;
 
-use kinora::request::{FIELDS, Field};
+use kinora::request::{FIELDS, Field, changed_inputs};
 
 use crate::args::{LORAS, ShowArgs};
 use crate::error::CliError;
@@ -21,6 +21,13 @@ pub(crate) fn run(args: &ShowArgs) -> Result<(), CliError> {
         });
     }
     let text = if args.command {
+        let entry = |key: &str| {
+            let found = metadata.iter().find(|(known, _)| known == key);
+            found.map(|(_, value)| value.as_str())
+        };
+        for note in changed_inputs(entry) {
+            eprintln!("note: {note}");
+        }
         command(&metadata)
     } else if args.json {
         let object: serde_json::Map<_, _> = metadata

@@ -102,6 +102,7 @@ impl Assembled {
     fn describe(&mut self, folder: &ModelFolder) -> Result<(), ConfigError> {
         let second = self.parts.contains_key("transformer_2");
         let index = "model_index.json";
+        self.check_name()?;
         let text = match folder.config_json(index) {
             Ok((file, text)) => {
                 if !second || PipelineConfig::parse(&file, &text)?.has_transformer_2 {
@@ -143,51 +144,55 @@ impl Assembled {
 const FUN: &str = "fun";
 
 impl Assembled {
+    /// The transformer's configuration where it sees known frames: its file's name, the fields.
+    fn seeing(&self) -> Option<(&str, Value)> {
+        let (file, text) = self.texts.get("transformer/config.json")?;
+        let config: Value = serde_json::from_slice(text).ok()?;
+        let sees = config["in_channels"] != config["out_channels"];
+        sees.then_some((file, config))
+    }
+
+    /// Refuses a transformer that sees known frames and is of Wan-Fun by its name or its folder's.
+    fn check_name(&self) -> Result<(), ConfigError> {
+        let (Some((file, _)), Some(path)) = (self.seeing(), self.parts.get("transformer")) else {
+            return Ok(());
+        };
+        let names = [path.file_name(), path.parent().and_then(Path::file_name)];
+        let is_fun = |name: &str| {
+            let lower = name.to_lowercase();
+            let mut words = lower.split(|c: char| !c.is_alphanumeric());
+            words.any(|word| word == FUN)
+        };
+        let names = names.into_iter().flatten();
+        let mut names = names.map(|name| name.to_string_lossy().into_owned());
+        match names.find(|name| is_fun(name)) {
+            Some(found) => Err(ConfigError::Unsupported {
+                file: file.to_owned(),
+                field: "its name".to_owned(),
+                found,
+                meaning: "a Wan-Fun model, which reads known frames otherwise than Wan's own",
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Whether the transformer starts from known frames. Its channels alone do not say so: the sizes must
     /// be those of a released model, or a configuration beside it must name the task.
     fn sees_frames(&self) -> Result<bool, ConfigError> {
-        let Some((file, text)) = self.texts.get("transformer/config.json") else {
+        let Some((file, config)) = self.seeing() else {
             return Ok(false);
         };
-        let config: Value = serde_json::from_slice(text).unwrap_or_default();
-        let number = |field: &str| config[field].as_u64();
-        if number("in_channels") == number("out_channels") {
-            return Ok(false);
-        }
-        let refused = |field: &str, found: String, meaning| ConfigError::Unsupported {
-            file: file.clone(),
-            field: field.to_owned(),
-            found,
-            meaning,
-        };
-        if let Some(path) = self.parts.get("transformer") {
-            let names = [path.file_name(), path.parent().and_then(Path::file_name)];
-            let names = names
-                .into_iter()
-                .flatten()
-                .map(|name| name.to_string_lossy());
-            let is_fun = |name: &str| {
-                let lower = name.to_lowercase();
-                lower
-                    .split(|c: char| !c.is_alphanumeric())
-                    .any(|word| word == FUN)
-            };
-            if let Some(name) = names.into_iter().find(|name| is_fun(name)) {
-                let meaning = "a Wan-Fun model, which reads known frames otherwise than Wan's own";
-                return Err(refused("its name", name.into_owned(), meaning));
-            }
-        }
-        let released =
-            number("num_attention_heads") == Some(40) && number("num_layers") == Some(40);
-        let named = matches!(config["model_type"].as_str(), Some("i2v" | "flf2v"));
-        if released || named {
+        let is = |field: &str, value: u64| config[field].as_u64() == Some(value);
+        let released = is("num_attention_heads", 40) && is("num_layers", 40);
+        if released || matches!(config["model_type"].as_str(), Some("i2v" | "flf2v")) {
             return Ok(true);
         }
-        Err(refused(
-            "in_channels",
-            config["in_channels"].to_string(),
-            "an unknown model that starts from known frames (its folder in the diffusers layout or a config.json beside it would say which)",
-        ))
+        Err(ConfigError::Unsupported {
+            file: file.to_owned(),
+            field: "in_channels".to_owned(),
+            found: config["in_channels"].to_string(),
+            meaning: "an unknown model that starts from known frames (its folder in the diffusers layout or a config.json beside it would say which)",
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
-use super::file::{Picture, not_a_file, read_picture};
+use super::file::{Picture, measure_picture, not_a_file, read_picture};
 use crate::error::{Error, MediaError, PictureError};
 use crate::media::{FrameRate, Frames, decode, probe, quarter_turns};
 
@@ -248,16 +248,29 @@ impl Folder {
                 path: path.to_owned(),
             });
         }
-        match [picture.width, picture.height] == self.size {
-            true => Ok(picture),
-            false => Err(PictureError::Sizes {
-                path: path.to_owned(),
-                found: format!("{}x{}", picture.width, picture.height),
-                first: self.first.clone(),
-                expected: format!("{}x{}", self.size[0], self.size[1]),
-            }),
-        }
+        let size = [picture.width, picture.height];
+        check_size(path, size, &self.first, self.size)?;
+        Ok(picture)
     }
+}
+
+/// Refuses a picture of another size than the first of its folder.
+fn check_size(
+    path: &Path,
+    found: [usize; 2],
+    first: &Path,
+    expected: [usize; 2],
+) -> Result<(), PictureError> {
+    if found == expected {
+        return Ok(());
+    }
+    let size = |[width, height]: [usize; 2]| format!("{width}x{height}");
+    Err(PictureError::Sizes {
+        path: path.to_owned(),
+        found: size(found),
+        first: first.to_owned(),
+        expected: size(expected),
+    })
 }
 
 /// The pictures of a folder.
@@ -278,7 +291,7 @@ fn folder(path: &Path) -> Result<ClipFrames, Error> {
         }
         .into());
     };
-    let (picture, _) = read_picture(&first)?;
+    let (size, _) = measure_picture(&first)?;
     let mut all = Sha256::new();
     let mut pictures = Vec::new();
     for file in files {
@@ -286,14 +299,15 @@ fn folder(path: &Path) -> Result<ClipFrames, Error> {
         if let Some(found) = not_a_file(&found) {
             return Err(PictureError::NotAFile { path: file, found }.into());
         }
-        let hash = hash(&file)?;
+        let (found, hash) = measure_picture(&file)?;
+        check_size(&file, found, &first, size)?;
         all.update(hash.as_bytes());
         pictures.push((file, hash));
     }
     Ok(ClipFrames {
         info: ClipInfo {
-            width: picture.width,
-            height: picture.height,
+            width: size[0],
+            height: size[1],
             frames: pictures.len() as u64,
             fps: None,
             hash: hexadecimal(&all.finalize()),
@@ -301,7 +315,7 @@ fn folder(path: &Path) -> Result<ClipFrames, Error> {
         source: Source::Folder(Folder {
             pictures: pictures.into_iter(),
             first,
-            size: [picture.width, picture.height],
+            size,
         }),
     })
 }

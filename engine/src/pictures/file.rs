@@ -10,6 +10,7 @@ use std::path::Path;
 use image::codecs::jpeg::JpegDecoder;
 use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, Limits};
 use sha2::{Digest, Sha256};
 
@@ -101,15 +102,55 @@ fn read(path: &Path) -> Result<Vec<u8>, PictureError> {
 /// # Errors
 /// As [`read_picture`].
 pub fn decode_picture(path: &Path, bytes: &[u8]) -> Result<Picture, PictureError> {
+    upright(path, decoder(path, bytes)?)
+}
+
+/// The size of the picture in a file, [width, height] the right way up, and the SHA-256 of the file:
+/// without decoding its pixels.
+///
+/// # Errors
+/// As [`read_picture`], but for damage of the pixels.
+pub(super) fn measure_picture(path: &Path) -> Result<([usize; 2], String), PictureError> {
+    let bytes = read(path)?;
+    let hash = Sha256::digest(&bytes);
+    let hash = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut decoder = decoder(path, &bytes)?;
+    let [width, height] = sides(path, &decoder)?;
+    let orientation = decoder
+        .orientation()
+        .map_err(|error| damaged(path, &error))?;
+    let turns = matches!(
+        orientation,
+        Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH
+    );
+    Ok((
+        if turns {
+            [height, width]
+        } else {
+            [width, height]
+        },
+        hash,
+    ))
+}
+
+fn damaged(path: &Path, error: &ImageError) -> PictureError {
+    PictureError::Damaged {
+        path: path.to_owned(),
+        problem: error.to_string(),
+    }
+}
+
+/// The decoder of a picture's format, before it reads pixels.
+fn decoder<'b>(path: &Path, bytes: &'b [u8]) -> Result<Box<dyn ImageDecoder + 'b>, PictureError> {
     let unsupported = |found, expected| PictureError::Unsupported {
         path: path.to_owned(),
         found,
         expected,
     };
-    let damaged = |error: ImageError| PictureError::Damaged {
-        path: path.to_owned(),
-        problem: error.to_string(),
-    };
+    let damaged = |error: ImageError| damaged(path, &error);
     const STILL: &str = "a still picture; save one frame of it, or give the whole as a video";
     let cursor = Cursor::new(bytes);
     match image::guess_format(bytes) {
@@ -118,7 +159,7 @@ pub fn decode_picture(path: &Path, bytes: &[u8]) -> Result<Picture, PictureError
             if decoder.is_apng().map_err(damaged)? {
                 return Err(unsupported("an animated PNG", STILL));
             }
-            upright(path, decoder)
+            Ok(Box::new(decoder))
         }
         Ok(ImageFormat::Jpeg) => {
             let outline = Outline::of(bytes);
@@ -134,14 +175,14 @@ pub fn decode_picture(path: &Path, bytes: &[u8]) -> Result<Picture, PictureError
                     problem: "its last lines are missing".to_owned(),
                 });
             }
-            upright(path, JpegDecoder::new(cursor).map_err(damaged)?)
+            Ok(Box::new(JpegDecoder::new(cursor).map_err(damaged)?))
         }
         Ok(ImageFormat::WebP) => {
             let decoder = WebPDecoder::new(cursor).map_err(damaged)?;
             if decoder.has_animation() {
                 return Err(unsupported("an animated WebP", STILL));
             }
-            upright(path, decoder)
+            Ok(Box::new(decoder))
         }
         _ => Err(PictureError::NotAPicture {
             path: path.to_owned(),
@@ -161,12 +202,8 @@ fn limits() -> Limits {
     limits
 }
 
-/// Decodes a picture whose sides are within the limits.
-fn upright(path: &Path, mut decoder: impl ImageDecoder) -> Result<Picture, PictureError> {
-    let damaged = |error: ImageError| PictureError::Damaged {
-        path: path.to_owned(),
-        problem: error.to_string(),
-    };
+/// Width and height as stored, if they are within the limits.
+fn sides(path: &Path, decoder: &impl ImageDecoder) -> Result<[usize; 2], PictureError> {
     let (width, height) = decoder.dimensions();
     let sides = MIN_SIDE..=MAX_SIDE;
     let pixels = u64::from(width) * u64::from(height);
@@ -180,6 +217,13 @@ fn upright(path: &Path, mut decoder: impl ImageDecoder) -> Result<Picture, Pictu
             ),
         });
     }
+    Ok([width as usize, height as usize])
+}
+
+/// Decodes a picture whose sides are within the limits.
+fn upright(path: &Path, mut decoder: impl ImageDecoder) -> Result<Picture, PictureError> {
+    let damaged = |error: ImageError| damaged(path, &error);
+    sides(path, &decoder)?;
     decoder.set_limits(limits()).map_err(damaged)?;
     let orientation = decoder.orientation().map_err(damaged)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(damaged)?;

@@ -17,7 +17,7 @@ use crate::cancel::Cancel;
 use crate::counts::{Counted, count};
 use crate::error::{Error, RequestError};
 use crate::gpu::Gpu;
-use crate::model_files::{Given, SchedulerName};
+use crate::model_files::SchedulerName;
 use crate::models::vae::DecodePlan;
 use crate::part::Part;
 use crate::record::Caps;
@@ -108,9 +108,6 @@ impl Prepared {
         prompts: Prompts,
     ) -> Result<Self, Error> {
         let mut settings = settings;
-        if prompts == Prompts::Asked {
-            check_pictures(model, &settings)?;
-        }
         let scheduler = scheduler(model, &settings)?;
         count(Counted::Scheduled);
         let skipped = settings.inputs.skipped(settings.steps);
@@ -377,29 +374,6 @@ impl Prepared {
             }
         }
         (good > 0).then(|| (good - 1) * temporal + 1)
-    }
-}
-
-/// Refuses a run that lacks a picture which the model starts from.
-fn check_pictures(model: &Model, settings: &Settings) -> Result<(), RequestError> {
-    let (starts, inputs) = (model.config().starts_from(), &settings.inputs);
-    let missing = [
-        ("image", starts.image, inputs.image.is_some()),
-        ("last_image", starts.last_image, inputs.last_image.is_some()),
-    ];
-    let always = missing
-        .iter()
-        .find(|(_, given, found)| *given == Given::Always && !found);
-    let either = starts.needs_picture && inputs.is_empty();
-    match always
-        .map(|(field, ..)| *field)
-        .or(either.then_some("image"))
-    {
-        Some(field) => Err(RequestError::NeedsPicture {
-            model: model.config().defaults.name.clone(),
-            field,
-        }),
-        None => Ok(()),
     }
 }
 

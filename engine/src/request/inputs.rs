@@ -1,10 +1,10 @@
 //! Pictures and clips that a run starts from, read and hashed before anything is loaded.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Request, field};
+use super::{Note, Request, field};
 use crate::error::{Error, RequestError};
 use crate::media::FrameRate;
 use crate::model_files::{Given, ModelConfig};
@@ -160,6 +160,32 @@ impl Inputs {
         })
     }
 
+    /// Refuses a run that lacks a picture which the model starts from.
+    ///
+    /// # Errors
+    /// [`RequestError::NeedsPicture`].
+    pub(super) fn check(&self, config: &ModelConfig) -> Result<(), RequestError> {
+        let starts = config.starts_from();
+        let given = [
+            ("image", starts.image, self.image.is_some()),
+            ("last_image", starts.last_image, self.last_image.is_some()),
+        ];
+        let missing = given
+            .iter()
+            .find(|(_, given, found)| *given == Given::Always && !found);
+        let either = starts.needs_picture && self.is_empty();
+        match missing
+            .map(|(field, ..)| *field)
+            .or(either.then_some("image"))
+        {
+            Some(field) => Err(RequestError::NeedsPicture {
+                model: config.defaults.name.clone(),
+                field,
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Whether the run starts from noise and a prompt alone.
     pub fn is_empty(&self) -> bool {
         self.image.is_none() && self.last_image.is_none() && self.video.is_none()
@@ -182,4 +208,33 @@ impl Inputs {
             Some(strength) => steps - ((steps as f64 * strength) as usize).min(steps),
         }
     }
+}
+
+/// A note for each file that a clip started from and that is another now, by the clip's metadata.
+pub fn changed_inputs<'m>(entry: impl Fn(&str) -> Option<&'m str>) -> Vec<Note> {
+    let hash = |field: &str, path: &Path| match field {
+        "video" => read_clip(path, None).map(|clip| clip.info().hash.clone()),
+        _ => read_picture(path)
+            .map(|(_, hash)| hash)
+            .map_err(Error::from),
+    };
+    let fields = [
+        ("image", "image_hash"),
+        ("last_image", "last_image_hash"),
+        ("video", "video_hash"),
+    ];
+    let mut notes = Vec::new();
+    for (field, key) in fields {
+        let (Some(path), Some(known)) = (entry(field), entry(key)) else {
+            continue;
+        };
+        let found = hash(field, Path::new(path)).ok();
+        if found.as_deref() != Some(known) {
+            notes.push(Note::InputChanged {
+                path: path.to_owned(),
+                there: found.is_some(),
+            });
+        }
+    }
+    notes
 }

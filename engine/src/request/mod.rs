@@ -19,7 +19,7 @@ use crate::model_files::SchedulerName;
 use crate::pictures::Fit;
 
 pub use fields::{FIELDS, Facts, Field, Range, field};
-pub use inputs::{InputClip, InputPicture, Inputs};
+pub use inputs::{InputClip, InputPicture, Inputs, changed_inputs};
 pub use note::{Note, bytes_for_people, bytes_of};
 pub use settings::Settings;
 pub use time::{Rate, Seconds};

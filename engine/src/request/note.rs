@@ -29,6 +29,13 @@ pub enum Note {
         /// Frames that it has at the rate at which it is taken.
         found: usize,
     },
+    /// A file that a clip started from is another now.
+    InputChanged {
+        /// The file, as it was named.
+        path: String,
+        /// Whether it is there at all.
+        there: bool,
+    },
     /// The device failed, and the run is retried from the last sampled step.
     Retrying {
         /// How it failed.
@@ -93,6 +100,13 @@ impl fmt::Display for Note {
                 f,
                 "the first {used} of the video's {found} frames are used; frames or duration take more"
             ),
+            Self::InputChanged { path, there: true } => write!(
+                f,
+                "{path} has changed since the clip was made: the clip will be another"
+            ),
+            Self::InputChanged { path, there: false } => {
+                write!(f, "{path}, which the clip was made from, cannot be read")
+            }
             Self::Retrying { reason, budget } => {
                 write!(f, "{reason}; trying once more")?;
                 match budget {

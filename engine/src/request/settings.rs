@@ -74,6 +74,17 @@ impl Settings {
     /// # Errors
     /// A size, number of frames or steps, scale, rate or seed outside its range.
     pub fn resolve(request: &Request, config: &ModelConfig) -> Result<Self, Error> {
+        let settings = Self::for_plan(request, config)?;
+        settings.inputs.check(config)?;
+        Ok(settings)
+    }
+
+    /// As [`resolve`](Self::resolve), without the pictures that a model needs for a run and not for its
+    /// plan.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    pub fn for_plan(request: &Request, config: &ModelConfig) -> Result<Self, Error> {
         let defaults = &config.defaults;
         for (field, text) in [
             ("prompt", Some(&request.prompt)),

@@ -77,11 +77,48 @@ pub fn trials() -> Vec<Trial> {
             }
         }
     }
+    for guise in [Guise::Coop, Guise::Apple] {
+        for (name, case) in halves() {
+            let test = move |gpu, caps: &_| case.run(gpu, caps);
+            trials.push(guise_test(guise, &name, test));
+        }
+    }
     trials.push(Trial::test(
         "conv3d/every window is within the limits",
         limits,
     ));
     trials
+}
+
+/// Pixels in f16, as attention leaves them: few, which a tile takes as well, and many.
+fn halves() -> Vec<(String, Case)> {
+    let sizes = [
+        ([1, 1, 1, 8, 3], [1, 1, 1]),
+        ([1, 2, 3, 4, 9], [1, 1, 1]),
+        ([2, 5, 7, 12, 20], [1, 1, 1]),
+    ];
+    let case = |([frames, height, width, channels, features], kernel): ([usize; 5], [usize; 3])| {
+        let conv = twin::Conv {
+            frames,
+            height,
+            width,
+            channels,
+            features,
+            kernel,
+            strides: [1, 1],
+        };
+        let case = Case {
+            conv,
+            input: DType::F16,
+            dtype: DType::F32,
+            upsample: false,
+            folds: 1,
+            epilogue: "bias",
+        };
+        let name = format!("conv3d/halves/{frames}x{height}x{width}x{channels}->{features}");
+        (name, case)
+    };
+    sizes.into_iter().map(case).collect()
 }
 
 fn cases() -> Vec<(String, Case)> {

@@ -132,20 +132,19 @@ fn check_class(
     pipeline: &PipelineConfig,
     transformer: &TransformerConfig,
 ) -> Result<(), ConfigError> {
-    let sees = transformer.sees_condition();
-    if sees == pipeline.images || pipeline.images && pipeline.expand_timesteps && !sees {
+    let (sees, images) = (
+        transformer.sees_condition(),
+        pipeline.class == pipeline::IMAGE,
+    );
+    if sees == images || images && pipeline.expand_timesteps && !sees {
         return Ok(());
     }
     let (other, _) = folder.config_json("transformer/config.json")?;
-    let (found, expected) = if sees {
-        ("another pipeline", pipeline::IMAGE)
-    } else {
-        (pipeline::IMAGE, "WanPipeline")
-    };
+    let expected = if sees { pipeline::IMAGE } else { "WanPipeline" };
     Err(ConfigError::Mismatch {
         file: file.to_owned(),
         field: "_class_name".to_owned(),
-        found: found.to_owned(),
+        found: pipeline.class.clone(),
         other: format!("in_channels of {other}"),
         expected: expected.to_owned(),
     })

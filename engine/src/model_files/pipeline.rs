@@ -27,8 +27,8 @@ pub struct PipelineConfig {
     pub expand_timesteps: bool,
     /// The scheduler's class.
     pub scheduler: String,
-    /// The class is `WanImageToVideoPipeline`.
-    pub images: bool,
+    /// The pipeline's class.
+    pub class: String,
     /// The model is distilled to a few steps, by distribution matching.
     pub dmd: bool,
 }
@@ -41,7 +41,7 @@ impl PipelineConfig {
     pub fn parse(file: &str, text: &[u8]) -> Result<Self, ConfigError> {
         let fields = Fields::parse(file, text)?;
         let class = fields.class("_class_name", &PIPELINES)?;
-        let (dmd, images) = (class == DMD, class == IMAGE);
+        let dmd = class == DMD;
         component(&fields, "text_encoder", &["UMT5EncoderModel"])?;
         component(&fields, "transformer", &["WanTransformer3DModel"])?;
         component(&fields, "vae", &["AutoencoderKLWan"])?;
@@ -72,7 +72,7 @@ impl PipelineConfig {
                 boundary_ratio,
                 expand_timesteps: fields.flag("expand_timesteps", false)?,
                 scheduler: scheduler.to_owned(),
-                images,
+                class: class.to_owned(),
                 dmd,
             }),
         }

@@ -153,7 +153,7 @@ impl Coop {
 /// - Cooperative matrices where operands may be rounded.
 /// - f32 operands staged in workgroup memory.
 pub fn kernel(caps: &Caps, problem: &Problem) -> Kernel {
-    let many = problem.rows >= 16 || problem.result == DType::F16;
+    let many = problem.rows >= FEW_ROWS || problem.result == DType::F16;
     if !many || !problem.by_fours || caps.class == DeviceClass::Software {
         let vector = Vector::choose(caps, problem.rows).filter(|_| !many);
         return vector.map_or(Kernel::Plain, Kernel::Vector);
@@ -214,6 +214,9 @@ fn coop(caps: &Caps, problem: &Problem) -> Option<Coop> {
         .find(|(coop, wanted)| *wanted && coop.fits(caps))
         .map(|(coop, _)| coop)
 }
+
+/// Products of fewer rows use no workgroup memory.
+pub(super) const FEW_ROWS: usize = 16;
 
 /// Fewer workgroups than this leave cores of a large device idle (an H200 has 132).
 pub(super) const FEW_TILES: usize = 128;

@@ -10,8 +10,8 @@ fn one_sentence_names_file_and_field() {
         (
             INDEX,
             "_class_name",
-            json!("WanImageToVideoPipeline"),
-            "M/model_index.json: _class_name is \"WanImageToVideoPipeline\", but Kinora knows WanPipeline and WanDMDPipeline",
+            json!("WanVACEPipeline"),
+            "M/model_index.json: _class_name is \"WanVACEPipeline\", but Kinora knows WanPipeline, WanImageToVideoPipeline, WanVideoToVideoPipeline and WanDMDPipeline",
         ),
         (
             INDEX,
@@ -101,7 +101,7 @@ fn one_sentence_names_file_and_field() {
             TRANSFORMER,
             "in_channels",
             json!(36),
-            "M/transformer/config.json: in_channels is 36, which is an image-to-video model; Kinora does not support that yet",
+            "M/model_index.json: _class_name is WanPipeline, but in_channels of M/transformer/config.json makes it WanImageToVideoPipeline; the two are not of the same model",
         ),
         (
             TRANSFORMER,

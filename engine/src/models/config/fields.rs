@@ -151,7 +151,11 @@ impl<'a> Fields<'a> {
             file: self.file.to_owned(),
             field: field.to_owned(),
             found: self.shown(field),
-            known: known.join(" and "),
+            known: match known.split_last() {
+                Some((last, [])) => (*last).to_owned(),
+                Some((last, first)) => format!("{} and {last}", first.join(", ")),
+                None => String::new(),
+            },
         }
     }
 

@@ -2,24 +2,26 @@
 //! then clips are made one after another.
 
 use std::io::{self, Read};
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use kinora::job::{Metadata, name_of_prompt};
+use kinora::job::{Metadata, Outputs, Target};
 use kinora::pipeline::Model;
 use kinora::request::Settings;
 use kinora::text::clean::PROMPT_LIMIT;
-use kinora::{Event, Job, Keep, Mp4Sink, SavedRun};
+use kinora::{Event, Job, Keep, SavedRun};
 
 use crate::args::GenerateArgs;
 use crate::clip::{Watched, sink, tell, video};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::model;
-use crate::output::{self, Target};
+use crate::output;
 use crate::preview::Preview;
 use crate::progress::Progress;
 use crate::unfinished::{Origin, entries, first_seed};
+
+/// Clips whose locks are held from the start; further ones have theirs when it is their turn.
+const HELD: usize = 100;
 
 /// Makes the clips.
 pub(crate) fn run(args: &GenerateArgs, quiet: bool) -> Result<(), CliError> {
@@ -41,15 +43,16 @@ pub(crate) fn run_from(
     let model = Arc::new(Model::open(folder)?);
     let decoder = model::decoder(&args.decoder, &args.model, &model)?;
     let drawn = Settings::resolve(&request, model.config())?;
+    let outputs = output::outputs(args, &request.prompt)?;
     // The same command again means the same clip.
     let kept = match args.seed() {
         Some(_) => None,
-        None => seed_kept(args, &request.prompt, origin),
+        None => seed_kept(&outputs, &request.prompt, origin),
     };
     let first = kept.map_or_else(|| drawn.clone(), |seed| drawn.with_seed(seed));
     let mut clips = Vec::new();
     for seed in seeds(args, first.seed)? {
-        let target = Target::new(args, &request.prompt, seed);
+        let mut target = outputs.target(Some(seed))?;
         let named = |saved: &mut SavedRun| saved.seed() == Some(seed);
         let saved = match given.take_if(named) {
             None => match SavedRun::beside(&target.clip) {
@@ -59,22 +62,28 @@ pub(crate) fn run_from(
             },
             given => given,
         };
+        if let Some(saved) = &saved {
+            target.lock(&saved.path)?;
+        }
+        if clips.len() >= HELD {
+            target.release();
+        }
         clips.push((seed, target, saved));
     }
     let resuming = clips.iter().any(|(_, _, saved)| saved.is_some());
     let preview = Preview::asked(args, model.config().vae.z_dim, resuming)?;
-    for (_, target, saved) in &mut clips {
+    for (seed, target, saved) in &mut clips {
         target.again = saved.is_some();
         // Whether a clip that is there is this command's own is seen when the model is open.
-        if !(resuming && target.clip.is_file()) {
-            target.check()?;
+        if !target.may_be_made(resuming, *seed) {
+            target.check(first.frames)?;
         }
     }
-    if let Some((_, target, _)) = clips.first() {
+    if let Some((seed, target, _)) = clips.first() {
         // The encoder refuses sizes and rates that it cannot write; nothing is on the disk yet.
         let mut video = video(&args.video, first.width, first.height, first.fps)?;
-        video.overwrite |= resuming;
-        Mp4Sink::new(&target.clip, video)?;
+        video.overwrite |= target.may_be_made(resuming, *seed);
+        sink(target, video)?;
     }
     model.open_weights()?;
 
@@ -101,6 +110,7 @@ pub(crate) fn run_from(
 
     let command = Command {
         args,
+        outputs: &outputs,
         origin,
         resuming,
         first_seed: job.settings().seed,
@@ -129,6 +139,10 @@ fn make_all(
     let mut taken = None;
     for mut clip in runs {
         if clip.is_made {
+            progress.say(format_args!(
+                "{}: kept, this command made it",
+                clip.target.clip.display()
+            ));
             output::print(format!("{}\n", clip.target.clip.display()).as_bytes())?;
         } else {
             clip.make(args, interrupt, progress, &mut last)?;
@@ -145,33 +159,16 @@ fn make_all(
 }
 
 /// The seed of an unfinished run of the same command, for one that leaves the seed open.
-fn seed_kept(args: &GenerateArgs, prompt: &str, origin: Option<&Origin>) -> Option<u64> {
-    let one = args.output.as_deref().filter(|_| args.sampling.count == 1);
-    if let Some(output) = one {
-        return first_seed(&SavedRun::beside(output).ok()??);
-    }
-    let name = match &args.output {
-        Some(path) => path.clone(),
-        None => name_of_prompt(prompt).into(),
-    };
-    let beginning = format!("{}-", name.file_stem()?.to_str()?);
-    let folder = name.parent().filter(|f| !f.as_os_str().is_empty());
-    let states = SavedRun::in_folder(folder.unwrap_or(".".as_ref()), &beginning);
-    let saved = states.iter().filter_map(|path| SavedRun::read(path).ok());
-    let mut same = saved.filter(|saved| {
+fn seed_kept(outputs: &Outputs, prompt: &str, origin: Option<&Origin>) -> Option<u64> {
+    let states = outputs.states().into_iter();
+    let mut same = states.filter_map(|path| {
+        let saved = SavedRun::read(path).ok()?;
         // Read from standard input, the prompt is not among the words.
-        saved.entry("prompt") == Some(prompt) && Origin::of(saved).as_ref() == origin
+        let is_same =
+            saved.entry("prompt") == Some(prompt) && Origin::of(&saved).as_ref() == origin;
+        (outputs.is_named() || is_same).then_some(saved)
     });
     first_seed(&same.next()?)
-}
-
-/// The output that makes the same names once more.
-fn output_again(args: &GenerateArgs, prompt: &str, target: &Target) -> PathBuf {
-    match &args.output {
-        Some(path) => path.clone(),
-        None if args.sampling.count == 1 => target.clip.clone(),
-        None => format!("{}.mp4", name_of_prompt(prompt)).into(),
-    }
 }
 
 /// The seeds of the variations, one apart.
@@ -188,6 +185,7 @@ fn seeds(args: &GenerateArgs, first: u64) -> Result<impl Iterator<Item = u64>, C
 /// What the clips of a command have in common.
 struct Command<'a> {
     args: &'a GenerateArgs,
+    outputs: &'a Outputs,
     origin: Option<&'a Origin>,
     /// Whether some clip of it has a saved run.
     resuming: bool,
@@ -230,8 +228,13 @@ impl Command<'_> {
         let args = self.args;
         let mut job = job.with_seed(seed);
         job.add_metadata(args.model.typed().chain(args.decoder.typed()));
-        let output = output_again(args, &job.settings().prompt, &target);
+        let is_there = target.may_be_made(self.resuming, seed);
+        let is_made = is_there && target.is_whole() && job.is_made(&target.clip);
+        if is_there && !is_made && saved.is_none() {
+            target.yield_to_other()?;
+        }
         let mut keep = Keep::beside(&target.clip);
+        let output = output::again(self.outputs, &target);
         keep.entries = entries(self.origin, &output, self.first_seed);
         keep.stays = args.sampling.count > 1;
         job.keep(keep);
@@ -247,15 +250,14 @@ impl Command<'_> {
             Some((Err(_), _)) => {
                 // What lies where this run will write is not its own.
                 target.again = false;
-                if !target.clip.is_file() {
-                    target.check()?;
+                if !is_there {
+                    target.check(job.settings().frames)?;
                 }
             }
             None => {}
         }
-        let is_made = self.resuming && target.clip.is_file() && job.is_made(&target.clip);
-        if self.resuming && target.clip.is_file() && !is_made {
-            target.check()?;
+        if is_there && !is_made {
+            target.check(job.settings().frames)?;
         }
         Ok(Clip {
             job,
@@ -287,6 +289,7 @@ impl Clip {
         last: &mut Option<Job>,
     ) -> Result<(), CliError> {
         let Self { job, target, .. } = self;
+        target.hold()?;
         let kept = job.kept().map(|(path, steps)| (path.to_owned(), steps));
         let watched = Watched::new(target, interrupt, progress, kept);
         job.save(&mut |event| watched.event(&event));
@@ -314,7 +317,7 @@ impl Clip {
         job.decode(&latents, &mut sink, &mut observer, cancel)
             .map_err(|error| ended(error.into()))?;
         drop(watched);
-        tell(&sink, progress)
+        tell(&sink, target, progress)
     }
 }
 

@@ -124,6 +124,7 @@ impl Outputs {
             target.make_way(seed)?;
         } else {
             target.clip = numbered(&target.clip);
+            check_name(&target.clip)?;
             check_name(&state_path(&target.clip))?;
             target.hold()?;
         }

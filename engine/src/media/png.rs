@@ -5,7 +5,8 @@ use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use png::{
-    BitDepth, ColorType, Decoder, DecodingError, Encoder, EncodingError, SrgbRenderingIntent,
+    BitDepth, ColorType, Decoder, DecodingError, Encoder, EncodingError, Reader,
+    SrgbRenderingIntent,
 };
 
 use super::output::{Staged, check_place};

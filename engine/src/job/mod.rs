@@ -12,6 +12,7 @@
 //! | `metadata` | what made a clip, as text |
 //! | `names` | names of clips |
 //! | `outputs` | the files of a clip: named, checked and locked before any work |
+//! | `series` | the clips of one command, which differ in their seeds |
 //! | `sink` | where frames go |
 
 mod decoding;
@@ -23,6 +24,7 @@ mod metadata;
 mod names;
 mod outputs;
 mod saved;
+mod series;
 mod sink;
 mod task;
 
@@ -35,6 +37,7 @@ pub use metadata::{Metadata, Wrong};
 pub use names::{name_of_latents, name_of_prompt, name_with_seed};
 pub use outputs::{Outputs, Target, TargetSink};
 pub use saved::{SavedRun, state_path};
+pub use series::{Entries, Series, SeriesClip};
 pub use sink::{
     Both, ClipInfo, ClipSink, Frame, Layout, Mp4Sink, OnThread, PngSink, Sink, StillSink,
 };

@@ -21,6 +21,8 @@ mod endings;
 mod hub;
 #[path = "cli/inputs.rs"]
 mod inputs;
+#[path = "cli/outputs.rs"]
+mod outputs;
 #[path = "cli/parts.rs"]
 mod parts;
 #[path = "cli/program.rs"]
@@ -41,6 +43,7 @@ fn main() {
         .chain(bad_input::TESTS)
         .chain(bench::TESTS)
         .chain(inputs::TESTS)
+        .chain(outputs::WORDS)
         .chain(parts::TESTS)
         .chain(pull::TESTS)
         .chain(pull::endings::TESTS)
@@ -58,6 +61,7 @@ fn main() {
         .chain(bench::DEVICE_TESTS)
         .chain(endings::TESTS)
         .chain(inputs::DEVICE_TESTS)
+        .chain(outputs::TESTS)
         .chain(parts::DEVICE_TESTS)
         .chain(pull::DEVICE_TESTS)
         .chain(resume::TESTS)

@@ -12,6 +12,8 @@ mod lost;
 mod narrowed;
 #[path = "pipelines/once.rs"]
 mod once;
+#[path = "pipelines/planes.rs"]
+mod planes;
 #[path = "pipelines/quantised.rs"]
 mod quantised;
 #[path = "pipelines/resumed.rs"]
@@ -135,6 +137,7 @@ fn main() {
     trials.push(quantised::trial());
     trials.extend(once::trials());
     trials.extend(shown::trials());
+    trials.extend(planes::trials());
     harness::run(trials);
 }
 

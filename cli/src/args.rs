@@ -108,8 +108,10 @@ pub(crate) struct GenerateArgs {
     pub sampling: SamplingArgs,
     #[command(flatten)]
     pub decoder: DecoderArgs,
-    /// The clip; with --count, FILE-SEED.mp4 [default: made from prompt and seed]
-    #[arg(short, long, value_name = "FILE.mp4", help_heading = "Output", value_hint = ValueHint::FilePath)]
+    /// The clip, with --count FILE-SEED.mp4; a folder, in which it is named by prompt and seed; a .png
+    /// for --frames 1; or - for standard output, with the run's state in this folder
+    /// [default: named by prompt and seed]
+    #[arg(short, long, value_name = "FILE.mp4|DIR|-", help_heading = "Output", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     /// Write the frames as 00000.png, … too; with --count, into DIR/SEED
     #[arg(long, value_name = "DIR", help_heading = "Output", value_hint = ValueHint::DirPath)]
@@ -181,8 +183,9 @@ pub(crate) struct DecodeArgs {
     /// Frames a second of playback [default: the latents' own, else the model's]
     #[arg(long, value_name = "F", allow_negative_numbers = true)]
     pub fps: Option<f64>,
-    /// The clip [default: named like the latents]
-    #[arg(short, long, value_name = "FILE.mp4", help_heading = "Output", value_hint = ValueHint::FilePath)]
+    /// The clip, a folder for it, a .png for a single frame, or - for standard output
+    /// [default: named like the latents]
+    #[arg(short, long, value_name = "FILE.mp4|DIR|-", help_heading = "Output", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     /// Write the frames as 00000.png, … too
     #[arg(long, value_name = "DIR", help_heading = "Output", value_hint = ValueHint::DirPath)]
@@ -291,8 +294,8 @@ fn short_names() -> String {
 #[command(after_help = "Example:
   kinora show kite.mp4 --command     prints a command for a POSIX shell")]
 pub(crate) struct ShowArgs {
-    /// A clip that Kinora made
-    #[arg(value_name = "FILE.mp4", value_hint = ValueHint::FilePath)]
+    /// A clip or a picture that Kinora made
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
     /// Print the command that makes the clip again
     #[arg(long, conflicts_with = "json")]

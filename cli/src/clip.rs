@@ -2,14 +2,14 @@
 
 use std::cell::RefCell;
 
-use kinora::job::{Both, OnThread, PngSink};
+use kinora::Event;
+use kinora::job::{Target, TargetSink};
 use kinora::media::VideoOptions;
-use kinora::{Event, Mp4Sink};
 
 use crate::args::VideoArgs;
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
-use crate::output::{self, Target};
+use crate::output;
 use crate::progress::Progress;
 use crate::show::quoted;
 
@@ -28,27 +28,28 @@ pub(crate) fn video(
     })
 }
 
-/// The sinks of a clip: its MP4 and, where they are asked for, its frames.
-pub(crate) type ClipSink = OnThread<Both<Mp4Sink, PngSink>>;
-
 /// Where a clip's frames go.
-pub(crate) fn sink(target: &Target, video: VideoOptions) -> Result<ClipSink, CliError> {
-    let frames = |folder| PngSink::new(folder, target.overwrite || target.again);
-    let frames = target.frames.as_ref().map(frames);
-    let clip = Mp4Sink::new(&target.clip, video)?;
-    Ok(OnThread::new(Both(clip, frames)))
+pub(crate) fn sink(target: &Target, video: VideoOptions) -> Result<TargetSink, CliError> {
+    Ok(target.sink(video, Box::new(std::io::stdout()))?)
 }
 
-/// Says what was written; the clip's path goes to standard output.
-pub(crate) fn tell(sink: &ClipSink, progress: &Progress) -> Result<(), CliError> {
-    let Some(summary) = sink.get().and_then(|sink| sink.0.summary()) else {
+/// Says what was written; the clip's path goes to standard output, unless the clip did.
+pub(crate) fn tell(
+    sink: &TargetSink,
+    target: &Target,
+    progress: &Progress,
+) -> Result<(), CliError> {
+    let Some((line, note)) = sink.get().and_then(|sink| sink.0.told()) else {
         return Ok(());
     };
-    if let Some(note) = summary.note() {
+    if let Some(note) = note {
         progress.say(format_args!("note: {note}"));
     }
-    progress.say(summary);
-    output::print(format!("{}\n", summary.path.display()).as_bytes())
+    progress.say(line);
+    match target.stream {
+        Some(_) => Ok(()),
+        None => output::print(format!("{}\n", target.clip.display()).as_bytes()),
+    }
 }
 
 /// A run as it is watched: progress on the screen, and what an interrupt would say.
@@ -103,7 +104,7 @@ impl<'a> Watched<'a> {
 
     fn interrupted(&self) -> CliError {
         CliError::Interrupted {
-            path: self.target.clip.clone(),
+            path: self.target.name().to_owned(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kinora::job::{ClipInfo, Metadata, free_name, name_of_latents};
+use kinora::job::{ClipInfo, Metadata, Outputs, name_of_latents};
 use kinora::pipeline::{Decoder, Model};
 use kinora::{Part, weights::Latents};
 
@@ -11,7 +11,7 @@ use crate::clip::{Watched, sink, tell};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::model;
-use crate::output::Target;
+use crate::output;
 use crate::progress::Progress;
 
 /// Decodes the latents' file.
@@ -47,16 +47,14 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
     if !args.video.no_metadata {
         video.metadata = metadata.entries();
     }
-    let clip = args.output.clone();
-    let clip = clip.unwrap_or_else(|| free_name(&name_of_latents(&args.latents), args.video.force));
-    let target = Target {
-        clip,
-        latents: None,
-        frames: args.frames_dir.clone(),
-        overwrite: args.video.force,
-        again: false,
-    };
-    target.check()?;
+    let mut outputs = Outputs::default();
+    outputs.name = name_of_latents(&args.latents);
+    outputs.frames = args.frames_dir.clone();
+    outputs.overwrite = args.video.force;
+    output::aim(&mut outputs, args.output.as_deref())?;
+    let mut target = outputs.target(None)?;
+    let stretch = model.config().vae.scale_factor_temporal;
+    target.check(latents.shape[2].saturating_sub(1) * stretch + 1)?;
     let mut sink = sink(&target, video)?;
     if decoder == Decoder::Full {
         model.checkpoint(Part::VaeDecoder)?;
@@ -93,7 +91,7 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
         )
         .map_err(|error| watched.ended(error, true))?;
     drop(watched);
-    tell(&sink, &progress)?;
+    tell(&sink, &target, &progress)?;
     progress.memory(decoding.memory_taken());
     Ok(())
 }

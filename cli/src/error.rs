@@ -53,8 +53,14 @@ pub(crate) enum CliError {
     OtherDecoder,
     #[error("cannot write {}: a preview is a picture in PNG, so the name has to end in .png", path.display())]
     PreviewExtension { path: PathBuf },
-    #[error("cannot write {}: latents are kept as safetensors, so the name has to end in .safetensors", path.display())]
-    LatentsExtension { path: PathBuf },
+    #[error(
+        "-o - writes the clip to standard output, which takes one: leave --count out, or give -o FILE.mp4"
+    )]
+    SeveralToStream,
+    #[error(
+        "-o - writes the clip to standard output, which is a terminal: redirect it, or give -o FILE.mp4"
+    )]
+    Terminal,
     #[error("{}: the metadata's {key} is {found:?}, expected {expected}; choose it with an option or decode latents of another file", path.display())]
     LatentsMetadata {
         path: PathBuf,

@@ -2,21 +2,20 @@
 //! then clips are made one after another.
 
 use std::io::{self, Read};
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use kinora::job::{Metadata, name_of_prompt};
+use kinora::job::{Metadata, Outputs, Series, SeriesClip};
 use kinora::pipeline::Model;
 use kinora::request::Settings;
 use kinora::text::clean::PROMPT_LIMIT;
-use kinora::{Event, Job, Keep, Mp4Sink, SavedRun};
+use kinora::{Event, Job, SavedRun};
 
 use crate::args::GenerateArgs;
 use crate::clip::{Watched, sink, tell, video};
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
 use crate::model;
-use crate::output::{self, Target};
+use crate::output;
 use crate::preview::Preview;
 use crate::progress::Progress;
 use crate::unfinished::{Origin, entries, first_seed};
@@ -31,7 +30,7 @@ pub(crate) fn run_from(
     args: &GenerateArgs,
     quiet: bool,
     origin: Option<&Origin>,
-    mut given: Option<SavedRun>,
+    given: Option<SavedRun>,
 ) -> Result<(), CliError> {
     let request = args.request(prompt(args.prompt.as_deref())?);
     let folder = model::quantized(
@@ -41,41 +40,17 @@ pub(crate) fn run_from(
     let model = Arc::new(Model::open(folder)?);
     let decoder = model::decoder(&args.decoder, &args.model, &model)?;
     let drawn = Settings::resolve(&request, model.config())?;
+    let outputs = output::outputs(args, &request.prompt)?;
     // The same command again means the same clip.
     let kept = match args.seed() {
         Some(_) => None,
-        None => seed_kept(args, &request.prompt, origin),
+        None => seed_kept(&outputs, &request.prompt, origin),
     };
     let first = kept.map_or_else(|| drawn.clone(), |seed| drawn.with_seed(seed));
-    let mut clips = Vec::new();
-    for seed in seeds(args, first.seed)? {
-        let target = Target::new(args, &request.prompt, seed);
-        let named = |saved: &mut SavedRun| saved.seed() == Some(seed);
-        let saved = match given.take_if(named) {
-            None => match SavedRun::beside(&target.clip) {
-                // It is replaced.
-                Err(_) if args.video.force => None,
-                saved => saved?,
-            },
-            given => given,
-        };
-        clips.push((seed, target, saved));
-    }
-    let resuming = clips.iter().any(|(_, _, saved)| saved.is_some());
-    let preview = Preview::asked(args, model.config().vae.z_dim, resuming)?;
-    for (_, target, saved) in &mut clips {
-        target.again = saved.is_some();
-        // Whether a clip that is there is this command's own is seen when the model is open.
-        if !(resuming && target.clip.is_file()) {
-            target.check()?;
-        }
-    }
-    if let Some((_, target, _)) = clips.first() {
-        // The encoder refuses sizes and rates that it cannot write; nothing is on the disk yet.
-        let mut video = video(&args.video, first.width, first.height, first.fps)?;
-        video.overwrite |= resuming;
-        Mp4Sink::new(&target.clip, video)?;
-    }
+    let mut series = Series::open(&outputs, seeds(args, first.seed)?, given)?;
+    let preview = Preview::asked(args, model.config().vae.z_dim, series.is_resuming())?;
+    let video = video(&args.video, first.width, first.height, first.fps)?;
+    series.check(first.frames, &video)?;
     model.open_weights()?;
 
     let interrupt = Interrupt::listen()?;
@@ -91,7 +66,8 @@ pub(crate) fn run_from(
     if args.profile {
         progress.profile(&engine.gpu());
     }
-    let job = engine.prepare_settings(first)?;
+    let mut job = engine.prepare_settings(first)?;
+    job.add_metadata(args.model.typed().chain(args.decoder.typed()));
     progress.say(format_args!("model: {}", engine.config().defaults.name));
     for note in job.notes() {
         progress.event(&Event::Note(note.clone()));
@@ -99,18 +75,13 @@ pub(crate) fn run_from(
     // For all of them: they differ in their seeds alone.
     progress.say(job.plan());
 
-    let command = Command {
-        args,
-        origin,
-        resuming,
-        first_seed: job.settings().seed,
-        drawn: drawn.seed,
-    };
-    let mut runs = Vec::new();
-    for (seed, target, saved) in clips {
-        runs.push(command.clip(&job, seed, target, saved)?);
-    }
-    let taken = make_all(runs, args, &interrupt, &mut progress)?;
+    // Beside a clip of one name the state may be another run's: its seed is not taken then.
+    let borrowed = args.seed().is_none() && outputs.is_named() && kept.is_some();
+    let own = borrowed.then_some(drawn.seed);
+    let clips = series.settle(&job, own, &|first, target| {
+        entries(origin, &output::again(&outputs, target), first)
+    })?;
+    let taken = make_all(clips, args, &interrupt, &mut progress)?;
     progress.memory(taken);
     // The process ends here, and the system takes its device down faster than destructors do.
     std::mem::forget((engine, job));
@@ -120,18 +91,22 @@ pub(crate) fn run_from(
 /// Makes the clips. A clip's state is deleted only once the next clip has written its own, so that
 /// the command can always be resumed.
 fn make_all(
-    runs: Vec<Clip>,
+    clips: Vec<SeriesClip>,
     args: &GenerateArgs,
     interrupt: &Interrupt,
     progress: &mut Progress,
 ) -> Result<Option<kinora::job::MemoryTaken>, CliError> {
     let mut last: Option<Job> = None;
     let mut taken = None;
-    for mut clip in runs {
+    for mut clip in clips {
         if clip.is_made {
+            progress.say(format_args!(
+                "{}: kept, this command made it",
+                clip.target.clip.display()
+            ));
             output::print(format!("{}\n", clip.target.clip.display()).as_bytes())?;
         } else {
-            clip.make(args, interrupt, progress, &mut last)?;
+            make(&mut clip, args, interrupt, progress, &mut last)?;
             taken = clip.job.memory_taken();
         }
         if let Some(mut last) = last.replace(clip.job) {
@@ -145,33 +120,16 @@ fn make_all(
 }
 
 /// The seed of an unfinished run of the same command, for one that leaves the seed open.
-fn seed_kept(args: &GenerateArgs, prompt: &str, origin: Option<&Origin>) -> Option<u64> {
-    let one = args.output.as_deref().filter(|_| args.sampling.count == 1);
-    if let Some(output) = one {
-        return first_seed(&SavedRun::beside(output).ok()??);
-    }
-    let name = match &args.output {
-        Some(path) => path.clone(),
-        None => name_of_prompt(prompt).into(),
-    };
-    let beginning = format!("{}-", name.file_stem()?.to_str()?);
-    let folder = name.parent().filter(|f| !f.as_os_str().is_empty());
-    let states = SavedRun::in_folder(folder.unwrap_or(".".as_ref()), &beginning);
-    let saved = states.iter().filter_map(|path| SavedRun::read(path).ok());
-    let mut same = saved.filter(|saved| {
+fn seed_kept(outputs: &Outputs, prompt: &str, origin: Option<&Origin>) -> Option<u64> {
+    let states = outputs.states().into_iter();
+    let mut same = states.filter_map(|path| {
+        let saved = SavedRun::read(path).ok()?;
         // Read from standard input, the prompt is not among the words.
-        saved.entry("prompt") == Some(prompt) && Origin::of(saved).as_ref() == origin
+        let is_same =
+            saved.entry("prompt") == Some(prompt) && Origin::of(&saved).as_ref() == origin;
+        (outputs.is_named() || is_same).then_some(saved)
     });
     first_seed(&same.next()?)
-}
-
-/// The output that makes the same names once more.
-fn output_again(args: &GenerateArgs, prompt: &str, target: &Target) -> PathBuf {
-    match &args.output {
-        Some(path) => path.clone(),
-        None if args.sampling.count == 1 => target.clip.clone(),
-        None => format!("{}.mp4", name_of_prompt(prompt)).into(),
-    }
 }
 
 /// The seeds of the variations, one apart.
@@ -185,139 +143,46 @@ fn seeds(args: &GenerateArgs, first: u64) -> Result<impl Iterator<Item = u64>, C
     Ok(begin..=begin + (count - 1))
 }
 
-/// What the clips of a command have in common.
-struct Command<'a> {
-    args: &'a GenerateArgs,
-    origin: Option<&'a Origin>,
-    /// Whether some clip of it has a saved run.
-    resuming: bool,
-    first_seed: u64,
-    /// The seed that this command would take without a saved run.
-    drawn: u64,
-}
-
-impl Command<'_> {
-    /// One clip, continuing from its saved run where that is its own.
-    fn clip(
-        &self,
-        job: &Job,
-        seed: u64,
-        target: Target,
-        saved: Option<SavedRun>,
-    ) -> Result<Clip, CliError> {
-        let clip = self.clip_of(job, seed, target, saved.clone())?;
-        let args = self.args;
-        // With an explicit output name the state may be another run's: its seed is not taken then.
-        let borrowed =
-            self.first_seed != self.drawn && args.output.is_some() && args.sampling.count == 1;
-        if borrowed && args.seed().is_none() && saved.is_some() && !clip.resumed {
-            let again = Self {
-                first_seed: self.drawn,
-                ..*self
-            };
-            return again.clip_of(job, self.drawn, clip.target, None);
-        }
-        Ok(clip)
+/// Samples what is not sampled, and decodes. `last` is the clip before, whose state goes when
+/// this one has its own.
+fn make(
+    clip: &mut SeriesClip,
+    args: &GenerateArgs,
+    interrupt: &Interrupt,
+    progress: &mut Progress,
+    last: &mut Option<Job>,
+) -> Result<(), CliError> {
+    let SeriesClip { job, target, .. } = clip;
+    target.hold()?;
+    let kept = job.kept().map(|(path, steps)| (path.to_owned(), steps));
+    let watched = Watched::new(target, interrupt, progress, kept);
+    job.save(&mut |event| watched.event(&event));
+    if let Some(mut last) = last.take() {
+        last.forget();
     }
-
-    fn clip_of(
-        &self,
-        job: &Job,
-        seed: u64,
-        mut target: Target,
-        saved: Option<SavedRun>,
-    ) -> Result<Clip, CliError> {
-        let args = self.args;
-        let mut job = job.with_seed(seed);
-        job.add_metadata(args.model.typed().chain(args.decoder.typed()));
-        let output = output_again(args, &job.settings().prompt, &target);
-        let mut keep = Keep::beside(&target.clip);
-        keep.entries = entries(self.origin, &output, self.first_seed);
-        keep.stays = args.sampling.count > 1;
-        job.keep(keep);
-        let mut resumed = false;
-        match saved.map(|saved| (job.check(&saved), saved)) {
-            Some((Ok(()), saved)) => {
-                job.resume(saved)?;
-                resumed = true;
-            }
-            Some((Err(error), saved)) if saved.has_steps() && !args.video.force => {
-                return Err(error.into());
-            }
-            Some((Err(_), _)) => {
-                // What lies where this run will write is not its own.
-                target.again = false;
-                if !target.clip.is_file() {
-                    target.check()?;
-                }
-            }
-            None => {}
-        }
-        let is_made = self.resuming && target.clip.is_file() && job.is_made(&target.clip);
-        if self.resuming && target.clip.is_file() && !is_made {
-            target.check()?;
-        }
-        Ok(Clip {
-            job,
-            target,
-            resumed,
-            is_made,
-        })
+    watched.say(format_args!("seed: {}", job.settings().seed));
+    let cancel = interrupt.cancel();
+    let mut observer = |event| watched.event(&event);
+    let latents = job.sample(&mut observer, cancel);
+    let mut latents = latents.map_err(|error| watched.ended(error, job.kept().is_some()))?;
+    watched.may_be_cut_off();
+    let settings = job.settings();
+    let mut video = video(&args.video, settings.width, settings.height, settings.fps)?;
+    if args.video.no_metadata {
+        latents.metadata = Metadata(latents.metadata).anonymous().0;
+    } else {
+        video.metadata = job.metadata().entries();
     }
-}
-
-/// One clip to be made.
-struct Clip {
-    job: Job,
-    target: Target,
-    /// Whether it continues from a saved run.
-    resumed: bool,
-    /// Whether the clip is whole already.
-    is_made: bool,
-}
-
-impl Clip {
-    /// Samples what is not sampled, and decodes. `last` is the clip before, whose state goes when
-    /// this one has its own.
-    fn make(
-        &mut self,
-        args: &GenerateArgs,
-        interrupt: &Interrupt,
-        progress: &mut Progress,
-        last: &mut Option<Job>,
-    ) -> Result<(), CliError> {
-        let Self { job, target, .. } = self;
-        let kept = job.kept().map(|(path, steps)| (path.to_owned(), steps));
-        let watched = Watched::new(target, interrupt, progress, kept);
-        job.save(&mut |event| watched.event(&event));
-        if let Some(mut last) = last.take() {
-            last.forget();
-        }
-        watched.say(format_args!("seed: {}", job.settings().seed));
-        let cancel = interrupt.cancel();
-        let mut observer = |event| watched.event(&event);
-        let latents = job.sample(&mut observer, cancel);
-        let mut latents = latents.map_err(|error| watched.ended(error, job.kept().is_some()))?;
-        watched.may_be_cut_off();
-        let settings = job.settings();
-        let mut video = video(&args.video, settings.width, settings.height, settings.fps)?;
-        if args.video.no_metadata {
-            latents.metadata = Metadata(latents.metadata).anonymous().0;
-        } else {
-            video.metadata = job.metadata().entries();
-        }
-        let ended = |error: CliError| watched.ended(error, true);
-        if let Some(path) = &target.latents {
-            latents.write(path).map_err(|e| ended(e.into()))?;
-        }
-        let mut sink = sink(target, video).map_err(ended)?;
-        job.decode(&latents, &mut sink, &mut observer, cancel)
-            .map_err(|error| ended(error.into()))?;
-        drop(watched);
-        tell(&sink, progress)
+    let ended = |error: CliError| watched.ended(error, true);
+    if let Some(path) = &target.latents {
+        latents.write(path).map_err(|e| ended(e.into()))?;
     }
+    let mut sink = sink(target, video).map_err(ended)?;
+    job.decode(&latents, &mut sink, &mut observer, cancel)
+        .map_err(|error| ended(error.into()))?;
+    drop(watched);
+    tell(&sink, target, progress)
 }
-
 /// The prompt, from the command line or standard input.
 fn prompt(argument: Option<&str>) -> Result<String, CliError> {
     let prompt = match argument {

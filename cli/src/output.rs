@@ -1,76 +1,49 @@
-//! Where results go: their names, checked before any work, and the two streams.
+//! Where results go: the files of clips as options name them, and the two streams.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use kinora::media::{check_frame_folder, check_output, check_place};
-
-use kinora::job::{free_name, name_of_prompt, name_with_seed};
+use kinora::job::Outputs;
 
 use crate::args::GenerateArgs;
 use crate::error::CliError;
 
-/// The files of one clip.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Target {
-    /// The MP4.
-    pub clip: PathBuf,
-    /// `--save-latents`
-    pub latents: Option<PathBuf>,
-    /// `--frames-dir`
-    pub frames: Option<PathBuf>,
-    /// `--force`
-    pub overwrite: bool,
-    /// Whether an earlier run may have written latents and frames already.
-    pub again: bool,
+/// The output that is standard output.
+const STREAM: &str = "-";
+
+/// Where the clips of a prompt go.
+pub(crate) fn outputs(args: &GenerateArgs, prompt: &str) -> Result<Outputs, CliError> {
+    let mut outputs = Outputs::of_prompt(prompt);
+    outputs.latents = args.save_latents.clone();
+    outputs.frames = args.frames_dir.clone();
+    outputs.overwrite = args.video.force;
+    outputs.several = args.sampling.count > 1;
+    aim(&mut outputs, args.output.as_deref())?;
+    Ok(outputs)
 }
 
-impl Target {
-    /// The files of the clip with this seed. Several clips of one command bear their seeds.
-    pub(crate) fn new(args: &GenerateArgs, prompt: &str, seed: u64) -> Self {
-        let several = args.sampling.count > 1;
-        let numbered = |path: &Path| {
-            if several {
-                name_with_seed(path, seed)
-            } else {
-                path.to_owned()
+/// Takes `-o`.
+pub(crate) fn aim(outputs: &mut Outputs, output: Option<&Path>) -> Result<(), CliError> {
+    match output {
+        Some(path) if path == Path::new(STREAM) => {
+            if outputs.several {
+                return Err(CliError::SeveralToStream);
             }
-        };
-        let overwrite = args.video.force;
-        Self {
-            clip: match &args.output {
-                Some(path) => numbered(path),
-                None => free_name(
-                    Path::new(&format!("{}-{seed}.mp4", name_of_prompt(prompt))),
-                    overwrite,
-                ),
-            },
-            latents: args.save_latents.as_deref().map(numbered),
-            frames: args.frames_dir.as_ref().map(|folder| match several {
-                true => folder.join(seed.to_string()),
-                false => folder.clone(),
-            }),
-            overwrite,
-            again: false,
+            if io::stdout().is_terminal() {
+                return Err(CliError::Terminal);
+            }
+            outputs.stream = Some("standard output".into());
         }
+        output => outputs.clip = output.map(Path::to_owned),
     }
+    Ok(())
+}
 
-    /// Refuses, before any work, what could not be written after it.
-    pub(crate) fn check(&self) -> Result<(), CliError> {
-        check_output(&self.clip, self.overwrite)?;
-        if let Some(path) = &self.latents {
-            if !path
-                .extension()
-                .is_some_and(|e| e.eq_ignore_ascii_case("safetensors"))
-            {
-                return Err(CliError::LatentsExtension { path: path.clone() });
-            }
-            check_place(path, self.overwrite || self.again)?;
-        }
-        if let Some(folder) = &self.frames {
-            check_frame_folder(folder, self.overwrite || self.again)?;
-        }
-        Ok(())
+/// The `-o` that makes the same names once more.
+pub(crate) fn again(outputs: &Outputs, target: &kinora::job::Target) -> PathBuf {
+    match outputs.stream {
+        Some(_) => STREAM.into(),
+        None => outputs.again(target),
     }
 }
 

@@ -56,6 +56,11 @@ pub(crate) fn run(args: &ResumeArgs, quiet: bool) -> Result<(), CliError> {
 fn chosen(file: Option<&Path>) -> Result<PathBuf, CliError> {
     let Some(file) = file else {
         let mut all = SavedRun::in_folder(Path::new("."), "");
+        // Those that go on by themselves are not meant.
+        let idle = |state: &PathBuf| !SavedRun::is_busy(state);
+        if all.iter().any(idle) {
+            all.retain(idle);
+        }
         return match (all.pop(), all.as_slice()) {
             (Some(one), []) => Ok(one),
             (None, _) => Err(CliError::NothingToResume),
@@ -69,11 +74,9 @@ fn chosen(file: Option<&Path>) -> Result<PathBuf, CliError> {
         };
     };
     // The state's own name stays as it is.
-    let state = state_path(file);
-    match state.symlink_metadata() {
-        Ok(_) => Ok(state),
-        Err(_) => Err(CliError::NoState { path: state }),
-    }
+    SavedRun::path_for(file).ok_or_else(|| CliError::NoState {
+        path: state_path(file),
+    })
 }
 
 /// The command of a run, with what it left open decided as it was.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use kinora::media::{probe, read_metadata};
+use kinora::media::{describe, read_metadata};
 use kinora::model_files::SchedulerName;
 
 use kinora::request::{FIELDS, Field, changed_inputs};
@@ -36,17 +36,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<(), CliError> {
             .collect();
         format!("{:#}\n", serde_json::Value::Object(object))
     } else {
-        let info = probe(&args.file)?;
-        let mut text = format!(
-            "{}: {}x{}, {} frames at {}/s, {:.1} s, H.264 level {}\n",
-            args.file.display(),
-            info.width,
-            info.height,
-            info.frames,
-            info.fps,
-            info.duration.as_secs_f64(),
-            info.level,
-        );
+        let mut text = format!("{}: {}\n", args.file.display(), describe(&args.file)?);
         for (key, value) in &metadata {
             // A line each, and no control characters: a clip's text may be anyone's.
             let value: String = value.chars().flat_map(visible).collect();

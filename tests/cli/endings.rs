@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use kinora::media::is_temporary;
 
-use crate::program::{Place, Running, Test, Verdict, command, ensure, tiny};
+use crate::program::{Ended, Place, Running, Test, Verdict, command, ensure, tiny};
 
 #[cfg(unix)]
 pub(crate) const TESTS: &[Test] = &[
@@ -219,17 +219,22 @@ pub(crate) fn can_mount() -> bool {
     small.is_ok_and(|status| status.success())
 }
 
-fn full_disk() -> Verdict {
-    let place = Place::new()?;
+/// Runs the program on a disk of its own without room for the clip and its state, which goes to the
+/// folder of temporary files; then someone makes room, and `again` is run.
+fn on_full_disk(place: &Place, again: &str) -> Result<(Ended, Vec<String>), String> {
     for folder in ["disk", "tmp"] {
-        std::fs::create_dir(place.path(folder)).map_err(|e| e.to_string())?;
+        std::fs::create_dir_all(place.path(folder)).map_err(|e| e.to_string())?;
     }
     // The disk is seen by the program and the shell around it alone.
-    let script = "mount -t tmpfs -o size=12k none disk || exit 99; cd disk; \"$@\"; code=$?; ls -A . ; exit $code";
+    let script = format!(
+        "mount -t tmpfs -o size=12k none disk || exit 99; cd disk; \"$@\"; echo code $? >&2; ls -A
+        ls -A ../tmp >&2; mount -o remount,size=1m . || exit 98; {again}; code=$?; ls -A; exit $code"
+    );
     let mut shell = Command::new("unshare");
     shell
-        .args(["-rm", "sh", "-c", script, "sh"])
-        .env("TMPDIR", place.path("tmp"));
+        .args(["-rm", "sh", "-c", &script, "sh"])
+        .env("TMPDIR", place.path("tmp"))
+        .env("KINORA_CACHE", "off");
     let program = command(true);
     shell.arg(program.get_program()).args(program.get_args());
     let tiny = tiny();
@@ -237,18 +242,33 @@ fn full_disk() -> Verdict {
     arguments.extend(tiny.iter().map(String::as_str));
     arguments.extend(["--frames", "97", "--quality", "100", "-o", "a.mp4"]);
     let ended = place.feed(shell, &arguments, &[])?;
-    ensure!(ended.out.is_empty(), "left {:?} on the disk", ended.out);
-    ended.exits(1)?;
-    ensure!(ended.err.contains("disk is full"), "{}", ended.err);
-    ensure!(
-        ended.err.contains("what was sampled is kept"),
-        "{}",
-        ended.err
-    );
-    ensure!(
-        place.path("tmp/a.kinora-state").exists(),
-        "the run is not kept: {:?}",
-        place.files()
-    );
+    let left = place.files().into_iter();
+    Ok((ended, left.filter(|name| name.contains("tmp/")).collect()))
+}
+
+fn full_disk() -> Verdict {
+    // The same command, its clip by name, and what the program said.
+    let program = "\"$1\" $([ -x \"$2\" ] && echo \"$2\")";
+    let resume = |what: &str| format!("{program} resume {what}");
+    for again in ["\"$@\"", &resume("a.mp4"), &resume("")] {
+        let place = Place::new()?;
+        let (ended, left) = on_full_disk(&place, again)?;
+        let ended = ended.good().map_err(|error| format!("{again}: {error}"))?;
+        for word in [
+            "disk is full",
+            "what was sampled is kept",
+            "code 1\n",
+            "a.kinora-state\n",
+            "sampling: done already",
+        ] {
+            ensure!(ended.err.contains(word), "{word:?} is not in {}", ended.err);
+        }
+        ensure!(
+            ended.out == "a.mp4\na.mp4\n",
+            "{again}: left {:?}",
+            ended.out
+        );
+        ensure!(left.is_empty(), "{again}: left {left:?}");
+    }
     Ok(())
 }

@@ -76,7 +76,7 @@ pub(crate) struct SamplingArgs {
     /// Starting noise, the same as in diffusers; -1 draws one [default: drawn, and printed]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
     pub seed: Option<Seed>,
-    /// Variations, with seeds one apart
+    /// Variations, with seeds one apart; those that the same command made before are kept
     #[arg(short, long, value_name = "N", default_value_t = 1, allow_negative_numbers = true,
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub count: u32,
@@ -133,7 +133,7 @@ impl DecoderArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct VideoArgs {
-    /// Replace files that exist
+    /// Replace files that exist; a link stays, and what it leads to is replaced
     #[arg(long)]
     pub force: bool,
     /// Leave out what made the clip: prompt, settings, the model and its folder as typed

@@ -41,6 +41,28 @@ pub enum MediaError {
         /// What the system said.
         source: io::Error,
     },
+    /// A name that the file system does not take, mostly for its length.
+    #[error("cannot write {}: its name has {} bytes, and the file system does not take it ({source}); choose a shorter one", path.display(), path.file_name().unwrap_or_default().len())]
+    Name {
+        /// The output asked for.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A picture was asked for, and there is more than one frame.
+    #[error("cannot write {}: a picture holds one frame, and the clip has {frames}; ask for one frame, or for a name that ends in .mp4", path.display())]
+    Still {
+        /// The output asked for.
+        path: PathBuf,
+        /// Frames of the clip.
+        frames: usize,
+    },
+    /// The name for latents is not one of their format.
+    #[error("cannot write {}: latents are kept as safetensors, so the name has to end in .safetensors", path.display())]
+    LatentsExtension {
+        /// The output asked for.
+        path: PathBuf,
+    },
     /// The output's name belongs to a folder.
     #[error("cannot write {}: it is a folder, expected the name of a file", path.display())]
     IsFolder {
@@ -86,9 +108,7 @@ pub enum MediaError {
         height: u32,
     },
     /// A frame whose bytes do not fit its size.
-    #[error(
-        "frame {frame}: found {found} bytes, expected {expected} (three for each pixel of {width}x{height})"
-    )]
+    #[error("frame {frame}: found {found} bytes, expected {expected} for {width}x{height} pixels")]
     FrameLength {
         /// Number of the frame, from 0.
         frame: u64,
@@ -100,6 +120,12 @@ pub enum MediaError {
         width: u32,
         /// Height in pixels.
         height: u32,
+    },
+    /// A frame of which only planes of YUV 4:2:0 were read back, and whose RGB is asked for.
+    #[error("frame {frame}: its RGB is asked for, and the sink's layout says YUV 4:2:0")]
+    Planes {
+        /// Number of the frame, from 0.
+        frame: usize,
     },
     /// A frame rate outside the range.
     #[error(

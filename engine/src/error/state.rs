@@ -16,6 +16,12 @@ pub enum StateError {
         /// What is wrong with it.
         source: WeightsError,
     },
+    /// The state of a run that goes on at this moment.
+    #[error("another run that keeps its state in {} is still going on: wait for it, or choose another output", path.display())]
+    Busy {
+        /// The state.
+        path: PathBuf,
+    },
     /// The state of another run.
     #[error("{} keeps an unfinished run whose {key} is {found}, not {expected}", path.display())]
     OtherRun {

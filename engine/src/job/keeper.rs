@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::saved::{SavedRun, state_path};
+use super::saved::{SavedRun, elsewhere, moved_from, state_path};
 use crate::pipeline::{Event, Observer};
 use crate::weights::{RunProgress, RunState};
 
@@ -71,7 +71,7 @@ impl Keeper {
     /// files is used; if neither can be, the run continues and reports that once.
     pub(super) fn keep(&mut self, progress: RunProgress, observer: Observer<'_>) {
         let has_steps = progress != RunProgress::Nothing;
-        let state = RunState {
+        let mut state = RunState {
             progress,
             metadata: self.metadata.clone(),
         };
@@ -82,6 +82,7 @@ impl Keeper {
         let other = self.kept.clone().filter(|kept| *kept != self.place);
         let known = other.is_some();
         let other = other.or_else(|| free_in_temporary(&self.place));
+        state.metadata.extend(moved_from(&self.place));
         match other.filter(|path| state.write(path).is_ok()) {
             Some(path) => {
                 if !known {
@@ -121,6 +122,9 @@ impl Keeper {
         if let Some(path) = self.kept.take() {
             // A leftover state does no harm, so failing to remove it is no error.
             let _ = RunState::remove(path);
+            for older in elsewhere(&self.place) {
+                let _ = RunState::remove(older);
+            }
         }
     }
 

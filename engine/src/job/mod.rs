@@ -8,17 +8,23 @@
 //! | `device` | the device that runs share, which may be reopened or given less memory |
 //! | `saved` | runs on the disk, and which job each belongs to |
 //! | `keeper` | writing a job's state while it runs |
+//! | `lock` | one run at a time for each state |
 //! | `metadata` | what made a clip, as text |
 //! | `names` | names of clips |
+//! | `outputs` | the files of a clip: named, checked and locked before any work |
+//! | `series` | the clips of one command, which differ in their seeds |
 //! | `sink` | where frames go |
 
 mod decoding;
 mod device;
 mod engine;
 mod keeper;
+mod lock;
 mod metadata;
 mod names;
+mod outputs;
 mod saved;
+mod series;
 mod sink;
 mod task;
 
@@ -26,8 +32,13 @@ pub use decoding::Decoding;
 pub use device::MemoryTaken;
 pub use engine::{Clip, Engine, usual_budget};
 pub use keeper::Keep;
+pub use lock::RunLock;
 pub use metadata::{Metadata, Wrong};
-pub use names::{free_name, name_of_latents, name_of_prompt, name_with_seed};
+pub use names::{name_of_latents, name_of_prompt, name_with_seed};
+pub use outputs::{Outputs, Target, TargetSink};
 pub use saved::{SavedRun, state_path};
-pub use sink::{Both, ClipInfo, Frame, Mp4Sink, OnThread, PngSink, Sink};
+pub use series::{Entries, Series, SeriesClip};
+pub use sink::{
+    Both, ClipInfo, ClipSink, Frame, Layout, Mp4Sink, OnThread, PngSink, Sink, StillSink,
+};
 pub use task::{Job, Summary};

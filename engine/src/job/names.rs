@@ -63,16 +63,10 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// A name that nobody asked for makes way for a file that exists: `boat-7-2.mp4`.
-pub fn free_name(path: &Path, overwrite: bool) -> PathBuf {
-    let taken = |path: &Path| !overwrite && path.symlink_metadata().is_ok();
-    if !taken(path) {
-        return path.to_owned();
-    }
-    let next = (2..10_000)
-        .map(|n| with_ending(path, &n.to_string()))
-        .find(|path| !taken(path));
-    next.unwrap_or_else(|| path.to_owned())
+/// A name that nobody asked for, and those that it makes way with: `boat-7-2.mp4` and on.
+pub(super) fn ways(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let others = (2..10_000_u32).map(|n| with_ending(path, &n.to_string()));
+    std::iter::once(path.to_owned()).chain(others)
 }
 
 #[cfg(test)]
@@ -107,15 +101,5 @@ mod tests {
             name_with_seed(Path::new("boat.safetensors"), 7),
             Path::new("boat-7.safetensors")
         );
-    }
-
-    #[test]
-    fn a_name_nobody_asked_for_makes_way() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("boat-7.mp4");
-        assert_eq!(free_name(&path, false), path);
-        std::fs::write(&path, "").unwrap();
-        assert_eq!(free_name(&path, false), folder.path().join("boat-7-2.mp4"));
-        assert_eq!(free_name(&path, true), path);
     }
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::lock::RunLock;
 use super::metadata::Metadata;
 use crate::error::{Error, StateError};
 use crate::media::read_metadata;
 use crate::request::field;
+use crate::staged::folder_of;
 use crate::weights::{RunProgress, RunState};
 
 /// The extension of a state's file.
@@ -18,6 +20,9 @@ pub(super) const EXTENSION: &str = "kinora-state";
 pub(super) const OWN: &str = "run_";
 /// The device of the run.
 pub(super) const DEVICE: &str = "run_device";
+
+/// Where a state belongs that lies in the folder of temporary files.
+const PLACE: &str = "run_place";
 
 /// Entries that may differ between the saved run and this one: they do not change the latents, or
 /// a hash covers them.
@@ -64,35 +69,42 @@ impl SavedRun {
         }
     }
 
-    /// The state beside a clip, if there is one.
+    /// The state of a clip, if there is one: beside it, or in the folder of temporary files where
+    /// there was no room beside it.
     ///
     /// # Errors
     /// As [`read`](Self::read).
     pub fn beside(clip: &Path) -> Result<Option<Self>, Error> {
+        Self::path_for(clip).map(Self::read).transpose()
+    }
+
+    /// Where a clip's state lies, if there is one; the state's own name will do.
+    pub fn path_for(clip: &Path) -> Option<PathBuf> {
         let path = state_path(clip);
         match path.symlink_metadata() {
-            Ok(_) => Self::read(&path).map(Some),
-            Err(_) => Ok(None),
+            Ok(_) => Some(path),
+            Err(_) => elsewhere(&path).pop(),
         }
     }
 
-    /// States in a folder whose names start with `beginning`, sorted by name.
+    /// States of clips in a folder whose names start with `beginning`, sorted by name, and those
+    /// that were put elsewhere for want of room.
     pub fn in_folder(folder: &Path, beginning: &str) -> Vec<PathBuf> {
-        let names = fs::read_dir(folder).into_iter().flatten().flatten();
-        let fits = |name: &str| name.starts_with(beginning);
-        let mut found: Vec<PathBuf> = names
-            .filter(|entry| entry.file_name().to_str().is_some_and(fits))
-            .map(|entry| {
-                if folder == Path::new(".") {
-                    entry.file_name().into()
-                } else {
-                    entry.path()
-                }
-            })
-            .filter(|path: &PathBuf| path.extension().is_some_and(|e| e == EXTENSION))
-            .collect();
-        found.sort();
-        found
+        let here = fs::canonicalize(folder).ok();
+        let moved = states_in(&std::env::temp_dir(), beginning).into_iter();
+        let moved = moved.filter(|state| {
+            let lies = whole(state).and_then(|state| state.parent().map(Path::to_owned));
+            lies != here && place_of(state).is_some_and(|place| place.parent() == here.as_deref())
+        });
+        states_in(folder, beginning)
+            .into_iter()
+            .chain(moved)
+            .collect()
+    }
+
+    /// Whether a run is going on whose state this file is.
+    pub fn is_busy(state: &Path) -> bool {
+        RunLock::is_held(state) || place_of(state).is_some_and(|place| RunLock::is_held(&place))
     }
 
     /// An entry of its metadata.
@@ -175,6 +187,75 @@ impl SavedRun {
             (None, None) => None,
         }
     }
+}
+
+/// States in a folder whose names start with `beginning`, sorted by name; bare names in the current
+/// folder.
+fn states_in(folder: &Path, beginning: &str) -> Vec<PathBuf> {
+    let names = fs::read_dir(folder).into_iter().flatten().flatten();
+    let fits = |name: &str| name.starts_with(beginning);
+    let mut found: Vec<PathBuf> = names
+        .filter(|entry| entry.file_name().to_str().is_some_and(fits))
+        .map(|entry| {
+            if folder == Path::new(".") {
+                entry.file_name().into()
+            } else {
+                entry.path()
+            }
+        })
+        .filter(|path: &PathBuf| path.extension().is_some_and(|e| e == EXTENSION))
+        .collect();
+    found.sort();
+    found
+}
+
+/// The entry of a state that belongs at `place`, for one that is kept elsewhere.
+pub(super) fn moved_from(place: &Path) -> Option<(String, String)> {
+    Some((PLACE.to_owned(), whole(place)?.to_str()?.to_owned()))
+}
+
+/// The states in the folder of temporary files that belong at `place`, the newest last.
+pub(super) fn elsewhere(place: &Path) -> Vec<PathBuf> {
+    let (Some(own), Some(stem)) = (whole(place), place.file_stem().and_then(|s| s.to_str())) else {
+        return Vec::new();
+    };
+    let mut found = states_in(&std::env::temp_dir(), stem);
+    found.retain(|state| place_of(state).as_ref() == Some(&own));
+    found.sort_by_key(|state| fs::metadata(state).and_then(|file| file.modified()).ok());
+    found
+}
+
+/// Where a state belongs that was put into the folder of temporary files, which other people's
+/// files lie in, too.
+fn place_of(state: &Path) -> Option<PathBuf> {
+    if !is_own(state) {
+        return None;
+    }
+    let saved = SavedRun::read(state).ok()?;
+    saved.entry(PLACE).map(PathBuf::from)
+}
+
+/// A path that means the same from every folder; `None` where its folder is not there.
+fn whole(path: &Path) -> Option<PathBuf> {
+    let folder = fs::canonicalize(folder_of(path)).ok()?;
+    Some(folder.join(path.file_name()?))
+}
+
+/// Whether a file is an ordinary one of this process's user.
+fn is_own(path: &Path) -> bool {
+    let Ok(found) = path.symlink_metadata() else {
+        return false;
+    };
+    #[cfg(unix)]
+    let is_mine = {
+        use std::os::unix::fs::MetadataExt;
+        let mine = tempfile::tempfile().and_then(|file| file.metadata());
+        mine.is_ok_and(|mine| mine.uid() == found.uid())
+    };
+    // The folder of temporary files is the user's own.
+    #[cfg(not(unix))]
+    let is_mine = true;
+    found.is_file() && is_mine
 }
 
 /// Whether a clip on the disk is the one that a run with this metadata makes.

@@ -20,6 +20,54 @@ const Y_WEIGHTS: [i32; 3] = [11_966, 40_254, 4_064];
 const CB_WEIGHTS: [i32; 3] = [-6_596, -22_188, 28_784];
 const CR_WEIGHTS: [i32; 3] = [28_784, -26_145, -2_639];
 
+/// A picture in planes of YUV 4:2:0, as a device converts it: sizes are even,
+/// rows may have gaps.
+#[derive(Clone, Copy, Debug)]
+pub struct YuvPlanes<'a> {
+    /// Bytes from a row to the next: of Y, and of Cb and Cr.
+    pub strides: [usize; 2],
+    /// Luma.
+    pub y: &'a [u8],
+    /// Blue less luma.
+    pub cb: &'a [u8],
+    /// Red less luma.
+    pub cr: &'a [u8],
+}
+
+/// Planes with the even size of their picture.
+pub(super) struct Framed<'a>(pub(super) YuvPlanes<'a>, pub(super) [usize; 2]);
+
+impl Framed<'_> {
+    /// Whether every row is there, gaps included.
+    pub(super) fn is_whole(&self) -> bool {
+        let Self(planes, [width, height]) = self;
+        let has = |plane: &[u8], stride: usize, part: usize| {
+            stride >= width / part && plane.len() >= stride * (height / part)
+        };
+        let [luma, chroma] = planes.strides;
+        has(planes.y, luma, 1) && has(planes.cb, chroma, 2) && has(planes.cr, chroma, 2)
+    }
+}
+
+impl YUVSource for Framed<'_> {
+    fn dimensions(&self) -> (usize, usize) {
+        self.1.into()
+    }
+    fn strides(&self) -> (usize, usize, usize) {
+        let [luma, chroma] = self.0.strides;
+        (luma, chroma, chroma)
+    }
+    fn y(&self) -> &[u8] {
+        self.0.y
+    }
+    fn u(&self) -> &[u8] {
+        self.0.cb
+    }
+    fn v(&self) -> &[u8] {
+        self.0.cr
+    }
+}
+
 /// One picture in planes: Y of width × height, Cb and Cr of half both. Sizes are even.
 pub(super) struct Yuv420 {
     width: usize,

@@ -11,8 +11,10 @@ use openh264::encoder::{
     FrameType, IntraFramePeriod, Profile, QpRange, RateControlMode, UsageType, VuiConfig,
 };
 
+use openh264::formats::YUVSource;
+
 use super::FrameRate;
-use super::color::Yuv420;
+use super::color::{Framed, Yuv420, YuvPlanes};
 use crate::error::MediaError;
 
 /// The encoder's own bounds: the longer side, the shorter side, and the least of both.
@@ -54,10 +56,15 @@ pub(super) struct ParameterSets {
 }
 
 pub(super) struct H264Encoder {
-    encoder: Encoder,
+    coder: Coder,
     picture: Yuv420,
     width: u32,
     height: u32,
+}
+
+/// The encoder, and what it has come to.
+struct Coder {
+    encoder: Encoder,
     fps: FrameRate,
     qp: u8,
     frame: u64,
@@ -78,14 +85,16 @@ impl H264Encoder {
         }
         let qp = quantiser(quality);
         Ok(Self {
-            encoder: open(fps, qp).map_err(|e| encoder_failed(0, &e))?,
+            coder: Coder {
+                encoder: open(fps, qp).map_err(|e| encoder_failed(0, &e))?,
+                fps,
+                qp,
+                frame: 0,
+                sets: None,
+            },
             picture: Yuv420::new(width as usize, height as usize),
             width,
             height,
-            fps,
-            qp,
-            frame: 0,
-            sets: None,
         })
     }
 
@@ -94,19 +103,48 @@ impl H264Encoder {
         let (width, height) = (self.width, self.height);
         let expected = width as usize * height as usize * 3;
         if rgb.len() != expected {
-            return Err(MediaError::FrameLength {
-                frame: self.frame,
-                found: rgb.len(),
-                expected,
-                width,
-                height,
-            });
+            return Err(self.wrong_length(rgb.len(), expected));
         }
         self.picture.fill(rgb, width as usize, height as usize);
+        self.coder.encode(&self.picture)
+    }
+
+    /// Encodes the next frame from its planes, of sides rounded up to even.
+    pub(super) fn encode_planes(
+        &mut self,
+        planes: YuvPlanes<'_>,
+    ) -> Result<AccessUnit, MediaError> {
+        let size = [self.width, self.height].map(|side| side.next_multiple_of(2) as usize);
+        let picture = Framed(planes, size);
+        if !picture.is_whole() {
+            let found = planes.y.len() + planes.cb.len() + planes.cr.len();
+            return Err(self.wrong_length(found, size[0] * size[1] * 3 / 2));
+        }
+        self.coder.encode(&picture)
+    }
+
+    fn wrong_length(&self, found: usize, expected: usize) -> MediaError {
+        MediaError::FrameLength {
+            frame: self.coder.frame,
+            found,
+            expected,
+            width: self.width,
+            height: self.height,
+        }
+    }
+
+    /// The parameter sets; they come with the first frame.
+    pub(super) fn parameter_sets(&self) -> Option<&ParameterSets> {
+        self.coder.sets.as_ref()
+    }
+}
+
+impl Coder {
+    fn encode(&mut self, picture: &impl YUVSource) -> Result<AccessUnit, MediaError> {
         // A coded frame larger than its raw planes overflows the encoder's buffer and ends it. Only
         // noise at a fine quantiser is that large; the rest of such a clip is coded more coarsely.
         let coded = loop {
-            match self.encoder.encode(&self.picture) {
+            match self.encoder.encode(picture) {
                 Ok(stream) => break Coded::of(&stream),
                 Err(e) if self.qp >= COARSEST => return Err(encoder_failed(self.frame, &e)),
                 Err(_) => self.qp = (self.qp + 6).min(COARSEST),
@@ -125,11 +163,6 @@ impl H264Encoder {
         }
         self.frame += 1;
         Ok(coded.unit)
-    }
-
-    /// The parameter sets; they come with the first frame.
-    pub(super) fn parameter_sets(&self) -> Option<&ParameterSets> {
-        self.sets.as_ref()
     }
 }
 

@@ -28,10 +28,11 @@ mod tags;
 mod turn;
 mod writer;
 
+pub use color::YuvPlanes;
 pub use encoder::DEFAULT_QUALITY;
 pub use frame_rate::FrameRate;
 pub use level::Level;
-pub use output::{check_output, check_place, is_temporary, stale_temporaries};
-pub use png::{check_frame_folder, frame_path, prepare_frame_folder, write_png};
-pub use reader::{Frame, Frames, VideoInfo, decode, probe, quarter_turns, read_metadata};
+pub use output::{check_name, check_output, check_place, is_temporary, stale_temporaries};
+pub use png::{check_frame_folder, frame_path, prepare_frame_folder, write_png, write_png_with};
+pub use reader::{Frame, Frames, VideoInfo, decode, describe, probe, quarter_turns, read_metadata};
 pub use writer::{VideoOptions, VideoSummary, VideoWriter};

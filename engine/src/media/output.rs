@@ -14,7 +14,8 @@ use crate::staged::{self, folder_of};
 ///
 /// # Errors
 /// The first of [`MediaError::Extension`], [`FolderMissing`](MediaError::FolderMissing),
-/// [`NotAFolder`](MediaError::NotAFolder), [`IsFolder`](MediaError::IsFolder),
+/// [`NotAFolder`](MediaError::NotAFolder), [`Name`](MediaError::Name),
+/// [`IsFolder`](MediaError::IsFolder),
 /// [`Exists`](MediaError::Exists), [`FolderNotWritable`](MediaError::FolderNotWritable) that holds.
 pub fn check_output(path: &Path, overwrite: bool) -> Result<(), MediaError> {
     let extension = path.extension();
@@ -32,15 +33,15 @@ pub fn check_output(path: &Path, overwrite: bool) -> Result<(), MediaError> {
 /// # Errors
 /// As [`check_output`], but never [`MediaError::Extension`].
 pub fn check_place(path: &Path, overwrite: bool) -> Result<(), MediaError> {
-    let folder = folder_of(path);
-    check_folder(path, folder)?;
+    check_folder(path, folder_of(path))?;
+    check_name(path)?;
+    if path.is_dir() {
+        return Err(MediaError::IsFolder {
+            path: path.to_owned(),
+        });
+    }
     // The link itself: a dangling one is a name that is taken, too.
     match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => {
-            return Err(MediaError::IsFolder {
-                path: path.to_owned(),
-            });
-        }
         Ok(_) if !overwrite => {
             return Err(MediaError::Exists {
                 path: path.to_owned(),
@@ -48,9 +49,26 @@ pub fn check_place(path: &Path, overwrite: bool) -> Result<(), MediaError> {
         }
         _ => {}
     }
+    let place = staged::through_links(path);
+    let folder = folder_of(&place);
+    check_folder(path, folder)?;
     match tempfile::tempfile_in(folder) {
         Ok(_) => Ok(()),
         Err(source) => Err(not_writable(path, folder, source)),
+    }
+}
+
+/// Checks that the file system takes such a name, which need not exist.
+///
+/// # Errors
+/// [`MediaError::Name`], mostly for a name of more than 255 bytes.
+pub fn check_name(path: &Path) -> Result<(), MediaError> {
+    match fs::symlink_metadata(path) {
+        Err(source) if source.kind() == io::ErrorKind::InvalidFilename => Err(MediaError::Name {
+            path: path.to_owned(),
+            source,
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -111,7 +129,7 @@ impl Staged {
             path,
             overwrite,
         } = self;
-        file.commit(&path, overwrite)
+        file.commit(overwrite)
             .map_err(|e| MediaError::writing(&path, e))
     }
 }
@@ -126,6 +144,9 @@ fn check_folder(path: &Path, folder: &Path) -> Result<(), MediaError> {
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             Err(MediaError::FolderMissing { path, folder })
+        }
+        Err(source) if source.kind() == io::ErrorKind::InvalidFilename => {
+            Err(MediaError::Name { path, source })
         }
         Err(source) => Err(MediaError::FolderNotWritable {
             path,

@@ -1,12 +1,16 @@
 //! Frames as pictures, for people who go on in other programs.
 
-use std::fs;
-use std::io::{BufWriter, Write};
+use std::fs::{self, File};
+use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use png::{BitDepth, ColorType, Encoder, EncodingError, SrgbRenderingIntent};
+use png::{
+    BitDepth, ColorType, Decoder, DecodingError, Encoder, EncodingError, Reader,
+    SrgbRenderingIntent,
+};
 
 use super::output::{Staged, check_place};
+use super::tags;
 use crate::error::MediaError;
 
 /// Writes one frame, [height, width, 3] bytes, as an 8-bit sRGB PNG. The file appears under its
@@ -23,10 +27,28 @@ pub fn write_png(
     rgb: &[u8],
     overwrite: bool,
 ) -> Result<(), MediaError> {
+    let size = [width as usize, height as usize];
+    write_png_with(path, size, rgb, &[], overwrite)
+}
+
+/// As [`write_png`], with metadata in the places where programs look for a picture's: `Comment`
+/// holds all entries as one JSON object, `parameters` the settings as the web UI of Stable Diffusion
+/// writes them.
+///
+/// # Errors
+/// As [`write_png`].
+pub fn write_png_with(
+    path: &Path,
+    [width, height]: [usize; 2],
+    rgb: &[u8],
+    entries: &[(String, String)],
+    overwrite: bool,
+) -> Result<(), MediaError> {
+    let expected = width * height * 3;
+    let [width, height] = [width, height].map(|side| u32::try_from(side).unwrap_or(u32::MAX));
     if width == 0 || height == 0 {
         return Err(MediaError::FrameSize { width, height });
     }
-    let expected = width as usize * height as usize * 3;
     if rgb.len() != expected {
         return Err(MediaError::FrameLength {
             frame: 0,
@@ -52,12 +74,53 @@ pub fn write_png(
     encoder.set_color(ColorType::Rgb);
     encoder.set_depth(BitDepth::Eight);
     encoder.set_source_srgb(SrgbRenderingIntent::Perceptual);
+    for (keyword, text) in tags::of_picture(entries) {
+        encoder
+            .add_itxt_chunk(keyword.to_owned(), text)
+            .map_err(failed)?;
+    }
     let mut writer = encoder.write_header().map_err(failed)?;
     writer.write_image_data(rgb).map_err(failed)?;
     writer.finish().map_err(failed)?;
     out.flush().map_err(|e| MediaError::writing(path, e))?;
     drop(out);
     staged.commit()
+}
+
+/// The entries in a PNG that [`write_png_with`] wrote; empty where it has none.
+pub(super) fn read_png_metadata(path: &Path) -> Result<Vec<(String, String)>, MediaError> {
+    let reader = open(path)?;
+    let texts = reader.info().utf8_text.iter();
+    let mut comments = texts.filter(|text| text.keyword == tags::PICTURE_COMMENT);
+    let entries = comments.find_map(|text| tags::from_json(&text.get_text().ok()?));
+    Ok(entries.unwrap_or_default())
+}
+
+/// Width and height of a PNG.
+pub(super) fn png_size(path: &Path) -> Result<[u32; 2], MediaError> {
+    Ok(open(path)?.info().size().into())
+}
+
+/// A PNG, read up to its pixels.
+fn open(path: &Path) -> Result<Reader<BufReader<File>>, MediaError> {
+    let corrupt = |e: DecodingError| match e {
+        DecodingError::IoError(e) => MediaError::reading(path, e),
+        other => MediaError::Corrupt {
+            path: path.to_owned(),
+            problem: other.to_string(),
+        },
+    };
+    let file = File::open(path).map_err(|e| MediaError::reading(path, e))?;
+    Decoder::new(BufReader::new(file))
+        .read_info()
+        .map_err(corrupt)
+}
+
+/// Whether a file is a PNG, by its first bytes.
+pub(super) fn is_png(path: &Path) -> bool {
+    let mut first = [0; 8];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut first));
+    read.is_ok() && first == *b"\x89PNG\r\n\x1a\n"
 }
 
 /// The path of frame number `index` (from 0) in `folder`: `00000.png`, `00001.png`, …

@@ -16,6 +16,7 @@ use openh264::formats::YUVSource;
 use super::boxes::{Mp4Box, outermost, show};
 use super::color::rgb_from_yuv;
 use super::matrix::Conversion;
+use super::png::{is_png, png_size, read_png_metadata};
 use super::sample_table::{Sample, SampleTable};
 use super::{FrameRate, Level, metadata, turn};
 use crate::error::MediaError;
@@ -44,12 +45,15 @@ pub struct VideoInfo {
     pub key_frames: Vec<u64>,
 }
 
-/// The keys and values in a video, in their order; empty where it has none.
+/// The keys and values in a video, or in a PNG, in their order; empty where it has none.
 ///
 /// # Errors
 /// [`MediaError::Read`], [`NotMp4`](MediaError::NotMp4), [`Truncated`](MediaError::Truncated) or
 /// [`Corrupt`](MediaError::Corrupt).
 pub fn read_metadata(path: &Path) -> Result<Vec<(String, String)>, MediaError> {
+    if is_png(path) {
+        return read_png_metadata(path);
+    }
     let movie = Movie::open(path)?;
     metadata::read(&movie.moov).map_err(|problem| movie.corrupt(problem))
 }
@@ -60,6 +64,27 @@ pub fn read_metadata(path: &Path) -> Result<Vec<(String, String)>, MediaError> {
 /// As [`read_metadata`], and [`MediaError::Unsupported`] for a codec other than H.264.
 pub fn probe(path: &Path) -> Result<VideoInfo, MediaError> {
     Ok(Movie::open(path)?.table()?.info)
+}
+
+/// What a video or a PNG is, in a line for people: size, frames, length.
+///
+/// # Errors
+/// As [`probe`].
+pub fn describe(path: &Path) -> Result<String, MediaError> {
+    if is_png(path) {
+        let [width, height] = png_size(path)?;
+        return Ok(format!("{width}x{height}, a picture"));
+    }
+    let info = probe(path)?;
+    Ok(format!(
+        "{}x{}, {} frames at {}/s, {:.1} s, H.264 level {}",
+        info.width,
+        info.height,
+        info.frames,
+        info.fps,
+        info.duration.as_secs_f64(),
+        info.level,
+    ))
 }
 
 /// How many quarters of a turn clockwise a video is shown, whose frames come as they are stored.

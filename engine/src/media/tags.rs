@@ -5,7 +5,8 @@
 //! | `©nam` | the prompt | the title that players and file managers show |
 //! | `©too` | Kinora and its version | the encoding program |
 //! | `©cmt` | all entries, one JSON object | `ffmpeg -c copy`, which keeps these three alone; ComfyUI's VideoHelperSuite and most tools that read prompts look here |
-//! | key `parameters` | the settings as the web UI of Stable Diffusion writes them | Civitai and the galleries that read its form |
+//! | `Comment` of a PNG | as `©cmt` | viewers of pictures |
+//! | key `parameters`, of a PNG, too | the settings as the web UI of Stable Diffusion writes them | Civitai and the galleries that read its form |
 //!
 //! ComfyUI itself reads the keys `prompt` and `workflow` where they hold a graph of its nodes. A clip
 //! of Kinora has no such graph, and none is invented; its `prompt` is text, which ComfyUI passes over.
@@ -29,6 +30,9 @@ pub(super) const VERSION: &str = "kinora";
 
 /// The key of the settings in one text.
 pub(super) const PARAMETERS: &str = "parameters";
+
+/// The keyword of all entries in a PNG.
+pub(super) const PICTURE_COMMENT: &str = "Comment";
 
 /// Entries as a JSON object, in their order.
 struct Object<E>(E);
@@ -100,6 +104,22 @@ pub(super) fn user_data(entries: &[(String, String)]) -> Mp4Box {
         fields: Vec::new(),
         children: vec![meta],
     }
+}
+
+/// The texts of a picture of these entries, by their keywords in a PNG; none for none.
+pub(super) fn of_picture(entries: &[(String, String)]) -> Vec<(&'static str, String)> {
+    if entries.is_empty() {
+        return Vec::new();
+    }
+    let comment = serde_json::to_string(&Object(entries)).ok();
+    let texts = [
+        (PICTURE_COMMENT, comment),
+        (PARAMETERS, parameters(entries)),
+    ];
+    texts
+        .into_iter()
+        .filter_map(|(keyword, text)| Some((keyword, text?)))
+        .collect()
 }
 
 /// The entries that the comment of a parsed `moov` holds; `None` where it has none, or another

@@ -1,10 +1,12 @@
 //! Frames in, a finished MP4 out.
 
 use std::fmt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::encoder::{DEFAULT_QUALITY, H264Encoder, check_size};
+use super::color::YuvPlanes;
+use super::encoder::{AccessUnit, DEFAULT_QUALITY, H264Encoder, check_size};
 use super::level::{Level, LevelMeter};
 use super::movie::VideoTrack;
 use super::mux::{Muxer, Sample};
@@ -89,6 +91,16 @@ impl VideoWriter {
         check_size(options.width, options.height)?;
         metadata::check(&options.metadata)?;
         check_output(path, options.overwrite)?;
+        Self::unnamed(path, options)
+    }
+
+    /// Begins a video for [`finish_into`](Self::finish_into), which messages call `path`.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), save for what is wrong with the name.
+    pub fn unnamed(path: &Path, options: VideoOptions) -> Result<Self, MediaError> {
+        check_size(options.width, options.height)?;
+        metadata::check(&options.metadata)?;
         let encoder =
             H264Encoder::new(options.width, options.height, options.fps, options.quality)?;
         Ok(Self {
@@ -112,6 +124,19 @@ impl VideoWriter {
     /// [`MediaError::DiskFull`] or [`MediaError::Write`] where the work cannot go on.
     pub fn push(&mut self, rgb: &[u8]) -> Result<(), MediaError> {
         let unit = self.encoder.encode(rgb)?;
+        self.append(&unit)
+    }
+
+    /// Appends a frame in planes of YUV 4:2:0, BT.709 in limited range, each side rounded up to even.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn push_yuv420(&mut self, planes: YuvPlanes<'_>) -> Result<(), MediaError> {
+        let unit = self.encoder.encode_planes(planes)?;
+        self.append(&unit)
+    }
+
+    fn append(&mut self, unit: &AccessUnit) -> Result<(), MediaError> {
         if self.stream.is_none() {
             self.stream = Some(self.begin()?);
         }
@@ -134,6 +159,23 @@ impl VideoWriter {
     /// [`MediaError::NoFrames`] where nothing was pushed; [`MediaError::Exists`] where the name was
     /// taken meanwhile; [`MediaError::DiskFull`] or [`MediaError::Write`]. None leaves a file.
     pub fn finish(self) -> Result<VideoSummary, MediaError> {
+        let (path, overwrite) = (self.path.clone(), self.options.overwrite);
+        if self.frames == 0 {
+            return Err(MediaError::NoFrames { path });
+        }
+        crate::staged::sweep(&path);
+        let mut staged = Staged::create(&path, overwrite)?;
+        let summary = self.finish_into(staged.file())?;
+        staged.sync()?;
+        staged.commit()?;
+        Ok(summary)
+    }
+
+    /// Writes the whole file to a stream, which need not seek.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn finish_into(self, out: &mut impl Write) -> Result<VideoSummary, MediaError> {
         let (width, height) = self.coded_size();
         let Self {
             path,
@@ -152,11 +194,7 @@ impl VideoWriter {
             return Err(MediaError::NoFrames { path });
         };
         muxer.video(track).level = meter.level();
-        crate::staged::sweep(&path);
-        let mut staged = Staged::create(&path, options.overwrite)?;
-        let bytes = muxer.finish(staged.file(), &options.metadata)?;
-        staged.sync()?;
-        staged.commit()?;
+        let bytes = muxer.finish(out, &options.metadata)?;
         Ok(VideoSummary {
             path,
             width,

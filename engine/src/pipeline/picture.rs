@@ -44,6 +44,12 @@ impl<'f> Picture<'f> {
         self.size
     }
 
+    /// Whether the decoder left it on the device: frames of bands and of a linear map are on the
+    /// host.
+    pub fn is_on_device(&self) -> bool {
+        matches!(self.bytes, FrameBytes::Device { .. })
+    }
+
     /// 8-bit RGB, [height, width, 3], read back from the device where it lies there.
     ///
     /// # Errors

@@ -61,7 +61,7 @@ fn write_file(
     out.flush()?;
     drop(out);
     staged.sync()?;
-    staged.commit(path, true)
+    staged.commit(true)
 }
 
 /// Hands out the values' bytes, little endian, some at a time.

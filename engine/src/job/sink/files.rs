@@ -201,7 +201,7 @@ impl Sink for StillSink {
 /// Writes a clip as the kind of file that its name says: an MP4, or a PNG of its only frame.
 pub enum ClipSink {
     /// `.mp4`, or a stream.
-    Video(Mp4Sink),
+    Video(Box<Mp4Sink>),
     /// `.png`.
     Still(StillSink),
 }
@@ -221,7 +221,7 @@ impl ClipSink {
 
     fn inner(&mut self) -> &mut dyn Sink {
         match self {
-            Self::Video(video) => video,
+            Self::Video(video) => video.as_mut(),
             Self::Still(still) => still,
         }
     }

@@ -33,6 +33,9 @@ pub enum Layout {
     Yuv420,
 }
 
+/// Planes of YUV 4:2:0 in one run of bytes, and where each lies in it.
+pub type Yuv420<'f> = (Planes, Cow<'f, [u8]>);
+
 /// A decoded frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'f> {
@@ -94,7 +97,7 @@ impl<'f> Frame<'f> {
     ///
     /// # Errors
     /// The device failed.
-    pub fn yuv420(&self) -> Result<Option<(Planes, Cow<'f, [u8]>)>, Error> {
+    pub fn yuv420(&self) -> Result<Option<Yuv420<'f>>, Error> {
         match &self.source {
             Source::Decoder(picture) if picture.is_on_device() => {
                 let (planes, bytes) = picture.yuv420()?;

@@ -9,8 +9,7 @@ pub use files::{ClipSink, Mp4Sink, PngSink, StillSink};
 pub use thread::OnThread;
 
 use crate::error::{Error, MediaError};
-use crate::ops::picture::Planes;
-use crate::pipeline::Picture;
+use crate::pipeline::{Picture, Planes};
 
 /// What a clip will be, before its first frame.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -21,7 +21,7 @@ pub struct Mp4Sink {
 
 impl Mp4Sink {
     /// Checks that such a video can be written; nothing is on the disk yet. The options of a job's
-    /// clip are [`Job::video`](super::Job::video)'s.
+    /// clip are [`Job::video`](crate::Job::video)'s.
     ///
     /// # Errors
     /// As [`VideoWriter::create`].

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 const MAY_NAME: &[(&str, &str)] = &[
     (
         "job",
-        "pipeline request model_files models sampling media gpu weights record tensor part cancel",
+        "pipeline request model_files models sampling media gpu weights record tensor staged part cancel",
     ),
     (
         "pipeline",

@@ -23,9 +23,9 @@ use std::process::Command;
 
 use kinora::error::MediaError;
 use kinora::media::{
-    DEFAULT_QUALITY, Frame, FrameRate, VideoOptions, VideoSummary, VideoWriter, check_output,
-    decode, frame_path, is_temporary, prepare_frame_folder, probe, read_metadata,
-    stale_temporaries, write_png,
+    DEFAULT_QUALITY, Frame, FrameRate, VideoOptions, VideoSummary, VideoWriter, YuvPlanes,
+    check_output, decode, frame_path, is_temporary, prepare_frame_folder, probe, read_metadata,
+    stale_temporaries, write_png, write_png_with,
 };
 
 use scenes::*;

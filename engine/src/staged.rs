@@ -169,7 +169,7 @@ mod tests {
         fs::create_dir(at("far")).unwrap();
         std::os::unix::fs::symlink("far/b", at("a")).unwrap();
         std::os::unix::fs::symlink("a", at("c")).unwrap();
-        let mut write = |overwrite: bool| {
+        let write = |overwrite: bool| {
             let mut staged = Staged::create(&at("c")).unwrap();
             io::Write::write_all(staged.file(), b"new").unwrap();
             staged.commit(overwrite)

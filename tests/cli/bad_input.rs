@@ -114,7 +114,7 @@ fn bad_outputs() -> Verdict {
     write("taken-7.mp4")?;
     write("taken.safetensors")?;
     write("file")?;
-    fs::create_dir_all(place.path("folder.mp4")).map_err(|e| e.to_string())?;
+    fs::create_dir_all(place.path("folder.safetensors")).map_err(|e| e.to_string())?;
     fs::create_dir_all(place.path("frames")).map_err(|e| e.to_string())?;
     write("frames/00000.png")?;
     let cases: [(&[&str], &[&str]); 15] = [
@@ -124,7 +124,7 @@ fn bad_outputs() -> Verdict {
         (&["-o", "clip.mp4.mov"], &[".mov"]),
         (&["-o", "nowhere/clip.mp4"], &["nowhere", "does not exist"]),
         (&["-o", "file/clip.mp4"], &["file"]),
-        (&["-o", "folder.mp4"], &["folder"]),
+        (&["--save-latents", "folder.safetensors"], &["is a folder"]),
         (&["-o", "taken.mp4"], &["taken.mp4", "--force"]),
         // The second of two.
         (

@@ -94,7 +94,7 @@ fn help_names_every_option() -> Verdict {
                 "Examples:",
             ],
         ),
-        ("show", &["FILE.mp4", "--command", "--json", "Example:"]),
+        ("show", &["<FILE>", "--command", "--json", "Example:"]),
         ("info", &["--model", "--device"]),
         (
             "bench",

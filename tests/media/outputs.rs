@@ -223,3 +223,34 @@ fn what_a_killed_run_left_can_be_named() {
     );
     assert!(is_temporary(".kinora-1.tmp".as_ref()) && !is_temporary("clip.mp4".as_ref()));
 }
+
+#[test]
+fn a_stream_gets_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("clip.mp4");
+    let options = VideoOptions::new(32, 32, fps(16, 1));
+    write(&path, options.clone(), 3);
+    let mut video = VideoWriter::unnamed("the stream".as_ref(), options.clone()).unwrap();
+    for t in 0..3 {
+        video.push(&scene(32, 32, t)).unwrap();
+    }
+    let mut stream = Vec::new();
+    let summary = video.finish_into(&mut stream).unwrap();
+    assert_eq!(stream, fs::read(&path).unwrap());
+    assert!(summary.to_string().starts_with("the stream: 32x32"));
+    // Planes that lack their last row are refused, and named by their frame.
+    let mut video = VideoWriter::unnamed("the stream".as_ref(), options).unwrap();
+    let (luma, chroma) = (vec![16; 32 * 32], vec![128; 16 * 16]);
+    let planes = |luma| YuvPlanes {
+        strides: [32, 16],
+        y: luma,
+        cb: &chroma,
+        cr: &chroma,
+    };
+    video.push_yuv420(planes(&luma)).unwrap();
+    let error = video.push_yuv420(planes(&luma[32..])).unwrap_err();
+    assert!(
+        matches!(error, MediaError::FrameLength { frame: 1, .. }),
+        "{error}"
+    );
+}

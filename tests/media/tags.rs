@@ -144,3 +144,40 @@ fn clips_start_at_once_without_an_edit_list() {
         }
     }
 }
+
+#[test]
+fn a_picture_says_what_made_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("still.png");
+    let entries = [
+        ("prompt", "ein Drachen, 海"),
+        ("seed", "7"),
+        ("steps", "4"),
+        ("kinora", "0.1.0"),
+    ];
+    let entries = entries.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let write = |entries: &[(String, String)]| {
+        write_png_with(&path, [3, 2], &[9; 18], entries, true).unwrap();
+        fs::read(&path).unwrap()
+    };
+    let bare = write(&[]);
+    assert_eq!(read_metadata(&path).unwrap(), []);
+    let whole = write(&entries);
+    assert_eq!(read_metadata(&path).unwrap(), entries);
+    assert_eq!(kinora::media::describe(&path).unwrap(), "3x2, a picture");
+    let says = |text: &str| {
+        whole
+            .windows(text.len())
+            .any(|found| found == text.as_bytes())
+    };
+    assert!(says("parameters") && says("Seed: 7") && whole.len() > bare.len());
+    // Damaged ones give errors or other entries, and no panic.
+    for at in 0..whole.len() {
+        fs::write(&path, &whole[..at]).unwrap();
+        let _ = (read_metadata(&path), kinora::media::describe(&path));
+        let mut changed = whole.clone();
+        changed[at] ^= 0x21;
+        fs::write(&path, changed).unwrap();
+        let _ = (read_metadata(&path), kinora::media::describe(&path));
+    }
+}

@@ -7,7 +7,8 @@ use super::saved::{SavedRun, elsewhere, moved_from, state_path};
 use crate::pipeline::{Event, Observer};
 use crate::weights::{RunProgress, RunState};
 
-/// Where a job keeps its state, and what an application adds to it.
+/// Where a job keeps its state, and what an application adds to it. Whoever may have two runs of one
+/// place takes a [`RunLock`](super::RunLock) first, as a [`Target`](super::Target) does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Keep {

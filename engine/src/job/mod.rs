@@ -39,6 +39,6 @@ pub use outputs::{Outputs, Target, TargetSink};
 pub use saved::{SavedRun, state_path};
 pub use series::{Entries, Series, SeriesClip};
 pub use sink::{
-    Both, ClipInfo, ClipSink, Frame, Layout, Mp4Sink, OnThread, PngSink, Sink, StillSink,
+    Both, ClipInfo, ClipSink, Frame, Layout, Mp4Sink, OnThread, PngSink, Sink, StillSink, Yuv420,
 };
 pub use task::{Job, Summary};

@@ -240,11 +240,11 @@ impl Target {
         stream: Box<dyn Write + Send>,
     ) -> Result<TargetSink, Error> {
         let clip = if self.stream.is_some() {
-            ClipSink::Video(Mp4Sink::stream(self.name(), video, stream)?)
+            ClipSink::Video(Mp4Sink::stream(self.name(), video, stream)?.into())
         } else if is_still(&self.clip) {
             ClipSink::Still(StillSink::new(&self.clip, video)?)
         } else {
-            ClipSink::Video(Mp4Sink::new(&self.clip, video)?)
+            ClipSink::Video(Mp4Sink::new(&self.clip, video)?.into())
         };
         let frames = |folder| PngSink::new(folder, self.overwrite || self.again);
         Ok(OnThread::new(Both(clip, self.frames.as_ref().map(frames))))

@@ -118,9 +118,9 @@ fn open(path: &Path) -> Result<Reader<BufReader<File>>, MediaError> {
 
 /// Whether a file is a PNG, by its first bytes.
 pub(super) fn is_png(path: &Path) -> bool {
-    let mut first = [0; 8];
+    let mut first = [0; 16];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut first));
-    read.is_ok() && first == *b"\x89PNG\r\n\x1a\n"
+    read.is_ok() && first == *b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 }
 
 /// The path of frame number `index` (from 0) in `folder`: `00000.png`, `00001.png`, …

@@ -37,6 +37,7 @@ mod solver;
 mod text;
 mod transformer;
 
+pub use crate::ops::picture::Planes;
 pub use conditioning::Conditioning;
 pub(crate) use decode::{Decode, decode};
 pub use decoder::{Decoder, DecoderName};

@@ -21,7 +21,7 @@ pub struct Mp4Sink {
 
 impl Mp4Sink {
     /// Checks that such a video can be written; nothing is on the disk yet. The options of a job's
-    /// clip are [`Job::video`](super::Job::video)'s.
+    /// clip are [`Job::video`](crate::Job::video)'s.
     ///
     /// # Errors
     /// As [`VideoWriter::create`].
@@ -201,7 +201,7 @@ impl Sink for StillSink {
 /// Writes a clip as the kind of file that its name says: an MP4, or a PNG of its only frame.
 pub enum ClipSink {
     /// `.mp4`, or a stream.
-    Video(Mp4Sink),
+    Video(Box<Mp4Sink>),
     /// `.png`.
     Still(StillSink),
 }
@@ -221,7 +221,7 @@ impl ClipSink {
 
     fn inner(&mut self) -> &mut dyn Sink {
         match self {
-            Self::Video(video) => video,
+            Self::Video(video) => video.as_mut(),
             Self::Still(still) => still,
         }
     }

@@ -9,8 +9,7 @@ pub use files::{ClipSink, Mp4Sink, PngSink, StillSink};
 pub use thread::OnThread;
 
 use crate::error::{Error, MediaError};
-use crate::ops::picture::Planes;
-use crate::pipeline::Picture;
+use crate::pipeline::{Picture, Planes};
 
 /// What a clip will be, before its first frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,6 +31,9 @@ pub enum Layout {
     /// [`Frame::yuv420`], converted on the device.
     Yuv420,
 }
+
+/// Planes of YUV 4:2:0 in one run of bytes, and where each lies in it.
+pub type Yuv420<'f> = (Planes, Cow<'f, [u8]>);
 
 /// A decoded frame.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +96,7 @@ impl<'f> Frame<'f> {
     ///
     /// # Errors
     /// The device failed.
-    pub fn yuv420(&self) -> Result<Option<(Planes, Cow<'f, [u8]>)>, Error> {
+    pub fn yuv420(&self) -> Result<Option<Yuv420<'f>>, Error> {
         match &self.source {
             Source::Decoder(picture) if picture.is_on_device() => {
                 let (planes, bytes) = picture.yuv420()?;

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use super::{ClipInfo, Frame, Layout, Sink, Source};
 use crate::error::Error;
-use crate::ops::picture::Planes;
+use crate::pipeline::Planes;
 
 /// The most decoded frames that may wait for the sink.
 const AHEAD: usize = 4;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use crate::backoff::{Patience, pause};
+use crate::backoff::{Backoff, pause};
 use crate::cache::{Blob, Folder};
 use crate::error::HubError;
 use crate::http::{Answer, Client};
@@ -139,12 +139,12 @@ impl Hub {
             self.endpoint,
             repo.name()
         );
-        let mut patience = Patience::new(TRIES);
+        let mut backoff = Backoff::new(TRIES);
         let answer = loop {
             match client.get(&url, None) {
                 Ok(answer) => break answer,
                 Err(failure) => {
-                    pause(patience.after(failure)?, &|| observer.is_cancelled())?;
+                    pause(backoff.after(failure)?, &|| observer.is_cancelled())?;
                 }
             }
         };

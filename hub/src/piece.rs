@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::sync::PoisonError;
 
-use crate::backoff::{Failure, Patience, pause};
+use crate::backoff::{Backoff, Failure, pause};
 use crate::download::{Work, signed};
 use crate::error::HubError;
 use crate::http::Answer;
@@ -22,7 +22,7 @@ impl Work<'_> {
     /// # Errors
     /// A [`HubError`]; what arrived before is kept.
     pub(crate) fn fetch(&self, partial: &Partial, range: Range<u64>) -> Result<(), HubError> {
-        let mut patience = Patience::new(TRIES);
+        let mut backoff = Backoff::new(TRIES);
         let mut piece = Piece {
             at: range.start,
             end: range.end,
@@ -38,7 +38,7 @@ impl Work<'_> {
             };
             if piece.at > furthest {
                 furthest = piece.at;
-                patience.renew();
+                backoff.renew();
             }
             // It may have been what the redirects led to: the hub knows where to go now.
             *partial
@@ -50,7 +50,7 @@ impl Work<'_> {
                 Failure::Busy { host, status, .. } => Some(format!("{host} answers {status}")),
                 Failure::Final(_) => None,
             };
-            let wait = patience.after(failure)?;
+            let wait = backoff.after(failure)?;
             if let Some(reason) = told {
                 let (file, seconds) = (partial.blob.name(), wait.as_secs_f64());
                 self.note(&format!("{file}: {reason}; trying again in {seconds:.1} s"));

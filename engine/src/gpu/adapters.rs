@@ -145,9 +145,10 @@ pub(super) fn caps_of(
     limits: &wgpu::Limits,
 ) -> Caps {
     let info = adapter.get_info();
-    let cooperative = match features.contains(COOPERATIVE) {
-        true => cooperative_edges(adapter),
-        false => Vec::new(),
+    let cooperative = if features.contains(COOPERATIVE) {
+        cooperative_edges(adapter)
+    } else {
+        Vec::new()
     };
     let noop = info.backend == wgpu::Backend::Noop;
     let least = Caps::least();
@@ -356,11 +357,12 @@ impl Gpu {
             unsafe_code,
             reason = "wgpu asks for consent to an interface that is new; without it there are no tensor cores"
         )]
-        let experimental = match cooperative {
+        let experimental = if cooperative {
             // SAFETY: our kernels use cooperative matrices as the extension's rules ask: in uniform
             // control flow, by whole subgroups, at shapes that the device lists.
-            true => unsafe { wgpu::ExperimentalFeatures::enabled() },
-            false => wgpu::ExperimentalFeatures::disabled(),
+            unsafe { wgpu::ExperimentalFeatures::enabled() }
+        } else {
+            wgpu::ExperimentalFeatures::disabled()
         };
         Requirements {
             features: has & wanted,

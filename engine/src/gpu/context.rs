@@ -8,7 +8,7 @@ use super::buffer::{Counter, Made, MemoryUse};
 use super::lost::Failures;
 use super::pipelines::Pipelines;
 use super::profile::{Profile, ProfileRow};
-use super::staging::{Lane, Ring};
+use super::staging::{StagingBelt, StagingWriter};
 use crate::error::GpuError;
 use crate::record::{Caps, DeviceClass};
 
@@ -17,7 +17,7 @@ use crate::record::{Caps, DeviceClass};
 pub struct Gpu {
     inner: Arc<Inner>,
     /// Where this handle's uploads go instead of the queue.
-    lane: Option<Arc<Lane>>,
+    writer: Option<Arc<StagingWriter>>,
 }
 
 #[derive(Debug)]
@@ -32,7 +32,7 @@ struct Inner {
     pipelines: Pipelines,
     profile: Profile,
     /// What uploads go through; made once the device can make buffers.
-    ring: OnceLock<Ring>,
+    belt: OnceLock<StagingBelt>,
     /// Bits of the f64 of [`Gpu::rate`].
     rate: AtomicU64,
 }
@@ -108,30 +108,30 @@ impl Gpu {
                 options: OnceLock::new(),
                 pipelines,
                 profile: Profile::default(),
-                ring: OnceLock::new(),
+                belt: OnceLock::new(),
                 rate,
             }),
-            lane: None,
+            writer: None,
         };
-        let ring = Ring::new(&gpu)?;
-        gpu.inner.ring.get_or_init(|| ring);
+        let belt = StagingBelt::new(&gpu)?;
+        gpu.inner.belt.get_or_init(|| belt);
         Ok(gpu)
     }
 
     /// The same device for a thread whose uploads another one submits.
-    pub(super) fn through(&self, lane: Lane) -> Self {
+    pub(super) fn with_writer(&self, writer: StagingWriter) -> Self {
         Self {
             inner: self.inner.clone(),
-            lane: Some(Arc::new(lane)),
+            writer: Some(Arc::new(writer)),
         }
     }
 
-    pub(super) fn lane(&self) -> Option<&Lane> {
-        self.lane.as_deref()
+    pub(super) fn writer(&self) -> Option<&StagingWriter> {
+        self.writer.as_deref()
     }
 
-    pub(super) fn ring(&self) -> Option<&Ring> {
-        self.inner.ring.get()
+    pub(super) fn belt(&self) -> Option<&StagingBelt> {
+        self.inner.belt.get()
     }
 
     /// What the device can do.

@@ -107,12 +107,13 @@ impl Gpu {
             }
         };
         // That is what a lost device looks like, too, which is told at the next look.
-        match self.is_lost() {
-            true => self.check(during),
-            false => Err(GpuError::Failed {
+        if self.is_lost() {
+            self.check(during)
+        } else {
+            Err(GpuError::Failed {
                 during: during.to_owned(),
                 reason,
-            }),
+            })
         }
     }
 

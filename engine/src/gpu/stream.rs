@@ -44,12 +44,13 @@ enum Clock {
 impl Stream {
     /// An empty stream.
     pub fn new(gpu: &Gpu, cancel: &Cancel) -> Self {
-        let clock = match gpu.profile().is_on() {
-            false => Clock::Off,
-            true => Clock::Dispatches {
+        let clock = if gpu.profile().is_on() {
+            Clock::Dispatches {
                 stamps: Timestamps::new(gpu),
                 keys: Vec::new(),
-            },
+            }
+        } else {
+            Clock::Off
         };
         Self::with_clock(gpu, cancel, clock)
     }

@@ -84,22 +84,22 @@ impl Gpu {
     /// # Errors
     /// The device failed.
     pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<(), GpuError> {
-        match (self.lane(), self.ring()) {
-            (Some(lane), _) => lane.write((buffer, offset), bytes),
-            (None, Some(ring)) => ring.write(self, (buffer, offset), bytes),
+        match (self.writer(), self.belt()) {
+            (Some(writer), _) => writer.write((buffer, offset), bytes),
+            (None, Some(belt)) => belt.write(self, (buffer, offset), bytes),
             (None, None) => Ok(()),
         }
     }
 
-    /// Hands on what was written through a lane.
-    pub(super) fn flush_lane(&self) -> Result<(), GpuError> {
-        self.lane().map_or(Ok(()), |lane| lane.flush())
+    /// Hands on what was written through a writer.
+    pub(super) fn flush_writer(&self) -> Result<(), GpuError> {
+        self.writer().map_or(Ok(()), |writer| writer.flush())
     }
 
     /// Submits commands behind everything that was written.
     pub(super) fn submit(&self, commands: Option<wgpu::CommandBuffer>) -> wgpu::SubmissionIndex {
-        match self.ring() {
-            Some(ring) => ring.submit_behind(self, commands),
+        match self.belt() {
+            Some(belt) => belt.submit_behind(self, commands),
             None => self.queue().submit(commands),
         }
     }

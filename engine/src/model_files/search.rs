@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{ConfigError, WeightsError};
-use crate::model_files::names::{Kind, Names, Naming, stranger};
+use crate::model_files::names::{Kind, Names, Naming, describe_unknown};
 use crate::weights::{Checkpoint, Extent};
 
 /// Where Wan 2.2 A14B's release has its experts, and what diffusers calls them.
@@ -76,7 +76,7 @@ impl Found {
             return Err(WeightsError::WrongPart {
                 part: "model".to_owned(),
                 file: path.display().to_string(),
-                found: stranger(checkpoint.names()).to_owned(),
+                found: describe_unknown(checkpoint.names()).to_owned(),
                 expected: "a part of a Wan model, or all of them".to_owned(),
             }
             .into());

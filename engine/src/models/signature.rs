@@ -2,7 +2,7 @@
 //! and element types. A file may mix types, and adapters ranks, and then there are as many recordings
 //! as mixtures.
 
-use crate::gpu::Fed;
+use crate::gpu::StreamedTensor;
 use crate::record::Recording;
 use crate::tensor::DType;
 use crate::weights::Checkpoint;
@@ -76,19 +76,19 @@ impl Signatures {
 
     /// The blocks' weights one after the other, to be streamed: each of `recordings` has one of each
     /// group, and no two of them a weight in common.
-    pub(super) fn sets(&self, recordings: &[&[Recording]]) -> Vec<Vec<Fed>> {
+    pub(super) fn sets(&self, recordings: &[&[Recording]]) -> Vec<Vec<StreamedTensor>> {
         let block = |(block, &kind): (usize, &usize)| {
             let weights = recordings
                 .iter()
                 .filter_map(|of| of.get(kind))
                 .flat_map(Recording::weights);
-            let fed = weights.map(|(_, info, pack)| Fed {
+            let tensors = weights.map(|(_, info, pack)| StreamedTensor {
                 key: self.key(kind, &info.name).unwrap_or(&info.name).to_owned(),
                 info: info.clone(),
                 pack,
                 name: self.rename(kind, block, &info.name),
             });
-            fed.collect()
+            tensors.collect()
         };
         self.of.iter().enumerate().map(block).collect()
     }

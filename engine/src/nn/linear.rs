@@ -1,6 +1,6 @@
 //! The linear layer.
 
-use super::Source;
+use super::Weights;
 use crate::error::{Error, RecordError};
 use crate::ops::matmul::{Epilogue, matmul};
 use crate::record::{Pack, Recorder, Tensor};
@@ -50,14 +50,14 @@ impl Linear {
     /// A tensor that is missing or of another shape.
     pub fn new(
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         k: usize,
         n: usize,
     ) -> Result<Self, Error> {
-        let bias = source.vector(rec, "bias", [n])?;
+        let bias = weights.vector(rec, "bias", [n])?;
         Ok(Self {
             bias: Some(bias),
-            ..Self::without_bias(rec, source, k, n)?
+            ..Self::without_bias(rec, weights, k, n)?
         })
     }
 
@@ -67,18 +67,18 @@ impl Linear {
     /// A tensor that is missing or of another shape.
     pub fn without_bias(
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         k: usize,
         n: usize,
     ) -> Result<Self, Error> {
-        let weight = source.weight(rec, "weight", [n, k], Pack::Matrix)?;
+        let weight = weights.weight(rec, "weight", [n, k], Pack::Matrix)?;
         let [down, up] = [LOW_RANK_DOWN, LOW_RANK_UP];
-        let rank = source.checkpoint().shape_of(&source.name(down));
+        let rank = weights.checkpoint().shape_of(&weights.name(down));
         let adapter = match rank.and_then(<[usize]>::first) {
             None => None,
             Some(&rank) => Some([
-                source.weight(rec, down, [rank, k], Pack::Matrix)?,
-                source.weight(rec, up, [n, rank], Pack::Matrix)?,
+                weights.weight(rec, down, [rank, k], Pack::Matrix)?,
+                weights.weight(rec, up, [n, rank], Pack::Matrix)?,
             ]),
         };
         Ok(Self {

@@ -2,8 +2,8 @@
 
 mod linear;
 mod norm;
-mod source;
+mod weights;
 
 pub use linear::{After, Linear};
 pub use norm::{LayerNorm, RmsNorm};
-pub use source::Source;
+pub use weights::Weights;

@@ -1,8 +1,8 @@
 //! The normalisation of Wan's autoencoder.
 
-use super::matmul::{lanes, rows_per_dispatch};
 use super::params::params;
 use super::reduce::{Team, reduce};
+use super::split::{lanes, rows_per_dispatch};
 use crate::error::RecordError;
 use crate::record::{Caps, DeviceClass, Recorder, Tensor};
 use crate::shader::{Slot, Variant};

@@ -1,8 +1,8 @@
 //! What a causal autoencoder does to frames: remembers the last ones, repeats them beside a level
 //! that upsamples, and averages them beside one that downsamples.
 
-use super::matmul::lanes;
 use super::params::params;
+use super::split::lanes;
 use super::window::window;
 use crate::error::RecordError;
 use crate::record::{Caps, Recorder, Tensor};

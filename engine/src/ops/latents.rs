@@ -1,7 +1,7 @@
 //! The two ends of a decoder: latents in, 8-bit pictures out.
 
-use super::matmul::lanes;
 use super::params::params;
+use super::split::lanes;
 use super::window::window;
 use crate::error::RecordError;
 use crate::record::{Caps, Recorder, Tensor};
@@ -93,9 +93,10 @@ pub fn denormalise(
     let caps = rec.caps();
     let count = y.shape.count();
     let plain = variant(caps, "denormalise");
-    let variant = match soft_clamp {
-        false => plain,
-        true => plain.slot(Slot::Activation, SOFT_CLAMP),
+    let variant = if soft_clamp {
+        plain.slot(Slot::Activation, SOFT_CLAMP)
+    } else {
+        plain
     };
     rec.dispatch(OP, variant)
         .read(1, x)
@@ -134,9 +135,10 @@ pub fn rgb8(
         range: [black, white],
     } = pixels;
     let gain = 1.0 / (white - black);
-    let (line_step, column_step) = match by_lines {
-        true => (patch_size, 1),
-        false => (1, patch_size),
+    let (line_step, column_step) = if by_lines {
+        (patch_size, 1)
+    } else {
+        (1, patch_size)
     };
     let [t, h, w, channels] = x.dims(OP, "x")?;
     if channels != 3 * patch_size * patch_size {

@@ -1,8 +1,8 @@
 //! Products of a few rows: `matvec.wgsl`.
 
 use super::epilogue::Epilogue;
-use super::matmul::weight_module;
 use super::reduce::{Team, reduce};
+use super::weight_module::weight_module;
 use crate::record::{Caps, DeviceClass};
 use crate::shader::{Slot, Variant};
 use crate::tensor::DType;

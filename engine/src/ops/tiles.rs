@@ -176,9 +176,10 @@ fn staged(caps: &Caps, problem: &Problem) -> Staged {
     let [large, small] = [16, 8].map(|side| Staged { side });
     let fits = caps.workgroup_memory >= 16 * large.stage4();
     let many = tiles(problem, 128) >= FEW_TILES;
-    match caps.class == DeviceClass::Discrete && fits && many {
-        true => large,
-        false => small,
+    if caps.class == DeviceClass::Discrete && fits && many {
+        large
+    } else {
+        small
     }
 }
 

@@ -47,9 +47,10 @@ impl Caps {
     /// software device computes such matrices element by element and gains nothing.
     pub fn activations(&self) -> DType {
         let matrices = self.f16 && !self.cooperative.is_empty();
-        match matrices && self.class != DeviceClass::Software {
-            true => DType::F16,
-            false => DType::F32,
+        if matrices && self.class != DeviceClass::Software {
+            DType::F16
+        } else {
+            DType::F32
         }
     }
 }

@@ -12,7 +12,7 @@ impl Checkpoint {
     /// Whether there is a tensor `name`.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.imagined.is_some() || self.by_name.contains_key(name)
+        self.meta.is_some() || self.by_name.contains_key(name)
     }
 
     /// The shape of the tensor `name`, if there is one. Does not count as reading it.
@@ -48,7 +48,7 @@ impl Checkpoint {
     #[must_use]
     pub fn dtype_of(&self, name: &str) -> Option<DType> {
         let tensor = self.tensors.get(*self.by_name.get(name)?)?;
-        Some(self.narrowed_type(name, &tensor.shape, tensor.dtype()?))
+        Some(self.quantized_type(name, &tensor.shape, tensor.dtype()?))
     }
 
     /// The name in its file of the tensor `name`, if there is one.

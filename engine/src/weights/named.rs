@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::atomic::AtomicBool;
 
 use super::container::{Entry, Stored, shown};
-use super::narrow::narrow;
+use super::encode::encode;
 use super::overlaid::Merge;
 use super::scaled::Coding;
 use crate::tensor::DType;
@@ -125,7 +125,7 @@ impl Tensor {
         }
         let mut values = Vec::new();
         (stored.format().read)(bytes, &mut values);
-        Some((dtype, narrow(dtype, 1.0, &values).into(), Vec::new()))
+        Some((dtype, encode(dtype, 1.0, &values).into(), Vec::new()))
     }
 
     pub(super) fn elements(&self) -> u64 {

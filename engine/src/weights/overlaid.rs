@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::checkpoint::Shard;
 use super::container::{Entry, Stored};
+use super::encode::encode;
 use super::named::Tensor;
-use super::narrow::narrow;
 use super::{Checkpoint, Storage, TensorView};
 use crate::error::WeightsError;
 use crate::tensor::DType;
@@ -45,7 +45,7 @@ impl Merge {
     /// The tensor that is handed out for `stored`.
     pub(super) fn of<'a>(&self, stored: &TensorView<'a>) -> Result<TensorView<'a>, WeightsError> {
         let values = self.change.apply(stored)?;
-        let bytes = narrow(self.dtype, 1.0, &values);
+        let bytes = encode(self.dtype, 1.0, &values);
         Ok(TensorView::new(
             stored.name,
             self.dtype,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::narrow::narrow;
+use super::encode::encode;
 use crate::tensor::DType;
 
 /// A tensor of a [`Checkpoint`](super::Checkpoint): its bytes are borrowed from the file, or made
@@ -68,7 +68,7 @@ impl<'a> TensorView<'a> {
         if dtype != DType::F32 || self.dtype == DType::F32 {
             return Cow::Borrowed(self);
         }
-        let bytes = narrow(dtype, 1.0, &self.to_f32());
+        let bytes = encode(dtype, 1.0, &self.to_f32());
         Cow::Owned(Self::new(self.name, dtype, self.shape, bytes))
     }
 

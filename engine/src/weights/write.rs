@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::narrow::narrow;
+use super::encode::encode;
 use super::{Checkpoint, GgufHeader, GgufValue, SafetensorsHeader, TensorView};
 use crate::error::WeightsError;
 use crate::tensor::DType;
@@ -64,9 +64,10 @@ impl Checkpoint {
             let view = self.get_any(name)?;
             let row = view.shape.last().copied().unwrap_or(1);
             let wanted = target(name, view.shape, view.dtype);
-            let dtype = match row.is_multiple_of(wanted.block()) {
-                true => wanted,
-                false => view.dtype,
+            let dtype = if row.is_multiple_of(wanted.block()) {
+                wanted
+            } else {
+                view.dtype
             };
             let scales = match dtype.format().scaled {
                 Some(_) if dtype == view.dtype => view.scales.len(),
@@ -118,7 +119,7 @@ impl Checkpoint {
         if view.dtype == entry.dtype {
             return Ok(view);
         }
-        Ok(view.narrowed(entry.dtype).unwrap_or(view))
+        Ok(view.quantized(entry.dtype).unwrap_or(view))
     }
 
     fn write_gguf(
@@ -229,7 +230,7 @@ impl Checkpoint {
             let view = self.converted(entry)?;
             out.put(&view.bytes)?;
             if entry.scales > 0 {
-                out.put(&narrow(DType::F32, 1.0, &view.scales))?;
+                out.put(&encode(DType::F32, 1.0, &view.scales))?;
             }
             out.stepped(entry.bytes, step)?;
         }
@@ -260,9 +261,10 @@ impl Out {
 
     /// Tells how many bytes more were written.
     fn stepped(&self, bytes: u64, step: Step<'_>) -> Result<(), WeightsError> {
-        match step(bytes) {
-            true => Ok(()),
-            false => Err(failed(&self.path, io::ErrorKind::Interrupted.into())),
+        if step(bytes) {
+            Ok(())
+        } else {
+            Err(failed(&self.path, io::ErrorKind::Interrupted.into()))
         }
     }
 

@@ -62,7 +62,7 @@ impl ModelFolder {
         }
         match self.tokenizer_json() {
             Err(ConfigError::Weights(WeightsError::NoData { .. }))
-                if self.extent == Extent::Head =>
+                if self.extent == Extent::Headers =>
             {
                 Ok(None)
             }

@@ -150,9 +150,12 @@ fn base(file: &LoraFile) -> Option<String> {
 /// Lines of `what: value`, for people.
 impl fmt::Display for LoraInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counted = |(what, count): (&dyn fmt::Display, &usize)| match self.layers == *count {
-            true => what.to_string(),
-            false => format!("{what} ({count} layers)"),
+        let counted = |(what, count): (&dyn fmt::Display, &usize)| {
+            if self.layers == *count {
+                what.to_string()
+            } else {
+                format!("{what} ({count} layers)")
+            }
         };
         writeln!(f, "file: {}", self.file)?;
         writeln!(f, "layers: {} ({} tensors)", self.layers, self.tensors)?;

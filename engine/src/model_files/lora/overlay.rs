@@ -12,7 +12,7 @@ use super::roles::Role;
 use crate::error::{AdapterError, WeightsError};
 use crate::tensor::DType;
 use crate::weights::{
-    Change, Checkpoint, LOW_RANK_DOWN, LOW_RANK_UP, Merge, Overlay, TensorView, narrow,
+    Change, Checkpoint, LOW_RANK_DOWN, LOW_RANK_UP, Merge, Overlay, TensorView, encode,
 };
 
 /// Kernels read four columns at a time, those on cooperative matrices more.
@@ -196,7 +196,7 @@ fn pair_tensors(layer: &str, [n, k]: [usize; 2], pairs: &[LowRank]) -> Vec<Made>
     }
     let tensor = |matrix: &str, shape: [usize; 2], values: &[f32]| {
         let name = format!("{layer}.{matrix}");
-        (name, dtype, shape.to_vec(), narrow(dtype, 1.0, values))
+        (name, dtype, shape.to_vec(), encode(dtype, 1.0, values))
     };
     vec![
         tensor(LOW_RANK_DOWN, [rank, k], &down),

@@ -4,11 +4,11 @@ use std::fmt::Debug;
 
 use super::bands::Crop;
 use crate::error::Error;
-use crate::nn::Source;
+use crate::nn::Weights;
 use crate::ops::latents::Pixels;
 use crate::record::{Recorder, Tensor};
 
-/// The output of the layers before the first upsampling in space: the seam between the halves.
+/// The output of the layers before the first upsampling in space: the split point between the halves.
 #[derive(Clone, Copy, Debug)]
 pub struct Features {
     /// [T, h, w, C]: what is upsampled first.
@@ -41,7 +41,7 @@ pub trait Architecture: Debug + Send + Sync {
     /// How the values of the last layer become pixels.
     fn pixels(&self) -> Pixels;
 
-    /// Latents [C, T, h, w] in f32 and `statistics` [2, C] to the seam between the halves, what is
+    /// Latents [C, T, h, w] in f32 and `statistics` [2, C] to the split point between the halves, what is
     /// upsampled first. `first` says that the pass holds the first latent frame, and it alone.
     ///
     /// # Errors
@@ -49,13 +49,13 @@ pub trait Architecture: Debug + Send + Sync {
     fn head(
         &self,
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         latents: &Tensor,
         statistics: &Tensor,
         first: bool,
     ) -> Result<Features, Error>;
 
-    /// The seam to pixels as the last layer gives them, [T', H, W, 3 P²], each of its levels cut to
+    /// The split point to pixels as the last layer gives them, [T', H, W, 3 P²], each of its levels cut to
     /// what `crop` says.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ pub trait Architecture: Debug + Send + Sync {
     fn tail(
         &self,
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         features: &Features,
         crop: Option<&Crop>,
         first: bool,

@@ -125,9 +125,10 @@ pub(super) fn choose<P>(
         let total = memory.total() + read_back;
         let available = options.max_bytes.unwrap_or(u64::MAX);
         if total > available || memory.largest_buffer > caps.max_buffer_bytes {
-            let (needed, available) = match total > available {
-                true => (total, available),
-                false => (memory.largest_buffer, caps.max_buffer_bytes),
+            let (needed, available) = if total > available {
+                (total, available)
+            } else {
+                (memory.largest_buffer, caps.max_buffer_bytes)
             };
             refused = Some(
                 VaeError::DoesNotFit {

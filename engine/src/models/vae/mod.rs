@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! latents [C, T, h, w] ─ denormalise ─ post_quant_conv ─ conv_in ─ mid (attention) ─ level 0 ─┐ head
-//! ┌───────────────────────────────────────────────────────────────────────────────── seam ────┘
+//! ┌───────────────────────────────────────────────────────────────────────────────── split ───┘
 //! └─ upsample ─ level 1 ─ upsample ─ … ─ norm_out ─ conv_out ─ patches to pixels ─ bytes        tail
 //! ```
 //!
@@ -20,11 +20,11 @@
 
 mod architecture;
 mod bands;
+mod bound_passes;
 mod decode_plan;
 mod decoder;
 mod encoder;
 mod frame_bytes;
-mod half;
 
 mod layout;
 mod passes;

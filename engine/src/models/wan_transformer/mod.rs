@@ -17,18 +17,18 @@
 //! the D distinct ones: Wan 2.2 TI2V gives tokens timesteps of their own, but few different ones.
 
 mod block;
-mod ends;
+mod embed_and_head;
 mod image;
 mod padding;
 mod runner;
 mod seeing;
 mod variant;
 
+use super::alignment::check_multiples_of_four;
 use super::config::TransformerConfig;
-use super::fours::check_fours;
 use super::signature::Signatures;
 use crate::error::{Error, ModelError};
-use crate::gpu::{Fed, slot_bytes};
+use crate::gpu::{StreamedTensor, slot_bytes};
 use crate::ops::rope::RopeGrid;
 use crate::record::{Caps, Footprint, Recording, buffer_bytes};
 use crate::weights::Checkpoint;
@@ -209,7 +209,7 @@ impl TransformerPasses {
     pub fn memory(&self, residency: Residency, contexts: usize) -> (u64, u64) {
         let ends = Footprint::of(self.ends());
         let blocks = match residency {
-            Residency::Resident | Residency::Tight => {
+            Residency::Resident | Residency::Minimal => {
                 let bytes = |&kind: &usize| Footprint::of(self.of_kind(kind)).weights;
                 self.signatures.of.iter().map(bytes).sum()
             }
@@ -226,7 +226,7 @@ impl TransformerPasses {
         // As many pairs as blocks stay, or one that the blocks take in turn.
         let pairs = match residency {
             Residency::Resident => self.signatures.of.len() as u64,
-            Residency::Tight | Residency::Streamed(_) => 1,
+            Residency::Minimal | Residency::Streamed(_) => 1,
         };
         let pair: u64 = TEXT_KEYS.into_iter().map(tensor).sum();
         let image_pair = match self.image_rows {
@@ -253,7 +253,7 @@ impl TransformerPasses {
     }
 
     /// The blocks' weights in the order in which they are streamed.
-    fn sets(&self) -> Vec<Vec<Fed>> {
+    fn sets(&self) -> Vec<Vec<StreamedTensor>> {
         self.signatures
             .sets(&[&self.blocks, &self.text_keys, &self.image_keys])
     }
@@ -308,7 +308,7 @@ fn grid(config: &TransformerConfig, shape: TransformerShape) -> Result<RopeGrid,
         ("freq_dim", config.freq_dim),
         ("in_channels times the patch's size", config.patch_in()),
     ];
-    check_fours(MODEL, &fields)?;
+    check_multiples_of_four(MODEL, &fields)?;
     let ([c, t, h, w], [_, p, q]) = (shape.latents, config.patch_size);
     if c != config.in_channels || t == 0 || h == 0 || w == 0 || h % p != 0 || w % q != 0 {
         return Err(ModelError::Latents {

@@ -1,8 +1,8 @@
 //! Which kernel computes an attention, and on which tile.
 
-use super::super::matmul::lanes;
+use super::super::split::lanes;
+use super::shape::{AttentionShape, Bias};
 use super::staged::Staged;
-use super::{AttentionShape, Bias};
 use crate::record::{Caps, DeviceClass};
 use crate::shader::{Slot, Variant};
 use crate::tensor::DType;
@@ -168,9 +168,10 @@ impl Kernel {
                     .tile("KEYS", coop.keys)
                     .tile("LANES", coop.lanes)
                     .tile("STAGE4", coop.stage4(head_size as u32));
-                match coop.scalar {
-                    true => variant.slot(Slot::Stage, "scalar"),
-                    false => variant,
+                if coop.scalar {
+                    variant.slot(Slot::Stage, "scalar")
+                } else {
+                    variant
                 }
             }
             Self::Staged(staged) => staged.constants(head_size).into_iter().fold(

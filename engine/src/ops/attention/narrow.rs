@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use super::kernel::Kernel;
-use super::{AttentionShape, Bias, OP, Part};
+use super::shape::{AttentionShape, Bias, OP, Part};
 use crate::error::RecordError;
 use crate::ops::columns::columns;
-use crate::ops::matmul::rows_per_dispatch;
 use crate::ops::params::params;
+use crate::ops::split::rows_per_dispatch;
 use crate::record::{Recorder, Tensor};
 
 params! {

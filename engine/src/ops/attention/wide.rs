@@ -1,12 +1,13 @@
 //! A single head too wide for one kernel (the video decoder's, 384 or 1024 columns): two products
 //! with a softmax between them, some queries at a time.
 
-use super::{AttentionShape, Bias, OP, Part};
+use super::shape::{AttentionShape, Bias, OP, Part};
 use crate::error::RecordError;
 use crate::ops::columns::columns;
-use crate::ops::matmul::{Epilogue, lanes, matmul, rows_per_dispatch};
+use crate::ops::matmul::{Epilogue, matmul};
 use crate::ops::params::params;
 use crate::ops::reduce::{Team, reduce};
+use crate::ops::split::{lanes, rows_per_dispatch};
 use crate::record::{Caps, DeviceClass, Recorder, Tensor};
 use crate::shader::{Slot, Variant};
 use crate::tensor::DType;
@@ -93,9 +94,10 @@ pub(super) fn record(
     bias: Bias<'_>,
 ) -> Result<Tensor, RecordError> {
     let (queries, keys, depth) = (q.rows(), k.rows(), shape.head_size);
-    let q = match q.columns() == depth {
-        true => q.tensor,
-        false => columns(rec, &q.tensor, q.first, depth, q.tensor.dtype)?,
+    let q = if q.columns() == depth {
+        q.tensor
+    } else {
+        columns(rec, &q.tensor, q.first, depth, q.tensor.dtype)?
     };
     let k = pack_weight(rec, &k, depth, false)?;
     let v = pack_weight(rec, &v, depth, true)?;
@@ -123,9 +125,10 @@ fn pack_weight(
 ) -> Result<Tensor, RecordError> {
     let rows = x.rows();
     let padded = rows.next_multiple_of(8);
-    let shape = match transposed {
-        true => [cols, padded],
-        false => [padded, cols],
+    let shape = if transposed {
+        [cols, padded]
+    } else {
+        [padded, cols]
     };
     let w = rec.intermediate("weight", shape, rec.caps().activations());
     let variant = pack_variant(rec.caps(), x.tensor.dtype, w.dtype);

@@ -85,13 +85,13 @@ pub enum Extent {
     Whole,
     /// Its head: the data behind it may be cut off anywhere. Names, shapes and types are enough to
     /// plan with. A `.pth` has no head.
-    Head,
+    Headers,
 }
 
 impl Extent {
     /// Whether a file that holds `found` bytes may describe tensors that end at `end`.
     fn allows(self, end: u64, found: u64) -> bool {
-        end <= found || self == Self::Head
+        end <= found || self == Self::Headers
     }
 }
 

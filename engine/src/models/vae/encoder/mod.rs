@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pixels ─ patches ─ conv_in ─ level 0 ─ downsample ─ … ─ downsample ─┐ fine
-//! ┌──────────────────────────────────────────────────────── seam ─────┘
+//! ┌──────────────────────────────────────────────────────── split ────┘
 //! └─ last level ─ mid (attention) ─ norm_out ─ conv_out ─ quant_conv ─ mode ─ normalise    coarse
 //! ```
 //!
@@ -14,11 +14,11 @@ mod passes;
 mod patches;
 mod plan;
 
-use super::half::Half;
+use super::bound_passes::BoundPasses;
 use super::layout::{DecodeLayout, DecodeOptions};
 use super::passes::{Chunk, Extent, FEATURES, chunks};
 use super::scratch::Scratch;
-use super::wan::{encoder_halo, seam_channels};
+use super::wan::{encoder_halo, split_channels};
 use crate::error::{Error, GpuError};
 use crate::gpu::{Bound, Cancel, Gpu, Stream};
 use crate::models::config::VaeConfig;
@@ -59,7 +59,7 @@ pub struct VaeEncoder<'m> {
     layout: EncodeLayout,
     passes: Passes,
     /// The whole network, where it is not in bands.
-    whole: Option<Half>,
+    whole: Option<BoundPasses>,
 }
 
 impl<'m> VaeEncoder<'m> {
@@ -108,7 +108,7 @@ impl<'m> VaeEncoder<'m> {
             whole: None,
         };
         if this.layout.band.is_none() {
-            match this.half(&this.passes.all()) {
+            match this.bind(&this.passes.all()) {
                 Err(error @ Error::Gpu(GpuError::OutOfMemory { .. })) => {
                     (this.layout, this.passes) = this.narrower(&this.layout, error)?;
                 }
@@ -118,8 +118,8 @@ impl<'m> VaeEncoder<'m> {
         Ok(this)
     }
 
-    fn half(&self, recordings: &[&Recording]) -> Result<Half, Error> {
-        Half::new(&self.gpu, &[], self.checkpoint, recordings)
+    fn bind(&self, recordings: &[&Recording]) -> Result<BoundPasses, Error> {
+        BoundPasses::new(&self.gpu, &[], self.checkpoint, recordings)
     }
 
     /// What takes less than a layout that the device has no room for; where nothing does, its error.
@@ -174,8 +174,8 @@ impl<'m> VaeEncoder<'m> {
                 self.encode_whole(whole, read, &mut stream, &mut latents, &mut done)?;
             }
             None => {
-                let mut seam = self.encode_bands(read, &mut stream, &mut done)?;
-                self.encode_seam(&mut seam, &mut stream, &mut latents, &mut done)?;
+                let mut split = self.encode_bands(read, &mut stream, &mut done)?;
+                self.encode_from_split(&mut split, &mut stream, &mut latents, &mut done)?;
             }
         }
         Ok(latents)
@@ -187,7 +187,7 @@ impl<'m> VaeEncoder<'m> {
 
     fn encode_whole(
         &self,
-        whole: &Half,
+        whole: &BoundPasses,
         read: &mut ReadFrame<'_>,
         stream: &mut Stream,
         latents: &mut [f32],
@@ -209,23 +209,23 @@ impl<'m> VaeEncoder<'m> {
         Ok(())
     }
 
-    /// The seam's features of all frames, [T, h, w, C], made in bands as wide as the device has room
+    /// The split point's features of all frames, [T, h, w, C], made in bands as wide as the device has room
     /// for.
     fn encode_bands(
         &self,
         read: &mut ReadFrame<'_>,
         stream: &mut Stream,
         done: &mut dyn FnMut(usize, usize) -> Result<(), Error>,
-    ) -> Result<Seam, Error> {
+    ) -> Result<AtSplit, Error> {
         let (layout, fine) = self.fine()?;
         let height = self.latents.height;
         let bands = self.band_of(&layout);
         let chunks = self.chunks(&layout);
         let total = chunks.len() * (1 + height.div_ceil(bands.band()));
         let (forget, passes) = forget_and_passes(&fine)?;
-        let line = self.latents.width * seam_channels(self.config) * 4;
+        let line = self.latents.width * split_channels(self.config) * 4;
         let bytes = (self.latents.frames * height * line) as u64;
-        let mut seam = Seam {
+        let mut split = AtSplit {
             line,
             scratch: Scratch::new(NETWORK, bytes)?,
             passes: 0,
@@ -244,13 +244,13 @@ impl<'m> VaeEncoder<'m> {
                 for (at, frame) in found.chunks_exact(seen * line).enumerate() {
                     let wanted = &frame[(top - first) * line..(bottom - first) * line];
                     let start = ((chunk.start + at) * height + top) * line;
-                    seam.scratch.write(start as u64, wanted)?;
+                    split.scratch.write(start as u64, wanted)?;
                 }
-                seam.passes += 1;
-                done(seam.passes, total)?;
+                split.passes += 1;
+                done(split.passes, total)?;
             }
         }
-        Ok(seam)
+        Ok(split)
     }
 
     fn band_of(&self, layout: &EncodeLayout) -> EncodeBand {
@@ -260,38 +260,39 @@ impl<'m> VaeEncoder<'m> {
     }
 
     /// The first half of the network over bands, as wide as the device has room for.
-    fn fine(&self) -> Result<(EncodeLayout, Half), Error> {
+    fn fine(&self) -> Result<(EncodeLayout, BoundPasses), Error> {
         let [fine, _] = self.passes.halves();
         let mut layout = self.layout;
-        let mut made = self.half(&fine);
+        let mut made = self.bind(&fine);
         loop {
             match made {
                 Err(error @ Error::Gpu(GpuError::OutOfMemory { .. })) => {
                     let (narrower, passes) = self.narrower(&layout, error)?;
                     let [fine, _] = passes.halves();
-                    (layout, made) = (narrower, self.half(&fine));
+                    (layout, made) = (narrower, self.bind(&fine));
                 }
                 made => return Ok((layout, made?)),
             }
         }
     }
 
-    /// The second half of the network over the seam.
-    fn encode_seam(
+    /// The second half of the network over the split.
+    fn encode_from_split(
         &self,
-        seam: &mut Seam,
+        split: &mut AtSplit,
         stream: &mut Stream,
         latents: &mut [f32],
         done: &mut dyn FnMut(usize, usize) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let [_, recordings] = self.passes.halves();
-        let coarse = self.half(&recordings)?;
+        let coarse = self.bind(&recordings)?;
         let (forget, passes) = forget_and_passes(&coarse)?;
         stream.run(forget)?;
-        let frame = self.latents.height * seam.line;
+        let frame = self.latents.height * split.line;
         for chunk in &self.chunks(&self.layout) {
             let mut features = vec![0; chunk.frames * frame];
-            seam.scratch
+            split
+                .scratch
                 .read((chunk.start * frame) as u64, &mut features)?;
             // What is encoded still reads the chunk before.
             stream.submit()?;
@@ -299,8 +300,8 @@ impl<'m> VaeEncoder<'m> {
             stream.run(&passes[chunk.pass])?;
             stream.finish()?;
             self.read_moments(&coarse, chunk, latents)?;
-            seam.passes += 1;
-            done(seam.passes, seam.total)?;
+            split.passes += 1;
+            done(split.passes, split.total)?;
         }
         Ok(())
     }
@@ -308,7 +309,7 @@ impl<'m> VaeEncoder<'m> {
     /// Writes the latent lines [first, how many] of a chunk's pixels, as patches.
     fn upload_pixels(
         &self,
-        half: &Half,
+        passes: &BoundPasses,
         read: &mut ReadFrame<'_>,
         stream: &mut Stream,
         chunk: &Chunk,
@@ -336,13 +337,18 @@ impl<'m> VaeEncoder<'m> {
         }
         // What is encoded still reads the chunk before.
         stream.submit()?;
-        let buffer = half.buffer(PIXELS)?;
+        let buffer = passes.buffer(PIXELS)?;
         self.gpu.write(buffer, 0, bytemuck::cast_slice(&patches))?;
         Ok(())
     }
 
     /// Reads a chunk's moments [T, h, w, 2 z] and puts their means, normalised, into `latents`.
-    fn read_moments(&self, half: &Half, chunk: &Chunk, latents: &mut [f32]) -> Result<(), Error> {
+    fn read_moments(
+        &self,
+        passes: &BoundPasses,
+        chunk: &Chunk,
+        latents: &mut [f32],
+    ) -> Result<(), Error> {
         let Extent {
             frames,
             height,
@@ -351,7 +357,7 @@ impl<'m> VaeEncoder<'m> {
         let z = self.config.z_dim;
         let area = height * width;
         let bytes = (chunk.frames * area * 2 * z * 4) as u64;
-        let found = self.gpu.read(half.buffer(MOMENTS)?, 0..bytes)?;
+        let found = self.gpu.read(passes.buffer(MOMENTS)?, 0..bytes)?;
         let moments: Vec<f32> = bytemuck::pod_collect_to_vec(&found);
         let statistics = self
             .config
@@ -372,7 +378,7 @@ impl<'m> VaeEncoder<'m> {
 
 /// Features of all frames on the host.
 #[derive(Debug)]
-struct Seam {
+struct AtSplit {
     /// Bytes of a line.
     line: usize,
     scratch: Scratch,
@@ -382,9 +388,9 @@ struct Seam {
 }
 
 /// What clears a half's states, bound last, and its passes.
-fn forget_and_passes(half: &Half) -> Result<(&Bound, &[Bound]), GpuError> {
+fn forget_and_passes(passes: &BoundPasses) -> Result<(&Bound, &[Bound]), GpuError> {
     let unbound = || GpuError::Unbound {
         name: "the encoder's passes".to_owned(),
     };
-    half.bound.split_last().ok_or_else(unbound)
+    passes.bound.split_last().ok_or_else(unbound)
 }

@@ -96,9 +96,10 @@ fn counts(cursor: &mut Cursor<'_>) -> Result<(usize, usize), GgufFault> {
     let version = cursor.u32("its version")?;
     if !VERSIONS.contains(&version) {
         let big_endian = VERSIONS.contains(&version.swap_bytes());
-        return Err(match big_endian {
-            true => GgufFault::BigEndian,
-            false => GgufFault::Version { version },
+        return Err(if big_endian {
+            GgufFault::BigEndian
+        } else {
+            GgufFault::Version { version }
         });
     }
     let tensors = cursor.u64("the number of tensors")?;

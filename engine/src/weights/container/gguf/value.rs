@@ -102,9 +102,10 @@ impl<'a> Value<'a> {
                 }
             }
         }
-        Ok(match numbers.len() == count {
-            true => Self::Numbers(numbers),
-            false => Self::List,
+        Ok(if numbers.len() == count {
+            Self::Numbers(numbers)
+        } else {
+            Self::List
         })
     }
 

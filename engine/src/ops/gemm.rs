@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::epilogue::Epilogue;
-use super::matmul::{MatmulParams, weight_module};
 use super::params::params;
 use super::tiles::{Coop, Kernel, Tile};
+use super::weight_module::weight_module;
 use crate::record::{Caps, DispatchBuilder, Tensor};
 use crate::shader::{Slot, Variant};
 use crate::tensor::DType;
@@ -38,21 +38,6 @@ params! {
         x_base: u32,
         past_base: u32,
         y_base: u32,
-    }
-}
-
-impl From<MatmulParams> for ProductParams {
-    /// A product with a matrix: nothing of a convolution.
-    fn from(of: MatmulParams) -> Self {
-        Self {
-            rows: of.rows,
-            cols: of.cols,
-            col_base: of.col_base,
-            col_end: of.col_end,
-            depth4: of.depth4,
-            out_cols: of.out_cols,
-            ..bytemuck::Zeroable::zeroed()
-        }
     }
 }
 

@@ -5,14 +5,14 @@ use crate::record::{Pack, Recorder, Tensor};
 use crate::tensor::DType;
 use crate::weights::Checkpoint;
 
-/// A checkpoint and the prefix of a layer in it: `source.at("attn1").at("to_q")`.
+/// A checkpoint and the prefix of a layer in it: `weights.at("attn1").at("to_q")`.
 #[derive(Clone, Debug)]
-pub struct Source<'c> {
+pub struct Weights<'c> {
     checkpoint: &'c Checkpoint,
     prefix: String,
 }
 
-impl<'c> Source<'c> {
+impl<'c> Weights<'c> {
     /// The root of a checkpoint.
     pub fn new(checkpoint: &'c Checkpoint) -> Self {
         Self {

@@ -17,7 +17,7 @@ impl<'a> TensorView<'a> {
     ///
     /// `None` where rows are no whole number of the type's blocks, and for `U32`.
     #[must_use]
-    pub fn narrowed(&self, dtype: DType) -> Option<TensorView<'a>> {
+    pub fn quantized(&self, dtype: DType) -> Option<TensorView<'a>> {
         let row = self.shape.last().copied().unwrap_or(1);
         if !row.is_multiple_of(dtype.block()) || dtype == DType::U32 {
             return None;
@@ -36,7 +36,7 @@ impl<'a> TensorView<'a> {
             scales.push(if largest > 0.0 { largest / most } else { 1.0 });
         }
         let scale = scales.first().copied().unwrap_or(1.0);
-        let bytes = self.pieces(&|values| narrow(dtype, scale, values)).concat();
+        let bytes = self.pieces(&|values| encode(dtype, scale, values)).concat();
         Some(TensorView {
             scales,
             ..TensorView::new(self.name, dtype, self.shape, bytes)
@@ -87,7 +87,7 @@ impl<'a> TensorView<'a> {
 }
 
 /// Values as elements of `dtype`, those of a type with scales to be multiplied by `scale`.
-pub(crate) fn narrow(dtype: DType, scale: f32, values: &[f32]) -> Vec<u8> {
+pub(crate) fn encode(dtype: DType, scale: f32, values: &[f32]) -> Vec<u8> {
     let write = dtype.format().write;
     if scale == 1.0 {
         return write(values);

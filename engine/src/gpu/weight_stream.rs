@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::staging::{Filled, Lane, LaneOut, Pieces, staged};
+use super::staging::{ChunkExchange, Filled, StagingChunks, StagingWriter, staged};
 use super::weights::upload;
 use super::{Buffer, Gpu, Stream};
 use crate::error::{Error, GpuError};
@@ -25,14 +25,14 @@ const LOOK: Duration = Duration::from_millis(1);
 
 /// What streamed weights take on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
+pub struct StreamWindow {
     /// Sets on the device at a time, 1 or 2.
     pub slots: usize,
     /// Bytes of staging.
     pub staging: u64,
 }
 
-impl Window {
+impl StreamWindow {
     /// The windows to choose from for sets of so many bytes, the fastest first.
     pub fn choices(set: u64) -> [Self; 4] {
         [(2, 1), (2, 4), (1, 4), (1, 16)].map(|(slots, parts)| Self {
@@ -49,7 +49,7 @@ impl Window {
 
 /// A tensor of a set.
 #[derive(Clone, Debug)]
-pub struct Fed {
+pub struct StreamedTensor {
     /// What it is called in every set.
     pub key: String,
     /// As it was recorded.
@@ -61,9 +61,9 @@ pub struct Fed {
 }
 
 /// Bytes of the buffers of a slot: each as large as the largest tensor of its key.
-fn slot(sets: &[Vec<Fed>]) -> BTreeMap<&str, u64> {
+fn slot(sets: &[Vec<StreamedTensor>]) -> BTreeMap<&str, u64> {
     let mut sizes: BTreeMap<&str, u64> = BTreeMap::new();
-    for Fed { key, info, .. } in sets.iter().flatten() {
+    for StreamedTensor { key, info, .. } in sets.iter().flatten() {
         let bytes = sizes.entry(key).or_default();
         *bytes = buffer_bytes(info.bytes()).max(*bytes);
     }
@@ -71,7 +71,7 @@ fn slot(sets: &[Vec<Fed>]) -> BTreeMap<&str, u64> {
 }
 
 /// Bytes of device memory of a slot for any of the sets.
-pub fn slot_bytes(sets: &[Vec<Fed>]) -> u64 {
+pub fn slot_bytes(sets: &[Vec<StreamedTensor>]) -> u64 {
     slot(sets).into_values().sum()
 }
 
@@ -85,7 +85,7 @@ enum Message {
 
 /// Sets of weights on their way to the device.
 #[derive(Debug)]
-pub struct Feed {
+pub struct WeightStream {
     gpu: Gpu,
     slots: Vec<HashMap<String, Buffer>>,
     sets: usize,
@@ -97,7 +97,7 @@ pub struct Feed {
 /// Where the sets are. They are counted on from round to round.
 #[derive(Debug)]
 struct Flow {
-    pieces: Arc<Pieces>,
+    chunks: Arc<StagingChunks>,
     messages: Receiver<Message>,
     /// Sets whose copies were submitted.
     ready: usize,
@@ -105,7 +105,7 @@ struct Flow {
     next: usize,
 }
 
-impl Feed {
+impl WeightStream {
     /// Makes the slots and starts to pack: all sets in order, then from the first again where
     /// `again` says so.
     ///
@@ -114,8 +114,8 @@ impl Feed {
     pub fn new(
         gpu: &Gpu,
         checkpoint: Arc<Checkpoint>,
-        sets: Vec<Vec<Fed>>,
-        window: Window,
+        sets: Vec<Vec<StreamedTensor>>,
+        window: StreamWindow,
         again: bool,
     ) -> Result<Self, Error> {
         let mut slots = Vec::new();
@@ -126,12 +126,12 @@ impl Feed {
             }
             slots.push(buffers);
         }
-        let pieces = Arc::new(Pieces::new(gpu, window.staging)?);
+        let chunks = Arc::new(StagingChunks::new(gpu, window.staging)?);
         let (send, messages) = channel();
         let stop = Arc::new(AtomicBool::new(false));
-        let lane = lane(pieces.clone(), send.clone(), stop.clone());
+        let writer = writer(chunks.clone(), send.clone(), stop.clone());
         let packer = Packer {
-            gpu: gpu.through(lane),
+            gpu: gpu.with_writer(writer),
             checkpoint,
             slots: slots.clone(),
             send,
@@ -149,7 +149,7 @@ impl Feed {
             slots,
             sets: count,
             flow: Mutex::new(Flow {
-                pieces,
+                chunks,
                 messages,
                 ready: 0,
                 next: 0,
@@ -169,7 +169,7 @@ impl Feed {
     ///
     /// # Errors
     /// Weights that cannot be read, cancelled, or the device failed.
-    pub fn take(&self, stream: &mut Stream, set: usize) -> Result<usize, Error> {
+    pub fn acquire(&self, stream: &mut Stream, set: usize) -> Result<usize, Error> {
         let mut flow = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
         // A run that was stopped left off in the middle of a round.
         while flow.next % self.sets.max(1) != set {
@@ -182,7 +182,7 @@ impl Feed {
     ///
     /// # Errors
     /// Weights that cannot be read, or the device failed.
-    pub fn pump(&self) -> Result<(), Error> {
+    pub fn prefetch(&self) -> Result<(), Error> {
         let mut flow = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
         // All passes with the sets before the last one taken were submitted.
         let last = flow.next + self.slots.len() - 1;
@@ -209,7 +209,7 @@ impl Feed {
         let mut filled = Vec::new();
         while flow.ready < end {
             match flow.messages.try_recv() {
-                Ok(Message::Filled(piece)) => filled.push(piece),
+                Ok(Message::Filled(chunk)) => filled.push(chunk),
                 Ok(Message::Whole) => flow.ready += 1,
                 Ok(Message::Failed(error)) => return Err(error),
                 Err(TryRecvError::Empty) => break,
@@ -226,9 +226,9 @@ impl Feed {
         if filled.is_empty() {
             return Ok(false);
         }
-        let copies = flow.pieces.encode(&self.gpu, &filled);
+        let copies = flow.chunks.encode(&self.gpu, &filled);
         self.gpu.submit(Some(copies));
-        flow.pieces.reuse(filled);
+        flow.chunks.reuse(filled);
         self.gpu.poll_once()?;
         Ok(true)
     }
@@ -239,7 +239,7 @@ impl Feed {
     }
 }
 
-impl Drop for Feed {
+impl Drop for WeightStream {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
@@ -249,15 +249,19 @@ impl Drop for Feed {
     }
 }
 
-/// A way for the packing thread to leave its bytes in the pieces.
-fn lane(pieces: Arc<Pieces>, send: Sender<Message>, stop: Arc<AtomicBool>) -> Lane {
-    let from = pieces.clone();
+/// A way for the packing thread to leave its bytes in the chunks.
+fn writer(
+    chunks: Arc<StagingChunks>,
+    send: Sender<Message>,
+    stop: Arc<AtomicBool>,
+) -> StagingWriter {
+    let from = chunks.clone();
     let next = move || loop {
         if stop.load(Ordering::Relaxed) {
             return Err(GpuError::Cancelled);
         }
         match from.take_within(LOOK) {
-            Ok(piece) => return Ok(piece),
+            Ok(chunk) => return Ok(chunk),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(GpuError::Cancelled),
         }
@@ -266,16 +270,16 @@ fn lane(pieces: Arc<Pieces>, send: Sender<Message>, stop: Arc<AtomicBool>) -> La
         send.send(Message::Filled(filled))
             .map_err(|_| GpuError::Cancelled)
     };
-    let out = LaneOut {
+    let out = ChunkExchange {
         next: Box::new(next),
         full: Box::new(full),
     };
-    Lane::new(pieces, out)
+    StagingWriter::new(chunks, out)
 }
 
 /// The thread that packs.
 struct Packer {
-    /// Writes into the pieces.
+    /// Writes into the chunks.
     gpu: Gpu,
     checkpoint: Arc<Checkpoint>,
     slots: Vec<HashMap<String, Buffer>>,
@@ -283,7 +287,7 @@ struct Packer {
 }
 
 impl Packer {
-    fn run(&self, sets: &[Vec<Fed>], again: bool) {
+    fn run(&self, sets: &[Vec<StreamedTensor>], again: bool) {
         let rounds = if again { usize::MAX } else { 1 };
         let all = (0..rounds).flat_map(|_| sets);
         for (set, slot) in all.zip(self.slots.iter().cycle()) {
@@ -302,8 +306,8 @@ impl Packer {
         }
     }
 
-    fn pack(&self, set: &[Fed], slot: &HashMap<String, Buffer>) -> Result<(), Error> {
-        for Fed {
+    fn pack(&self, set: &[StreamedTensor], slot: &HashMap<String, Buffer>) -> Result<(), Error> {
+        for StreamedTensor {
             key,
             info,
             pack,
@@ -315,6 +319,6 @@ impl Packer {
                 upload(&self.gpu, buffer, info, *pack, &view)?;
             }
         }
-        Ok(self.gpu.flush_lane()?)
+        Ok(self.gpu.flush_writer()?)
     }
 }

@@ -3,7 +3,7 @@
 use crate::error::ModelError;
 
 /// Refuses a field of a configuration that is no multiple of 4.
-pub(super) fn check_fours(
+pub(super) fn check_multiples_of_four(
     model: &'static str,
     fields: &[(&'static str, usize)],
 ) -> Result<(), ModelError> {

@@ -1,7 +1,7 @@
-//! Chunks of mapped memory through which bytes come to the device: filled by the host, copied in
-//! the order of the queue, mapped again when the copies are done.
+//! Uploads through chunks of mapped memory: the host fills a chunk, the queue copies it in order,
+//! and the chunk is mapped again when the copy is done.
 //!
-//! They are counted like all device memory, which what `wgpu::Queue::write_buffer` takes is not.
+//! The chunks count as device memory; the memory that `wgpu::Queue::write_buffer` takes would not.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -13,25 +13,25 @@ use crate::error::GpuError;
 
 /// Bytes of a chunk, at most.
 const CHUNK: u64 = 8 << 20;
-/// Offsets of what is mapped are multiples of this.
+/// Mapped offsets are multiples of this.
 const ALIGNMENT: u64 = 8;
 
 /// Bytes of device memory that every open device holds for uploads.
 pub const STAGING_BYTES: u64 = 2 * CHUNK;
 
-/// Chunks that hold so many bytes together: how many, and bytes of each.
+/// How many chunks hold `bytes`, and the bytes of each.
 fn cut(bytes: u64) -> (u64, u64) {
     let each = bytes.clamp(64, CHUNK).next_multiple_of(ALIGNMENT);
     (bytes.div_ceil(each).max(1), each)
 }
 
-/// Bytes of device memory of staging that holds so many.
+/// Bytes of device memory that staging of `bytes` takes.
 pub(crate) fn staged(bytes: u64) -> u64 {
     let (count, each) = cut(bytes);
     count * each
 }
 
-/// Some chunks; those that are free are mapped.
+/// A set of chunks; free ones are mapped.
 #[derive(Debug)]
 pub(super) struct StagingChunks {
     buffers: Vec<Buffer>,
@@ -48,7 +48,7 @@ struct ChunkCopy {
     to: (Buffer, u64),
 }
 
-/// A chunk with what is to be copied out of it.
+/// A chunk and the copies to make from it.
 #[derive(Debug)]
 pub(super) struct Filled {
     chunk: usize,
@@ -57,7 +57,7 @@ pub(super) struct Filled {
 }
 
 impl StagingChunks {
-    /// Chunks of `bytes` together.
+    /// Creates chunks of `bytes` in total.
     ///
     /// # Errors
     /// No room on the device.
@@ -67,7 +67,7 @@ impl StagingChunks {
         let mut buffers = Vec::new();
         for chunk in 0..count as usize {
             buffers.push(gpu.mapped_buffer("staging", each)?);
-            // The receiver stands beside the sender.
+            // The receiver is alive here, so this cannot fail.
             let _ = freed.send(chunk);
         }
         Ok(Self {
@@ -78,20 +78,20 @@ impl StagingChunks {
         })
     }
 
-    /// A chunk that is free now.
+    /// Takes a chunk if one is free now.
     pub(super) fn try_take(&self) -> Option<usize> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         free.try_recv().ok()
     }
 
-    /// A chunk that becomes free within some time.
+    /// Takes a chunk, waiting up to `time` for one to become free.
     pub(super) fn take_within(&self, time: Duration) -> Result<usize, RecvTimeoutError> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         free.recv_timeout(time)
     }
 
-    /// Appends bytes for `buffer` to a chunk that is being filled and, where it has no room left,
-    /// to others: `next` gives a free one, `full` takes a full one.
+    /// Appends bytes for `buffer` to the open chunk and, when that is full, to further ones: `next`
+    /// returns a free chunk, `full` receives each full one.
     pub(super) fn append(
         &self,
         open: &mut Option<Filled>,
@@ -133,7 +133,7 @@ impl StagingChunks {
         Ok(())
     }
 
-    /// Copies bytes into a mapped chunk, and zeros up to `padded`.
+    /// Copies bytes into a mapped chunk and pads them with zeros to `padded`.
     fn fill(&self, chunk: usize, at: u64, bytes: &[u8], padded: u64) -> Result<(), GpuError> {
         let raw = self.buffers[chunk].raw();
         let view = raw.get_mapped_range_mut(at..at + padded);
@@ -146,7 +146,7 @@ impl StagingChunks {
         Ok(())
     }
 
-    /// Commands that copy out of filled chunks, which are no longer mapped.
+    /// Unmaps filled chunks and encodes the copies from them.
     pub(super) fn encode(&self, gpu: &Gpu, filled: &[Filled]) -> wgpu::CommandBuffer {
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         for Filled { chunk, copies, .. } in filled {
@@ -159,20 +159,20 @@ impl StagingChunks {
         encoder.finish()
     }
 
-    /// Maps chunks again once the device is done with what was submitted: they are free then.
+    /// Maps chunks again once their submitted copies are done, which frees them.
     pub(super) fn reuse(&self, filled: Vec<Filled>) {
         for Filled { chunk, .. } in filled {
             let freed = self.freed.clone();
             let raw = self.buffers[chunk].raw();
             raw.map_async(wgpu::MapMode::Write, .., move |_| {
-                // One that could not be mapped fails when it is filled.
+                // A chunk that could not be mapped fails when it is filled.
                 let _ = freed.send(chunk);
             });
         }
     }
 }
 
-/// The chunks of ordinary uploads: what was written goes before whatever is submitted next.
+/// Staging of ordinary uploads, which are submitted before the next commands.
 #[derive(Debug)]
 pub(super) struct StagingBelt {
     chunks: StagingChunks,
@@ -218,7 +218,7 @@ impl StagingBelt {
         self.chunks.append(open, to, bytes, &mut next, &mut full)
     }
 
-    /// Submits commands behind everything that was written.
+    /// Submits commands after all pending uploads.
     pub(super) fn submit_behind(
         &self,
         gpu: &Gpu,
@@ -248,7 +248,7 @@ impl StagingBelt {
     }
 }
 
-/// Where [`Gpu::write`] of a thread that prepares uploads for another leaves its bytes.
+/// The destination of [`Gpu::write`] on a thread that packs uploads for another thread to submit.
 #[derive(Debug)]
 pub(super) struct StagingWriter {
     pub(super) chunks: Arc<StagingChunks>,
@@ -256,7 +256,7 @@ pub(super) struct StagingWriter {
     out: Mutex<Box<ChunkExchange>>,
 }
 
-/// Waits for a free chunk, or hands on a full one.
+/// How a [`StagingWriter`] obtains free chunks and passes on full ones.
 pub(super) struct ChunkExchange {
     pub(super) next: Box<dyn FnMut() -> Result<usize, GpuError> + Send>,
     pub(super) full: Box<dyn FnMut(Filled) -> Result<(), GpuError> + Send>,
@@ -284,7 +284,7 @@ impl StagingWriter {
         self.chunks.append(&mut open, to, bytes, next, full)
     }
 
-    /// Hands on the chunk that is being filled.
+    /// Passes on the open chunk, full or not.
     pub(super) fn flush(&self) -> Result<(), GpuError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);

@@ -60,7 +60,7 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    /// Bytes made in memory, which lie as they are.
+    /// Bytes made in memory, stored without encoding.
     pub(super) fn made(origin: &str, bytes: Storage) -> Self {
         Self {
             file: origin.to_owned(),
@@ -147,7 +147,7 @@ impl Checkpoint {
     /// The tensor `name` in whatever shape it has.
     ///
     /// # Errors
-    /// Those of [`get`](Self::get), less the shape's.
+    /// Those of [`get`](Self::get), except for the shape.
     pub fn get_any(&self, name: &str) -> Result<TensorView<'_>, WeightsError> {
         let tensor = self.tensor(name)?;
         tensor.read.store(true, Ordering::Relaxed);
@@ -218,7 +218,7 @@ impl Checkpoint {
             .get(of.place[0]..of.place[1])
     }
 
-    /// The names of the tensors that nobody has asked for, in the order of [`names`](Self::names).
+    /// The names of the tensors that were never requested, in the order of [`names`](Self::names).
     #[must_use]
     pub fn unread(&self) -> Vec<String> {
         let unread = self

@@ -1,4 +1,4 @@
-//! What a checkpoint holds, told without reading its tensors.
+//! Lists the contents of a checkpoint without reading its tensors.
 
 use std::collections::BTreeMap;
 
@@ -22,8 +22,7 @@ impl Checkpoint {
         Some(&tensor.shape)
     }
 
-    /// The bytes of the tensor `name` as they lie in its file, of any element type. Does not count as
-    /// reading it.
+    /// The bytes of the tensor `name` as stored, of any element type. Does not mark the tensor as read.
     ///
     /// # Errors
     /// [`WeightsError::NoTensor`] and [`WeightsError::NoData`].
@@ -115,7 +114,7 @@ impl Checkpoint {
         Ok(None)
     }
 
-    /// The text that the files' makers put beside the tensors (`__metadata__` of safetensors, the
+    /// The files' metadata (`__metadata__` of safetensors, the
     /// scalars and texts of GGUF).
     #[must_use]
     pub fn metadata(&self) -> BTreeMap<String, String> {

@@ -1,9 +1,9 @@
-//! Tensors that a checkpoint hands out in a smaller element type than its files have.
+//! Hands out a checkpoint's tensors in a smaller element type than its files have.
 
 use super::Checkpoint;
 use crate::tensor::DType;
 
-/// Which tensors, by name and shape, become which type.
+/// The type to convert to, and the tensors to convert, by name and shape.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quantization {
     dtype: DType,
@@ -11,16 +11,16 @@ pub(super) struct Quantization {
 }
 
 impl Checkpoint {
-    /// The same files, whose tensors that `which` chooses by name and shape are handed out as
-    /// `dtype`: each time anew, when it is asked for. What is as small already, and what has rows of
-    /// no whole number of blocks, stays as it is.
+    /// Hands out the tensors that `which` selects by name and shape as `dtype`, converting them on
+    /// every request. Tensors that are no larger already, or whose rows are not a whole number of
+    /// blocks, stay as they are.
     #[must_use]
     pub fn quantized(mut self, dtype: DType, which: fn(&str, &[usize]) -> bool) -> Self {
         self.quantization = Some(Quantization { dtype, which });
         self
     }
 
-    /// What the tensor `name`, in its files of type `dtype`, is handed out as.
+    /// The type in which the tensor `name`, stored as `dtype`, is handed out.
     pub(super) fn quantized_type(&self, name: &str, shape: &[usize], dtype: DType) -> DType {
         // All blocks divide this many elements.
         const MANY: usize = 256;

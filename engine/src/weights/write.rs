@@ -12,13 +12,13 @@ use super::{Checkpoint, GgufHeader, GgufValue, SafetensorsHeader, TensorView};
 use crate::error::WeightsError;
 use crate::tensor::DType;
 
-/// GGUF's tensors have no more dimensions; what has more is folded, and its shape is kept beside it.
+/// The most dimensions of a GGUF tensor; tensors with more are folded, and their shape is kept apart.
 const GGUF_RANK: usize = 4;
 
 /// How a part is written.
 #[derive(Clone, Copy, Debug)]
 pub enum Written {
-    /// safetensors; in shards of about so many bytes, with an index, where it is more.
+    /// safetensors, in shards of about this many bytes with an index if there are more.
     Safetensors {
         /// Bytes.
         shard: u64,
@@ -27,12 +27,12 @@ pub enum Written {
     Gguf {
         /// `wan` say.
         architecture: &'static str,
-        /// What a tensor is called in the file.
+        /// The name of a tensor in the file.
         named: fn(&str) -> String,
     },
 }
 
-/// Told the bytes that were written since it was last told; answers whether to go on.
+/// Receives the bytes written since the last call; returns whether to continue.
 pub type Step<'s> = &'s mut dyn FnMut(u64) -> bool;
 
 /// A tensor to be written.
@@ -89,8 +89,8 @@ impl Checkpoint {
     /// 8-bit floats get their scales beside them as ComfyUI's scaled files have them.
     ///
     /// # Errors
-    /// [`WeightsError::Write`], of kind `Interrupted` where `step` said to stop;
-    /// [`WeightsError::Gguf`] for what that container does not have.
+    /// [`WeightsError::Write`], of kind `Interrupted` if `step` returned false;
+    /// [`WeightsError::Gguf`] for types that GGUF does not have.
     pub fn write_as(
         &self,
         (folder, stem): (&Path, &str),
@@ -113,7 +113,7 @@ impl Checkpoint {
         }
     }
 
-    /// The tensor in the type that its entry says.
+    /// Converts the tensor to the type of its entry.
     fn converted(&self, entry: &Entry<'_>) -> Result<TensorView<'_>, WeightsError> {
         let view = self.get_any(entry.name)?;
         if view.dtype == entry.dtype {

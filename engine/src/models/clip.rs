@@ -41,7 +41,7 @@ pub struct ImageEncoder<'m> {
     window: Option<StreamWindow>,
 }
 
-/// The image encoder's layers as data: what it records and what that takes, without a device.
+/// The image encoder's layers as data: their recordings and memory, without a device.
 #[derive(Debug)]
 pub struct ImageLayers<'m> {
     caps: Caps,
@@ -68,7 +68,7 @@ impl<'m> ImageLayers<'m> {
             ("3 · patch_size²", 3 * config.patch_size.pow(2)),
         ];
         check_multiples_of_four(MODEL, &fields)?;
-        // The state before the last block is what is asked for.
+        // The models use the state before the last block.
         let last = config.num_hidden_layers - 1;
         let signatures = Signatures::new(checkpoint, LAYERS, last);
         let this = Self {
@@ -115,7 +115,7 @@ impl<'m> ImageLayers<'m> {
         ]
     }
 
-    /// Bytes of device memory for so many pictures, encoded together: (weights, everything else).
+    /// Bytes of device memory to encode `pictures` pictures together: (weights, everything else).
     ///
     /// # Errors
     /// Sizes that do not fit the device's bindings.
@@ -144,7 +144,7 @@ impl<'m> ImageLayers<'m> {
         Ok(self.signatures.sets(&[&self.record()?]))
     }
 
-    /// A recording for each kind of layer, then that of what is before them.
+    /// A recording for each kind of layer, then that of the layers before them.
     fn record(&self) -> Result<Vec<Recording>, Error> {
         let kinds = self.signatures.first.iter();
         let mut recordings = kinds
@@ -154,8 +154,8 @@ impl<'m> ImageLayers<'m> {
         Ok(recordings)
     }
 
-    /// Patches [L, 3 P²], the class token's all zeros, and what is added to each [L, D], to the state
-    /// `hidden` [L, D].
+    /// From patches [L, 3 P²] (zeros for the class token) and the embeddings added to each [L, D] to the
+    /// state `hidden` [L, D].
     fn record_start(&self) -> Result<Recording, Error> {
         let config = self.config;
         let (d, p, tokens) = (config.hidden_size, config.patch_size, config.tokens());
@@ -273,7 +273,7 @@ impl<'m> ImageEncoder<'m> {
         })
     }
 
-    /// The same with what its weights take on the device; the fastest choice otherwise.
+    /// Sets the device memory of the streamed weights; the default is the fastest window.
     #[must_use]
     pub fn with_window(self, window: StreamWindow) -> Self {
         Self {
@@ -282,9 +282,9 @@ impl<'m> ImageEncoder<'m> {
         }
     }
 
-    /// Encodes pictures [S, S, 3], S being `image_size`, normalised as CLIP's preprocessing does: for
-    /// each the state [tokens, hidden_size] before the last block, `hidden_states[-2]`, without
-    /// `post_layernorm`. `each_layer` is told how many layers are done.
+    /// Encodes pictures [S, S, 3], S being `image_size`, normalised as CLIP's preprocessing does. Returns
+    /// for each the state [tokens, hidden_size] before the last block, `hidden_states[-2]`, without
+    /// `post_layernorm`. `each_layer` receives the number of finished layers.
     ///
     /// # Errors
     /// A picture of another size, no room on the device, or cancelled.

@@ -16,7 +16,7 @@ pub(super) struct Signatures {
     prefix: &'static str,
     /// The group of each block.
     pub(super) of: Vec<usize>,
-    /// The first block of each group, whose names its recording has.
+    /// The first block of each group; the group's recording has its names.
     pub(super) first: Vec<usize>,
 }
 
@@ -60,7 +60,7 @@ impl Signatures {
             .map(|(block, _)| block)
     }
 
-    /// What a tensor of a group's recording is called in every block; `None` where it is no block's.
+    /// The name, within its block, of a tensor of a group's recording; `None` for tensors outside blocks.
     pub(super) fn key<'n>(&self, kind: usize, name: &'n str) -> Option<&'n str> {
         let first = self.first.get(kind)?;
         name.strip_prefix(&format!("{}.{first}.", self.prefix))

@@ -47,7 +47,7 @@ pub struct TextPasses {
     sets: Vec<Vec<StreamedTensor>>,
 }
 
-/// What the recordings are made from.
+/// The configuration and checkpoint that layers are recorded from.
 struct Layers<'m> {
     caps: &'m Caps,
     config: &'m TextEncoderConfig,
@@ -290,7 +290,7 @@ impl TextEncoder {
         }
     }
 
-    /// The same with what its weights take on the device; the fastest choice otherwise.
+    /// Sets the device memory of the streamed weights; the default is the fastest window.
     #[must_use]
     pub fn with_window(self, window: StreamWindow) -> Self {
         Self {
@@ -299,11 +299,11 @@ impl TextEncoder {
         }
     }
 
-    /// Encodes token ids, without padding: for each prompt of n ids its [n, d_model] embeddings
+    /// Encodes token ids without padding. Returns for each prompt of n ids its [n, d_model] embeddings
     /// after the final norm.
     ///
-    /// Padding is not computed: real tokens do not attend to it. `each_layer` is told how many
-    /// layers are done.
+    /// Padding is not computed, because real tokens do not attend to it. `each_layer` receives the
+    /// number of finished layers.
     ///
     /// # Errors
     /// An empty prompt or an id beyond the embedding, no room on the device, or cancelled.
@@ -367,7 +367,7 @@ impl TextEncoder {
             .collect())
     }
 
-    /// The recordings for a prompt of so many tokens.
+    /// The recordings for a prompt of `length` tokens.
     fn recordings(&self, length: usize) -> Result<&[Recording], Error> {
         let recorded = self.passes.recordings.get(&length);
         Ok(recorded.ok_or_else(|| ModelError::Length {

@@ -61,7 +61,7 @@ impl Linear {
         })
     }
 
-    /// Asks for `weight` of a layer that has no bias.
+    /// Loads the `weight` of a layer without bias.
     ///
     /// # Errors
     /// A tensor that is missing or of another shape.
@@ -148,7 +148,7 @@ fn no_bias(rec: &mut Recorder<'_>, n: usize) -> Tensor {
     zeros
 }
 
-/// What a product does to its sums; only [`After::Nothing`] and [`After::Add`] go without a bias.
+/// The epilogue of a product; without a bias only [`After::Nothing`] and [`After::Add`] are possible.
 fn epilogue<'t>(bias: Option<&'t Tensor>, after: After<'t>) -> Epilogue<'t> {
     match (bias, after) {
         (Some(bias), After::Nothing) => Epilogue::Bias(bias),

@@ -1,4 +1,4 @@
-//! Layers that hold weights: what a model is put together from.
+//! Layers with weights, from which models are built.
 
 mod linear;
 mod norm;

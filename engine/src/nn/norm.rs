@@ -88,8 +88,7 @@ impl RmsNorm {
         rms_norm(rec, x, &self.gain, self.eps, into)
     }
 
-    /// The same, then the rotary embedding, `into` some rows of a tensor where given; see
-    /// [`norm_rope`].
+    /// Records the norm and the rotary embedding, `into` rows of a tensor if given; see [`norm_rope`].
     ///
     /// # Errors
     /// Shapes that do not match.

@@ -1,4 +1,4 @@
-//! Weights asked for by the checkpoint's names.
+//! Requests weights by the checkpoint's names.
 
 use crate::error::Error;
 use crate::record::{Pack, Recorder, Tensor};
@@ -49,8 +49,8 @@ impl<'c> Weights<'c> {
         self.checkpoint.contains(&self.name(name))
     }
 
-    /// A tensor of the checkpoint as a weight of the recording: in the checkpoint's element type
-    /// or, where that is for matrices alone and this is none, in f32.
+    /// Records a tensor of the checkpoint as a weight, in the checkpoint's element type, or in f32 if that
+    /// type is only for matrices and the tensor is not one.
     ///
     /// # Errors
     /// No such tensor, or of another shape.

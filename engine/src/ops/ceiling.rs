@@ -1,4 +1,4 @@
-//! What a device can do at most: kernels that do one thing and nothing else, for benches.
+//! Kernels that measure a device's peak rates, each doing one thing only, for benches.
 
 use super::params::params;
 use super::split::lanes;

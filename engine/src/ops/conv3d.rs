@@ -83,8 +83,8 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 
 /// `y = epilogue(conv(x, w))`: `torch.nn.Conv2d` with `padding = k / 2`, and diffusers'
 /// `WanCausalConv3d`, which pads time on the side of the past only. With a stride of 2 in space a
-/// position sees the pixel it stands on and those below and right of it, zeros beyond the lower and
-/// right edges: `ZeroPad2d((0, 1, 0, 1))` and `Conv2d` of diffusers' `WanResample`; with a stride of
+/// position sees its own pixel and those below and to the right, with zeros beyond the lower and right
+/// edges: `ZeroPad2d((0, 1, 0, 1))` and `Conv2d` of diffusers' `WanResample`; with a stride of
 /// 2 in time the frames [2 t - (kt - 2), 2 t + 1], as its `time_conv`.
 ///
 /// | tensor | shape | dtype |
@@ -99,8 +99,8 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 /// limit or one dispatch would run too long; the order of each sum stays the same.
 ///
 /// # Errors
-/// Shapes that do not match, sizes that a stride does not divide, a stride beside `upsample`; two frames more than the kernel's own, or weights, larger than one
-/// binding.
+/// Shapes that do not match, sizes that a stride does not divide, a stride together with `upsample`;
+/// weights larger than one binding, or two more frames than the kernel spans that are.
 pub fn conv3d(
     rec: &mut Recorder<'_>,
     x: &Tensor,

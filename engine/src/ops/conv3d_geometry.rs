@@ -1,4 +1,5 @@
-//! A convolution, its extents, and the windows of its tensors that a range of results reads and writes.
+//! A convolution, its extents, and the windows of its tensors that a range of results reads and
+//! writes.
 
 use std::ops::Range;
 
@@ -11,7 +12,7 @@ use crate::tensor::DType;
 
 pub(super) const OP: &str = "conv3d";
 
-/// What is convolved with what.
+/// The weight, state and options of a convolution.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv<'t> {
     /// [N, C, kt, kh, kw] or [N, C, kh, kw], packed as `Pack::Conv`; kh and kw odd.
@@ -68,7 +69,7 @@ pub(super) struct Geometry {
     pub(super) strides: [usize; 2],
     /// Lines and columns of zeros before the first.
     pub(super) padding: [usize; 2],
-    /// What one invocation of `conv3d.wgsl` computes.
+    /// The tile that one invocation of `conv3d.wgsl` computes.
     pub(super) tile: ConvTile,
 }
 
@@ -88,7 +89,7 @@ impl Geometry {
     }
 }
 
-/// What a dispatch of some tiles binds.
+/// The windows that a dispatch of some tiles binds.
 pub(super) struct Windows {
     pub(super) x: Window,
     /// The windows of `past`, where the tiles look at it.
@@ -246,7 +247,7 @@ pub(super) fn geometry(caps: &Caps, x: &Tensor, conv: &Conv<'_>) -> Result<Geome
 }
 
 impl Geometry {
-    /// What the tiles `range` read and write.
+    /// The windows that the tiles `range` read and write.
     pub(super) fn windows(
         &self,
         caps: &Caps,
@@ -259,7 +260,7 @@ impl Geometry {
         self.windows_of_lines(caps, x, past, y, lines)
     }
 
-    /// What the rows `range`, one a pixel of y, read and write.
+    /// The windows that the rows `range`, one per pixel of y, read and write.
     pub(super) fn windows_of_rows(
         &self,
         caps: &Caps,
@@ -276,7 +277,7 @@ impl Geometry {
         }
     }
 
-    /// What the lines of y from the first to the last read and write.
+    /// The windows that a range of lines of y reads and writes.
     fn windows_of_lines(
         &self,
         caps: &Caps,

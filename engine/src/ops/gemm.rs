@@ -1,4 +1,4 @@
-//! What the kernels on staged operands share: params, slots, the weight's bindings.
+//! The common parts of the kernels on staged operands: params, slots, bindings of the weight.
 
 use std::ops::Range;
 
@@ -41,7 +41,7 @@ params! {
     }
 }
 
-/// What fills the slots of a product's kernel.
+/// The modules in the slots of a product's kernel.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Operands {
     /// The module of the `rows` slot, `None` for a matrix.
@@ -54,7 +54,7 @@ pub(super) struct Operands {
     pub(super) epilogue: Option<&'static str>,
     /// Element type of the result.
     pub(super) output: DType,
-    /// Whether results are stored one at a time: their columns are no multiple of four.
+    /// Whether results are stored one at a time, because their columns are not a multiple of four.
     pub(super) single: bool,
 }
 
@@ -85,7 +85,7 @@ impl Operands {
                 variant = variant.slot(slot, module);
             }
         }
-        // One at a time they are f32 always, and there is no `output` slot.
+        // Results stored one at a time are always f32, and there is no `output` slot.
         variant.input(self.input).output(self.output)
     }
 }

@@ -166,8 +166,8 @@ pub fn rgb8(
         None => rec.intermediate(OP, [words], DType::U32),
     };
     let caps = rec.caps();
-    // Lines of patches: of a dispatch so many that both windows fit, and a multiple of 256 of
-    // them so that the bytes start at every device's alignment.
+    // Lines of patches per dispatch: as many as fit both windows, in multiples of 256 so that the bytes
+    // start at every device's alignment.
     let line = w * channels;
     let lines = t * h;
     let by_binding = (caps.max_binding_bytes / 4 / line.max(1) as u64).min(1 << 30) as usize;

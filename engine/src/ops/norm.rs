@@ -12,7 +12,7 @@ use crate::shader::{Slot, Variant};
 use crate::tensor::DType;
 
 params! {
-    /// Params of `norm.wgsl`; from `head4` on those of a rope.
+    /// Params of `norm.wgsl`; those from `head4` on belong to the rotary embedding.
     NormParams for "norm" {
         rows: u32,
         cols4: u32,
@@ -124,8 +124,8 @@ impl Affine<'_> {
     }
 }
 
-/// Invocations that share a row. On GPUs so many that a row of 1,536 columns is three loads of each,
-/// and a processor holds enough rows to hide them; a software device runs one vector register.
+/// Invocations that share a row. On GPUs each loads three groups of a row of 1,536 columns, and a
+/// processor holds enough rows to hide the loads; a software device runs one vector register.
 pub(super) fn row_lanes(caps: &Caps) -> u32 {
     match caps.class {
         DeviceClass::Software => 8,
@@ -133,14 +133,14 @@ pub(super) fn row_lanes(caps: &Caps) -> u32 {
     }
 }
 
-/// What a kernel does with a row once it is normalised.
+/// The step after the normalisation of a row.
 #[derive(Clone, Copy)]
 pub(super) enum After<'t> {
-    /// Of a layer norm, which alone subtracts the mean.
+    /// A layer norm's affine step; only a layer norm subtracts the mean.
     Affine(Affine<'t>),
     /// Times `gain[C]`.
     Gain(&'t Tensor),
-    /// Times `gain[C]`, then turned.
+    /// Times `gain[C]`, then the rotary embedding.
     Rope(&'t Tensor, Rope<'t>),
 }
 
@@ -166,7 +166,7 @@ impl After<'_> {
         }
     }
 
-    /// Params of the rows `first ..` of a tensor, besides those of every norm.
+    /// The params of this step for the rows `first ..` of a tensor.
     fn params(&self, first: usize) -> NormParams {
         let none = NormParams::zeroed();
         match self {
@@ -223,7 +223,7 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     [DType::F32, DType::F16].into_iter().flat_map(of).collect()
 }
 
-/// Rows and columns of what is normalised.
+/// Checks the input of a norm and returns its rows and columns.
 pub(super) fn checked(op: &'static str, x: &Tensor) -> Result<[usize; 2], RecordError> {
     let [rows, cols] = [x.shape.rows(), x.shape.last_dim()];
     if x.dtype != DType::F32 {
@@ -348,8 +348,8 @@ pub fn rms_norm(
     Ok(y)
 }
 
-/// `gain x / sqrt(mean(x^2) + eps)` over each row, then the pairs of columns (2 i, 2 i + 1) of each
-/// head turned by the row's position.
+/// `gain x / sqrt(mean(x^2) + eps)` over each row, then rotates the column pairs
+/// (2 i, 2 i + 1) of each head by the angles of the row's position.
 ///
 /// | tensor | shape | dtype |
 /// |---|---|---|

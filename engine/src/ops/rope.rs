@@ -2,12 +2,12 @@
 
 use crate::record::Tensor;
 
-/// Where tokens stand and how many pairs of a head turn along each axis.
+/// The positions of tokens, and how many pairs of a head rotate along each axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RopeGrid {
     /// Tokens along t, y and x.
     pub tokens: [usize; 3],
-    /// Pairs of a head that turn along t, y and x; together D / 2.
+    /// Pairs of a head that rotate by t, y and x; together D / 2.
     pub pairs: [usize; 3],
 }
 
@@ -43,12 +43,12 @@ impl RopeGrid {
     }
 }
 
-/// How rows are turned.
+/// The rotation of rows by their positions.
 #[derive(Clone, Copy, Debug)]
 pub struct Rope<'t> {
     /// [P, D/2, 2] f32, from [`RopeGrid::table`]
     pub table: &'t Tensor,
-    /// Where tokens stand.
+    /// The positions of tokens.
     pub grid: &'t RopeGrid,
     /// The token of the first row.
     pub first: usize,

@@ -14,8 +14,7 @@ params! {
     }
 }
 
-/// What the solver keeps from one step to the next, each of the latents' shape. All but `x` start
-/// as zeros.
+/// The solver's state, four tensors of the latents' shape. All but `x` start as zeros.
 #[derive(Clone, Copy, Debug)]
 pub struct SolverTensors {
     /// The sample; noise at first.

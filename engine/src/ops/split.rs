@@ -11,8 +11,8 @@ pub(super) fn lanes(caps: &Caps) -> u32 {
     }
 }
 
-/// How many rows of a weight one dispatch binds: all, or a multiple of 64 or 128 (so that windows
-/// start at every device's alignment) within the device's binding limit.
+/// How many rows of a weight one dispatch binds: all or, to stay within the device's binding limit, a
+/// multiple of 64 or 128, so that windows start at every device's alignment.
 pub(super) fn cols_per_dispatch(caps: &Caps, cols: usize, bytes_a_col: usize) -> usize {
     let most = (caps.max_binding_bytes / bytes_a_col.max(1) as u64).min(1 << 30) as usize;
     if cols.next_multiple_of(8) <= most {
@@ -28,8 +28,8 @@ pub(super) fn cols_per_dispatch(caps: &Caps, cols: usize, bytes_a_col: usize) ->
     }
 }
 
-/// How many rows one dispatch takes: all, or a multiple of 64 (so that windows start at every
-/// device's alignment) within the device's binding limit and time.
+/// How many rows one dispatch takes: all or, to stay within the device's binding and time limits, a
+/// multiple of 64, so that windows start at every device's alignment.
 pub(super) fn rows_per_dispatch(
     caps: &Caps,
     rows: usize,

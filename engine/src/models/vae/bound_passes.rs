@@ -1,4 +1,4 @@
-//! What is on the device while a half of a network runs, or both of them.
+//! A network, or half of it, on the device: bound passes, their weights and buffers.
 
 use std::collections::HashMap;
 

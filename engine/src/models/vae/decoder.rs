@@ -16,7 +16,7 @@ use crate::weights::Checkpoint;
 /// How errors call it.
 pub(super) const NETWORK: &str = "decoder";
 
-/// A decoder, such as that of `AutoencoderKLWan`, made ready for latents of one shape.
+/// A decoder, such as that of `AutoencoderKLWan`, prepared for latents of one shape.
 ///
 /// The first latent frame gives one frame of pixels, every later one as many as the temporal
 /// scale. Chunks and bands are exact: they change memory and time, not one byte of the picture.
@@ -37,7 +37,7 @@ pub struct VaeDecoder<'m> {
     whole: Option<BoundPasses>,
 }
 
-/// What a decode hands out as it goes on.
+/// An event of a decode.
 #[derive(Clone, Copy, Debug)]
 pub enum Decoded<'f> {
     /// A whole frame: its number and its pixels, height x width x RGB. They come in order.
@@ -48,10 +48,10 @@ pub enum Decoded<'f> {
 }
 
 impl<'m> VaeDecoder<'m> {
-    /// Records the decode of latents [C, T, h, w] and, where whole frames fit, plans it and uploads
-    /// the weights; those of bands are uploaded by a decode, half the network at a time. Where the
-    /// device turns out to have no room for whole frames, bands take their place, and narrower ones
-    /// that of wide ones: wgpu does not tell how much memory there is.
+    /// Records the decode of latents [C, T, h, w] and, if whole frames fit, plans it and uploads the
+    /// weights; in bands, each decode uploads them, half the network at a time. If the device runs out
+    /// of memory, bands replace whole frames and narrower bands replace wider ones, because wgpu does not
+    /// report how much memory is free.
     ///
     /// # Errors
     /// Weights that are missing, of another shape or of no use to the decoder; a size that does
@@ -67,7 +67,7 @@ impl<'m> VaeDecoder<'m> {
         Self::planned(gpu, config, checkpoint, latents, options, plan)
     }
 
-    /// As [`new`](Self::new), from a plan that was made before with the same arguments.
+    /// Like [`new`](Self::new), with an existing plan for the same arguments.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -120,7 +120,7 @@ impl<'m> VaeDecoder<'m> {
         refused: &DecodeLayout,
         error: Error,
     ) -> Result<(DecodeLayout, Passes), Error> {
-        // What was made of it is freed when the device is done with it.
+        // The buffers of the failed attempt are freed once the device is idle.
         self.gpu.wait()?;
         let options = DecodeOptions {
             max_bytes: Some(refused.peak_bytes() / 4 * 3),
@@ -192,7 +192,7 @@ impl<'m> VaeDecoder<'m> {
         })
     }
 
-    /// As [`decode`](Self::decode), which also tells how far it is where frames do not.
+    /// Like [`decode`](Self::decode), with progress events while no frame is complete.
     ///
     /// # Errors
     /// As [`decode`](Self::decode).
@@ -374,7 +374,7 @@ impl<'m> VaeDecoder<'m> {
         for channel in latents.chunks_exact(frames * frame) {
             part.extend(&channel[chunk.start * frame..(chunk.start + chunk.frames) * frame]);
         }
-        // What is encoded still reads the chunk before.
+        // Encoded commands still read the previous chunk.
         stream.submit()?;
         self.gpu
             .write(passes.buffer(LATENTS)?, 0, bytemuck::cast_slice(&part))?;

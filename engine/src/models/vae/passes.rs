@@ -37,7 +37,7 @@ pub(super) struct Chunk {
     pub(super) pass: usize,
 }
 
-/// The first latent frame alone, then chunks, then what remains.
+/// The first latent frame by itself, then full chunks, then the rest.
 pub(super) fn chunks(frames: usize, chunk: usize) -> Vec<Chunk> {
     let mut all = Vec::new();
     let mut start = 0;
@@ -84,7 +84,7 @@ pub(super) struct Passes {
     pub(super) heads: Vec<Recording>,
     /// The split point to bytes, by pass.
     pub(super) tails: Vec<Recording>,
-    /// Zeros in what the heads and what the tails remember.
+    /// Recordings that clear the states of the heads and of the tails.
     pub(super) forget: [Recording; 2],
 }
 
@@ -125,7 +125,7 @@ impl Passes {
         halves.chain(&self.forget).collect()
     }
 
-    /// The heads, then the one that forgets what they remember; the tails likewise.
+    /// The recordings of each half: its passes, then the one that clears its states.
     pub(super) fn halves(&self) -> [Vec<&Recording>; 2] {
         let [heads, tails] = &self.forget;
         [

@@ -1,5 +1,5 @@
-//! The tiny decoders of Wan's latents (madebyollin's TAEHV: `taew2_1` and `taew2_2`): a picture in
-//! a small part of the time, near to what the autoencoder itself would give.
+//! Tiny decoders of Wan's latents (madebyollin's TAEHV: `taew2_1` and `taew2_2`), which approximate
+//! the autoencoder's decoder in a fraction of its time.
 //!
 //! ```text
 //! latents ─ 3 tanh(x / 3) ─ conv, relu ─ 3 memory blocks ─┐ head
@@ -7,10 +7,10 @@
 //! └─ grow ─ upsample, conv ─ 3 memory blocks ─ grow ─ … ─ upsample, conv, relu ─ conv ─ bytes      tail
 //! ```
 //!
-//! A memory block sees a frame and the one before it, so that a state of one frame a block is all
-//! that a chunk leaves to the next. Latents go in as the sampler has them, normalised, or as the
-//! autoencoder has them ([`TinyLatents`]). Of the frames that the first latent frame gives, the
-//! reference drops all but the last (`frames_to_trim`).
+//! A memory block sees a frame and the previous one, so the state between two chunks is one frame per
+//! block. Latents go in as the sampler has them, normalised, or as the
+//! autoencoder has them ([`TinyLatents`]). The reference keeps only the last of the frames that
+//! the first latent frame gives (`frames_to_trim`).
 
 use std::fmt;
 use std::path::Path;
@@ -55,7 +55,7 @@ impl TinyLatents {
     /// Both, under their names.
     pub const ALL: [(&'static str, Self); 2] = [("raw", Self::Raw), ("scaled", Self::Scaled)];
 
-    /// What the name of the file says, which is how LightX2V tells its own from TAEHV's.
+    /// Reads the kind from the file's name, by which LightX2V distinguishes its decoders from TAEHV's.
     #[must_use]
     pub fn of_file(file: &Path) -> Self {
         let name = file
@@ -95,7 +95,7 @@ pub struct TinyVae {
     widths: [usize; LEVELS + 1],
     /// Frames that a frame becomes at the end of each level.
     grows: [usize; LEVELS],
-    /// Pixels along a side of what one position of the last convolution holds.
+    /// Pixels along a side of the patch at each position of the last convolution.
     patch_size: usize,
     latents: TinyLatents,
     /// Deviations and means of the autoencoder's latents.
@@ -103,12 +103,13 @@ pub struct TinyVae {
 }
 
 impl TinyVae {
-    /// The decoder in a checkpoint, for the latents of the autoencoder `vae`. Widths are those of
-    /// the tensors; the encoder beside it is not read. Which latents it takes, the file's name
-    /// [says](TinyLatents::of_file); [`with_latents`](Self::with_latents) says otherwise.
+    /// The decoder in a checkpoint, for the latents of the autoencoder `vae`. Widths come
+    /// from the tensors; an encoder in the file is not read. The file's name
+    /// [determines](TinyLatents::of_file) the kind of latents; [`with_latents`](Self::with_latents)
+    /// overrides it.
     ///
     /// # Errors
-    /// [`VaeError::Tiny`] for tensors that are none of a tiny decoder, and for one of other latents.
+    /// [`VaeError::Tiny`] for tensors that are not a tiny decoder's, and for a decoder of other latents.
     pub fn of(checkpoint: &Checkpoint, vae: &VaeConfig) -> Result<Self, Error> {
         let wrong = |found: String, expected: String| VaeError::Tiny {
             file: checkpoint.origin().to_owned(),
@@ -171,7 +172,7 @@ impl TinyVae {
         }
     }
 
-    /// The same decoder for such latents.
+    /// Sets the kind of latents.
     #[must_use]
     pub fn with_latents(self, latents: TinyLatents) -> Self {
         Self { latents, ..self }
@@ -315,8 +316,8 @@ impl Architecture for TinyVae {
     }
 }
 
-/// `MemBlock`: three convolutions beside a shortcut, the first over a frame and the one before it,
-/// which is zeros at the start of a video.
+/// `MemBlock`: three convolutions with a shortcut. The first sees a frame and the previous one, which
+/// is zeros at the start of a video.
 fn memory_block(
     rec: &mut Recorder<'_>,
     weights: &Weights<'_>,

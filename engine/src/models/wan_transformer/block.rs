@@ -25,7 +25,7 @@ use crate::weights::Checkpoint;
 /// (13,824 columns), the queries 1.5 GB. Enough rows for every core of a large GPU remain.
 const PIECE_BYTES: u64 = 64 << 20;
 
-/// What a block keeps of the text.
+/// The keys and values of the text that a block keeps.
 pub(super) const TEXT_KEYS: [&str; 2] = ["text keys", "text values"];
 
 /// The six tensors [D, dim] that modulate a block, in the order of its table.
@@ -263,8 +263,8 @@ impl Block<'_, '_> {
         Ok(layer.forward(rec, &mixed, after, None)?)
     }
 
-    /// `x + attn2(norm2(x), text)` of some rows; the same queries see the image tokens by themselves, and
-    /// what they make of both is added.
+    /// `x + attn2(norm2(x), text)` of some rows. If the model sees images, the same queries attend to the
+    /// image tokens separately, and both results are added.
     fn record_cross_attention(
         &self,
         rec: &mut Recorder<'_>,

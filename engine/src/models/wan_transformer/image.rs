@@ -1,4 +1,4 @@
-//! Image tokens: what CLIP sees of pictures, for models that attend to it beside the text.
+//! Image tokens: CLIP's embeddings of pictures, for models that attend to them in addition to the text.
 
 use super::{MODEL, Sizes};
 use crate::error::{Error, ModelError};
@@ -9,7 +9,7 @@ use crate::record::{Caps, Recorder, Recording, Tensor};
 use crate::tensor::DType;
 use crate::weights::Checkpoint;
 
-/// What a block keeps of the image tokens.
+/// The keys and values of the image tokens that a block keeps.
 pub(super) const IMAGE_KEYS: [&str; 2] = ["image keys", "image values"];
 
 /// The learned positions of the image tokens, where a model has them.

@@ -93,7 +93,7 @@ struct End {
 /// prompt.
 const ENDS: usize = 4;
 
-/// What is a prompt's own in a block.
+/// The buffers of a block that belong to one prompt.
 fn given<'b>(
     text: &'b Buffer,
     counts: &'b Buffer,
@@ -222,11 +222,10 @@ impl Transformer {
         &self.passes
     }
 
-    /// Projects a prompt's embeddings [n, text_dim] and a row of zeros, which stands for the
-    /// padding.
+    /// Projects a prompt's embeddings [n, text_dim] and a row of zeros that represents the padding.
     ///
     /// # Errors
-    /// More rows than there may be, no room on the device, or cancelled.
+    /// Too many rows, no room on the device, or cancelled.
     pub fn context(&self, stream: &mut Stream, embeds: &[f32]) -> Result<Context, Error> {
         let TransformerShape {
             text_rows: rows,
@@ -356,8 +355,7 @@ impl Transformer {
         self.end(stream, velocity)
     }
 
-    /// As [`Transformer::forward`], calling `after` when a block, by its number, has been encoded:
-    /// for tests.
+    /// Like [`Transformer::forward`], but calls `after` with the number of each encoded block, for tests.
     ///
     /// # Errors
     /// As [`Transformer::forward`], and those of `after`.
@@ -449,7 +447,7 @@ impl Transformer {
         Ok(bound)
     }
 
-    /// Writes to a kept buffer. What was encoded before still sees the old values.
+    /// Writes to a kept buffer. Commands encoded earlier still see the old values.
     pub(super) fn write(
         &self,
         stream: &mut Stream,
@@ -464,7 +462,7 @@ impl Transformer {
         Ok(())
     }
 
-    /// Binds a pass to given buffers, what is kept and weights by their recorded names.
+    /// Binds a pass to the given buffers, the kept buffers and the weights, by their recorded names.
     pub(super) fn bind(
         &self,
         pass: usize,

@@ -77,8 +77,8 @@ impl Coop {
 /// Workgroup memory beyond this leaves a processor with one workgroup, which idles at barriers.
 const SHARED_BYTES: u32 = 48 << 10;
 
-/// The kernel for an attention of so many queries on a device. It looks at the whole of it, never at
-/// a part.
+/// The kernel for an attention of `queries` queries on a device. The choice depends on the whole op,
+/// never on a part, so that splitting does not change the result.
 ///
 /// | head, class | kernel | why |
 /// |---|---|---|

@@ -47,7 +47,8 @@ pub(super) fn record_all(
         return Ok(out);
     }
     let head_bytes = (k.rows() * head_size * k.tensor.dtype.size()) as u64;
-    // A quarter of what could be bound: the copies are memory beside keys and values that are whole.
+    // A quarter of the binding limit, because the copies take memory in addition to the whole keys and
+    // values.
     let at_once = (limit / 4 / head_bytes).clamp(1, heads.max(1) as u64) as usize;
     for base in (0..heads).step_by(at_once) {
         let end = heads.min(base + at_once);

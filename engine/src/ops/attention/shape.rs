@@ -15,7 +15,7 @@ pub struct Heads<'t> {
     pub first: usize,
 }
 
-/// As [`Heads`], of a tensor that may be a copy.
+/// Like [`Heads`], but owns its tensor, which may be a copy.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
     pub(super) tensor: Tensor,
@@ -49,7 +49,7 @@ impl<'t> From<&'t Tensor> for Heads<'t> {
     }
 }
 
-/// What is added to the scaled scores.
+/// A term added to the scaled scores.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Bias<'t> {
     /// Nothing.

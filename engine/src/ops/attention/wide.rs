@@ -39,7 +39,7 @@ params! {
 /// cache, and enough queries to fill a GPU (2,330 at the 14,400 keys of a 720p frame).
 const SCORE_BYTES: u64 = 128 << 20;
 
-/// Fewer rows than this never stand alone, since a product chooses its kernel by its rows.
+/// The fewest rows of a part: a product chooses its kernel by its rows, and all parts must use the same.
 const LEAST_ROWS: usize = 64;
 
 fn pack_variant(caps: &Caps, input: DType, output: DType) -> Variant {
@@ -72,7 +72,7 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     all
 }
 
-/// The rows of each part: as many as fit, none of less than [`LEAST_ROWS`] beside another.
+/// The rows of each part: as many as fit, and at least [`LEAST_ROWS`] if there are several parts.
 fn parts(rows: usize, most: usize) -> Vec<(usize, usize)> {
     let most = (most / LEAST_ROWS).saturating_sub(1).max(1) * LEAST_ROWS;
     let mut all = Vec::new();

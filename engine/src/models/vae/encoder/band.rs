@@ -44,7 +44,7 @@ impl EncodeBand {
 mod tests {
     use super::*;
 
-    /// Every line that a band needs lies in what it sees.
+    /// A band sees every line it needs.
     #[test]
     fn bands_see_what_they_need() {
         for height in [1, 2, 11, 12, 60, 90] {

@@ -31,10 +31,10 @@ use plan::{extent, prepare};
 use patches::patchify;
 pub use plan::{EncodePlan, encode_layout};
 
-/// How to encode: the same choices as for the decoder, none of which changes the latents.
+/// How to encode: the decoder's options, none of which changes the latents.
 pub type EncodeOptions = DecodeOptions;
 
-/// How a video will be encoded, and what that takes.
+/// The layout of an encode and its memory.
 pub type EncodeLayout = DecodeLayout;
 
 /// Writes the pixels of the frame with that number, height x width x RGB, each in [-1, 1].
@@ -63,10 +63,9 @@ pub struct VaeEncoder<'m> {
 }
 
 impl<'m> VaeEncoder<'m> {
-    /// Records the encode of a video [F, H, W] and, where whole frames fit, plans it and uploads the
-    /// weights; those of bands are uploaded by an encode, half the network at a time. Where the
-    /// device turns out to have no room for whole frames, bands take their place, and narrower ones
-    /// that of wide ones.
+    /// Records the encode of a video [F, H, W] and, if whole frames fit, plans it and uploads the
+    /// weights; in bands, each encode uploads them, half the network at a time. If the device runs out
+    /// of memory, bands replace whole frames and narrower bands replace wider ones.
     ///
     /// # Errors
     /// A number of frames other than one and a multiple of the temporal scale, sides that are no
@@ -83,7 +82,7 @@ impl<'m> VaeEncoder<'m> {
         Self::planned(gpu, config, checkpoint, video, options, plan)
     }
 
-    /// As [`new`](Self::new), from a plan that was made before with the same arguments.
+    /// Like [`new`](Self::new), with an existing plan for the same arguments.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -128,7 +127,7 @@ impl<'m> VaeEncoder<'m> {
         refused: &EncodeLayout,
         error: Error,
     ) -> Result<(EncodeLayout, Passes), Error> {
-        // What was made of it is freed when the device is done with it.
+        // The buffers of the failed attempt are freed once the device is idle.
         self.gpu.wait()?;
         let options = EncodeOptions {
             max_bytes: Some(refused.peak_bytes() / 4 * 3),
@@ -154,9 +153,9 @@ impl<'m> VaeEncoder<'m> {
         [self.config.z_dim, frames, height, width]
     }
 
-    /// Encodes a video whose frames `read` gives: latents [C, T, h, w] as the sampler has them, the
-    /// mode of the encoder's distribution less the mean, over the deviation, of each channel. In bands
-    /// every frame is asked for once a band. `done` is told how many passes are done of how many.
+    /// Encodes a video whose frames come from `read`. Returns latents [C, T, h, w] as the sampler has
+    /// them: the mode of the encoder's distribution, normalised by each channel's mean and deviation. In
+    /// bands every frame is read once per band. `done` receives the finished and the total passes.
     ///
     /// # Errors
     /// Cancellation (seen between two submits), a device or temporary file that fails, and whatever
@@ -209,7 +208,7 @@ impl<'m> VaeEncoder<'m> {
         Ok(())
     }
 
-    /// The split point's features of all frames, [T, h, w, C], made in bands as wide as the device has room
+    /// The features of all frames at the split point, [T, h, w, C], made in bands as wide as the device has room
     /// for.
     fn encode_bands(
         &self,
@@ -294,7 +293,7 @@ impl<'m> VaeEncoder<'m> {
             split
                 .scratch
                 .read((chunk.start * frame) as u64, &mut features)?;
-            // What is encoded still reads the chunk before.
+            // Encoded commands still read the previous chunk.
             stream.submit()?;
             self.gpu.write(coarse.buffer(FEATURES)?, 0, &features)?;
             stream.run(&passes[chunk.pass])?;
@@ -335,7 +334,7 @@ impl<'m> VaeEncoder<'m> {
                 &mut patches,
             );
         }
-        // What is encoded still reads the chunk before.
+        // Encoded commands still read the previous chunk.
         stream.submit()?;
         let buffer = passes.buffer(PIXELS)?;
         self.gpu.write(buffer, 0, bytemuck::cast_slice(&patches))?;

@@ -10,7 +10,7 @@ use crate::record::{Caps, Recorder, Recording};
 use crate::tensor::DType;
 use crate::weights::Checkpoint;
 
-/// Names of the tensors that cross from and to the host; [`FEATURES`] lie between the halves.
+/// Names of the tensors that cross from and to the host; [`FEATURES`] are at the split point.
 pub(super) const PIXELS: &str = "pixels";
 pub(super) const MOMENTS: &str = "moments";
 
@@ -21,7 +21,7 @@ pub(super) struct Passes {
     pub(super) fine: Vec<Recording>,
     /// The split point to moments, by pass.
     pub(super) coarse: Vec<Recording>,
-    /// Zeros in what the fine and what the coarse halves remember.
+    /// Recordings that clear the states of the fine and of the coarse half.
     pub(super) forget: [Recording; 2],
 }
 
@@ -55,7 +55,7 @@ impl Passes {
         halves.chain(&self.forget).collect()
     }
 
-    /// The fine halves, then the one that forgets what they remember; the coarse ones likewise.
+    /// The recordings of each half: its passes, then the one that clears its states.
     pub(super) fn halves(&self) -> [Vec<&Recording>; 2] {
         let [fine, coarse] = &self.forget;
         [

@@ -33,7 +33,7 @@ impl<'n, 'c> EncoderNetwork<'n, 'c> {
         }
     }
 
-    /// What the layers recorded so far give: `down0`, …, `mid`, `conv_out`, `quant_conv`.
+    /// The outputs of the layers recorded so far: `down0`, …, `mid`, `conv_out`, `quant_conv`.
     pub fn layers(&self) -> &[(String, Tensor)] {
         &self.layers
     }
@@ -84,7 +84,8 @@ impl<'n, 'c> EncoderNetwork<'n, 'c> {
         Ok(x)
     }
 
-    /// The split point to the means and the logarithms of the variances of the latents, [T, h, w, 2 z].
+    /// Records the second half, from the split point to the means and log-variances of the latents,
+    /// [T, h, w, 2 z].
     ///
     /// # Errors
     /// As [`EncoderNetwork::fine`].
@@ -178,7 +179,7 @@ impl<'n, 'c> EncoderNetwork<'n, 'c> {
     }
 }
 
-/// Channels of the split point between the encoder's halves.
+/// Channels at the split point of the encoder.
 pub(in crate::models::vae) fn split_channels(config: &VaeConfig) -> usize {
     let levels = config.dim_mult.len();
     let before_last = levels.checked_sub(2).and_then(|at| config.dim_mult.get(at));

@@ -20,7 +20,7 @@ use layers::{attention_block, conv_1x1x1, conv_3x3x3, norm_silu, residual_block,
 pub struct Network<'n, 'c> {
     weights: Weights<'c>,
     config: &'n VaeConfig,
-    /// Whether the pass holds the first latent frame of the video, and it alone.
+    /// Whether the pass holds only the first latent frame of the video.
     first: bool,
     /// Results by the reference's names for its modules, each [T, H, W, C].
     layers: Vec<(String, Tensor)>,
@@ -38,7 +38,7 @@ impl<'n, 'c> Network<'n, 'c> {
         }
     }
 
-    /// What the layers recorded so far give: `conv_in`, `mid`, `up0`, …, `conv_out`.
+    /// The outputs of the layers recorded so far: `conv_in`, `mid`, `up0`, …, `conv_out`.
     pub fn layers(&self) -> &[(String, Tensor)] {
         &self.layers
     }
@@ -103,10 +103,11 @@ impl<'n, 'c> Network<'n, 'c> {
         Ok(Features { x, shortcut })
     }
 
-    /// The split point to pixels as the last convolution gives them, [T', H, W, 3 P²]: T' is 1 in the
-    /// first pass and the temporal scale times T later, H and W are without the patch P.
+    /// Records the second half, from the split point to the last convolution's pixels
+    /// [T', H, W, 3 P²]. T' is 1 in the first pass and the temporal scale times T later; H and W count
+    /// patches of P pixels.
     ///
-    /// With `crop` the features are those that a band sees, and so is every level's input.
+    /// With `crop`, the features and the input of every level cover only the lines of a band.
     ///
     /// # Errors
     /// As [`Network::head`].

@@ -53,7 +53,7 @@ impl Backoff {
     /// How long to wait before the next try.
     ///
     /// # Errors
-    /// What the failure comes to where there is no next try.
+    /// The error of the failure if there is no next try.
     pub(crate) fn after(&mut self, failure: Failure) -> Result<Duration, HubError> {
         self.tries += 1;
         let over = self.tries >= self.limit;
@@ -110,7 +110,7 @@ fn jitter(most: Duration) -> Duration {
     most.mul_f64((drawn >> 11) as f64 / (1_u64 << 53) as f64)
 }
 
-/// Waits, unless `stop` says otherwise.
+/// Waits until `time` has passed or `stop` returns true.
 ///
 /// # Errors
 /// [`HubError::Interrupted`].

@@ -13,7 +13,7 @@ use crate::partial::{Partial, on_disk};
 
 /// Failures in a row, without a byte between them, before a download is given up.
 const TRIES: u32 = 9;
-/// Bytes between two lines of the list of what is there.
+/// Bytes between two lines of the list of received ranges.
 const STRIDE: usize = 1 << 16;
 
 impl Work<'_> {
@@ -40,7 +40,7 @@ impl Work<'_> {
                 furthest = piece.at;
                 backoff.renew();
             }
-            // It may have been what the redirects led to: the hub knows where to go now.
+            // The target of the redirects may be outdated; the hub gives the current one.
             *partial
                 .address
                 .lock()
@@ -160,7 +160,7 @@ impl Work<'_> {
             let arrived = buffer.get(..filled).unwrap_or_default();
             file.write_all(arrived).map_err(failed)?;
             let end = piece.at + filled as u64;
-            // Another connection has taken the whole file over: what this one has is of no use.
+            // Another connection fetches the whole file now, so this one's data is not needed.
             if partial.is_whole() && !piece.whole {
                 piece.at = piece.end;
                 return Ok(());

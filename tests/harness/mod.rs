@@ -171,7 +171,7 @@ impl<'g> Run<'g> {
         self.record_for(caps, record)
     }
 
-    /// As [`Run::record`], for a device that can do less than the one at hand.
+    /// Like [`Run::record`], for a device with fewer capabilities than the present one.
     pub fn record_for(
         self,
         caps: &Caps,

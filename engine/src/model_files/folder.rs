@@ -38,17 +38,17 @@ pub struct ModelFolder {
     /// What messages and metadata call the folder: its last component.
     name: String,
     files: Files,
-    /// Parts that lie elsewhere or have another layout.
+    /// Parts outside the folder or in another layout.
     assembled: Assembled,
     layout: Layout,
     quantized: Option<DType>,
     /// How much of the weights' files must be there.
     extent: Extent,
-    /// What is applied to the transformers.
+    /// The LoRAs of the transformers.
     loras: Arc<Loras>,
 }
 
-/// How a model's files lie.
+/// The layout of a model's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// A folder a part, with `model_index.json`.
@@ -120,7 +120,7 @@ impl ModelFolder {
         folder.with_found(found, &PartFiles::default())
     }
 
-    /// A model of nothing but the files named.
+    /// A model that consists only of the given files.
     ///
     /// # Errors
     /// As [`ModelFolder::with_parts`].
@@ -250,7 +250,7 @@ impl ModelFolder {
     /// The same model with LoRAs applied to its transformers, all at once.
     ///
     /// # Errors
-    /// A strength that is no finite number, or an expert that the model does not have.
+    /// A strength that is not finite, or an expert that the model does not have.
     pub fn with_loras(self, loras: Vec<Lora>) -> Result<Self, ConfigError> {
         let two_experts = self.contains("transformer_2/config.json");
         Ok(Self {
@@ -299,7 +299,7 @@ impl ModelFolder {
         self.extent
     }
 
-    /// How its files lie.
+    /// The layout of its files.
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.layout

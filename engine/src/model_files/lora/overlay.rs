@@ -1,7 +1,7 @@
 //! The combined changes of several files, layer by layer.
 //!
-//! A change of small rank lies beside the weight as two matrices. All else is merged into the weight
-//! whenever it is asked for: a matrix of a quantised base is then handed out as bf16.
+//! A change of small rank stays separate from the weight, as two matrices. Other changes are merged into
+//! the weight on every request; a matrix of a quantised base is then handed out as bf16.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -107,7 +107,7 @@ fn merged_type(model: &Checkpoint, name: &str) -> DType {
     }
 }
 
-/// What a file adds to one tensor.
+/// The change of one tensor by a file.
 struct Part {
     file: Arc<Checkpoint>,
     factors: Arc<Factors>,

@@ -63,7 +63,7 @@ impl Kind {
         }
     }
 
-    /// What it is called among a model's parts.
+    /// The name of the part.
     #[must_use]
     pub fn noun(self) -> &'static str {
         match self {

@@ -11,10 +11,10 @@
 //   stage each invocation's maxima | join those of a team, scores become shares
 //   for every PIECE keys: stage their shares and values | sums += shares v
 //
-// with a barrier at each | and at each end. Keys and values so come once for all rows, and
-// everything staged at a time takes 12 KiB for 64 queries and 16.2 for 128, of heads of 128. The
-// queries would need as much again and more, so they come again for every step, from a cache. While something is multiplied out of workgroup
-// memory, what is staged next is on its way into registers.
+// with a barrier at each | and at each end. Keys and values are thus read once for all
+// rows, and the staged data takes 12 KiB for 64 queries and 16.2 KiB for 128, with heads of 128. The
+// queries would take more than that again, so every step reads them from a cache. While the kernel
+// multiplies out of workgroup memory, the next data is being loaded into registers.
 //
 // The online softmax is that of attention.wgsl; an invocation totals the shares of its own keys,
 // and the totals of a team are joined at the end. Keys are always taken from 0 upwards, STEP_KEYS at a

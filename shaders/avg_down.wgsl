@@ -6,7 +6,7 @@
 //
 // with k = n G + r and G = FT FS² C / N: the values of FT frames, FS lines and FS columns are channels,
 // (channel, time, line, column), of which each output takes the mean of G neighbours. `pad` frames of
-// zeros stand before the first.
+// zeros precede the first.
 //
 // An invocation takes four features of a pixel: finding the pixel is most of the work.
 //

@@ -1,4 +1,4 @@
-// bias: what is added to an attention score. This one: nothing.
+// bias: the term added to an attention score. This module adds nothing.
 //
 //   score_bias(head, query, key)   added to the scaled score
 //   bias_keys, bias_heads          Lk and H, set by the kernel before the first call

@@ -15,8 +15,9 @@
 // One invocation computes TILE_ROWS neighbouring pixels of one line for TILE_COLS output channels:
 // no workgroup memory, no barrier. The invocations of a workgroup stand side by side along N, LANES
 // apart from one of their channels to the next: their weights are one contiguous piece, and the
-// pixels are the same for all of them. TAPS neighbouring taps of a line, a divisor of kw, share what
-// they load (1 where s is 2, since neighbours then share no pixels of one tap): a pixel is added to the sums of all the pixels that see it. A sum runs in one chain over
+// pixels are the same for all of them. TAPS neighbouring taps of a line, a divisor of kw, share their
+// loads (1 if s is 2, because neighbours then share no pixels of one tap): a loaded pixel is added to the
+// sums of all the pixels that see it. A sum runs in one chain over
 // (dt, di, group of taps, four channels, tap).
 //
 //   workgroup: LANES * TILE_COLS channels x TILE_ROWS pixels

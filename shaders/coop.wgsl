@@ -1,5 +1,5 @@
-// The types of cooperative matrices: f16 operands, f32 sums. A variant replaces this file by the
-// edge length that its device has; it stands here so that an editor resolves the names.
+// The types of cooperative matrices: f16 operands, f32 sums. A variant replaces this file with
+// the device's edge length; the file exists so that an editor resolves the names.
 //
 //   CoopA [M, K]   CoopB [K, N]   CoopC [M, N]   all COOP_EDGE x COOP_EDGE
 enable f16;

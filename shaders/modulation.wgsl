@@ -1,4 +1,4 @@
-// y[r, d, c] = table[r, c] + temb[d, r S + c]: what a block adds to the embedding of each distinct
+// y[r, d, c] = table[r, c] + temb[d, r S + c]: the sum of a block's table and the embedding of each distinct
 // timestep, for each of its N modulations r
 //
 //   table [N, C]      temb [D, N C], S = C, or [D, C] for all alike, S = 0      y [N, P, C], P >= D

@@ -2,8 +2,8 @@
 //
 //   x [M, C] f32      y [M, C] f32 or f16      C a multiple of 4
 //
-// CENTRED = 1 is a layer norm: the centre is the row's mean, and what stands under the root the
-// population's variance. It is taken after the mean: mean(x^2) - mean^2 would cancel. CENTRED = 0 is
+// CENTRED = 1 is a layer norm: the centre is the row's mean, and the root is that of the
+// population's variance. The variance is computed after the mean, because mean(x^2) - mean^2 would cancel. CENTRED = 0 is
 // an RMS norm: the centre is 0.
 //
 // One workgroup computes one row: its invocations take columns in turn, so that they read one

@@ -1,7 +1,7 @@
 // output: four neighbouring results, as f32.
 //
-//   Output4             what a binding holds: `var<storage, read_write> y: array<Output4>`
-//   pack_output4(four)  the four values as it holds them
+//   Output4             the element of a binding: `var<storage, read_write> y: array<Output4>`
+//   pack_output4(four)  the four values as such an element
 
 alias Output4 = vec4<f32>;
 

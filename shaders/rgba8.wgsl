@@ -4,7 +4,7 @@
 //
 //   y[i, j] = x[top + i, left + j]
 //
-// Rows of y may be longer than the picture, as copies to textures want them; what is beyond it stays.
+// Rows of y may be longer than the picture, as copies to textures need them; the words beyond it are not written.
 //
 //   workgroup: LANES pixels; grid: pixels folded over x and y
 

@@ -1,9 +1,9 @@
-// rows: how a product reads its left operand, and where its results lie. This one: a matrix [M, K],
+// rows: how a product reads its left operand and addresses its results. This module: a matrix [M, K],
 // results [M, out_cols].
 //
-//   row_at(row) -> Row             what is known of a row before its columns are walked
-//   depth_at(col4) -> Depth        what is known of columns 4 col4 .. 4 col4 + 3 in every row
-//   fetch_row4(row, depth)         the elements [row, 4 col4 ..] as they lie, to be unpacked
+//   row_at(row) -> Row             the part of an address that depends on the row
+//   depth_at(col4) -> Depth        the part that depends on columns 4 col4 .. 4 col4 + 3
+//   fetch_row4(row, depth)         the packed elements [row, 4 col4 ..]
 //   result_at(row, col)            where y holds [row, col]
 
 import package::common::product::{params};

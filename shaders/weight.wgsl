@@ -1,14 +1,14 @@
 // weight: four weights at a time, from f32.
 //
-// A matrix [N, K] lies as [N/8][K/4][8][4]: of eight neighbouring rows, which the invocations of a
-// workgroup read together, groups of four stand side by side, and the whole of the eight rows is
-// one piece of memory. (With all N rows side by side, the groups that a workgroup reads one after
-// the other are N * 16 bytes apart: for N = 1536 all in the same cache set, each on a page of its
-// own, and half as fast on a processor.)
+// A matrix [N, K] has the layout [N/8][K/4][8][4]: the invocations of a workgroup read eight
+// neighbouring rows together, so groups of four from these rows are adjacent, and the eight rows are
+// contiguous. (With all N rows interleaved, the groups that a workgroup reads in sequence would be
+// N * 16 bytes apart: for N = 1536 all in the same cache set, each on a separate page, and half as fast
+// on a processor.)
 //
 //   load_weight4(row, col)      elements [row, 4 col .. 4 col + 3]
-//   fetch_weight4(row, col)     those as they lie, a Weight4: kernels that load long before they
-//   unpack_weight4(fetched)     use unpack only then, so that nothing waits for the load
+//   fetch_weight4(row, col)     the same, packed as a Weight4; kernels that load early call
+//   unpack_weight4(fetched)     only on use, so that nothing waits for the load
 //   weight_depth4               K / 4, set by the kernel before the first load
 
 alias Weight4 = vec4<f32>;

@@ -21,7 +21,7 @@ use std::time::Instant;
 use harness::compare::relative_l2;
 use harness::data::floats;
 use harness::{Input, Run, device_test};
-use kinora::gpu::{Cancel, Gpu, GpuOptions, Stream, Window};
+use kinora::gpu::{Cancel, Gpu, GpuOptions, Stream, StreamWindow};
 use kinora::model_files::{ModelConfig, ModelFolder};
 use kinora::models::umt5::{TextEncoder, TextPasses};
 use kinora::models::vae::{DecodeOptions, Network, VaeDecoder};
@@ -216,7 +216,7 @@ fn transformer(gpu: &Gpu, model: &str) -> Result<(), Failed> {
     let checkpoint = Arc::new(checkpoint);
     let passes = TransformerPasses::record(gpu.caps(), &config, &checkpoint, shape)?;
     let tokens = passes.tokens();
-    let [_, _, window, _] = Window::choices(passes.set_bytes());
+    let [_, _, window, _] = StreamWindow::choices(passes.set_bytes());
     let transformer = Transformer::new(gpu, passes, checkpoint, Residency::Streamed(window))?;
     let mut stream = Stream::new(gpu, &Cancel::new());
     let text = input("text.input", &[1, 20, config.text_dim]);
@@ -291,8 +291,8 @@ fn decoder(gpu: &Gpu, model: &str) -> Result<(), Failed> {
             let name = format!("latents {frame}");
             let latents = rec.input(&name, [channels, 1, 4, 6], DType::F32)?;
             let mut network = Network::new(source, &config, frame == 0);
-            let seam = network.head(rec, &latents, &statistics)?;
-            wanted.push(network.tail(rec, &seam, None)?);
+            let split = network.head(rec, &latents, &statistics)?;
+            wanted.push(network.tail(rec, &split, None)?);
         }
         Ok(wanted)
     })?;

@@ -217,7 +217,7 @@ fn checkpoint(bytes: &[u8]) -> bool {
     let whole = open(Extent::Whole);
     let taken = whole.is_ok();
     // What is cut off may still be planned with.
-    let Ok(checkpoint) = whole.or_else(|_| open(Extent::Head)) else {
+    let Ok(checkpoint) = whole.or_else(|_| open(Extent::Headers)) else {
         return false;
     };
     let _ = (checkpoint.metadata(), checkpoint.dtypes());
@@ -276,7 +276,8 @@ fn tokenizer(bytes: &[u8]) -> bool {
 
 /// The tokenizer in the keys of a GGUF file.
 fn gguf_tokenizer(bytes: &[u8]) -> bool {
-    let Ok(file) = Checkpoint::from_bytes_to("fuzz", bytes.to_vec(), "text_encoder", Extent::Head)
+    let Ok(file) =
+        Checkpoint::from_bytes_to("fuzz", bytes.to_vec(), "text_encoder", Extent::Headers)
     else {
         return false;
     };

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use harness::compare::relative_l2;
 use harness::data::floats;
-use kinora::gpu::{Buffer, Gpu, Window};
+use kinora::gpu::{Buffer, Gpu, StreamWindow};
 use kinora::weights::Checkpoint;
 use libtest_mimic::Failed;
 
@@ -101,16 +101,16 @@ fn upload(gpu: &Gpu, values: &[f32]) -> Result<Buffer, Failed> {
 }
 
 /// What streamed weights may take: staging for more than a block, for a tensor, for a few rows.
-const WINDOWS: [Window; 3] = [
-    Window {
+const WINDOWS: [StreamWindow; 3] = [
+    StreamWindow {
         slots: 2,
         staging: 1 << 20,
     },
-    Window {
+    StreamWindow {
         slots: 2,
         staging: 4096,
     },
-    Window {
+    StreamWindow {
         slots: 1,
         staging: 100,
     },

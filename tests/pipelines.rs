@@ -8,14 +8,14 @@
 mod harness;
 #[path = "pipelines/lost.rs"]
 mod lost;
-#[path = "pipelines/narrowed.rs"]
-mod narrowed;
 #[path = "pipelines/once.rs"]
 mod once;
 #[path = "pipelines/planes.rs"]
 mod planes;
 #[path = "pipelines/quantised.rs"]
 mod quantised;
+#[path = "pipelines/quantized_at_load.rs"]
+mod quantized_at_load;
 #[path = "pipelines/resumed.rs"]
 mod resumed;
 #[path = "pipelines/saved.rs"]
@@ -133,7 +133,7 @@ fn main() {
     trials.extend(distilled_trials(&own));
     trials.extend(guidance_stop_trials(&own));
     trials.extend(saved::trials());
-    trials.extend(narrowed::trials());
+    trials.extend(quantized_at_load::trials());
     trials.push(quantised::trial());
     trials.extend(once::trials());
     trials.extend(shown::trials());

@@ -12,7 +12,7 @@ mod released;
 use std::path::Path;
 use std::sync::Arc;
 
-use kinora::gpu::{Backend, Buffer, Cancel, Gpu, GpuOptions, Plan, Stream, Window};
+use kinora::gpu::{Backend, Buffer, Cancel, Gpu, GpuOptions, Plan, Stream, StreamWindow};
 use kinora::models::config::TransformerConfig;
 use kinora::models::wan_transformer::{
     Residency, Transformer, TransformerPasses, TransformerShape,
@@ -163,7 +163,7 @@ fn a_cancelled_stream_stops_at_its_next_submit() {
 
 #[test]
 fn a_step_makes_no_buffers_and_no_bind_groups() {
-    let window = Window {
+    let window = StreamWindow {
         slots: 2,
         staging: 5000,
     };

@@ -200,8 +200,8 @@ fn layers(gpu: &Gpu, name: &str) -> Result<(), Failed> {
                 DType::F32,
             )?;
             let mut network = Network::new(source, config, frame == 0);
-            let seam: Features = network.head(rec, &latents, &statistics)?;
-            network.tail(rec, &seam, None)?;
+            let split: Features = network.head(rec, &latents, &statistics)?;
+            network.tail(rec, &split, None)?;
             for (layer, x) in network.layers() {
                 names.push(format!("vae.frame{frame}.{layer}"));
                 shapes.push(x.shape);

@@ -18,7 +18,7 @@ use crate::output;
 /// Prints what there is.
 pub(crate) fn run(args: &InfoArgs) -> Result<(), CliError> {
     // A model's own mistakes are quicker to find than devices.
-    let folder = folder_to(&args.model, Extent::Head)?;
+    let folder = folder_to(&args.model, Extent::Headers)?;
     let (mut model, incomplete) = folder.describe()?;
     for lora in &args.model.lora {
         // Writing to a string cannot fail.

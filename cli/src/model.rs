@@ -37,7 +37,7 @@ pub(crate) fn folder_to(args: &ModelArgs, extent: Extent) -> Result<ModelFolder,
 /// The model, its matrices in the type asked for.
 pub(crate) fn quantized(folder: ModelFolder, args: &QuantizeArgs) -> ModelFolder {
     match args.quantize {
-        Some(dtype) => folder.narrowed(dtype),
+        Some(dtype) => folder.quantized(dtype),
         None => folder,
     }
 }

@@ -17,7 +17,7 @@ use crate::{model, output};
 pub(crate) fn run(args: &PlanArgs) -> Result<(), CliError> {
     let folder = match &args.like {
         Some(name) => ModelFolder::like(name)?,
-        None => model::folder_to(&args.model, Extent::Head)?,
+        None => model::folder_to(&args.model, Extent::Headers)?,
     };
     let model = Model::open(model::quantized(folder, &args.quantize))?;
     let decoder = model::decoder(&args.decoder, &args.model, &model)?;

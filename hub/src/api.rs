@@ -1,11 +1,11 @@
-//! What the hub says of a repository.
+//! Queries the hub about a repository.
 
 use std::collections::BTreeMap;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use crate::backoff::{Patience, pause};
+use crate::backoff::{Backoff, pause};
 use crate::cache::{Blob, Folder};
 use crate::error::HubError;
 use crate::http::{Answer, Client};
@@ -23,7 +23,7 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'~');
 
-/// What a download of a model would bring.
+/// The files that a download of a model would fetch.
 #[derive(Debug)]
 pub struct Download {
     pub(crate) repo: Repo,
@@ -52,7 +52,7 @@ impl Download {
         &self.repo
     }
 
-    /// The commit that the revision stands for now.
+    /// The commit that the revision refers to now.
     #[must_use]
     pub fn commit(&self) -> &str {
         &self.commit
@@ -84,7 +84,7 @@ impl Download {
         self.blobs.iter().map(missing).sum()
     }
 
-    /// Bytes of a content that were on this machine when the hub was asked.
+    /// Bytes of a blob that were on this machine at the time of the query.
     pub(crate) fn here(&self, blob: &Blob) -> u64 {
         let file = self.files.iter().find(|file| file.path == blob.name());
         file.map_or(0, |file| file.here)
@@ -121,8 +121,8 @@ struct Lfs {
 }
 
 impl Hub {
-    /// Asks the hub what a download of `repo` would bring, and looks what of it is here. The
-    /// `observer` may end the waiting for a busy hub.
+    /// Lists the files that a download of `repo` would fetch and checks which of them are present. The
+    /// `observer` may cancel while waiting for a busy hub.
     ///
     /// # Errors
     /// A [`HubError`] for everything that would keep the download from succeeding.
@@ -139,12 +139,12 @@ impl Hub {
             self.endpoint,
             repo.name()
         );
-        let mut patience = Patience::new(TRIES);
+        let mut backoff = Backoff::new(TRIES);
         let answer = loop {
             match client.get(&url, None) {
                 Ok(answer) => break answer,
                 Err(failure) => {
-                    pause(patience.after(failure)?, &|| observer.is_cancelled())?;
+                    pause(backoff.after(failure)?, &|| observer.is_cancelled())?;
                 }
             }
         };
@@ -205,7 +205,7 @@ impl Hub {
             blob.paths.push(path.clone());
         }
         let mut blobs: Vec<Blob> = blobs.into_values().collect();
-        // Configurations first: what is wrong with them is known before the weights are here.
+        // Small files first, so that faulty configurations are found before the weights are fetched.
         blobs.sort_by(|a, b| (a.size, a.name()).cmp(&(b.size, b.name())));
         let folder = Folder::new(self, repo);
         let mut files: Vec<RemoteFile> = Vec::new();
@@ -244,8 +244,8 @@ impl Hub {
         )
     }
 
-    /// What a status that is no success means for `repo`. The hub says more in a header, because
-    /// it answers 401 for what may be private, too.
+    /// The error that an unsuccessful status means for `repo`. A header of the hub distinguishes causes,
+    /// because it also answers 401 for repositories that may be private.
     pub(crate) fn refusal(&self, client: &Client, repo: &Repo, answer: &Answer) -> HubError {
         let endpoint = self.endpoint.clone();
         let name = repo.name().to_owned();

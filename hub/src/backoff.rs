@@ -34,12 +34,12 @@ impl From<HubError> for Failure {
 }
 
 /// Tries left before the next progress.
-pub(crate) struct Patience {
+pub(crate) struct Backoff {
     tries: u32,
     limit: u32,
 }
 
-impl Patience {
+impl Backoff {
     /// Gives up at the failure number `limit` in a row.
     pub(crate) fn new(limit: u32) -> Self {
         Self { tries: 0, limit }
@@ -53,7 +53,7 @@ impl Patience {
     /// How long to wait before the next try.
     ///
     /// # Errors
-    /// What the failure comes to where there is no next try.
+    /// The error of the failure if there is no next try.
     pub(crate) fn after(&mut self, failure: Failure) -> Result<Duration, HubError> {
         self.tries += 1;
         let over = self.tries >= self.limit;
@@ -110,7 +110,7 @@ fn jitter(most: Duration) -> Duration {
     most.mul_f64((drawn >> 11) as f64 / (1_u64 << 53) as f64)
 }
 
-/// Waits, unless `stop` says otherwise.
+/// Waits until `time` has passed or `stop` returns true.
 ///
 /// # Errors
 /// [`HubError::Interrupted`].
@@ -138,24 +138,24 @@ mod tests {
             host: "x".into(),
             reason: "y".into(),
         };
-        let mut patience = Patience::new(9);
-        let waits: Vec<Duration> = (0..8).map(|_| patience.after(network()).unwrap()).collect();
+        let mut backoff = Backoff::new(9);
+        let waits: Vec<Duration> = (0..8).map(|_| backoff.after(network()).unwrap()).collect();
         for (index, wait) in waits.iter().enumerate() {
             let whole = FIRST.saturating_mul(1 << index).min(LONGEST);
             assert!((whole / 2..=whole).contains(wait), "{index}: {wait:?}");
         }
         assert!(matches!(
-            patience.after(network()),
+            backoff.after(network()),
             Err(HubError::Network { .. })
         ));
-        patience.renew();
+        backoff.renew();
         let busy = |seconds| Failure::Busy {
             host: "x".into(),
             status: 429,
             wait: Some(Duration::from_secs(seconds)),
         };
-        assert!(patience.after(busy(7)).unwrap() >= Duration::from_secs(7));
-        let error = patience.after(busy(3600)).unwrap_err().to_string();
+        assert!(backoff.after(busy(7)).unwrap() >= Duration::from_secs(7));
+        let error = backoff.after(busy(3600)).unwrap_err().to_string();
         assert!(error.contains("in 60 minutes"), "{error}");
     }
 }

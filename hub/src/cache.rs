@@ -16,7 +16,7 @@ use crate::partial::on_disk;
 use crate::select::is_original;
 use crate::{Hub, Repo};
 
-/// A content: what it is called in the cache, and which files of a snapshot have it.
+/// A blob: its name in the cache, and the files of a snapshot with this content.
 #[derive(Clone, Debug)]
 pub(crate) struct Blob {
     /// sha256 of a large file (64 digits), git's sha1 of a small one (40 digits).
@@ -101,7 +101,7 @@ impl Folder {
         self.root.join("blobs").join(&blob.hash)
     }
 
-    /// Not `HASH.incomplete`: `huggingface_hub` takes the length of that for what is there.
+    /// Not `HASH.incomplete`: `huggingface_hub` assumes that such a file is complete up to its length.
     pub(crate) fn incomplete(&self, blob: &Blob) -> PathBuf {
         self.root
             .join("blobs")
@@ -181,7 +181,7 @@ impl Folder {
         }
     }
 
-    /// Puts the content into the snapshot: as links to it, or as files where there are no links.
+    /// Adds the blob to the snapshot, as links or, on systems without links, as files.
     ///
     /// # Errors
     /// [`HubError::File`] or [`HubError::DiskFull`].
@@ -214,7 +214,7 @@ impl Folder {
         Ok(())
     }
 
-    /// From now on the revision stands for that commit. A commit stands for itself.
+    /// Records the commit of the revision. A revision that is a commit needs no record.
     ///
     /// # Errors
     /// [`HubError::File`] or [`HubError::DiskFull`].
@@ -236,7 +236,7 @@ impl Folder {
     fn find(&self, revision: &str) -> Option<PathBuf> {
         let commit = fs::read_to_string(self.root.join("refs").join(revision));
         let commit = commit.unwrap_or_else(|_| revision.to_owned());
-        // What stands in the file came from elsewhere, and may not lead there.
+        // The file's text is untrusted and must not lead outside the folder.
         let plain = !commit.is_empty() && commit.trim().chars().all(|c| c.is_ascii_alphanumeric());
         let snapshot = self.snapshot(commit.trim());
         (plain && snapshot.is_dir()).then_some(snapshot)
@@ -244,7 +244,7 @@ impl Folder {
 }
 
 impl Hub {
-    /// The folder of a repository that was downloaded, by whatever program.
+    /// The folder of a repository that any program has downloaded.
     ///
     /// # Errors
     /// [`HubError::NotHere`].
@@ -275,7 +275,7 @@ impl Hub {
     }
 }
 
-/// What a file is called until it is whole: no two have the same, `v1.0` and `v1.1` neither.
+/// The name of an unfinished file, distinct for every file, including `v1.0` and `v1.1`.
 fn unfinished(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".kinora.new");

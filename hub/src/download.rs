@@ -45,11 +45,11 @@ struct Queue<'a> {
 type Piece = (Arc<Partial>, Range<u64>);
 
 impl Hub {
-    /// Brings what is missing of `download`; the folder that then holds the model. The
-    /// `observer` is told how far it is, and may end it.
+    /// Fetches the missing files of `download` and returns the folder of the model. The `observer`
+    /// receives progress and may cancel.
     ///
     /// # Errors
-    /// A [`HubError`]. What arrived is kept, and the next download goes on from there.
+    /// A [`HubError`]. Received data is kept, and the next download continues from it.
     pub fn download(
         &self,
         download: &Download,
@@ -81,7 +81,7 @@ impl Hub {
             };
             threads.into_iter().map(end).collect()
         });
-        // The first that gave up said why; the others were told to stop.
+        // The first failure is the cause; the other connections were stopped because of it.
         let (mut stopped, mut failed) = (None, None);
         for error in results.into_iter().filter_map(Result::err) {
             match error {
@@ -178,7 +178,7 @@ impl Work<'_> {
                 // The other program may be done with it now.
                 if !self.folder.has(blob, commit) {
                     let partial = Partial::open(self.folder, blob, lock)?;
-                    // What is there may be another's work by now, or gone.
+                    // Another process may have changed or removed the data meanwhile.
                     let before = signed(self.download.here(blob));
                     self.moved(signed(partial.bytes()) - before);
                     queue.add(partial);
@@ -211,7 +211,7 @@ impl Work<'_> {
         self.folder.link(blob, &self.download.commit)
     }
 
-    /// The content is not what it should be: it comes once more, from the beginning.
+    /// Handles content that does not match its hash: it is fetched once more from the beginning.
     fn damaged(&self, partial: &Partial, found: String) -> Result<(), HubError> {
         let blob = &partial.blob;
         let lost = partial.forget()?;

@@ -1,4 +1,4 @@
-//! What a person's environment says of the hub, as `huggingface_hub` reads it.
+//! Settings from environment variables, read like `huggingface_hub` reads them.
 
 use std::env;
 use std::ffi::OsString;
@@ -29,10 +29,10 @@ pub(crate) struct Token {
 type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 impl Hub {
-    /// As the process' environment says: [`from_variables`](Self::from_variables).
+    /// Settings from the process' environment; see [`from_variables`](Self::from_variables).
     ///
     /// # Errors
-    /// [`HubError::NoHome`] where nothing names a place for the cache.
+    /// [`HubError::NoHome`] if no variable gives a place for the cache.
     pub fn from_env() -> Result<Self, HubError> {
         Self::from_variables(&|name| match (name, env::var_os(name)) {
             // The system knows it where the variable does not say.
@@ -50,7 +50,7 @@ impl Hub {
     /// Tokens and proxies are looked at when the network is: a cache is read whatever they say.
     ///
     /// # Errors
-    /// [`HubError::NoHome`] where nothing names a place for the cache.
+    /// [`HubError::NoHome`] if no variable gives a place for the cache.
     pub fn from_variables(variable: Variables<'_>) -> Result<Self, HubError> {
         let text = |name: &str| text(variable, name);
         let path = |name: &str| path(variable, name);
@@ -103,7 +103,7 @@ impl Hub {
 }
 
 impl Token {
-    /// Refuses what no header can hold.
+    /// Refuses a token that an HTTP header cannot hold.
     ///
     /// # Errors
     /// [`HubError::Token`].
@@ -124,7 +124,7 @@ impl Token {
     }
 }
 
-/// A variable that says something.
+/// A variable, if it is set and not empty.
 fn text(variable: Variables<'_>, name: &str) -> Option<String> {
     let text = variable(name)?.into_string().ok()?.trim().to_owned();
     Some(text).filter(|text| !text.is_empty())

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-/// A download that cannot be, or ended early, as one sentence with a way out. What was fetched
-/// before stays on the disk: the next download goes on from there.
+/// A failed download, as one sentence with a remedy. Fetched data stays on the disk, and the next
+/// download continues from it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {
@@ -56,7 +56,7 @@ pub enum HubError {
     ProxyRefuses {
         /// Its address and its variable.
         proxy: String,
-        /// What it wants.
+        /// Its requirement.
         reason: String,
     },
     /// Downloads are forbidden.
@@ -72,7 +72,7 @@ pub enum HubError {
     Network {
         /// The server.
         host: String,
-        /// What the system says.
+        /// The system's reason.
         reason: String,
     },
     /// A server that has too much to do.
@@ -91,7 +91,7 @@ pub enum HubError {
         /// How long it wants to be left alone.
         when: String,
     },
-    /// No such repository, or one that is not shown to everybody.
+    /// No such repository, or a private one.
     #[error(
         "there is no model {repo} at {endpoint}, or it is private: check the name, and set HF_TOKEN if it is private"
     )]
@@ -172,7 +172,7 @@ pub enum HubError {
     NotAModel {
         /// The repository.
         repo: String,
-        /// What it lacks.
+        /// The missing part.
         reason: String,
     },
     /// A file of another length than the hub lists.

@@ -13,12 +13,12 @@ use crate::backoff::Failure;
 use crate::error::HubError;
 use crate::proxy::{Proxies, Proxy};
 
-/// A server that says nothing for so long is not there any more.
+/// A server that sends nothing for this long is treated as gone.
 const SILENCE: Duration = Duration::from_secs(30);
 /// Redirects of one request.
 const REDIRECTS: usize = 6;
 
-/// Connections, the way to each server, and whom the token may be told.
+/// Connections, the route to each server, and the servers that may receive the token.
 pub(crate) struct Client {
     agent: Agent,
     proxies: Proxies,
@@ -26,7 +26,7 @@ pub(crate) struct Client {
     token: Option<String>,
 }
 
-/// What a server answered, whatever its status, but for those that pass.
+/// A server's answer of any status, except temporary failures.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     /// The address that answered, after redirects.
@@ -86,7 +86,7 @@ impl Client {
         })
     }
 
-    /// Whether there is a token to tell.
+    /// Whether there is a token to send.
     pub(crate) fn has_token(&self) -> bool {
         self.token.is_some()
     }
@@ -127,8 +127,7 @@ impl Client {
         }))
     }
 
-    /// Refuses a redirect to where anybody on the way can read and change what is sent, unless the
-    /// hub itself is such a place.
+    /// Refuses a redirect to an unencrypted connection, unless the hub's own is unencrypted.
     fn keeps_secret(&self, from: &str, to: &str) -> Result<(), HubError> {
         if is_open(to) && !is_open(&self.origin) {
             return Err(HubError::OpenRedirect {
@@ -199,7 +198,7 @@ impl Client {
     }
 }
 
-/// What a proxy that wants to know who asks is told.
+/// The remedy in the error for proxies that require a password.
 const PASSWORD: &str =
     "it wants a name and a password, or others: write them as SCHEME://NAME:PASSWORD@HOST:PORT";
 
@@ -258,7 +257,7 @@ fn origin(url: &str) -> String {
     format!("{scheme}://{}", host(url)).to_ascii_lowercase()
 }
 
-/// Whether what is sent can be read and changed on its way.
+/// Whether the connection is unencrypted.
 fn is_open(url: &str) -> bool {
     url.starts_with("http://")
 }

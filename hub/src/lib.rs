@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! $HF_HOME/hub/models--OWNER--NAME/
-//!     refs/main                       the commit that a revision stands for
+//!     refs/main                       the commit of a revision
 //!     blobs/HASH                      contents, named by their sha256 or git's sha1
 //!     blobs/HASH.kinora.incomplete    a file that is still arriving, in any order …
 //!     blobs/HASH.kinora.ranges        … and which of its bytes are there
@@ -10,8 +10,8 @@
 //! $HF_HOME/hub/.locks/models--OWNER--NAME/HASH.lock
 //! ```
 //!
-//! [`Hub::find`] needs no network; [`Hub::inspect`] asks what a download would bring, and
-//! [`Hub::download`] brings it: several ranges at a time, each file checked against the hub's hash
+//! [`Hub::find`] needs no network; [`Hub::inspect`] lists the files of a download, and
+//! [`Hub::download`] fetches them: several ranges at a time, each file checked against the hub's hash
 //! before it gets its name. An [`Observer`] shows progress and cancels.
 //!
 //! ```no_run

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::error::HubError;
 
-/// Short names, and the repositories that they stand for.
+/// Short names and their repositories.
 pub const SHORT_NAMES: &[(&str, &str)] = &[
     ("wan2.1-1.3b", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"),
     ("wan2.1-14b", "Wan-AI/Wan2.1-T2V-14B-Diffusers"),
@@ -51,7 +51,7 @@ impl Repo {
     /// The same repository at another branch, tag or commit.
     ///
     /// # Errors
-    /// [`HubError::Name`] where no revision can be called so.
+    /// [`HubError::Name`] if this cannot be the name of a revision.
     pub fn at(self, revision: &str) -> Result<Self, HubError> {
         let whole = format!("{}@{revision}", self.name);
         if !is_revision(revision) {

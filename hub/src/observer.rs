@@ -1,6 +1,6 @@
 //! How an application follows a download, and ends it.
 
-/// What a download is at.
+/// The progress of a download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stage {
@@ -17,7 +17,7 @@ pub enum Stage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// What has just begun, or goes on.
+    /// The current stage.
     pub stage: Stage,
     /// Bytes that this download brought. Fewer than before where what arrived was damaged.
     pub done: u64,

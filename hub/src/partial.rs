@@ -43,7 +43,7 @@ impl Partial {
         let ranges = there(folder, blob);
         let failed = |path: &Path, source| on_disk(path, source);
         if ranges.bytes() == 0 {
-            // What has no list of its own, or one for another length, is of no use.
+            // Data without a list of ranges, or with one for another length, cannot be used.
             let _ = fs::remove_file(&incomplete);
         }
         let create = OpenOptions::new()
@@ -54,7 +54,7 @@ impl Partial {
         create
             .and_then(|file| file.set_len(blob.size))
             .map_err(|source| failed(&incomplete, source))?;
-        // Written anew: short, and without a line that a crash cut off.
+        // Rewritten to be short and free of a line that a crash truncated.
         let mut text = format!("{}\n", blob.size);
         for range in ranges.iter() {
             text.push_str(&line(range));
@@ -83,7 +83,7 @@ impl Partial {
         &self.incomplete
     }
 
-    /// What is still to be fetched, in pieces of at most `piece` bytes.
+    /// The ranges still to fetch, in pieces of at most `piece` bytes.
     pub(crate) fn missing(&self, piece: u64) -> Vec<Range<u64>> {
         self.known().ranges.missing(self.blob.size, piece)
     }
@@ -105,7 +105,7 @@ impl Partial {
         Ok(())
     }
 
-    /// Forgets what is there; how many bytes that was.
+    /// Discards the received bytes and returns their number.
     ///
     /// # Errors
     /// [`HubError::File`] or [`HubError::DiskFull`].
@@ -120,8 +120,8 @@ impl Partial {
         Ok(std::mem::take(&mut known.ranges).bytes())
     }
 
-    /// The server sends whole files only: from now on one connection fetches this one. `true` to
-    /// the first who says so, and is to do it.
+    /// Switches to one connection, for a server that sends whole files only. Returns `true` to the first
+    /// caller, whose connection then fetches the file.
     pub(crate) fn become_whole(&self) -> bool {
         !self.whole.swap(true, Ordering::AcqRel)
     }
@@ -139,7 +139,7 @@ impl Partial {
 
     /// Removes both files: the content is under its own name by now, or wrong.
     pub(crate) fn discard(&self) {
-        // Neither is missed where it cannot be removed: the next download begins them anew.
+        // A file that cannot be removed does no harm: the next download starts it again.
         let _ = fs::remove_file(&self.incomplete);
         let _ = fs::remove_file(&self.journal);
     }

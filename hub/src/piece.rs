@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::sync::PoisonError;
 
-use crate::backoff::{Failure, Patience, pause};
+use crate::backoff::{Backoff, Failure, pause};
 use crate::download::{Work, signed};
 use crate::error::HubError;
 use crate::http::Answer;
@@ -13,7 +13,7 @@ use crate::partial::{Partial, on_disk};
 
 /// Failures in a row, without a byte between them, before a download is given up.
 const TRIES: u32 = 9;
-/// Bytes between two lines of the list of what is there.
+/// Bytes between two lines of the list of received ranges.
 const STRIDE: usize = 1 << 16;
 
 impl Work<'_> {
@@ -22,7 +22,7 @@ impl Work<'_> {
     /// # Errors
     /// A [`HubError`]; what arrived before is kept.
     pub(crate) fn fetch(&self, partial: &Partial, range: Range<u64>) -> Result<(), HubError> {
-        let mut patience = Patience::new(TRIES);
+        let mut backoff = Backoff::new(TRIES);
         let mut piece = Piece {
             at: range.start,
             end: range.end,
@@ -38,9 +38,9 @@ impl Work<'_> {
             };
             if piece.at > furthest {
                 furthest = piece.at;
-                patience.renew();
+                backoff.renew();
             }
-            // It may have been what the redirects led to: the hub knows where to go now.
+            // The target of the redirects may be outdated; the hub gives the current one.
             *partial
                 .address
                 .lock()
@@ -50,7 +50,7 @@ impl Work<'_> {
                 Failure::Busy { host, status, .. } => Some(format!("{host} answers {status}")),
                 Failure::Final(_) => None,
             };
-            let wait = patience.after(failure)?;
+            let wait = backoff.after(failure)?;
             if let Some(reason) = told {
                 let (file, seconds) = (partial.blob.name(), wait.as_secs_f64());
                 self.note(&format!("{file}: {reason}; trying again in {seconds:.1} s"));
@@ -160,7 +160,7 @@ impl Work<'_> {
             let arrived = buffer.get(..filled).unwrap_or_default();
             file.write_all(arrived).map_err(failed)?;
             let end = piece.at + filled as u64;
-            // Another connection has taken the whole file over: what this one has is of no use.
+            // Another connection fetches the whole file now, so this one's data is not needed.
             if partial.is_whole() && !piece.whole {
                 piece.at = piece.end;
                 return Ok(());

@@ -32,7 +32,7 @@ impl Ranges {
         self.0.iter().map(|range| range.end - range.start).sum()
     }
 
-    /// What lies between them up to `size`, in pieces of at most `piece` bytes.
+    /// The gaps up to `size`, in pieces of at most `piece` bytes.
     pub(crate) fn missing(&self, size: u64, piece: u64) -> Vec<Range<u64>> {
         let piece = piece.max(1);
         let mut missing = Vec::new();

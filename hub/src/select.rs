@@ -20,16 +20,15 @@ const EXPERTS: [&str; 3] = ["", "high_noise_model", "low_noise_model"];
 /// Its tokenizer.
 const TOKENIZER: &str = "google/umt5-xxl";
 
-/// The tokenizers that are read, the first that there is; what lies beside them is not.
+/// The tokenizer files in order of preference; other tokenizer files are not read.
 const TOKENIZERS: [&str; 2] = ["tokenizer.json", "spiece.model"];
 
-/// The files to fetch from a repository in the diffusers layout or that of Wan's own release, or
-/// what it lacks.
+/// The files to fetch from a repository in the diffusers layout or that of Wan's own release.
 ///
 /// # Errors
-/// What is not there, in words.
+/// A sentence that names the missing files.
 pub(crate) fn needed<'p>(paths: &[&'p str]) -> Result<Vec<&'p str>, String> {
-    // The licence belongs to what is kept of the model.
+    // The licence is kept with the model.
     let licence =
         |path: &&&str| !path.contains('/') && path.to_ascii_uppercase().starts_with("LICENSE");
     let mut needed: Vec<&str> = paths.iter().filter(licence).copied().collect();

@@ -1,5 +1,5 @@
-// heads: what the kernels of attention are given. Each of q, k, v is a range of columns of a
-// [rows, columns] tensor, so that a fused projection can be read where it lies. All sizes ending in
+// heads: the inputs of the attention kernels. Each of q, k, v is a range of columns of a
+// [rows, columns] tensor, so that a fused projection can be read in place. All sizes ending in
 // 4 count vectors of four.
 
 import package::input::{Input4};

@@ -1,8 +1,8 @@
-// iq4_values: what four codes of IQ4_NL and IQ4_XS stand for, 0 to 15:
+// iq4_values: the values of four codes of IQ4_NL and IQ4_XS, for the codes 0 to 15:
 //
 //   -127 -104 -83 -65 -49 -35 -22 -10 1 13 25 38 53 69 89 113
 //
-// An array that an invocation indexes lies in memory; four words of four signed bytes are constants.
+// An indexed array would be placed in memory; four words of four signed bytes are constants.
 
 fn iq4_values(codes: vec4<u32>) -> vec4<f32> {
     let negative = select(vec4<u32>(0xbfad9881u), vec4<u32>(0xf6eaddcfu), (codes & vec4<u32>(4u)) != vec4<u32>(0u));

@@ -1,8 +1,8 @@
 // reduce: one value from each invocation of a team, joined by subgroup operations first.
 //
 // In a subgroup each pair of neighbours adds, then each pair of pairs: all get the same sum, in an
-// order that follows from the subgroup's size alone. What subgroups of a larger team come to passes
-// through workgroup memory. A device whose smallest subgroup (LEAST) holds a team has no barrier
+// order that follows from the subgroup's size alone. The sums of the subgroups of a larger team are
+// joined in workgroup memory. A device whose smallest subgroup (LEAST) holds a team has no barrier
 // at all.
 //
 // The size is counted, not assumed: it may be anything from LEAST up, and where the workgroup is
@@ -14,7 +14,7 @@ override TEAM: u32 = 64u;
 override APART: u32 = 1u;
 override LEAST: u32 = 4u;
 
-// Two sets that take turns: what was shown before may still be read while the next is written.
+// Two alternating sets: one may still be read while the other is written.
 var<workgroup> reduce_parts: array<array<f32, 2>, LANES>;
 var<private> reduce_turn: u32;
 

@@ -1,8 +1,8 @@
 // weight: four weights at a time, from 8-bit floats of 4 bits of exponent and 3 of fraction
 // (float8_e4m3fn), times a scale a row.
 //
-// Eight neighbouring rows stand side by side, as in weight.wgsl, four elements to a word; before
-// them their eight scales, as f32. A row that holds NaN has it as its scale.
+// Eight neighbouring rows are interleaved, as in weight.wgsl, four elements to a word, after their eight
+// scales as f32. A row that contains NaN has NaN as its scale.
 
 struct Weight4 {
     four: u32, // e4m3 times 4

@@ -1,6 +1,6 @@
 // weight: four weights at a time, from 8-bit floats of 5 bits of exponent and 2 of fraction
 // (float8_e5m2), times a scale a row. They are the upper halves of f16. Layout as in f8_e4m3.wgsl; a
-// row that holds what is not finite has NaN as its scale.
+// row with an infinity or NaN has NaN as its scale.
 
 struct Weight4 {
     four: u32, // e5m2 times 4

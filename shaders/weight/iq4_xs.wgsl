@@ -1,7 +1,7 @@
 // weight: four weights at a time, from blocks of 256 4-bit codes of uneven values along K, 32 of them
 // with a scale of 6 bits, all with a factor (IQ4_XS of GGUF).
 //
-// Eight neighbouring rows stand side by side, as in weight.wgsl: of each block its factor as f32, two
+// Eight neighbouring rows are interleaved, as in weight.wgsl. Each block has its factor as f32, two
 // words of scales, a signed byte each, then the codes of each 32 numbers in four words as in
 // q4_0.wgsl.
 

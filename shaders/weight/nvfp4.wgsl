@@ -1,9 +1,9 @@
 // weight: four weights at a time, from blocks of 32 4-bit floats along K, 16 of them with a scale, all
 // of a row with another (NVFP4).
 //
-// Eight neighbouring rows stand side by side, as in weight.wgsl: before the blocks the eight rows'
-// scales as f32; of each block a word of half its two scales as f16, then four words of numbers, of
-// which a byte's upper half is the first. Twice a number of 2 bits of exponent and one of fraction is
+// Eight neighbouring rows are interleaved, as in weight.wgsl. The rows' eight scales come first, as f32.
+// Each block has a word with half of its two scales as f16, then four words of numbers with the first
+// number in a byte's upper half. Twice a number of 2 bits of exponent and one of fraction is
 // an integer: 0, 1, 2, 3, 4, 6, 8, 12.
 
 struct Weight4 {

@@ -1,7 +1,7 @@
 // weight: four weights at a time, from blocks of 256 2-bit integers along K, 16 of them with a scale
 // and a minimum of 4 bits, all with an f16 factor for each of the two (Q2_K of GGUF).
 //
-// Eight neighbouring rows stand side by side, as in weight.wgsl: of each block a word of the two
+// Eight neighbouring rows are interleaved, as in weight.wgsl. Each block has a word of the two
 // factors, four words of scales and minima (a byte for both), 16 words of integers in the order of
 // the file: of 128 numbers 32 bytes hold all four quarters.
 

@@ -1,7 +1,7 @@
 // weight: four weights at a time, from blocks of 256 3-bit integers along K, 16 of them with a scale
 // of 6 bits, all with a factor (Q3_K of GGUF).
 //
-// Eight neighbouring rows stand side by side, as in weight.wgsl: of each block its factor as f32, 4
+// Eight neighbouring rows are interleaved, as in weight.wgsl. Each block has its factor as f32, 4
 // words of scales, a signed byte each, 8 words of third bits and 16 of the lower two, in the order of
 // the file: bit i of a third-bit byte belongs to the number 32 i later, and of 128 numbers 32 bytes
 // hold all four quarters.

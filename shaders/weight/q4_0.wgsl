@@ -1,7 +1,7 @@
 // weight: four weights at a time, from blocks of 32 4-bit integers and a scale along K (Q4_0 of
 // GGUF).
 //
-// Eight neighbouring rows stand side by side, as in weight.wgsl: of each block first their eight
+// Eight neighbouring rows are interleaved, as in weight.wgsl. For each block come first the rows' eight
 // scales, as f16, two to a word, then their integers, eight to a word, in the order of the file:
 // the lower halves of four bytes are neighbours, the upper halves are the four numbers 16 later.
 

@@ -1,7 +1,7 @@
 // weight: four weights at a time, from blocks of 32 4-bit integers, a scale and a minimum along K
 // (Q4_1 of GGUF).
 //
-// Eight neighbouring rows stand side by side, as in weight.wgsl: of each block a word of its scale
+// Eight neighbouring rows are interleaved, as in weight.wgsl. Each block has a word of its scale
 // and minimum, then four words of integers in the order of the file: the lower halves of four bytes
 // are neighbours, the upper halves are the four numbers 16 later.
 

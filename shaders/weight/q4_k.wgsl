@@ -1,7 +1,7 @@
 // weight: four weights at a time, from blocks of 256 4-bit integers along K, 32 of them with a scale
 // and a minimum of 6 bits, all with an f16 factor for each of the two (Q4_K of GGUF).
 //
-// Eight neighbouring rows stand side by side, as in weight.wgsl: of each block a word of the two
+// Eight neighbouring rows are interleaved, as in weight.wgsl. Each block has a word of the two
 // factors, four words of scales and minima (a byte each, two pairs to a word), and 32 words of
 // integers in the order of the file: the lower halves of 32 bytes, then their upper halves.
 

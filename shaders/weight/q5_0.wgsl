@@ -1,7 +1,7 @@
 // weight: four weights at a time, from blocks of 32 5-bit integers and a scale along K (Q5_0 of
 // GGUF).
 //
-// Eight neighbouring rows stand side by side, as in weight.wgsl: of each block its scale as f32, a
+// Eight neighbouring rows are interleaved, as in weight.wgsl. Each block has its scale as f32, a
 // word of fifth bits, one for each number, then four words of the lower four bits as in q4_1.wgsl.
 
 struct Weight4 {

@@ -1,7 +1,7 @@
 // weight: four weights at a time, from blocks of 32 5-bit integers, a scale and a minimum along K
 // (Q5_1 of GGUF).
 //
-// Eight neighbouring rows stand side by side, as in weight.wgsl: of each block a word of its scale
+// Eight neighbouring rows are interleaved, as in weight.wgsl. Each block has a word of its scale
 // and minimum, a word of fifth bits, one for each number, then four words of the lower four bits as
 // in q4_1.wgsl.
 

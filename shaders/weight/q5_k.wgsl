@@ -1,7 +1,7 @@
 // weight: four weights at a time, from blocks of 256 5-bit integers along K, else as q4_k.wgsl (Q5_K
 // of GGUF).
 //
-// Between the scales and the lower four bits stand 8 words of fifth bits in the order of the file:
+// Between the scales and the lower four bits are 8 words of fifth bits in the order of the file:
 // bit i of a byte belongs to the number 32 i later.
 
 struct Weight4 {

@@ -1,7 +1,7 @@
 // weight: four weights at a time, from blocks of 256 6-bit integers along K, 16 of them with a scale
 // of 8 bits, all with a factor (Q6_K of GGUF).
 //
-// Eight neighbouring rows stand side by side, as in weight.wgsl: of each block its factor as f32, 4
+// Eight neighbouring rows are interleaved, as in weight.wgsl. Each block has its factor as f32, 4
 // words of scales, 32 of the integers' lower four bits and 16 of their upper two, in the order of
 // the file: of 128 numbers 64 bytes hold the first half and the second, and 32 bytes all four
 // quarters' upper bits.

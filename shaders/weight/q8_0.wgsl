@@ -1,6 +1,6 @@
 // weight: four weights at a time, from blocks of 32 int8 and a scale along K (Q8_0 of GGUF).
 //
-// Eight neighbouring rows stand side by side, as in weight.wgsl: of each block first their eight
+// Eight neighbouring rows are interleaved, as in weight.wgsl. For each block come first the rows' eight
 // scales, as f32, then their integers, four to a word. All of it is one binding, and a window of
 // whole groups of rows is one piece of memory.
 

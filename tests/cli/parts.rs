@@ -125,7 +125,7 @@ fn cut(folder: &Path) -> Verdict {
                 let bytes = fs::read(&path).map_err(|e| e.to_string())?;
                 let head = |len: &usize| {
                     let bytes = bytes[..*len].to_vec();
-                    Checkpoint::from_bytes_to("a", bytes, "part", Extent::Head).is_ok()
+                    Checkpoint::from_bytes_to("a", bytes, "part", Extent::Headers).is_ok()
                 };
                 let len = match ending {
                     Some("gguf") => (0..bytes.len()).find(head).unwrap_or(0),

@@ -2,10 +2,10 @@
 
 use libtest_mimic::Failed;
 
-/// What a kernel may be off by: f32 sums in another order than the f64 twin's.
+/// The tolerance of a kernel, whose f32 sums differ in order from those of the f64 twin.
 #[derive(Clone, Copy, Debug)]
 pub struct Tolerance {
-    /// Mean squared error over mean square of what is expected.
+    /// Mean squared error over the mean square of the expected values.
     pub nmse: f64,
     /// Largest difference over the largest expected value.
     pub max: f64,

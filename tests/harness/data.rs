@@ -31,14 +31,14 @@ pub fn rounded(values: &[f32], dtype: DType) -> Vec<f32> {
 /// Values in an element type. Rows of types with scales have one each.
 pub fn stored<'a>(values: &[f32], shape: &'a [usize], dtype: DType) -> TensorView<'a> {
     let mut view = stored_f32(values, shape)
-        .narrowed(dtype)
+        .quantized(dtype)
         .expect("whole blocks");
     if dtype.format().scaled.is_some() {
         view.bytes.to_mut().clear();
         view.scales.clear();
         for row in values.chunks((values.len() / shape[0]).max(1)) {
             let shape = [row.len()];
-            let row = stored_f32(row, &shape).narrowed(dtype).expect("no blocks");
+            let row = stored_f32(row, &shape).quantized(dtype).expect("no blocks");
             view.bytes.to_mut().extend_from_slice(&row.bytes);
             view.scales.extend(row.scales);
         }

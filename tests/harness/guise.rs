@@ -9,7 +9,7 @@ use libtest_mimic::{Failed, Trial};
 
 use super::{device_test, gpu, options};
 
-/// What the choice of kernels is made to see.
+/// The capabilities that the choice of kernels sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guise {
     /// The device as it is.
@@ -25,7 +25,7 @@ pub enum Guise {
 }
 
 impl Guise {
-    /// Those that multiply in different ways.
+    /// The guises that use different product kernels.
     pub const ALL: [Self; 4] = [Self::Found, Self::Staged, Self::Coop, Self::Apple];
 
     pub fn name(self) -> &'static str {
@@ -38,7 +38,7 @@ impl Guise {
         }
     }
 
-    /// What a device is made to look like; `None` where it cannot.
+    /// The capabilities that the device presents; `None` if it cannot present them.
     pub fn caps(self, found: &Caps) -> Option<Caps> {
         let gpu = Caps {
             class: match found.class {

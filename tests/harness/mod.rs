@@ -15,7 +15,7 @@ pub mod guise;
 use std::sync::OnceLock;
 
 use kinora::gpu::{Backend, Buffer, Cancel, Gpu, GpuOptions, Plan, Stream, WeightBuffers};
-use kinora::nn::Source;
+use kinora::nn::Weights;
 use kinora::record::{Caps, Kind, Recorder, Tensor};
 use kinora::tensor::DType;
 use kinora::weights::{Checkpoint, TensorView};
@@ -136,7 +136,7 @@ impl<'g> Run<'g> {
         }
     }
 
-    /// The checkpoint that `Source` reads, made of values rounded to each weight's type; weights in
+    /// The checkpoint that `Weights` reads, made of values rounded to each weight's type; weights in
     /// types for matrices are for [`Run::record`] to name with their type.
     pub fn weights(mut self, weights: &[Weight<'_>]) -> Self {
         self.checkpoint = data::checkpoint(weights);
@@ -149,7 +149,7 @@ impl<'g> Run<'g> {
         self
     }
 
-    /// The checkpoint that `Source` reads.
+    /// The checkpoint that `Weights` reads.
     pub fn checkpoint(mut self, checkpoint: Checkpoint) -> Self {
         self.checkpoint = checkpoint;
         self
@@ -165,20 +165,20 @@ impl<'g> Run<'g> {
     /// bits).
     pub fn record(
         self,
-        record: impl FnOnce(&mut Recorder<'_>, &Source<'_>) -> Result<Vec<Tensor>, kinora::Error>,
+        record: impl FnOnce(&mut Recorder<'_>, &Weights<'_>) -> Result<Vec<Tensor>, kinora::Error>,
     ) -> Result<Vec<Vec<f32>>, kinora::Error> {
         let caps = self.gpu.caps();
         self.record_for(caps, record)
     }
 
-    /// As [`Run::record`], for a device that can do less than the one at hand.
+    /// Like [`Run::record`], for a device with fewer capabilities than the present one.
     pub fn record_for(
         self,
         caps: &Caps,
-        record: impl FnOnce(&mut Recorder<'_>, &Source<'_>) -> Result<Vec<Tensor>, kinora::Error>,
+        record: impl FnOnce(&mut Recorder<'_>, &Weights<'_>) -> Result<Vec<Tensor>, kinora::Error>,
     ) -> Result<Vec<Vec<f32>>, kinora::Error> {
         let mut recorder = Recorder::new(caps);
-        let wanted = record(&mut recorder, &Source::new(&self.checkpoint))?;
+        let wanted = record(&mut recorder, &Weights::new(&self.checkpoint))?;
         let mut outputs = Vec::new();
         for (i, tensor) in wanted.iter().enumerate() {
             let name = format!("test output {i}");

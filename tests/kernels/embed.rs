@@ -1,9 +1,10 @@
 //! Rotary embedding, timesteps, modulation and patches.
 
 use kinora::ops::embed::{modulation, silu, timestep_sinusoids};
+use kinora::ops::norm::norm_rope;
 use kinora::ops::norm::{Affine, layer_norm};
 use kinora::ops::patch::{patchify, unpatchify};
-use kinora::ops::rope::{RopeGrid, Turn, norm_rope};
+use kinora::ops::rope::{Rope, RopeGrid};
 use kinora::tensor::DType;
 use libtest_mimic::{Failed, Trial};
 
@@ -70,7 +71,7 @@ fn turned(
             let table = rec.input("table", [grid.positions(), d / 2, 2], DType::F32)?;
             // All of them, and the last line of the grid alone.
             let last = rows - rows.min(tokens[2]);
-            let turn = |first| Turn {
+            let turn = |first| Rope {
                 table: &table,
                 grid: &grid,
                 first,

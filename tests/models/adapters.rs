@@ -112,8 +112,8 @@ fn merged_types() -> Result<(), Failed> {
         if distance.is_nan() || distance > bound {
             return Err(format!("{stored}: {distance:.1e} from what f32 gives").into());
         }
-        let narrowed = folder.narrowed(DType::Q8_0).checkpoint("transformer")?;
-        if narrowed.get(name, &[32, 32])?.dtype != DType::Q8_0 {
+        let quantized = folder.quantized(DType::Q8_0).checkpoint("transformer")?;
+        if quantized.get(name, &[32, 32])?.dtype != DType::Q8_0 {
             return Err(format!("{stored} is not made small again").into());
         }
         let with = |loras| -> Result<String, Failed> {
@@ -146,7 +146,7 @@ fn heads() -> Result<(), Failed> {
         ..Default::default()
     };
     for file in ["loha", "lokr", "dora", "peft_dora", "names"] {
-        let extent = Extent::Head;
+        let extent = Extent::Headers;
         let folder = ModelFolder::open_to(fixtures().join("wan21/model"), extent)?;
         let lora = Lora::new(set(ADAPTERS).join(format!("{file}.safetensors")));
         let folder = folder.with_parts(&parts)?.with_loras(vec![lora])?;

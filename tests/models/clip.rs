@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kinora::gpu::{Cancel, Gpu};
-use kinora::model_files::names::{Kind, Naming, adopt};
+use kinora::model_files::names::{Kind, Naming, with_diffusers_names};
 use kinora::models::clip::{ImageEncoder, ImageLayers};
 use kinora::models::config::ImageEncoderConfig;
 use kinora::weights::Checkpoint;
@@ -55,7 +55,7 @@ fn states(gpu: &Gpu, folder: &str, file: &str, naming: Naming) -> Result<(), Fai
     let expected = Expected::open(&folder)?;
     let config = config(&folder)?;
     let checkpoint = Checkpoint::open(folder.join(file), "image encoder")?;
-    let (names, checkpoint) = adopt(checkpoint, Kind::ImageEncoder)?;
+    let (names, checkpoint) = with_diffusers_names(checkpoint, Kind::ImageEncoder)?;
     if names.as_ref().map(|names| names.naming) != Some(naming) {
         return Err(format!("recognised as {names:?}").into());
     }
@@ -92,7 +92,7 @@ fn refusals(gpu: &Gpu) -> Result<(), Failed> {
     let folder = fixtures().join("parts/clip");
     let good = config(&folder)?;
     let checkpoint = Checkpoint::open(folder.join("model.safetensors"), "image encoder")?;
-    let (_, checkpoint) = adopt(checkpoint, Kind::ImageEncoder)?;
+    let (_, checkpoint) = with_diffusers_names(checkpoint, Kind::ImageEncoder)?;
     let checkpoint = Arc::new(checkpoint);
     let sentence = |config: &ImageEncoderConfig| {
         let found = ImageLayers::new(gpu.caps(), config, &checkpoint);

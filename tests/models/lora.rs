@@ -98,7 +98,7 @@ fn quantised(gpu: &Gpu, set_of: &str, case: &str, dtype: DType) -> Result<(), Fa
     let folder_of = || set(set_of);
     let expected = Expected::open(&folder_of())?;
     let run = |loras| {
-        let folder = open(loras)?.narrowed(dtype);
+        let folder = open(loras)?.quantized(dtype);
         let stored = folder.checkpoint("transformer")?;
         if stored.dtype_of("blocks.0.attn1.to_q.weight") != Some(dtype) {
             return Err("the base is not quantised".into());

@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use kinora::model_files::names::{Kind, Names, Naming, adopt, original_of_transformer};
+use kinora::model_files::names::{
+    Kind, Names, Naming, original_of_transformer, with_diffusers_names,
+};
 use kinora::tensor::DType;
 use kinora::weights::{Checkpoint, SafetensorsHeader};
 use libtest_mimic::{Failed, Trial};
@@ -166,7 +168,7 @@ fn adopted(
     file.as_file()
         .set_len((start.len() + header.data_len()) as u64)?;
     let checkpoint = Checkpoint::open(file.path(), "image encoder")?;
-    let (names, checkpoint) = adopt(checkpoint, Kind::ImageEncoder)?;
+    let (names, checkpoint) = with_diffusers_names(checkpoint, Kind::ImageEncoder)?;
     let naming = names.ok_or("not recognised")?.naming;
     let found = checkpoint.names().map(|name| {
         let shape = checkpoint.shape_of(name).unwrap_or_default().to_vec();

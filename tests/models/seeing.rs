@@ -39,7 +39,7 @@ fn everywhere(gpu: &Gpu, kind: &str) -> Result<(), Failed> {
     let run = |residency| forward(gpu, &model, &folder, 512, residency);
     let resident = run(Residency::Resident)?;
     let windows = WINDOWS.map(Residency::Streamed);
-    for residency in [Residency::Tight].into_iter().chain(windows) {
+    for residency in [Residency::Minimal].into_iter().chain(windows) {
         let other = run(residency)?;
         let mut pairs = resident.iter().zip(&other);
         if resident.len() != other.len() || !pairs.all(|(a, b)| a.to_bits() == b.to_bits()) {
@@ -71,7 +71,7 @@ fn planned(gpu: &Gpu, kind: &str, rows: usize) -> Result<(), Failed> {
     let (input, output) = (upload(gpu, &sample)?, upload(gpu, &vec![0.0; count])?);
     for residency in [
         Residency::Resident,
-        Residency::Tight,
+        Residency::Minimal,
         Residency::Streamed(WINDOWS[2]),
     ] {
         let caps = gpu.caps();

@@ -184,7 +184,7 @@ fn streamed(gpu: &Gpu, kind: &str) -> Result<(), Failed> {
     let model = folder.join("model/transformer");
     let resident = forward(gpu, &model, &folder, 512, Residency::Resident)?;
     let windows = WINDOWS.map(Residency::Streamed);
-    for residency in [Residency::Tight].into_iter().chain(windows) {
+    for residency in [Residency::Minimal].into_iter().chain(windows) {
         let other = forward(gpu, &model, &folder, 512, residency)?;
         let mut pairs = resident.iter().zip(&other);
         if !pairs.all(|(a, b)| a.to_bits() == b.to_bits()) {
@@ -254,7 +254,7 @@ fn planned_memory(gpu: &Gpu) -> Result<(), Failed> {
     let mut peaks = Vec::new();
     let residencies = [
         Residency::Resident,
-        Residency::Tight,
+        Residency::Minimal,
         Residency::Streamed(WINDOWS[2]),
     ];
     for residency in residencies {

@@ -193,7 +193,7 @@ fn safetensors(
 /// In NVFP4, with one scale for all of a matrix.
 fn of_one_scale<'a>(numbers: &[f32], shape: &'a [usize]) -> WeightView<'a> {
     let exact = WeightView::new("w", DType::F32, shape, bytes(numbers));
-    exact.narrowed(DType::NVFP4).unwrap_or(exact)
+    exact.quantized(DType::NVFP4).unwrap_or(exact)
 }
 
 /// As ComfyUI's scaled files: 8 bits with a scale a row, or NVFP4.

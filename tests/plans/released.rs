@@ -96,7 +96,7 @@ fn the_released_models_fit_the_memory_that_people_have() {
             .expect("a transformer")
             .residency
         {
-            Residency::Resident | Residency::Tight => assert!(resident, "{model}: {plan}"),
+            Residency::Resident | Residency::Minimal => assert!(resident, "{model}: {plan}"),
             Residency::Streamed(window) => {
                 assert!(!resident && window.slots == 2, "{model}: {plan}");
             }

@@ -15,8 +15,8 @@ pub struct Conv {
 }
 
 /// `x [t, h, w, c]` with the frames `past [kt - st, h, w, c]` before it, convolved with
-/// `w [n, c, kt, kh, kw]`: `[t / st, h / s, w / s, n]`. Zeros stand around the pictures, or with a
-/// stride in space below and right of them.
+/// `w [n, c, kt, kh, kw]`: `[t / st, h / s, w / s, n]`. Zeros surround the pictures; with a
+/// stride in space they are only below and to the right.
 pub fn conv3d(x: &[f32], past: &[f32], w: &[f32], conv: Conv) -> Vec<f64> {
     let Conv {
         frames,

@@ -18,8 +18,8 @@ pub fn crop_lines(x: &[f32], [t, h, w, c]: [usize; 4], start: usize, lines: usiz
     y
 }
 
-/// What is added to `y [t f - drop, 2 h, 2 w, n]`: `x [t, h, w, c]` as the reference writes it.
-/// Channels are repeated, then seen as `[n, f, 2, 2]` and moved to time, line and column.
+/// The term added to `y [t f - drop, 2 h, 2 w, n]`, computed from `x [t, h, w, c]` like the reference:
+/// channels are repeated, viewed as `[n, f, 2, 2]` and moved to time, line and column.
 pub fn dup_up(x: &[f32], [t, h, w, c]: [usize; 4], n: usize, f: usize, drop: usize) -> Vec<f64> {
     let repeats = n * f * 4 / c;
     let mut y = vec![0.0; t * f * 2 * h * 2 * w * n];
@@ -39,8 +39,8 @@ pub fn dup_up(x: &[f32], [t, h, w, c]: [usize; 4], n: usize, f: usize, drop: usi
     y.split_off(drop * 2 * h * 2 * w * n)
 }
 
-/// What is added to `y [t / ft, h / fs, w / fs, n]`: `x [t, h, w, c]` with zeros before it, as the
-/// reference writes it. Positions move into channels, whose neighbours are averaged.
+/// The term added to `y [t / ft, h / fs, w / fs, n]`, computed from `x [t, h, w, c]` with zeros before it
+/// like the reference: positions move into channels, and neighbouring channels are averaged.
 pub fn avg_down(x: &[f32], [t, h, w, c]: [usize; 4], n: usize, [ft, fs]: [usize; 2]) -> Vec<f64> {
     let padded = t.next_multiple_of(ft);
     let pad = padded - t;

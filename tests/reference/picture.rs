@@ -1,6 +1,6 @@
 //! The twins of `rgba8.wgsl` and `yuv420.wgsl`: sums in f64, from the standard's own numbers.
 
-/// The pixel of the part at a line and a column; what is beyond it repeats its edge.
+/// The pixel of the part at a line and a column; positions beyond the part repeat its edge.
 fn pixel(rgb: &[u8], made: [usize; 2], size: [usize; 2], line: usize, column: usize) -> [f64; 3] {
     let (top, left) = ((made[1] - size[1]) / 2, (made[0] - size[0]) / 2);
     let (line, column) = (line.min(size[1] - 1) + top, column.min(size[0] - 1) + left);
@@ -20,7 +20,7 @@ pub fn rgba8(rgb: &[u8], made: [usize; 2], size: [usize; 2]) -> Vec<u8> {
     out
 }
 
-/// Weights in 16 bits of fraction, whose rounding is part of what is promised.
+/// Weights with 16 bits of fraction; their rounding is part of the specification.
 fn weighed(weights: [f64; 3], colour: [f64; 3]) -> f64 {
     let scaled = weights.map(|weight| (weight * 65_536.0).round());
     scaled.iter().zip(colour).map(|(w, c)| w * c).sum::<f64>() / 65_536.0

@@ -1,4 +1,4 @@
-//! Twin of `affine/turn.wgsl`, from the angles themselves.
+//! Twin of `affine/rope.wgsl`, from the angles themselves.
 
 /// Turns pair i of each head of x [t h w, heads, d] by its token's position along the pair's axis.
 pub fn rope(

@@ -226,14 +226,14 @@ fn carried() -> Result<(), Failed> {
         text_encoder: Some(head),
         ..files.clone()
     };
-    let headed = ModelFolder::of_parts_to(&headed, Extent::Head)?;
+    let headed = ModelFolder::of_parts_to(&headed, Extent::Headers)?;
     headed.tokenizer()?.ok_or("no tokenizer in the head")?;
     // What a run refuses, so does a look at the heads.
     let without = PartFiles {
         text_encoder: Some(own.join("text_encoder/model.safetensors")),
         ..files
     };
-    for extent in [Extent::Whole, Extent::Head] {
+    for extent in [Extent::Whole, Extent::Headers] {
         match ModelFolder::of_parts_to(&without, extent)?.tokenizer() {
             Err(ConfigError::NoTokenizer { .. }) => {}
             other => return Err(format!("{extent:?}: {other:?}").into()),

@@ -186,8 +186,8 @@ fn layers(gpu: &Gpu, name: &str) -> Result<(), Failed> {
         for (pass, (input, frames, _)) in inputs.iter().enumerate() {
             let pixels = rec.input(input, [*frames, h / p, w / p, 3 * p * p], DType::F32)?;
             let mut network = EncoderNetwork::new(source, config, pass == 0);
-            let seam = network.fine(rec, &pixels)?;
-            network.coarse(rec, &seam)?;
+            let split = network.fine(rec, &pixels)?;
+            network.coarse(rec, &split)?;
             for (layer, x) in network
                 .layers()
                 .iter()

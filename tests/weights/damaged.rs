@@ -56,7 +56,7 @@ fn heads_are_enough_to_plan_with() {
     let data = bytes.len() - 36;
     let head = |len: usize| {
         let bytes = bytes[..len].to_vec();
-        Checkpoint::from_bytes_to("a.safetensors", bytes, "vae", Extent::Head)
+        Checkpoint::from_bytes_to("a.safetensors", bytes, "vae", Extent::Headers)
     };
     assert!(head(data - 1).is_err());
     for len in data..bytes.len() {
@@ -86,7 +86,7 @@ fn scales_that_are_not_there_are_no_numbers() {
     let header = r#"{"a.weight":{"dtype":"F8_E4M3","shape":[2,2],"data_offsets":[0,4]},"a.scale_weight":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#;
     let bytes = file(header, &[0x38; 4]);
     assert!(open(bytes.clone()).is_err());
-    let head = Checkpoint::from_bytes_to("a", bytes, "vae", Extent::Head).unwrap();
+    let head = Checkpoint::from_bytes_to("a", bytes, "vae", Extent::Headers).unwrap();
     let view = head.get("a.weight", &[2, 2]).unwrap();
     assert!(view.to_f32().iter().all(|value| value.is_nan()));
 }

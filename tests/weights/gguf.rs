@@ -251,7 +251,7 @@ fn a_head_has_the_shapes_and_types() {
     let padded = whole.iter().rposition(|&byte| byte != 0).unwrap() + 1;
     let head = |len: usize| {
         let bytes = whole[..len].to_vec();
-        Checkpoint::from_bytes_to("a.gguf", bytes, "transformer", Extent::Head)
+        Checkpoint::from_bytes_to("a.gguf", bytes, "transformer", Extent::Headers)
     };
     let shortest = (0..whole.len()).find(|&len| head(len).is_ok()).unwrap();
     assert!((padded..padded + 32).contains(&shortest), "{shortest}");

@@ -296,7 +296,7 @@ fn a_head_alone_does_not_tell_how_int8_is_meant() {
         None,
     );
     let head = bytes[..bytes.len() - 4].to_vec();
-    let error = Checkpoint::from_bytes_to("a", head, "transformer", Extent::Head).unwrap_err();
+    let error = Checkpoint::from_bytes_to("a", head, "transformer", Extent::Headers).unwrap_err();
     assert!(
         error
             .to_string()

@@ -35,7 +35,7 @@ fn rounded(checkpoint: &Checkpoint, dtype: DType) -> Vec<(String, Vec<usize>, Ve
     for (name, shape, values) in &mut all {
         let view = checkpoint.get(name, shape).unwrap();
         if shape.len() == 2
-            && let Some(narrow) = view.narrowed(dtype)
+            && let Some(narrow) = view.quantized(dtype)
         {
             *values = narrow.to_f32();
         }
@@ -107,7 +107,7 @@ fn a_converted_transformer_has_the_names_of_the_release() {
     let (names, read) = read.open_part("transformer").unwrap();
     assert_eq!(names.unwrap().naming, Naming::Original);
     let own = fixture().checkpoint("transformer").unwrap();
-    let own = own.narrowed(DType::Q8_0, is_block_matrix);
+    let own = own.quantized(DType::Q8_0, is_block_matrix);
     assert_eq!(values(&read), values(&own));
 }
 

@@ -63,9 +63,10 @@ impl Prepared {
     /// # Errors
     /// Cancelled, or the device failed.
     pub fn time(&self, runs: u64, cancel: &Cancel) -> Result<Duration, Error> {
-        let mut stream = match self.waiting {
-            true => Stream::new(&self.gpu, cancel),
-            false => Stream::timed(&self.gpu, cancel),
+        let mut stream = if self.waiting {
+            Stream::new(&self.gpu, cancel)
+        } else {
+            Stream::timed(&self.gpu, cancel)
         };
         let start = Instant::now();
         for _ in 0..runs {

@@ -7,8 +7,9 @@ use crate::ops::ceiling::{coop, coop_edge, coop_flops, copy, fma, fma_flops};
 use crate::ops::channel_norm::channel_norm;
 use crate::ops::conv3d::{Conv, conv3d};
 use crate::ops::matmul::{Epilogue, matmul};
+use crate::ops::norm::norm_rope;
 use crate::ops::norm::{Affine, layer_norm, rms_norm};
-use crate::ops::rope::{RopeGrid, Turn, norm_rope};
+use crate::ops::rope::{Rope, RopeGrid};
 use crate::ops::solver::solver_states;
 use crate::record::{Caps, DeviceClass, Pack, Precision, Recorder, Recording};
 use crate::tensor::DType;
@@ -383,7 +384,7 @@ impl Problem {
                 let shape = [grid.positions(), head_size / 2, 2];
                 let table = rec.input("table", shape, DType::F32)?;
                 let gain = rec.input("gain", [heads * head_size], DType::F32)?;
-                let turn = Turn {
+                let turn = Rope {
                     table: &table,
                     grid: &grid,
                     first: 0,

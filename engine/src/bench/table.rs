@@ -23,9 +23,10 @@ pub fn listed(case: &Case, json: bool) -> String {
 /// The device and its ceilings.
 pub fn head(bench: &Bench) -> String {
     let caps = bench.gpu().caps();
-    let clock = match bench.gpu().has_timestamps() {
-        true => "the device's clock",
-        false => "the host's clock",
+    let clock = if bench.gpu().has_timestamps() {
+        "the device's clock"
+    } else {
+        "the host's clock"
     };
     format!(
         "kinora {} on {}, {}, {}\nceilings: {} arithmetic, {} copied; times by {clock}\n\n{:44} {:>11}  {:>14}  {:>7}",

@@ -32,7 +32,7 @@ pub enum PictureError {
         found: String,
     },
     /// A file longer than any picture that is read.
-    #[error("{} has {found} bytes, expected at most {limit}; save the picture anew", path.display())]
+    #[error("{} has {found} bytes, expected at most {limit}; save the picture again", path.display())]
     TooLong {
         /// The file.
         path: PathBuf,
@@ -64,7 +64,7 @@ pub enum PictureError {
         expected: String,
     },
     /// A picture that cannot be decoded.
-    #[error("{} is damaged or cut short: {problem}; save the picture anew", path.display())]
+    #[error("{} is damaged or cut short: {problem}; save the picture again", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

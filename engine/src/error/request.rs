@@ -100,7 +100,7 @@ pub enum RequestError {
         channels: usize,
     },
     /// Latents of another shape than the decode was prepared for.
-    #[error("latents have shape {found:?}, expected {expected:?}: prepare anew for these")]
+    #[error("latents have shape {found:?}, expected {expected:?}: prepare a new job for these")]
     LatentsShape {
         /// Their shape.
         found: [usize; 5],

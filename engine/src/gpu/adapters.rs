@@ -1,4 +1,4 @@
-//! Which devices there are, and what each can do.
+//! The available devices and their capabilities.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -12,15 +12,14 @@ use crate::record::{Caps, DeviceClass, Precision};
 pub struct GpuOptions {
     /// A part of the device's name (any case) or its number in [`devices`]; the best by default.
     pub device: Option<String>,
-    /// The interface that devices are looked for through; all but `noop` by default.
+    /// The graphics interface to search for devices; all but `noop` by default.
     pub backend: Option<Backend>,
-    /// The folder that compiled kernels are kept in between runs, where the driver hands them out;
-    /// what is in it can be lost at any time. `None` keeps nothing.
+    /// The folder that keeps compiled kernels between runs, on drivers that hand them out. Its files
+    /// may be deleted at any time. `None` keeps nothing.
     pub cache: Option<PathBuf>,
-    /// What models may round the operands of products to, where they hold in it.
+    /// The precision to which models may round the operands of products, where their values fit it.
     pub precision: Precision,
-    /// Chooses kernels as for a device of that class, whatever it is: for tests of kernels and
-    /// comparisons of devices.
+    /// Chooses kernels as if the device were of this class: for kernel tests and for comparing devices.
     pub class: Option<DeviceClass>,
     /// Lets the driver check every access of a kernel; slower, for tests of kernels.
     pub bounds_checks: bool,
@@ -38,7 +37,7 @@ pub enum Backend {
     Dx12,
     /// OpenGL and OpenGL ES.
     Gl,
-    /// No device at all: plans are made and nothing is computed.
+    /// No device: plans are made but nothing is computed.
     Noop,
 }
 
@@ -100,7 +99,7 @@ fn instance(options: &GpuOptions) -> wgpu::Instance {
     if options.backend == Some(Backend::Noop) {
         desc.backend_options.noop = wgpu::NoopBackendOptions::enabled();
     }
-    // Validation layers are the driver developers' tool; our own checks stand in the plan.
+    // Validation layers serve driver developers; `plan.rs` has the engine's own checks.
     desc.flags = wgpu::InstanceFlags::empty();
     wgpu::Instance::new(desc)
 }
@@ -145,9 +144,10 @@ pub(super) fn caps_of(
     limits: &wgpu::Limits,
 ) -> Caps {
     let info = adapter.get_info();
-    let cooperative = match features.contains(COOPERATIVE) {
-        true => cooperative_edges(adapter),
-        false => Vec::new(),
+    let cooperative = if features.contains(COOPERATIVE) {
+        cooperative_edges(adapter)
+    } else {
+        Vec::new()
     };
     let noop = info.backend == wgpu::Backend::Noop;
     let least = Caps::least();
@@ -157,7 +157,7 @@ pub(super) fn caps_of(
             .trim()
             .to_owned(),
         backend: info.backend.to_string(),
-        // The noop backend claims to have no limits; tests on it use the least there is.
+        // The noop backend reports no limits, so tests on it use the smallest ones the engine accepts.
         max_binding_bytes: if noop {
             least.max_binding_bytes
         } else {
@@ -191,7 +191,7 @@ pub(super) fn caps_of(
 }
 
 /// Edge lengths of the cooperative matrices that kernels are written for: square, f16 operands,
-/// f32 sums. What the shading language can say is more than what a device has.
+/// f32 sums. The shading language has shapes that a device may lack, so the device's list decides.
 fn cooperative_edges(adapter: &wgpu::Adapter) -> Vec<u32> {
     let f16_to_f32 = |p: &wgpu::CooperativeMatrixProperties| {
         p.ab_type == wgpu::CooperativeScalarType::F16
@@ -209,14 +209,14 @@ fn cooperative_edges(adapter: &wgpu::Adapter) -> Vec<u32> {
     edges
 }
 
-/// Bytes of the largest heap on the device. wgpu does not tell; Vulkan does.
+/// Bytes of the largest heap on the device, from Vulkan because wgpu does not report it.
 #[cfg(not(target_vendor = "apple"))]
 fn heap_bytes(adapter: &wgpu::Adapter) -> Option<u64> {
     #[expect(
         unsafe_code,
         reason = "the heaps are in nothing but the adapter's own interface, which is reached without locks and not kept"
     )]
-    // SAFETY: the physical device is only asked for its properties, while the adapter lives.
+    // SAFETY: only properties of the physical device are queried, and the adapter outlives the query.
     let properties = unsafe {
         let adapter = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
         let instance = adapter.shared_instance().raw_instance();
@@ -260,7 +260,7 @@ pub(super) fn unusable(caps: &Caps) -> Option<GpuError> {
         })
 }
 
-/// Every device at hand, the best first.
+/// All available devices, the best first.
 pub fn devices(options: &GpuOptions) -> Vec<DeviceInfo> {
     let all = adapters(options);
     let describe = |(index, adapter): (usize, &wgpu::Adapter)| {
@@ -276,8 +276,8 @@ pub fn devices(options: &GpuOptions) -> Vec<DeviceInfo> {
     all.iter().enumerate().map(describe).collect()
 }
 
-/// The number of the device that a run takes: of `all` the one that `wanted` names, which may be
-/// unusable, or the best of the others. `None` where no device is usable.
+/// The index in `all` of the device that a run uses: the one `wanted` names, even if it is unusable,
+/// or otherwise the best usable one. `None` if no device is usable.
 ///
 /// # Errors
 /// [`GpuError::UnknownDevice`].
@@ -290,10 +290,10 @@ pub fn chosen_device(all: &[DeviceInfo], wanted: Option<&str>) -> Result<Option<
     named(&names, wanted).map(Some)
 }
 
-/// A number below this is a device's own, never a part of a name: "4090" names a GeForce, "8" does not.
+/// Numbers below this are device indices, never parts of names: "4090" names a GeForce, "8" does not.
 const NUMBERS: usize = 100;
 
-/// Which device `wanted` is: its number, else a part of its name, in any case.
+/// The device `wanted` refers to: by its number, otherwise by a part of its name in any case.
 fn named(names: &[&str], wanted: &str) -> Result<usize, GpuError> {
     let number: Option<usize> = wanted.parse().ok();
     let by_number = number.filter(|&index| index < names.len());
@@ -339,7 +339,7 @@ pub(super) fn choose(options: &GpuOptions, caps: &[Caps]) -> Result<usize, GpuEr
 }
 
 impl Gpu {
-    /// What to ask of an adapter when the host application opens the device.
+    /// The features and limits to request when the host application opens the device.
     pub fn requirements(adapter: &wgpu::Adapter) -> Requirements {
         let has = adapter.features();
         let mut wanted = wgpu::Features::SHADER_F16
@@ -356,11 +356,12 @@ impl Gpu {
             unsafe_code,
             reason = "wgpu asks for consent to an interface that is new; without it there are no tensor cores"
         )]
-        let experimental = match cooperative {
+        let experimental = if cooperative {
             // SAFETY: our kernels use cooperative matrices as the extension's rules ask: in uniform
             // control flow, by whole subgroups, at shapes that the device lists.
-            true => unsafe { wgpu::ExperimentalFeatures::enabled() },
-            false => wgpu::ExperimentalFeatures::disabled(),
+            unsafe { wgpu::ExperimentalFeatures::enabled() }
+        } else {
+            wgpu::ExperimentalFeatures::disabled()
         };
         Requirements {
             features: has & wanted,

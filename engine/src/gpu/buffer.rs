@@ -1,4 +1,4 @@
-//! Buffers that count themselves.
+//! Device buffers and the counter of the memory they hold.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ pub struct MemoryUse {
     pub peak: u64,
 }
 
-/// What the engine made on the device since it was opened, whether it is still there or not.
+/// How many objects the engine has created on the device since it was opened, freed ones included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Made {
     /// Buffers.
@@ -25,11 +25,11 @@ pub struct Made {
 pub(super) struct Counter {
     current: AtomicU64,
     peak: AtomicU64,
-    /// At most since somebody began to watch.
+    /// The peak since [`Counter::watch`].
     watched: AtomicU64,
     buffers: AtomicU64,
     bind_groups: AtomicU64,
-    /// Bytes that there may be, in tests; as many as the device has where it is 0.
+    /// The most bytes that may be allocated, for tests; 0 means no limit but the device's.
     limit: AtomicU64,
 }
 
@@ -102,8 +102,8 @@ struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // The memory goes once the last bind group and the last submit that name it are gone;
-        // `Bound` holds its buffers, so that the count stays true.
+        // wgpu frees the memory with the last bind group and submit that use it. `Bound` holds its
+        // buffers for that long, so the count stays correct.
         self.counter.remove(self.bytes);
     }
 }
@@ -127,12 +127,12 @@ impl Buffer {
         }
     }
 
-    /// Bytes.
+    /// Its size in bytes.
     pub fn size(&self) -> u64 {
         self.inner.bytes
     }
 
-    /// Whether both are the same memory.
+    /// Whether both refer to the same memory.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
     }

@@ -8,7 +8,7 @@ use super::buffer::{Counter, Made, MemoryUse};
 use super::lost::Failures;
 use super::pipelines::Pipelines;
 use super::profile::{Profile, ProfileRow};
-use super::staging::{Lane, Ring};
+use super::staging::{StagingBelt, StagingWriter};
 use crate::error::GpuError;
 use crate::record::{Caps, DeviceClass};
 
@@ -16,8 +16,8 @@ use crate::record::{Caps, DeviceClass};
 #[derive(Clone, Debug)]
 pub struct Gpu {
     inner: Arc<Inner>,
-    /// Where this handle's uploads go instead of the queue.
-    lane: Option<Arc<Lane>>,
+    /// Takes this handle's uploads in place of the queue, if set.
+    writer: Option<Arc<StagingWriter>>,
 }
 
 #[derive(Debug)]
@@ -27,12 +27,12 @@ struct Inner {
     caps: Caps,
     counter: Arc<Counter>,
     failures: Failures,
-    /// How it was opened; nothing for the host application's.
+    /// How the device was opened; unset if the host application opened it.
     options: OnceLock<GpuOptions>,
     pipelines: Pipelines,
     profile: Profile,
-    /// What uploads go through; made once the device can make buffers.
-    ring: OnceLock<Ring>,
+    /// The staging of uploads; set last, because it needs a device that can create buffers.
+    belt: OnceLock<StagingBelt>,
     /// Bits of the f64 of [`Gpu::rate`].
     rate: AtomicU64,
 }
@@ -71,8 +71,8 @@ impl Gpu {
     }
 
     /// An engine on the device that the host application already owns. Its capabilities are the
-    /// device's, not the adapter's. The engine sets the device's error callbacks. Of the options,
-    /// those that choose a device mean nothing here. Compiled kernels are kept in
+    /// device's, not the adapter's. The engine sets the device's error callbacks. Options that choose
+    /// a device are ignored. Compiled kernels are kept in
     /// [`GpuOptions::cache`] where the device was opened with the feature for it.
     ///
     /// # Errors
@@ -92,7 +92,7 @@ impl Gpu {
         let failures = Failures::listen(&device);
         let pipelines = Pipelines::new(adapter, &device, options);
         let counter = Arc::new(Counter::default());
-        // A guess until the first submit was measured.
+        // A guess, replaced when the first submit is measured.
         let rate = AtomicU64::new(f64::to_bits(match caps.class {
             DeviceClass::Discrete => 1e12,
             DeviceClass::Integrated | DeviceClass::Apple => 1e11,
@@ -108,33 +108,34 @@ impl Gpu {
                 options: OnceLock::new(),
                 pipelines,
                 profile: Profile::default(),
-                ring: OnceLock::new(),
+                belt: OnceLock::new(),
                 rate,
             }),
-            lane: None,
+            writer: None,
         };
-        let ring = Ring::new(&gpu)?;
-        gpu.inner.ring.get_or_init(|| ring);
+        let belt = StagingBelt::new(&gpu)?;
+        gpu.inner.belt.get_or_init(|| belt);
         Ok(gpu)
     }
 
-    /// The same device for a thread whose uploads another one submits.
-    pub(super) fn through(&self, lane: Lane) -> Self {
+    /// A handle to the same device whose uploads go through `writer`, for a thread that packs data
+    /// which another thread submits.
+    pub(super) fn with_writer(&self, writer: StagingWriter) -> Self {
         Self {
             inner: self.inner.clone(),
-            lane: Some(Arc::new(lane)),
+            writer: Some(Arc::new(writer)),
         }
     }
 
-    pub(super) fn lane(&self) -> Option<&Lane> {
-        self.lane.as_deref()
+    pub(super) fn writer(&self) -> Option<&StagingWriter> {
+        self.writer.as_deref()
     }
 
-    pub(super) fn ring(&self) -> Option<&Ring> {
-        self.inner.ring.get()
+    pub(super) fn belt(&self) -> Option<&StagingBelt> {
+        self.inner.belt.get()
     }
 
-    /// What the device can do.
+    /// The device's capabilities.
     pub fn caps(&self) -> &Caps {
         &self.inner.caps
     }
@@ -144,7 +145,7 @@ impl Gpu {
         self.inner.counter.get()
     }
 
-    /// How many buffers and bind groups the engine made so far: none during a planned run.
+    /// How many buffers and bind groups the engine has created so far. A planned run adds none.
     pub fn made(&self) -> Made {
         self.inner.counter.made()
     }
@@ -153,17 +154,17 @@ impl Gpu {
         self.inner.counter.add_bind_group();
     }
 
-    /// Starts counting the peak anew.
+    /// Resets the peak to the current use.
     pub fn reset_peak(&self) {
         self.inner.counter.reset_peak();
     }
 
-    /// Begins to watch what the buffers hold at most, beside the peak that others may count.
+    /// Starts a second peak, independent of [`Gpu::reset_peak`], which the application may call.
     pub(crate) fn watch_memory(&self) {
         self.inner.counter.watch();
     }
 
-    /// Bytes at most since then.
+    /// The peak in bytes since [`Gpu::watch_memory`].
     pub(crate) fn watched_memory(&self) -> u64 {
         self.inner.counter.watched()
     }
@@ -174,18 +175,18 @@ impl Gpu {
         features.contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
-    /// Has every dispatch from here on timed, which keeps the device from overlapping them.
+    /// Times every dispatch from here on, which prevents the device from overlapping them.
     pub fn begin_profile(&self) {
         self.inner.profile.begin();
     }
 
-    /// What the dispatches since [`Gpu::begin_profile`], or since the last call, took: by variant
-    /// and work, the longest first. Those of streams that are not finished may be missing.
+    /// The time of the dispatches since [`Gpu::begin_profile`] or the last call, by variant and work,
+    /// the longest first. Dispatches of unfinished streams may be missing.
     pub fn take_profile(&self) -> Vec<ProfileRow> {
         self.inner.profile.take()
     }
 
-    /// Floating-point operations a second that passes reached lately: what submits are cut by.
+    /// Floating-point operations a second that recent passes reached; submits are sized by it.
     pub(super) fn rate(&self) -> f64 {
         f64::from_bits(self.inner.rate.load(Ordering::Relaxed))
     }

@@ -1,7 +1,7 @@
-//! What the driver reports, and devices that go away.
+//! Errors that the driver reports, and lost devices.
 //!
-//! wgpu hands out errors through callbacks, says of a lost device nothing but through one, and
-//! panics where it is waited for: all of that becomes a [`GpuError`] here.
+//! wgpu reports errors and a lost device through callbacks only, and panics when a program waits for
+//! a lost device. This module turns all of these into a [`GpuError`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use super::Gpu;
 use crate::error::GpuError;
 use crate::panics::guarded;
 
-/// What kind of thing the driver reported.
+/// The kind of a driver error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Lost,
@@ -17,20 +17,19 @@ pub(super) enum Kind {
     Other,
 }
 
-/// What the driver reported.
+/// A driver error.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) kind: Kind,
     pub(super) reason: String,
 }
 
-/// The first thing that the driver reported and nobody has looked at; that the device was lost,
-/// for good.
+/// The first unreported driver error. Loss of the device replaces other errors and is sticky.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Failures(Arc<Mutex<Option<Failure>>>);
 
 impl Failures {
-    /// Has the device report to it.
+    /// Registers the device's error callbacks.
     pub(super) fn listen(device: &wgpu::Device) -> Self {
         let this = Self::default();
         let errors = this.clone();
@@ -76,7 +75,7 @@ impl Gpu {
         self.failures().take()
     }
 
-    /// The same, as ours.
+    /// Fails if the driver reported an error since the last check.
     pub(super) fn check(&self, during: &str) -> Result<(), GpuError> {
         match self.take_failure() {
             None => Ok(()),
@@ -96,7 +95,7 @@ impl Gpu {
         }
     }
 
-    /// Lets wgpu notice what the device has done, waiting as `poll` says.
+    /// Polls the device, waiting as `poll` requests.
     pub(super) fn polled(&self, poll: wgpu::PollType, during: &str) -> Result<(), GpuError> {
         let reason = match guarded(|| self.device().poll(poll)) {
             Ok(Ok(_)) => return Ok(()),
@@ -106,17 +105,18 @@ impl Gpu {
                 panic
             }
         };
-        // That is what a lost device looks like, too, which is told at the next look.
-        match self.is_lost() {
-            true => self.check(during),
-            false => Err(GpuError::Failed {
+        // A lost device fails the same way; report the loss if that is the cause.
+        if self.is_lost() {
+            self.check(during)
+        } else {
+            Err(GpuError::Failed {
                 during: during.to_owned(),
                 reason,
-            }),
+            })
         }
     }
 
-    /// Whether the device is gone: nothing that was made on it is of use any more.
+    /// Whether the device is lost, with everything created on it.
     pub fn is_lost(&self) -> bool {
         if let Err(panic) = guarded(|| self.device().poll(wgpu::PollType::Poll)) {
             self.failures().add(Kind::Lost, panic);
@@ -126,7 +126,7 @@ impl Gpu {
         first.as_ref().is_some_and(|f| f.kind == Kind::Lost)
     }
 
-    /// The same device, opened anew after it was lost.
+    /// Opens the same device again after it was lost.
     ///
     /// # Errors
     /// As [`Gpu::open`]; [`GpuError::Lost`] for a device that the host application opened.
@@ -143,13 +143,13 @@ impl Gpu {
 
 #[cfg(feature = "testing")]
 impl Gpu {
-    /// Takes the device away, as a driver's reset or a pulled plug does: for tests of what comes
-    /// then. Every later use of it is [`GpuError::Lost`].
+    /// Loses the device, as a driver reset or a pulled plug does, for tests. Every later use fails
+    /// with [`GpuError::Lost`].
     pub fn pull_away(&self) {
         self.device().destroy();
     }
 
-    /// Has buffers refused beyond so many bytes, as on a device that has no more: for tests.
+    /// Refuses buffers beyond this many bytes in total, like a device with less memory, for tests.
     pub fn pretend_memory(&self, bytes: u64) {
         self.counter().limit(bytes);
     }

@@ -1,4 +1,4 @@
-//! Matrices and convolutions in the layouts that kernels read: `shaders/weight/` has them.
+//! Packs matrices and convolutions into the layouts that kernels read; `shaders/weight/` documents them.
 
 use super::{Buffer, Gpu};
 use crate::error::Error;
@@ -6,7 +6,7 @@ use crate::record::{Pack, TensorInfo};
 use crate::tensor::{Layout, ROWS, Rows};
 use crate::weights::TensorView;
 
-/// Bytes repacked at a time: host memory for an upload does not grow with the tensor.
+/// Bytes repacked at a time, so that host memory for an upload does not grow with the tensor.
 const PIECE: usize = 16 << 20;
 
 /// Writes a matrix or convolution as `[N/8][K/4][8][4]`, some groups of eight rows at a time.
@@ -66,8 +66,8 @@ fn upload_groups<const SIZE: usize>(
         for row in 0..count {
             let from = &source[(first + row) * k..(first + row + 1) * k];
             let to = &mut piece[row / ROWS * block + row % ROWS * 4..];
-            // On the device they are [frames, taps, channels], in the file [frames, channels, taps],
-            // the latest frame first.
+            // The device has [frames, taps, channels], the file [frames, channels, taps] with the
+            // latest frame first.
             for frame in 0..frames {
                 let from = &from[(frames - 1 - frame) * channels * taps..];
                 for tap in 0..taps {
@@ -84,12 +84,12 @@ fn upload_groups<const SIZE: usize>(
     Ok(())
 }
 
-/// What eight rows of blocks take.
+/// The size of eight rows of blocks.
 #[derive(Clone, Copy)]
 struct Group {
     /// Blocks of a row.
     blocks: usize,
-    /// Words before the blocks: of the rows' scales.
+    /// Words of the rows' scales, before the blocks.
     head: usize,
     /// Words of eight rows' blocks, one of each.
     words: usize,
@@ -149,7 +149,7 @@ fn upload_bytes(
         for row in 0..count {
             let from = &view.bytes[(first + row) * k..(first + row + 1) * k];
             let to = &mut piece[row / ROWS * group + row % ROWS..];
-            // The kernel knows no NaN; times NaN all of the row is, as is its product.
+            // The kernel cannot decode NaN, so a NaN scale makes the whole row, and its product, NaN.
             let scale = if broken(from) {
                 f32::NAN
             } else {
@@ -176,7 +176,7 @@ pub(super) fn row_scales(info: &TensorInfo, view: &TensorView<'_>) -> Vec<f32> {
     let largest = info.dtype.format().largest;
     let scale = |(number, row): (usize, &[u8])| {
         let exponent = exponent(largest(row) * view.scale(number));
-        // Biased by 127, as the exponent is; its inverse is no subnormal number, either.
+        // Biased by 127, like the exponent; its inverse is not subnormal either.
         let scale = u32::from(exponent.unwrap_or(127)).saturating_sub(14);
         f32::from_bits(scale.max(1) << 23)
     };

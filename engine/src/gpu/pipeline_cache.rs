@@ -1,8 +1,7 @@
-//! Compiled kernels on disk, where the driver hands them out.
+//! Compiled kernels on disk, on drivers that hand them out.
 //!
-//! One file a device and driver, in the folder of [`GpuOptions::cache`](super::GpuOptions::cache). A
-//! file that is damaged, or that another device or driver wrote, is as good as none: kernels are
-//! compiled as if it were not there.
+//! [`GpuOptions::cache`](super::GpuOptions::cache) holds one file per device and driver. A file that
+//! is damaged, or that another device or driver wrote, is ignored and its kernels are compiled again.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest, Sha256};
 
-/// A driver's cache and the file it is kept in.
+/// A driver's cache and its file.
 #[derive(Debug)]
 pub(super) struct PipelineCache {
     raw: wgpu::PipelineCache,
@@ -19,7 +18,7 @@ pub(super) struct PipelineCache {
 }
 
 impl PipelineCache {
-    /// The cache, in `folder`, of a device that was opened with the feature for it.
+    /// Loads the device's cache from `folder`, if the device was opened with the feature for it.
     pub(super) fn open(
         folder: &Path,
         device: &wgpu::Device,
@@ -35,8 +34,8 @@ impl PipelineCache {
             unsafe_code,
             reason = "a driver may believe what a cache holds; it gets only what it wrote"
         )]
-        // SAFETY: the bytes are those that `get_data` gave for this device and driver, as their
-        // hash shows. With `fallback` wgpu begins anew where its own header does not match.
+        // SAFETY: the hash shows that `get_data` returned these bytes for this device and driver.
+        // With `fallback`, wgpu starts empty if its own header does not match.
         let raw = unsafe {
             device.create_pipeline_cache(&wgpu::PipelineCacheDescriptor {
                 label: Some("kinora"),
@@ -55,13 +54,13 @@ impl PipelineCache {
         &self.raw
     }
 
-    /// A pipeline was made that the file may lack.
+    /// Notes that a pipeline was created which the file may lack.
     pub(super) fn grown(&self) {
         self.changed.store(true, Ordering::Relaxed);
     }
 
-    /// Writes the file anew where something was added, whole or not at all. What cannot be written
-    /// is compiled again next time.
+    /// Replaces the file atomically if pipelines were added. A failure costs only a compilation next
+    /// time.
     pub(super) fn keep(&self) {
         if self.changed.swap(false, Ordering::Relaxed)
             && let Some(data) = self.raw.get_data()
@@ -71,7 +70,7 @@ impl PipelineCache {
     }
 }
 
-/// A name of its own for each device and driver version.
+/// A file name that is unique to the device and driver version.
 fn name(info: &wgpu::AdapterInfo) -> String {
     let parts = [&info.name, &info.driver, &info.driver_info];
     let mut hash = Sha256::new();
@@ -83,7 +82,7 @@ fn name(info: &wgpu::AdapterInfo) -> String {
     format!("pipelines-{:.16x}.bin", hash.finalize())
 }
 
-/// The data of a file: all but the hash at its head, if that is the data's.
+/// The data after the hash at the head of the file, if the hash matches.
 fn unseal(file: &[u8]) -> Option<&[u8]> {
     let (hash, data) = file.split_first_chunk::<32>()?;
     let good = hash[..] == Sha256::digest(data)[..];

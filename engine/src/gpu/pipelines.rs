@@ -1,4 +1,4 @@
-//! Pipelines by variant, made once a device.
+//! Pipelines by variant, each created once per device.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use super::{Cancel, Gpu, GpuOptions};
 use crate::error::{Error, GpuError};
 use crate::shader::{BindingKind, Library, Variant};
 
-/// A compiled kernel with what it binds.
+/// A compiled kernel and its bindings.
 #[derive(Debug)]
 pub(super) struct Pipeline {
     pub(super) raw: wgpu::ComputePipeline,
@@ -19,10 +19,10 @@ pub(super) struct Pipeline {
     pub(super) label: String,
 }
 
-/// A pipeline, once it is made; whoever makes it holds the lock, and others wait for that.
+/// A pipeline, or `None` until it is created. The thread that creates it holds the lock and others wait.
 type Cell = Arc<Mutex<Option<Arc<Pipeline>>>>;
 
-/// Compiled kernels. Several threads may compile at once; what is made stays.
+/// Compiled kernels. Several threads may compile at once; pipelines are never dropped.
 #[derive(Debug)]
 pub(super) struct Pipelines {
     library: Library,
@@ -63,7 +63,7 @@ impl Pipelines {
 
     /// The pipeline of a variant.
     pub(super) fn get(&self, gpu: &Gpu, variant: &Variant) -> Result<Arc<Pipeline>, Error> {
-        // Only this variant's is locked: a driver may compile for seconds.
+        // Only this variant is locked, because a driver may compile for seconds.
         let cell = self.cell(variant);
         let mut made = locked(&cell);
         if let Some(pipeline) = &*made {
@@ -73,7 +73,7 @@ impl Pipelines {
         Ok(made.insert(pipeline).clone())
     }
 
-    /// Those that are neither made nor being made.
+    /// The variants that are neither created nor being created.
     fn missing<'v>(&self, variants: &[&'v Variant]) -> Vec<&'v Variant> {
         let mut seen = HashSet::new();
         let all = variants.iter().copied().filter(|v| seen.insert(*v));
@@ -85,7 +85,7 @@ impl Pipelines {
         .collect()
     }
 
-    /// Compiles the variants that are not there yet, one after the other, until it is told to stop.
+    /// Compiles missing variants one after the other, until `stop`.
     pub(super) fn prepare_ahead(
         &self,
         gpu: &Gpu,
@@ -100,8 +100,8 @@ impl Pipelines {
         made
     }
 
-    /// Compiles the variants that are not there yet, as many at a time as the host has cores, and
-    /// keeps them on disk where the driver can.
+    /// Compiles missing variants on as many threads as the host has cores, and saves them to disk if
+    /// the driver can.
     pub(super) fn prepare(&self, gpu: &Gpu, variants: &[&Variant]) -> Result<(), Error> {
         let missing = self.missing(variants);
         if missing.is_empty() {
@@ -146,7 +146,7 @@ impl Pipelines {
         let linked = self.library.link(variant)?;
         let interface = linked.interface(variant)?;
         let label = format!("{variant:?}");
-        // Of this thread alone, so that an error is the kernel's that caused it.
+        // Error scopes belong to a thread, so an error is attributed to the kernel that caused it.
         use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
         let scopes = [OutOfMemory, Validation, Internal].map(|kind| device.push_error_scope(kind));
         let entries: Vec<wgpu::BindGroupLayoutEntry> = interface

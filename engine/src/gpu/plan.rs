@@ -1,4 +1,4 @@
-//! Recordings made ready to run: pipelines, bind groups, and where every intermediate lies.
+//! Recordings prepared to run: pipelines, bind groups, and a place for every intermediate.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ enum Step {
 #[derive(Debug)]
 pub struct Bound {
     pub(super) steps: Vec<BoundStep>,
-    /// What the bind groups name: counted for as long as they hold it.
+    /// The buffers of the bind groups, held so that they stay counted while in use.
     _buffers: Vec<Buffer>,
 }
 
@@ -62,14 +62,14 @@ pub(super) enum BoundStep {
     Clear(Buffer),
 }
 
-/// A kernel's run with all it names.
+/// A dispatch with its pipeline and bindings.
 #[derive(Debug)]
 pub(super) struct BoundDispatch {
     pipeline: Arc<Pipeline>,
     group: wgpu::BindGroup,
     workgroups: [u32; 3],
     pub(super) flops: u64,
-    /// What it binds, params left out.
+    /// The bytes it binds, without params.
     bytes: u64,
 }
 
@@ -90,7 +90,7 @@ impl BoundDispatch {
         pass.dispatch_workgroups(x, y, z);
     }
 
-    /// What its time is added to in a profile.
+    /// The row of a profile that its time is added to.
     pub(super) fn key(&self) -> (String, u64, u64) {
         (self.pipeline.label.clone(), self.flops, self.bytes)
     }
@@ -108,8 +108,8 @@ fn variants<'r>(recordings: &[&'r Recording]) -> Vec<&'r Variant> {
 }
 
 impl Gpu {
-    /// Compiles kernels that are planned later, on the thread that calls, while the device works
-    /// on something else; until `stop`.
+    /// Compiles the kernels of a later plan on the calling thread while the device works on something
+    /// else, until `stop`.
     ///
     /// # Errors
     /// As those of [`Plan::new`] about kernels.
@@ -130,7 +130,7 @@ impl Plan {
         let mut passes = Vec::new();
         for recording in recordings {
             let placement = place(recording);
-            // The largest buffer of one pass is the largest of the next: sorted, they share best.
+            // Sorted by size, the buffers of different passes share memory best.
             let mut order: Vec<usize> = (0..placement.buffers.len()).collect();
             order.sort_by_key(|&i| std::cmp::Reverse(placement.buffers[i]));
             let mut rank = vec![0; order.len()];

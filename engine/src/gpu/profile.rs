@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// What the dispatches of one kernel with one amount of work took together.
+/// The total time of the dispatches of one kernel with one amount of work.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProfileRow {
     /// The variant, as [`crate::shader::Variant`] prints itself.
     pub variant: String,
     /// How many dispatches.
     pub dispatches: u64,
-    /// All of them together: the device's own clock, or where it has none the time from submit to
-    /// completion, a submit for each.
+    /// Their total time by the device's clock or, without one, from submit to completion with one
+    /// submit per dispatch.
     pub seconds: f64,
     /// Floating-point operations of one.
     pub flops: u64,
@@ -35,10 +35,10 @@ fn rate(count: u64, seconds: f64) -> f64 {
     count as f64 / seconds.max(1e-12) * 1e-9
 }
 
-/// Kernel and work of one dispatch: what its time is added to.
+/// The kernel and work of a dispatch, which identify its row.
 type Key = (String, u64, u64);
 
-/// What was measured so far; `None` while nobody asked.
+/// The measurements so far; `None` while profiling is off.
 #[derive(Debug, Default)]
 pub(super) struct Profile {
     rows: Mutex<Option<HashMap<Key, (u64, f64)>>>,
@@ -65,7 +65,7 @@ impl Profile {
         }
     }
 
-    /// The rows, the longest first; from here on it is as if nothing had been measured yet.
+    /// Returns the rows, the longest first, and clears the measurements.
     pub(super) fn take(&self) -> Vec<ProfileRow> {
         let taken = self.rows().as_mut().map(std::mem::take).unwrap_or_default();
         let mut rows: Vec<ProfileRow> = taken

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::ProfileRow;
 
-/// Rows of one kernel that are shown one by one; further ones are added up.
+/// Rows of one kernel that are shown separately; the rest are summed.
 const SHOWN: usize = 24;
 
 /// A table of the kernels of a stage that took `wall`.

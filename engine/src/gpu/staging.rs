@@ -1,7 +1,7 @@
-//! Pieces of mapped memory through which bytes come to the device: filled by the host, copied in
-//! the order of the queue, mapped again when the copies are done.
+//! Uploads through chunks of mapped memory: the host fills a chunk, the queue copies it in order,
+//! and the chunk is mapped again when the copy is done.
 //!
-//! They are counted like all device memory, which what `wgpu::Queue::write_buffer` takes is not.
+//! The chunks count as device memory; the memory that `wgpu::Queue::write_buffer` takes would not.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -11,53 +11,53 @@ use std::time::Duration;
 use super::{Buffer, Gpu};
 use crate::error::GpuError;
 
-/// Bytes of a piece, at most.
-const PIECE: u64 = 8 << 20;
-/// Offsets of what is mapped are multiples of this.
+/// Bytes of a chunk, at most.
+const CHUNK: u64 = 8 << 20;
+/// Mapped offsets are multiples of this.
 const ALIGNMENT: u64 = 8;
 
 /// Bytes of device memory that every open device holds for uploads.
-pub const STAGING_BYTES: u64 = 2 * PIECE;
+pub const STAGING_BYTES: u64 = 2 * CHUNK;
 
-/// Pieces that hold so many bytes together: how many, and bytes of each.
+/// How many chunks hold `bytes`, and the bytes of each.
 fn cut(bytes: u64) -> (u64, u64) {
-    let each = bytes.clamp(64, PIECE).next_multiple_of(ALIGNMENT);
+    let each = bytes.clamp(64, CHUNK).next_multiple_of(ALIGNMENT);
     (bytes.div_ceil(each).max(1), each)
 }
 
-/// Bytes of device memory of staging that holds so many.
+/// Bytes of device memory that staging of `bytes` takes.
 pub(crate) fn staged(bytes: u64) -> u64 {
     let (count, each) = cut(bytes);
     count * each
 }
 
-/// Some pieces; those that are free are mapped.
+/// A set of chunks; free ones are mapped.
 #[derive(Debug)]
-pub(super) struct Pieces {
+pub(super) struct StagingChunks {
     buffers: Vec<Buffer>,
     freed: Sender<usize>,
     free: Mutex<Receiver<usize>>,
     each: u64,
 }
 
-/// A copy out of a piece.
+/// A copy out of a chunk.
 #[derive(Debug)]
-struct Stretch {
+struct ChunkCopy {
     from: u64,
     bytes: u64,
     to: (Buffer, u64),
 }
 
-/// A piece with what is to be copied out of it.
+/// A chunk and the copies to make from it.
 #[derive(Debug)]
 pub(super) struct Filled {
-    piece: usize,
-    stretches: Vec<Stretch>,
+    chunk: usize,
+    copies: Vec<ChunkCopy>,
     end: u64,
 }
 
-impl Pieces {
-    /// Pieces of `bytes` together.
+impl StagingChunks {
+    /// Creates chunks of `bytes` in total.
     ///
     /// # Errors
     /// No room on the device.
@@ -65,10 +65,10 @@ impl Pieces {
         let (count, each) = cut(bytes);
         let (freed, free) = channel();
         let mut buffers = Vec::new();
-        for piece in 0..count as usize {
+        for chunk in 0..count as usize {
             buffers.push(gpu.mapped_buffer("staging", each)?);
-            // The receiver stands beside the sender.
-            let _ = freed.send(piece);
+            // The receiver is alive here, so this cannot fail.
+            let _ = freed.send(chunk);
         }
         Ok(Self {
             buffers,
@@ -78,20 +78,20 @@ impl Pieces {
         })
     }
 
-    /// A piece that is free now.
+    /// Takes a chunk if one is free now.
     pub(super) fn try_take(&self) -> Option<usize> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         free.try_recv().ok()
     }
 
-    /// A piece that becomes free within some time.
+    /// Takes a chunk, waiting up to `time` for one to become free.
     pub(super) fn take_within(&self, time: Duration) -> Result<usize, RecvTimeoutError> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         free.recv_timeout(time)
     }
 
-    /// Appends bytes for `buffer` to a piece that is being filled and, where it has no room left,
-    /// to others: `next` gives a free one, `full` takes a full one.
+    /// Appends bytes for `buffer` to the open chunk and, when that is full, to further ones: `next`
+    /// returns a free chunk, `full` receives each full one.
     pub(super) fn append(
         &self,
         open: &mut Option<Filled>,
@@ -105,8 +105,8 @@ impl Pieces {
             let filled = match open {
                 Some(filled) => filled,
                 None => open.insert(Filled {
-                    piece: next()?,
-                    stretches: Vec::new(),
+                    chunk: next()?,
+                    copies: Vec::new(),
                     end: 0,
                 }),
             };
@@ -115,8 +115,8 @@ impl Pieces {
             let part = &bytes[done..bytes.len().min(done + room)];
             if !part.is_empty() {
                 let padded = (part.len() as u64).next_multiple_of(4);
-                self.fill(filled.piece, from, part, padded)?;
-                filled.stretches.push(Stretch {
+                self.fill(filled.chunk, from, part, padded)?;
+                filled.copies.push(ChunkCopy {
                     from,
                     bytes: padded,
                     to: (buffer.clone(), offset + done as u64),
@@ -133,9 +133,9 @@ impl Pieces {
         Ok(())
     }
 
-    /// Copies bytes into a mapped piece, and zeros up to `padded`.
-    fn fill(&self, piece: usize, at: u64, bytes: &[u8], padded: u64) -> Result<(), GpuError> {
-        let raw = self.buffers[piece].raw();
+    /// Copies bytes into a mapped chunk and pads them with zeros to `padded`.
+    fn fill(&self, chunk: usize, at: u64, bytes: &[u8], padded: u64) -> Result<(), GpuError> {
+        let raw = self.buffers[chunk].raw();
         let view = raw.get_mapped_range_mut(at..at + padded);
         let mut view = view.map_err(|e| GpuError::Failed {
             during: "an upload".into(),
@@ -146,52 +146,49 @@ impl Pieces {
         Ok(())
     }
 
-    /// Commands that copy out of filled pieces, which are no longer mapped.
+    /// Unmaps filled chunks and encodes the copies from them.
     pub(super) fn encode(&self, gpu: &Gpu, filled: &[Filled]) -> wgpu::CommandBuffer {
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        for Filled {
-            piece, stretches, ..
-        } in filled
-        {
-            let piece = self.buffers[*piece].raw();
-            piece.unmap();
-            for Stretch { from, bytes, to } in stretches {
-                encoder.copy_buffer_to_buffer(piece, *from, to.0.raw(), to.1, *bytes);
+        for Filled { chunk, copies, .. } in filled {
+            let chunk = self.buffers[*chunk].raw();
+            chunk.unmap();
+            for ChunkCopy { from, bytes, to } in copies {
+                encoder.copy_buffer_to_buffer(chunk, *from, to.0.raw(), to.1, *bytes);
             }
         }
         encoder.finish()
     }
 
-    /// Maps pieces again once the device is done with what was submitted: they are free then.
+    /// Maps chunks again once their submitted copies are done, which frees them.
     pub(super) fn reuse(&self, filled: Vec<Filled>) {
-        for Filled { piece, .. } in filled {
+        for Filled { chunk, .. } in filled {
             let freed = self.freed.clone();
-            let raw = self.buffers[piece].raw();
+            let raw = self.buffers[chunk].raw();
             raw.map_async(wgpu::MapMode::Write, .., move |_| {
-                // One that could not be mapped fails when it is filled.
-                let _ = freed.send(piece);
+                // A chunk that could not be mapped fails when it is filled.
+                let _ = freed.send(chunk);
             });
         }
     }
 }
 
-/// The pieces of ordinary uploads: what was written goes before whatever is submitted next.
+/// Staging of ordinary uploads, which are submitted before the next commands.
 #[derive(Debug)]
-pub(super) struct Ring {
-    pieces: Pieces,
-    state: Mutex<RingState>,
+pub(super) struct StagingBelt {
+    chunks: StagingChunks,
+    state: Mutex<BeltState>,
 }
 
 #[derive(Debug, Default)]
-struct RingState {
+struct BeltState {
     open: Option<Filled>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
 }
 
-impl Ring {
+impl StagingBelt {
     pub(super) fn new(gpu: &Gpu) -> Result<Self, GpuError> {
         Ok(Self {
-            pieces: Pieces::new(gpu, STAGING_BYTES)?,
+            chunks: StagingChunks::new(gpu, STAGING_BYTES)?,
             state: Mutex::default(),
         })
     }
@@ -203,11 +200,11 @@ impl Ring {
         bytes: &[u8],
     ) -> Result<(), GpuError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let RingState { open, in_flight } = &mut *state;
+        let BeltState { open, in_flight } = &mut *state;
         let waited = std::cell::RefCell::new(in_flight);
         let mut next = || loop {
-            if let Some(piece) = self.pieces.try_take() {
-                return Ok(piece);
+            if let Some(chunk) = self.chunks.try_take() {
+                return Ok(chunk);
             }
             gpu.poll(waited.borrow_mut().pop_front())?;
             gpu.check("an upload")?;
@@ -218,10 +215,10 @@ impl Ring {
                 .push_back(self.submit(gpu, vec![filled], None));
             Ok(())
         };
-        self.pieces.append(open, to, bytes, &mut next, &mut full)
+        self.chunks.append(open, to, bytes, &mut next, &mut full)
     }
 
-    /// Submits commands behind everything that was written.
+    /// Submits commands after all pending uploads.
     pub(super) fn submit_behind(
         &self,
         gpu: &Gpu,
@@ -244,37 +241,37 @@ impl Ring {
         filled: Vec<Filled>,
         commands: Option<wgpu::CommandBuffer>,
     ) -> wgpu::SubmissionIndex {
-        let copies = self.pieces.encode(gpu, &filled);
+        let copies = self.chunks.encode(gpu, &filled);
         let index = gpu.queue().submit([copies].into_iter().chain(commands));
-        self.pieces.reuse(filled);
+        self.chunks.reuse(filled);
         index
     }
 }
 
-/// Where [`Gpu::write`] of a thread that prepares uploads for another leaves its bytes.
+/// The destination of [`Gpu::write`] on a thread that packs uploads for another thread to submit.
 #[derive(Debug)]
-pub(super) struct Lane {
-    pub(super) pieces: Arc<Pieces>,
+pub(super) struct StagingWriter {
+    pub(super) chunks: Arc<StagingChunks>,
     open: Mutex<Option<Filled>>,
-    out: Mutex<Box<LaneOut>>,
+    out: Mutex<Box<ChunkExchange>>,
 }
 
-/// Waits for a free piece, or hands on a full one.
-pub(super) struct LaneOut {
+/// How a [`StagingWriter`] obtains free chunks and passes on full ones.
+pub(super) struct ChunkExchange {
     pub(super) next: Box<dyn FnMut() -> Result<usize, GpuError> + Send>,
     pub(super) full: Box<dyn FnMut(Filled) -> Result<(), GpuError> + Send>,
 }
 
-impl std::fmt::Debug for LaneOut {
+impl std::fmt::Debug for ChunkExchange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("LaneOut")
+        f.write_str("ChunkExchange")
     }
 }
 
-impl Lane {
-    pub(super) fn new(pieces: Arc<Pieces>, out: LaneOut) -> Self {
+impl StagingWriter {
+    pub(super) fn new(chunks: Arc<StagingChunks>, out: ChunkExchange) -> Self {
         Self {
-            pieces,
+            chunks,
             open: Mutex::default(),
             out: Mutex::new(Box::new(out)),
         }
@@ -283,11 +280,11 @@ impl Lane {
     pub(super) fn write(&self, to: (&Buffer, u64), bytes: &[u8]) -> Result<(), GpuError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        let LaneOut { next, full } = &mut **out;
-        self.pieces.append(&mut open, to, bytes, next, full)
+        let ChunkExchange { next, full } = &mut **out;
+        self.chunks.append(&mut open, to, bytes, next, full)
     }
 
-    /// Hands on the piece that is being filled.
+    /// Passes on the open chunk, full or not.
     pub(super) fn flush(&self) -> Result<(), GpuError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Runs bound passes in submits short enough for every watchdog, and can be interrupted.
+//! Runs bound passes in submits that are short enough for every watchdog and can be interrupted.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ const SUBMIT_SECONDS: f64 = 0.25;
 /// Submits the device may have queued, so that it does not idle while the next is encoded.
 const IN_FLIGHT: usize = 2;
 
-/// A queue of work, cut into submits by estimated and then measured time.
+/// A queue of work, cut into submits by a time that is first estimated, then measured.
 #[derive(Debug)]
 pub struct Stream {
     gpu: Gpu,
@@ -30,7 +30,7 @@ pub struct Stream {
 /// What a stream measures.
 #[derive(Debug)]
 enum Clock {
-    /// Nothing but how long its submits are.
+    /// Only how long its submits take on the host's clock.
     Off,
     /// Seconds from the first pass of each submit to its last.
     Submits { stamps: Timestamps, seconds: f64 },
@@ -44,12 +44,13 @@ enum Clock {
 impl Stream {
     /// An empty stream.
     pub fn new(gpu: &Gpu, cancel: &Cancel) -> Self {
-        let clock = match gpu.profile().is_on() {
-            false => Clock::Off,
-            true => Clock::Dispatches {
+        let clock = if gpu.profile().is_on() {
+            Clock::Dispatches {
                 stamps: Timestamps::new(gpu),
                 keys: Vec::new(),
-            },
+            }
+        } else {
+            Clock::Off
         };
         Self::with_clock(gpu, cancel, clock)
     }
@@ -66,7 +67,7 @@ impl Stream {
         }
     }
 
-    /// An empty stream that adds up how long the device works on it, for benches; see
+    /// An empty stream that sums the time the device works on it, for benches; see
     /// [`Stream::device_seconds`].
     pub fn timed(gpu: &Gpu, cancel: &Cancel) -> Self {
         let clock = match Timestamps::new(gpu) {
@@ -79,8 +80,8 @@ impl Stream {
         Self::with_clock(gpu, cancel, clock)
     }
 
-    /// Seconds of the device's own clock that the finished passes of a [`Stream::timed`] took,
-    /// waiting between submits left out; `None` where the device has no clock.
+    /// Seconds that the finished passes of a [`Stream::timed`] took by the device's clock, without
+    /// waits between submits; `None` if the device has no clock.
     pub fn device_seconds(&self) -> Option<f64> {
         match self.clock {
             Clock::Submits { seconds, .. } => Some(seconds),
@@ -137,8 +138,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Encodes dispatches as one compute pass. Profiled, that is one dispatch; without a clock it
-    /// has a submit of its own.
+    /// Encodes dispatches as one compute pass. A profile times one dispatch per pass and, without a
+    /// device clock, one pass per submit.
     fn pass(&mut self, steps: &[BoundStep]) -> Result<(), GpuError> {
         let profiled_by_host = matches!(self.clock, Clock::Dispatches { stamps: None, .. });
         if profiled_by_host || self.clock.is_full() {
@@ -178,7 +179,7 @@ impl Stream {
             .copy_buffer_to_buffer(from.0.raw(), from.1, to.0.raw(), to.1, bytes);
     }
 
-    /// Submits what was encoded, and waits until at most `IN_FLIGHT` submits are queued.
+    /// Submits the encoded work and waits until at most `IN_FLIGHT` submits are queued.
     ///
     /// # Errors
     /// Cancelled, or the device failed.
@@ -213,7 +214,7 @@ impl Stream {
         self.gpu.check("a pass")
     }
 
-    /// Waits for the oldest submit and learns from its time.
+    /// Waits for the oldest submit and updates the measured rate.
     fn retire(&mut self) -> Result<(), GpuError> {
         let Some((index, submitted, flops)) = self.in_flight.pop_front() else {
             return Ok(());
@@ -260,7 +261,7 @@ impl Clock {
         }
     }
 
-    /// Waits for a submit and adds up what it took.
+    /// Waits for a submit and adds its time.
     fn read(&mut self, gpu: &Gpu) -> Result<(), GpuError> {
         match self {
             Self::Off | Self::Dispatches { stamps: None, .. } => {}
@@ -281,7 +282,7 @@ impl Clock {
         Ok(())
     }
 
-    /// Adds to the profile what the gathered dispatches took.
+    /// Adds the times of the gathered dispatches to the profile.
     fn add(&mut self, gpu: &Gpu, seconds: impl IntoIterator<Item = f64>) {
         if let Self::Dispatches { keys, .. } = self {
             for (key, seconds) in keys.drain(..).zip(seconds) {
@@ -293,7 +294,7 @@ impl Clock {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        // A run that ends early leaves submits behind; buffers they use go with them.
+        // A run that ends early leaves submits that still use its buffers.
         while let Some((index, ..)) = self.in_flight.pop_front() {
             let wait = wgpu::PollType::Wait {
                 submission_index: Some(index),

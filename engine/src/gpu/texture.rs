@@ -6,12 +6,12 @@ use crate::error::GpuError;
 /// A texture of the device that the engine works on.
 pub type Texture = wgpu::Texture;
 
-/// Bytes that rows of a buffer that is copied to a texture begin at multiples of.
+/// Alignment in bytes of rows in a buffer that is copied to a texture.
 pub const ROW_ALIGNMENT: u32 = wgpu::COPY_BYTES_PER_ROW_ALIGNMENT;
 
 impl Gpu {
-    /// A texture of RGBA bytes (`Rgba8Unorm`) for binding and copying, from a buffer of rows that
-    /// begin at multiples of [`ROW_ALIGNMENT`]. The copy is submitted, not waited for. The caller
+    /// A texture of RGBA bytes (`Rgba8Unorm`) for binding and copying, from a buffer whose rows are
+    /// aligned to [`ROW_ALIGNMENT`]. Submits the copy without waiting for it. The caller
     /// owns the texture: the engine does not count its memory.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The device's own clock, read at the borders of compute passes.
+//! The device's clock, read at the start and end of compute passes.
 
 use super::Gpu;
 use crate::error::GpuError;
@@ -51,7 +51,7 @@ impl Timestamps {
         self.used == PASSES
     }
 
-    /// Has the next pass timed; not to be called when full.
+    /// The timestamp writes of the next pass; callers check [`is_full`](Self::is_full) first.
     pub(super) fn next_pass(&mut self) -> wgpu::ComputePassTimestampWrites<'_> {
         let first = 2 * self.used;
         self.used += 1;
@@ -62,7 +62,7 @@ impl Timestamps {
         }
     }
 
-    /// Has the times copied to where the host can read them, at the end of the submit.
+    /// Copies the times to host-readable memory at the end of the submit.
     pub(super) fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
         if self.used > 0 {
             let count = 2 * self.used;
@@ -72,8 +72,8 @@ impl Timestamps {
         }
     }
 
-    /// Waits for all submitted work; begin and end of each pass since the last call, in seconds of
-    /// the device's clock.
+    /// Waits for all submitted work and returns the start and end of each pass since the last call, in
+    /// seconds of the device's clock.
     pub(super) fn take(&mut self, gpu: &Gpu) -> Result<Vec<[f64; 2]>, GpuError> {
         if self.used == 0 {
             return Ok(Vec::new());

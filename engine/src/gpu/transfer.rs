@@ -1,10 +1,10 @@
-//! Buffers, and what goes into and out of them.
+//! Creating buffers, writing to them and reading them back.
 
 use super::lost::Kind;
 use super::{Buffer, Gpu};
 use crate::error::GpuError;
 
-/// Bytes that results are read back through, at most.
+/// The largest staging buffer for reading results back, in bytes.
 pub const READ_PIECE: u64 = 32 << 20;
 
 impl Gpu {
@@ -77,34 +77,33 @@ impl Gpu {
         self.make(label, bytes, Usage::MAP_WRITE | Usage::COPY_SRC, true)
     }
 
-    /// Writes bytes at an offset; both multiples of four. They are there for whatever is submitted
-    /// next. What a device has for uploads is [`STAGING_BYTES`](super::STAGING_BYTES), however many
-    /// they are.
+    /// Writes bytes at an offset, both multiples of four, before anything that is submitted later.
+    /// Uploads of any size pass through [`STAGING_BYTES`](super::STAGING_BYTES) of device memory.
     ///
     /// # Errors
     /// The device failed.
     pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<(), GpuError> {
-        match (self.lane(), self.ring()) {
-            (Some(lane), _) => lane.write((buffer, offset), bytes),
-            (None, Some(ring)) => ring.write(self, (buffer, offset), bytes),
+        match (self.writer(), self.belt()) {
+            (Some(writer), _) => writer.write((buffer, offset), bytes),
+            (None, Some(belt)) => belt.write(self, (buffer, offset), bytes),
             (None, None) => Ok(()),
         }
     }
 
-    /// Hands on what was written through a lane.
-    pub(super) fn flush_lane(&self) -> Result<(), GpuError> {
-        self.lane().map_or(Ok(()), |lane| lane.flush())
+    /// Passes on the bytes that this handle's writer still holds, if it has one.
+    pub(super) fn flush_writer(&self) -> Result<(), GpuError> {
+        self.writer().map_or(Ok(()), |writer| writer.flush())
     }
 
-    /// Submits commands behind everything that was written.
+    /// Submits commands after all pending uploads.
     pub(super) fn submit(&self, commands: Option<wgpu::CommandBuffer>) -> wgpu::SubmissionIndex {
-        match self.ring() {
-            Some(ring) => ring.submit_behind(self, commands),
+        match self.belt() {
+            Some(belt) => belt.submit_behind(self, commands),
             None => self.queue().submit(commands),
         }
     }
 
-    /// Lets wgpu notice what the device has finished, and waits for a submission where one is given.
+    /// Polls the device, waiting for `submission` if one is given.
     pub(super) fn poll(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<(), GpuError> {
         let poll = wgpu::PollType::Wait {
             submission_index: submission,
@@ -113,12 +112,12 @@ impl Gpu {
         self.polled(poll, "submitted work")
     }
 
-    /// The same without waiting.
+    /// Polls the device without waiting.
     pub(super) fn poll_once(&self) -> Result<(), GpuError> {
         self.polled(wgpu::PollType::Poll, "submitted work")
     }
 
-    /// Fills a buffer with zeros, in order with what is submitted.
+    /// Fills a buffer with zeros, in order with other submits.
     ///
     /// # Errors
     /// The device failed.
@@ -129,7 +128,7 @@ impl Gpu {
         self.check("clearing a buffer")
     }
 
-    /// A buffer that results are read back through.
+    /// A staging buffer for reading results back.
     ///
     /// # Errors
     /// As [`Gpu::buffer`].
@@ -138,7 +137,7 @@ impl Gpu {
         self.buffer_for("read back", bytes, Usage::MAP_READ | Usage::COPY_DST)
     }
 
-    /// Reads bytes back: waits for all work submitted before.
+    /// Waits for all submitted work and reads bytes back.
     ///
     /// # Errors
     /// The device failed.
@@ -149,8 +148,7 @@ impl Gpu {
         }
     }
 
-    /// As [`Gpu::read`], through a buffer that [`Gpu::staging`] made, as much at a time as it
-    /// holds.
+    /// Like [`Gpu::read`], in parts that fit a buffer from [`Gpu::staging`].
     ///
     /// # Errors
     /// The device failed.

@@ -21,8 +21,8 @@ impl WeightBuffers {
         Self::default()
     }
 
-    /// Uploads what a recording asks for and is not there yet. `rename` gives the checkpoint's
-    /// name of a recorded one: one block's recording serves all blocks.
+    /// Uploads the recording's weights that are not on the device yet. `rename` maps a recorded name
+    /// to the checkpoint's, so that one block's recording serves all blocks.
     ///
     /// # Errors
     /// A tensor that is missing or of another shape, or no room on the device.
@@ -44,7 +44,7 @@ impl WeightBuffers {
         Ok(())
     }
 
-    /// Uploads one tensor under the name it has in `view`, wherever its bytes come from.
+    /// Uploads one tensor under the name it has in `view`.
     ///
     /// # Errors
     /// More or fewer bytes than the recorded shape and type take, blocks that do not fill rows, or
@@ -67,7 +67,7 @@ impl WeightBuffers {
         self.buffers.get(name).cloned()
     }
 
-    /// Bytes on the device.
+    /// Bytes of device memory.
     pub fn bytes(&self) -> u64 {
         self.buffers.values().map(Buffer::size).sum()
     }
@@ -99,7 +99,7 @@ pub(super) fn upload(
     Ok(())
 }
 
-/// Whether a tensor's bytes are what a recording asks for.
+/// Checks that a tensor has the bytes that a recording expects.
 fn check(info: &TensorInfo, pack: Pack, view: &TensorView<'_>) -> Result<(), RecordError> {
     let refused = |name, found, expected| RecordError::Size {
         op: "weight",
@@ -107,8 +107,8 @@ fn check(info: &TensorInfo, pack: Pack, view: &TensorView<'_>) -> Result<(), Rec
         found,
         expected,
     };
-    // A vector is f32 on the device whatever the file holds, as is a convolution of a type that is
-    // for matrices.
+    // Vectors are f32 on the device whatever their type in the file, and so are convolutions in a
+    // type that only matrices support.
     let widened = view.dtype.is_for_matrices() && info.dtype == DType::F32;
     if pack != Pack::Vector && view.dtype != info.dtype && !widened {
         let found = view.dtype.bytes(view.dtype.block());

@@ -40,7 +40,7 @@ impl Metadata {
             DType::F16 => Precision::F16,
             _ => Precision::F32,
         };
-        let quantize = model.folder().narrowing();
+        let quantize = model.folder().quantization();
         let quantize = quantize.map(|dtype| dtype.name().to_ascii_lowercase());
         let tiny_latents = prepared.decoder().tiny_latents;
         let tiny_latents = tiny_latents.map(|latents| latents.to_string());

@@ -9,7 +9,7 @@ use super::released;
 use super::sizes::configuration;
 use super::{ModelFolder, PipelineConfig};
 use crate::error::{ConfigError, WeightsError};
-use crate::model_files::names::{Kind, Names, adopt, stranger};
+use crate::model_files::names::{Kind, Names, describe_unknown, with_diffusers_names};
 use crate::weights::{Checkpoint, Extent};
 
 /// Files that are parts of a model, each named by itself: safetensors (an index of shards too),
@@ -206,12 +206,12 @@ pub(super) fn open(
     kind: Kind,
     extent: Extent,
 ) -> Result<(Names, Checkpoint), WeightsError> {
-    match adopt(Checkpoint::open_to(path, part, extent)?, kind)? {
+    match with_diffusers_names(Checkpoint::open_to(path, part, extent)?, kind)? {
         (Some(names), checkpoint) => Ok((names, checkpoint)),
         (None, checkpoint) => Err(WeightsError::WrongPart {
             part: part.to_owned(),
             file: checkpoint.origin().to_owned(),
-            found: stranger(checkpoint.names()).to_owned(),
+            found: describe_unknown(checkpoint.names()).to_owned(),
             expected: kind.to_string(),
         }),
     }

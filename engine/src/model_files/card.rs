@@ -1,16 +1,15 @@
-//! What a model was trained for, from its `kinora.json`. A run outside of that is made all the same,
-//! with a note.
+//! A model's training range, from its `kinora.json`. A run outside of it is allowed, with a note.
 
 use crate::error::ConfigError;
 use crate::models::config::fields::Fields;
 
-/// What a model was trained for, according to its authors.
+/// A model's training range, according to its authors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Card {
-    /// What it is and can show, in a sentence for people.
+    /// A sentence for people about the model and the subjects it can show.
     pub about: Option<String>,
-    /// Width and height of the pictures that it learned from; empty where nobody says.
+    /// Width and height of its training pictures; empty if unknown.
     pub sizes: Vec<[usize; 2]>,
     /// The longest clips that it learned from, in frames.
     pub most_frames: Option<usize>,

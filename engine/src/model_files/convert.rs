@@ -111,7 +111,7 @@ pub fn convert(
     Ok(())
 }
 
-/// What a tensor becomes.
+/// The element type that a tensor is converted to.
 fn target(part: &str, dtype: DType, name: &str, shape: &[usize], own: DType) -> DType {
     if part == "vae" {
         // safetensors has no blocks, and no integers with scales.
@@ -122,7 +122,7 @@ fn target(part: &str, dtype: DType, name: &str, shape: &[usize], own: DType) -> 
     let matrix = shape.len() > 1 && name.ends_with(".weight");
     match own {
         _ if is_block_matrix(name, shape) || wide && matrix => dtype,
-        // GGUF has no 8-bit floats; what they hold fits, their scales rounded in.
+        // GGUF has no 8-bit floats; the replacement holds their values with scales applied.
         DType::F8E4M3 | DType::F8E5M2 if dtype.block() > 1 => DType::BF16,
         own if dtype.block() > 1 && own.format().gguf.is_none() => DType::F32,
         own if dtype.block() == 1 && !own.format().safetensors => DType::F32,

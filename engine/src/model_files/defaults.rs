@@ -78,7 +78,7 @@ pub struct Defaults {
     pub timesteps: Option<Vec<u32>>,
     /// What guidance leads away from.
     pub negative_prompt: String,
-    /// What the model was made for.
+    /// The model's training range.
     pub card: Card,
 }
 

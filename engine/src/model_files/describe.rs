@@ -1,4 +1,4 @@
-//! A model in words: its parts, its element types, what is missing, what its runs do by default.
+//! Describes a model for people: parts, element types, missing files, defaults of its runs.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

@@ -16,7 +16,7 @@ use super::{ModelConfig, PipelineConfig};
 use crate::error::{ConfigError, WeightsError};
 use crate::model_files::lora::{Lora, LoraNote, Loras};
 use crate::model_files::matrices::is_block_matrix;
-use crate::model_files::names::{Kind, Names, adopt};
+use crate::model_files::names::{Kind, Names, with_diffusers_names};
 use crate::models::config::TransformerConfig;
 use crate::tensor::DType;
 use crate::weights::{Checkpoint, Extent, Storage};
@@ -38,17 +38,17 @@ pub struct ModelFolder {
     /// What messages and metadata call the folder: its last component.
     name: String,
     files: Files,
-    /// Parts that lie elsewhere or have another layout.
+    /// Parts outside the folder or in another layout.
     assembled: Assembled,
     layout: Layout,
-    narrowed: Option<DType>,
+    quantized: Option<DType>,
     /// How much of the weights' files must be there.
     extent: Extent,
-    /// What is applied to the transformers.
+    /// The LoRAs of the transformers.
     loras: Arc<Loras>,
 }
 
-/// How a model's files lie.
+/// The layout of a model's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// A folder a part, with `model_index.json`.
@@ -120,7 +120,7 @@ impl ModelFolder {
         folder.with_found(found, &PartFiles::default())
     }
 
-    /// A model of nothing but the files named.
+    /// A model that consists only of the given files.
     ///
     /// # Errors
     /// As [`ModelFolder::with_parts`].
@@ -181,9 +181,10 @@ impl ModelFolder {
         let tokenizer = tokenizer.or(self.assembled.tokenizer.take());
         self.assembled = Assembled::default();
         if !self.contains("model_index.json") {
-            self.layout = match found.original && matches!(self.files, Files::Disk(_)) {
-                true => Layout::Original,
-                false => Layout::Files,
+            self.layout = if found.original && matches!(self.files, Files::Disk(_)) {
+                Layout::Original
+            } else {
+                Layout::Files
             };
         }
         self.assembled = Assembled::new(parts, tokenizer, &self)?;
@@ -205,7 +206,7 @@ impl ModelFolder {
             files,
             assembled: Assembled::default(),
             layout: Layout::Diffusers,
-            narrowed: None,
+            quantized: None,
             extent: Extent::Whole,
             loras: Arc::default(),
         }
@@ -233,23 +234,23 @@ impl ModelFolder {
     /// The same model, whose [matrices](is_block_matrix) of the transformers and the text encoder
     /// are handed out as elements of `dtype` where their files have larger ones.
     #[must_use]
-    pub fn narrowed(self, dtype: DType) -> Self {
+    pub fn quantized(self, dtype: DType) -> Self {
         Self {
-            narrowed: Some(dtype),
+            quantized: Some(dtype),
             ..self
         }
     }
 
-    /// The type that [`narrowed`](Self::narrowed) set.
+    /// The type that [`quantized`](Self::quantized) set.
     #[must_use]
-    pub fn narrowing(&self) -> Option<DType> {
-        self.narrowed
+    pub fn quantization(&self) -> Option<DType> {
+        self.quantized
     }
 
     /// The same model with LoRAs applied to its transformers, all at once.
     ///
     /// # Errors
-    /// A strength that is no finite number, or an expert that the model does not have.
+    /// A strength that is not finite, or an expert that the model does not have.
     pub fn with_loras(self, loras: Vec<Lora>) -> Result<Self, ConfigError> {
         let two_experts = self.contains("transformer_2/config.json");
         Ok(Self {
@@ -298,7 +299,7 @@ impl ModelFolder {
         self.extent
     }
 
-    /// How its files lie.
+    /// The layout of its files.
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.layout
@@ -383,9 +384,9 @@ impl ModelFolder {
     /// [`WeightsError::WrongPart`] and [`WeightsError::Adapter`].
     pub fn checkpoint(&self, part: &str) -> Result<Checkpoint, WeightsError> {
         let checkpoint = self.loras.apply(part, self.open_part(part)?.1)?;
-        Ok(match self.narrowed {
+        Ok(match self.quantized {
             Some(dtype) if !["vae", "image_encoder"].contains(&part) => {
-                checkpoint.narrowed(dtype, is_block_matrix)
+                checkpoint.quantized(dtype, is_block_matrix)
             }
             _ => checkpoint,
         })
@@ -404,7 +405,7 @@ impl ModelFolder {
         }
         let own = self.own_checkpoint(part)?;
         match kind {
-            Some(kind) => adopt(own, kind),
+            Some(kind) => with_diffusers_names(own, kind),
             None => Ok((None, own)),
         }
     }
@@ -427,8 +428,8 @@ impl ModelFolder {
                 Checkpoint::from_bytes(&self.shown(path), Storage::Static(bytes), part)
             }
             // The autoencoders are released in f32, all else in bf16.
-            Files::Released(_) if part == "vae" => Ok(Checkpoint::imagined(part, DType::F32)),
-            Files::Released(_) => Ok(Checkpoint::imagined(part, DType::BF16)),
+            Files::Released(_) if part == "vae" => Ok(Checkpoint::meta(part, DType::F32)),
+            Files::Released(_) => Ok(Checkpoint::meta(part, DType::BF16)),
         }
     }
 

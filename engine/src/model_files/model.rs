@@ -63,9 +63,10 @@ impl ModelConfig {
                 Some(config)
             }
         };
-        let transformer_2 = match pipeline.has_transformer_2 {
-            false => None,
-            true => Some(transformer_at("transformer_2/config.json")?),
+        let transformer_2 = if pipeline.has_transformer_2 {
+            Some(transformer_at("transformer_2/config.json")?)
+        } else {
+            None
         };
         if let Some(second) = &transformer_2 {
             let (file, _) = folder.config_json("transformer_2/config.json")?;
@@ -94,9 +95,10 @@ impl ModelConfig {
         let named = folder.name();
         let defaults = recognise(&pipeline, &text_encoder, &transformer, &vae, named)
             .unwrap_or_else(|| Defaults::pipeline(named));
-        let defaults = match pipeline.dmd {
-            true => defaults.distilled(Distilled::Dmd),
-            false => defaults,
+        let defaults = if pipeline.dmd {
+            defaults.distilled(Distilled::Dmd)
+        } else {
+            defaults
         };
         let defaults = if folder.contains("kinora.json") {
             let (file, text) = folder.config_json("kinora.json")?;

@@ -13,7 +13,7 @@ const NEGATIVE_PROMPT: &str = "色调艳丽，过曝，静态，细节模糊不�
 /// What image-to-video models of the release have in front of it.
 const SHAKING: &str = "镜头晃动，";
 
-/// What tells one released model from another, and its defaults. All of them read UMT5-XXL.
+/// The distinguishing properties of a released model, and its defaults. All of them use UMT5-XXL.
 #[derive(Debug)]
 pub(super) struct Released {
     name: &'static str,
@@ -35,7 +35,7 @@ pub(super) struct Released {
     guidance_2: Option<f64>,
 }
 
-/// What the transformer sees beside the noisy latents and the text.
+/// The inputs of the transformer in addition to the noisy latents and the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sees {
     /// Nothing.
@@ -364,7 +364,7 @@ impl Released {
         })
     }
 
-    /// What it can start from.
+    /// The inputs it can start from.
     fn starts_from(&self) -> StartsFrom {
         StartsFrom::new(
             self.sees != Sees::Nothing,

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{ConfigError, WeightsError};
-use crate::model_files::names::{Kind, Names, Naming, stranger};
+use crate::model_files::names::{Kind, Names, Naming, describe_unknown};
 use crate::weights::{Checkpoint, Extent};
 
 /// Where Wan 2.2 A14B's release has its experts, and what diffusers calls them.
@@ -22,14 +22,14 @@ const EXPERT_FILES: [(&str, &str); 4] = [
     ("lownoise", "transformer_2"),
 ];
 
-/// What the sentence on two transformers adds.
+/// The addition to the error about two transformers.
 const SECOND_EXPERT: &str = ", and with two experts the one for low noise in transformer_2; file names with high_noise and low_noise tell them apart";
 
 /// Files that may hold weights, by the end of their names.
 const WEIGHTS: [&str; 3] = [".safetensors", ".gguf", ".pth"];
 const INDEX: &str = ".safetensors.index.json";
 
-/// What a folder without a `model_index.json` holds.
+/// The contents of a folder without a `model_index.json`.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Where each part's weights are.
@@ -76,7 +76,7 @@ impl Found {
             return Err(WeightsError::WrongPart {
                 part: "model".to_owned(),
                 file: path.display().to_string(),
-                found: stranger(checkpoint.names()).to_owned(),
+                found: describe_unknown(checkpoint.names()).to_owned(),
                 expected: "a part of a Wan model, or all of them".to_owned(),
             }
             .into());

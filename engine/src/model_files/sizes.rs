@@ -25,9 +25,9 @@ const HEAD: usize = 128;
 
 /// A part's numbers under the names of diffusers' configuration.
 struct Sizes {
-    /// What the tensors' shapes say.
+    /// Fields inferred from the tensors' shapes.
     told: Fields,
-    /// What the released models have, where shapes say nothing.
+    /// Values of the released models, for fields that shapes do not determine.
     usual: Fields,
     /// Heads · their size, of a transformer.
     dim: Option<usize>,
@@ -84,7 +84,7 @@ impl Sizes {
     }
 }
 
-/// The configurations that lie with a checkpoint, nearest first.
+/// The configurations that belong to a checkpoint, nearest first.
 fn beside(checkpoint: &Checkpoint, path: &Path) -> Vec<Vec<u8>> {
     let own = checkpoint.metadata().remove("config");
     let files = if path.is_dir() {

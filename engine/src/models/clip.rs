@@ -7,14 +7,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::alignment::check_multiples_of_four;
 use super::config::{ClipActivation, ImageEncoderConfig};
-use super::fours::check_fours;
 use super::signature::Signatures;
 use crate::error::{Error, ModelError};
 use crate::gpu::{
-    Bound, Buffer, Cancel, Fed, Feed, Gpu, Plan, Stream, WeightBuffers, Window, slot_bytes,
+    Bound, Buffer, Cancel, Gpu, Plan, Stream, StreamWindow, StreamedTensor, WeightBuffers,
+    WeightStream, slot_bytes,
 };
-use crate::nn::{After, LayerNorm, Linear, Source};
+use crate::nn::{After, LayerNorm, Linear, Weights};
 use crate::ops::attention::{AttentionShape, Bias, attention};
 use crate::ops::matmul::{Epilogue, matmul};
 use crate::record::{Caps, Footprint, Pack, Precision, Recorder, Recording, Tensor, TensorInfo};
@@ -37,10 +38,10 @@ pub struct ImageEncoder<'m> {
     gpu: &'m Gpu,
     layers: ImageLayers<'m>,
     checkpoint: Arc<Checkpoint>,
-    window: Option<Window>,
+    window: Option<StreamWindow>,
 }
 
-/// The image encoder's layers as data: what it records and what that takes, without a device.
+/// The image encoder's layers as data: their recordings and memory, without a device.
 #[derive(Debug)]
 pub struct ImageLayers<'m> {
     caps: Caps,
@@ -66,8 +67,8 @@ impl<'m> ImageLayers<'m> {
             ("hidden_size / num_attention_heads", head),
             ("3 · patch_size²", 3 * config.patch_size.pow(2)),
         ];
-        check_fours(MODEL, &fields)?;
-        // The state before the last block is what is asked for.
+        check_multiples_of_four(MODEL, &fields)?;
+        // The models use the state before the last block.
         let last = config.num_hidden_layers - 1;
         let signatures = Signatures::new(checkpoint, LAYERS, last);
         let this = Self {
@@ -114,11 +115,11 @@ impl<'m> ImageLayers<'m> {
         ]
     }
 
-    /// Bytes of device memory for so many pictures, encoded together: (weights, everything else).
+    /// Bytes of device memory to encode `pictures` pictures together: (weights, everything else).
     ///
     /// # Errors
     /// Sizes that do not fit the device's bindings.
-    pub fn memory(&self, pictures: usize, window: Window) -> Result<(u64, u64), Error> {
+    pub fn memory(&self, pictures: usize, window: StreamWindow) -> Result<(u64, u64), Error> {
         let recordings = self.record()?;
         let all = Footprint::of(&recordings);
         let start = Footprint::of(recordings.last());
@@ -139,11 +140,11 @@ impl<'m> ImageLayers<'m> {
     }
 
     /// The layers' weights, to be streamed.
-    fn sets(&self) -> Result<Vec<Vec<Fed>>, Error> {
+    fn sets(&self) -> Result<Vec<Vec<StreamedTensor>>, Error> {
         Ok(self.signatures.sets(&[&self.record()?]))
     }
 
-    /// A recording for each kind of layer, then that of what is before them.
+    /// A recording for each kind of layer, then that of the layers before them.
     fn record(&self) -> Result<Vec<Recording>, Error> {
         let kinds = self.signatures.first.iter();
         let mut recordings = kinds
@@ -153,8 +154,8 @@ impl<'m> ImageLayers<'m> {
         Ok(recordings)
     }
 
-    /// Patches [L, 3 P²], the class token's all zeros, and what is added to each [L, D], to the state
-    /// `hidden` [L, D].
+    /// From patches [L, 3 P²] (zeros for the class token) and the embeddings added to each [L, D] to the
+    /// state `hidden` [L, D].
     fn record_start(&self) -> Result<Recording, Error> {
         let config = self.config;
         let (d, p, tokens) = (config.hidden_size, config.patch_size, config.tokens());
@@ -163,14 +164,14 @@ impl<'m> ImageLayers<'m> {
         let patches = rec.input(PATCHES, [tokens, 3 * p * p], DType::F32)?;
         let positions = rec.input(POSITIONS, [tokens, d], DType::F32)?;
         let hidden = rec.state(HIDDEN, [tokens, d], DType::F32)?;
-        let source = Source::new(self.checkpoint).at(ROOT);
-        let weight = source
+        let weights = Weights::new(self.checkpoint).at(ROOT);
+        let weight = weights
             .at("embeddings.patch_embedding")
             .weight(rec, "weight", [d, 3, p, p], Pack::Matrix)?
             .reshaped([d, 3 * p * p])?;
         let x = matmul(rec, &patches, &weight, Epilogue::Residual(&positions), None)?;
         // The reference's spelling.
-        let norm = LayerNorm::new(rec, &source.at("pre_layrnorm"), d, self.eps())?;
+        let norm = LayerNorm::new(rec, &weights.at("pre_layrnorm"), d, self.eps())?;
         let normed = norm.forward(rec, &x)?;
         rec.copy((&normed, 0), (&hidden, 0), hidden.bytes());
         Ok(recorder.finish())
@@ -186,11 +187,11 @@ impl<'m> ImageLayers<'m> {
         let mut recorder = Recorder::new(&self.caps);
         let rec = &mut recorder;
         let hidden = rec.state(HIDDEN, [self.config.tokens(), d], DType::F32)?;
-        let source = Source::new(self.checkpoint)
+        let weights = Weights::new(self.checkpoint)
             .at(LAYERS)
             .at(&layer.to_string());
-        let attended = self.record_attention(rec, &source, &hidden)?;
-        self.record_feed_forward(rec, &source, &attended, &hidden)?;
+        let attended = self.record_attention(rec, &weights, &hidden)?;
+        self.record_feed_forward(rec, &weights, &attended, &hidden)?;
         Ok(recorder.finish())
     }
 
@@ -198,15 +199,15 @@ impl<'m> ImageLayers<'m> {
     fn record_attention(
         &self,
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         x: &Tensor,
     ) -> Result<Tensor, Error> {
         let (d, heads) = (self.config.hidden_size, self.config.num_attention_heads);
-        let norm = LayerNorm::new(rec, &source.at("layer_norm1"), d, self.eps())?;
+        let norm = LayerNorm::new(rec, &weights.at("layer_norm1"), d, self.eps())?;
         let normed = norm.forward(rec, x)?;
-        let source = source.at("self_attn");
+        let weights = weights.at("self_attn");
         let mut project = |name: &str| -> Result<Tensor, Error> {
-            let linear = Linear::new(rec, &source.at(name), d, d)?;
+            let linear = Linear::new(rec, &weights.at(name), d, d)?;
             Ok(linear.forward(rec, &normed, After::Nothing, None)?)
         };
         let [q, k, v] = [project("q_proj")?, project("k_proj")?, project("v_proj")?];
@@ -224,7 +225,7 @@ impl<'m> ImageLayers<'m> {
             shape,
             Bias::None,
         )?;
-        let out = Linear::new(rec, &source.at("out_proj"), d, d)?;
+        let out = Linear::new(rec, &weights.at("out_proj"), d, d)?;
         Ok(out.forward(rec, &mixed, After::Add(x), None)?)
     }
 
@@ -232,15 +233,15 @@ impl<'m> ImageLayers<'m> {
     fn record_feed_forward(
         &self,
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         x: &Tensor,
         hidden: &Tensor,
     ) -> Result<(), Error> {
         let (d, inner) = (self.config.hidden_size, self.config.intermediate_size);
-        let norm = LayerNorm::new(rec, &source.at("layer_norm2"), d, self.eps())?;
+        let norm = LayerNorm::new(rec, &weights.at("layer_norm2"), d, self.eps())?;
         let normed = norm.forward(rec, x)?;
-        let source = source.at("mlp");
-        let up = source.at("fc1");
+        let weights = weights.at("mlp");
+        let up = weights.at("fc1");
         let weight = up.weight(rec, "weight", [inner, d], Pack::Matrix)?;
         let bias = up.vector(rec, "bias", [inner])?;
         let activation = match self.config.hidden_act {
@@ -248,7 +249,7 @@ impl<'m> ImageLayers<'m> {
             ClipActivation::Gelu => Epilogue::BiasGeluErf(&bias),
         };
         let raised = matmul(rec, &normed, &weight, activation, None)?;
-        let down = Linear::new(rec, &source.at("fc2"), inner, d)?;
+        let down = Linear::new(rec, &weights.at("fc2"), inner, d)?;
         down.forward(rec, &raised, After::Add(x), Some(hidden))?;
         Ok(())
     }
@@ -272,18 +273,18 @@ impl<'m> ImageEncoder<'m> {
         })
     }
 
-    /// The same with what its weights take on the device; the fastest choice otherwise.
+    /// Sets the device memory of the streamed weights; the default is the fastest window.
     #[must_use]
-    pub fn with_window(self, window: Window) -> Self {
+    pub fn with_window(self, window: StreamWindow) -> Self {
         Self {
             window: Some(window),
             ..self
         }
     }
 
-    /// Encodes pictures [S, S, 3], S being `image_size`, normalised as CLIP's preprocessing does: for
-    /// each the state [tokens, hidden_size] before the last block, `hidden_states[-2]`, without
-    /// `post_layernorm`. `each_layer` is told how many layers are done.
+    /// Encodes pictures [S, S, 3], S being `image_size`, normalised as CLIP's preprocessing does. Returns
+    /// for each the state [tokens, hidden_size] before the last block, `hidden_states[-2]`, without
+    /// `post_layernorm`. `each_layer` receives the number of finished layers.
     ///
     /// # Errors
     /// A picture of another size, no room on the device, or cancelled.
@@ -311,12 +312,13 @@ impl<'m> ImageEncoder<'m> {
             })
         };
         let sets = layers.sets()?;
-        let [fastest, ..] = Window::choices(slot_bytes(&sets));
+        let [fastest, ..] = StreamWindow::choices(slot_bytes(&sets));
         let window = self.window.unwrap_or(fastest);
-        let feed = Feed::new(self.gpu, self.checkpoint.clone(), sets, window, false)?;
+        let weight_stream =
+            WeightStream::new(self.gpu, self.checkpoint.clone(), sets, window, false)?;
         let kinds = layers.signatures.first.len();
         let mut bound = Vec::new();
-        for slot in feed.slots() {
+        for slot in weight_stream.slots() {
             for kind in 0..kinds {
                 let weights = |name: &str| slot.get(layers.signatures.key(kind, name)?).cloned();
                 let pictures = ready.iter().map(|own| bind(kind, own, &weights));
@@ -332,16 +334,16 @@ impl<'m> ImageEncoder<'m> {
             stream.run(&bind(kinds, own, &|name| start.get(name))?)?;
         }
         for (layer, &kind) in layers.signatures.of.iter().enumerate() {
-            let slot = feed.take(&mut stream, layer)?;
+            let slot = weight_stream.acquire(&mut stream, layer)?;
             for picture in &bound[slot * kinds + kind] {
                 stream.run(picture)?;
             }
-            feed.pump()?;
+            weight_stream.prefetch()?;
             each_layer(layer + 1);
         }
         stream.finish()?;
         // Reading back takes their place.
-        drop((bound, feed, start, plan));
+        drop((bound, weight_stream, start, plan));
         ready.iter().map(|own| self.read(own)).collect()
     }
 

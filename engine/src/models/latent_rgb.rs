@@ -1,9 +1,10 @@
-//! Latents to colours by a linear map: a picture as small as the latents, without a decoder.
+//! Previews without a decoder: a linear map from each latent to one pixel.
 //!
-//! Red, green and blue in -1..1 of a latent as the sampler has it, normalised. The factors of the
-//! released models are those of stable-diffusion.cpp (`latent-preview.h`). The starter's are the least
-//! squares between the latents of 480 clips of its training and the mean colours of the pixels that each
-//! latent stands for; on a seventh of them that was held back they are off by 5 % of the colours' spread.
+//! The map gives red, green and blue in -1..1 from a latent as the sampler has it, normalised. The
+//! factors of the released models are those of stable-diffusion.cpp (`latent-preview.h`). The starter's
+//! are a least-squares fit between the latents of 480 training clips and the mean colours of the pixels
+//! under each latent; on the seventh of the clips that was held out, the error is 5 % of the colours'
+//! spread.
 
 use crate::weights::Latents;
 
@@ -126,8 +127,8 @@ pub struct LatentRgb {
 }
 
 impl LatentRgb {
-    /// The map for latents of so many channels: 16 or 48, as the released models have, or the
-    /// starter's 32.
+    /// The map for latents of this many channels: 16 or 48, as in the released models, or the starter's
+    /// 32.
     pub fn of(channels: usize) -> Option<Self> {
         let known = [
             (&WAN21[..], WAN21_BIAS),
@@ -139,7 +140,7 @@ impl LatentRgb {
     }
 
     /// Red, green and blue of each latent of frame `t`: `[h, w, 3]`, 0 black and 1 white, not
-    /// clamped. Latents of other channels than the map's, and frames that there are not, are grey.
+    /// clamped. Returns grey if the channel count does not match or `t` is out of range.
     pub fn frame(&self, latents: &Latents, t: usize) -> Vec<f32> {
         let [_, channels, frames, h, w] = latents.shape;
         let area = h * w;

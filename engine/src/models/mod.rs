@@ -1,9 +1,9 @@
 //! Networks: text and image encoders, transformers and autoencoders, from the configurations of the diffusers
 //! layout.
 
+mod alignment;
 pub mod clip;
 pub mod config;
-mod fours;
 pub mod latent_rgb;
 mod signature;
 pub mod umt5;

@@ -2,7 +2,7 @@
 //! and element types. A file may mix types, and adapters ranks, and then there are as many recordings
 //! as mixtures.
 
-use crate::gpu::Fed;
+use crate::gpu::StreamedTensor;
 use crate::record::Recording;
 use crate::tensor::DType;
 use crate::weights::Checkpoint;
@@ -16,7 +16,7 @@ pub(super) struct Signatures {
     prefix: &'static str,
     /// The group of each block.
     pub(super) of: Vec<usize>,
-    /// The first block of each group, whose names its recording has.
+    /// The first block of each group; the group's recording has its names.
     pub(super) first: Vec<usize>,
 }
 
@@ -60,7 +60,7 @@ impl Signatures {
             .map(|(block, _)| block)
     }
 
-    /// What a tensor of a group's recording is called in every block; `None` where it is no block's.
+    /// The name, within its block, of a tensor of a group's recording; `None` for tensors outside blocks.
     pub(super) fn key<'n>(&self, kind: usize, name: &'n str) -> Option<&'n str> {
         let first = self.first.get(kind)?;
         name.strip_prefix(&format!("{}.{first}.", self.prefix))
@@ -76,19 +76,19 @@ impl Signatures {
 
     /// The blocks' weights one after the other, to be streamed: each of `recordings` has one of each
     /// group, and no two of them a weight in common.
-    pub(super) fn sets(&self, recordings: &[&[Recording]]) -> Vec<Vec<Fed>> {
+    pub(super) fn sets(&self, recordings: &[&[Recording]]) -> Vec<Vec<StreamedTensor>> {
         let block = |(block, &kind): (usize, &usize)| {
             let weights = recordings
                 .iter()
                 .filter_map(|of| of.get(kind))
                 .flat_map(Recording::weights);
-            let fed = weights.map(|(_, info, pack)| Fed {
+            let tensors = weights.map(|(_, info, pack)| StreamedTensor {
                 key: self.key(kind, &info.name).unwrap_or(&info.name).to_owned(),
                 info: info.clone(),
                 pack,
                 name: self.rename(kind, block, &info.name),
             });
-            fed.collect()
+            tensors.collect()
         };
         self.of.iter().enumerate().map(block).collect()
     }

@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
+use super::alignment::check_multiples_of_four;
 use super::config::TextEncoderConfig;
-use super::fours::check_fours;
 use super::signature::Signatures;
 use crate::error::{Error, ModelError};
 use crate::gpu::{
-    Bound, Buffer, Cancel, Fed, Feed, Gpu, Plan, Stream, WeightBuffers, Window, slot_bytes,
+    Bound, Buffer, Cancel, Gpu, Plan, Stream, StreamWindow, StreamedTensor, WeightBuffers,
+    WeightStream, slot_bytes,
 };
-use crate::nn::{After, Linear, RmsNorm, Source};
+use crate::nn::{After, Linear, RmsNorm, Weights};
 use crate::ops::attention::{AttentionShape, Bias, attention};
 use crate::ops::matmul::{Epilogue, matmul};
 use crate::record::{Caps, Footprint, Precision, Recorder, Recording, Tensor, TensorInfo};
@@ -32,7 +33,7 @@ const EMBEDDING: [&str; 2] = ["shared.weight", "encoder.embed_tokens.weight"];
 pub struct TextEncoder {
     gpu: Gpu,
     passes: Arc<TextPasses>,
-    window: Option<Window>,
+    window: Option<StreamWindow>,
 }
 
 /// The text encoder's passes for prompts of given lengths, as data.
@@ -43,10 +44,10 @@ pub struct TextPasses {
     signatures: Signatures,
     /// By the tokens of a prompt: a recording for each kind of layer, then the final norm's.
     recordings: BTreeMap<usize, Vec<Recording>>,
-    sets: Vec<Vec<Fed>>,
+    sets: Vec<Vec<StreamedTensor>>,
 }
 
-/// What the recordings are made from.
+/// The configuration and checkpoint that layers are recorded from.
 struct Layers<'m> {
     caps: &'m Caps,
     config: &'m TextEncoderConfig,
@@ -85,7 +86,7 @@ impl TextPasses {
         lengths: &[usize],
     ) -> Result<Self, Error> {
         let fields = [("d_model", config.d_model), ("d_kv", config.d_kv)];
-        check_fours(MODEL, &fields)?;
+        check_multiples_of_four(MODEL, &fields)?;
         let signatures = Signatures::new(checkpoint, "encoder.block", config.num_layers);
         // Its feed-forward overflows f16 in the released weights.
         let caps = Precision::F32.limit(caps);
@@ -131,7 +132,7 @@ impl TextPasses {
 
     /// Bytes of device memory for the given lengths, each a prompt, encoded together: (weights,
     /// everything else).
-    pub fn memory(&self, lengths: &[usize], window: Window) -> (u64, u64) {
+    pub fn memory(&self, lengths: &[usize], window: StreamWindow) -> (u64, u64) {
         let mut beside = 0;
         let mut end = 0;
         for recordings in lengths.iter().filter_map(|n| self.recordings.get(n)) {
@@ -170,11 +171,11 @@ impl Layers<'_> {
         let mut rec = Recorder::new(self.caps);
         let hidden = rec.state("hidden", [length, config.d_model], DType::F32)?;
         let bucket = rec.input("buckets", [2 * length - 1], DType::U32)?;
-        let source = Source::new(self.checkpoint)
+        let weights = Weights::new(self.checkpoint)
             .at("encoder.block")
             .at(&layer.to_string());
-        let attended = self.record_attention(&mut rec, &source.at("layer.0"), &hidden, &bucket)?;
-        self.record_feed_forward(&mut rec, &source.at("layer.1"), &attended, &hidden)?;
+        let attended = self.record_attention(&mut rec, &weights.at("layer.0"), &hidden, &bucket)?;
+        self.record_feed_forward(&mut rec, &weights.at("layer.1"), &attended, &hidden)?;
         Ok(rec.finish())
     }
 
@@ -182,7 +183,7 @@ impl Layers<'_> {
     fn record_attention(
         &self,
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         hidden: &Tensor,
         bucket: &Tensor,
     ) -> Result<Tensor, Error> {
@@ -190,19 +191,19 @@ impl Layers<'_> {
         let (d, inner) = (config.d_model, config.inner_dim());
         let norm = RmsNorm::new(
             rec,
-            &source.at("layer_norm"),
+            &weights.at("layer_norm"),
             d,
             config.layer_norm_epsilon as f32,
         )?;
         let normed = norm.forward(rec, hidden, None)?;
-        let source = source.at("SelfAttention");
+        let weights = weights.at("SelfAttention");
         let mut project = |name: &str| -> Result<Tensor, Error> {
-            let linear = Linear::without_bias(rec, &source.at(name), d, inner)?;
+            let linear = Linear::without_bias(rec, &weights.at(name), d, inner)?;
             Ok(linear.forward(rec, &normed, After::Nothing, None)?)
         };
         let [q, k, v] = [project("q")?, project("k")?, project("v")?];
         let shape = [config.relative_attention_num_buckets, config.num_heads];
-        let table = source.vector(rec, "relative_attention_bias.weight", shape)?;
+        let table = weights.vector(rec, "relative_attention_bias.weight", shape)?;
         // T5 leaves the scores as they are; its initialisation has the factor in it.
         let heads = AttentionShape {
             heads: config.num_heads,
@@ -214,7 +215,7 @@ impl Layers<'_> {
             bucket,
         };
         let mixed = attention(rec, (&q).into(), (&k).into(), (&v).into(), heads, bias)?;
-        let out = Linear::without_bias(rec, &source.at("o"), inner, d)?;
+        let out = Linear::without_bias(rec, &weights.at("o"), inner, d)?;
         Ok(matmul(
             rec,
             &mixed,
@@ -228,7 +229,7 @@ impl Layers<'_> {
     fn record_feed_forward(
         &self,
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         x: &Tensor,
         hidden: &Tensor,
     ) -> Result<(), Error> {
@@ -236,15 +237,15 @@ impl Layers<'_> {
         let (d, inner) = (config.d_model, config.d_ff);
         let norm = RmsNorm::new(
             rec,
-            &source.at("layer_norm"),
+            &weights.at("layer_norm"),
             d,
             config.layer_norm_epsilon as f32,
         )?;
         let normed = norm.forward(rec, x, None)?;
-        let source = source.at("DenseReluDense");
-        let gate = Linear::without_bias(rec, &source.at("wi_0"), d, inner)?;
-        let up = Linear::without_bias(rec, &source.at("wi_1"), d, inner)?;
-        let down = Linear::without_bias(rec, &source.at("wo"), inner, d)?;
+        let weights = weights.at("DenseReluDense");
+        let gate = Linear::without_bias(rec, &weights.at("wi_0"), d, inner)?;
+        let up = Linear::without_bias(rec, &weights.at("wi_1"), d, inner)?;
+        let down = Linear::without_bias(rec, &weights.at("wo"), inner, d)?;
         let width = [x.shape.rows(), inner.next_multiple_of(4)];
         let [raised, gated] = [(); 2].map(|()| rec.intermediate("feed forward", width, DType::F32));
         matmul(rec, &normed, &up.weight, Epilogue::None, Some(&raised))?;
@@ -270,8 +271,8 @@ impl Layers<'_> {
         let d = self.config.d_model;
         let mut rec = Recorder::new(self.caps);
         let hidden = rec.state("hidden", [length, d], DType::F32)?;
-        let source = Source::new(self.checkpoint).at("encoder.final_layer_norm");
-        let norm = RmsNorm::new(&mut rec, &source, d, self.config.layer_norm_epsilon as f32)?;
+        let weights = Weights::new(self.checkpoint).at("encoder.final_layer_norm");
+        let norm = RmsNorm::new(&mut rec, &weights, d, self.config.layer_norm_epsilon as f32)?;
         let normed = norm.forward(&mut rec, &hidden, None)?;
         let embeds = rec.output("embeds", [length, d], DType::F32)?;
         rec.copy((&normed, 0), (&embeds, 0), embeds.bytes());
@@ -289,20 +290,20 @@ impl TextEncoder {
         }
     }
 
-    /// The same with what its weights take on the device; the fastest choice otherwise.
+    /// Sets the device memory of the streamed weights; the default is the fastest window.
     #[must_use]
-    pub fn with_window(self, window: Window) -> Self {
+    pub fn with_window(self, window: StreamWindow) -> Self {
         Self {
             window: Some(window),
             ..self
         }
     }
 
-    /// Encodes token ids, without padding: for each prompt of n ids its [n, d_model] embeddings
+    /// Encodes token ids without padding. Returns for each prompt of n ids its [n, d_model] embeddings
     /// after the final norm.
     ///
-    /// Padding is not computed: real tokens do not attend to it. `each_layer` is told how many
-    /// layers are done.
+    /// Padding is not computed, because real tokens do not attend to it. `each_layer` receives the
+    /// number of finished layers.
     ///
     /// # Errors
     /// An empty prompt or an id beyond the embedding, no room on the device, or cancelled.
@@ -317,13 +318,14 @@ impl TextEncoder {
             .map(|ids| self.prepare(ids))
             .collect::<Result<Vec<_>, _>>()?;
         let passes = &*self.passes;
-        let [fastest, ..] = Window::choices(passes.set_bytes());
+        let [fastest, ..] = StreamWindow::choices(passes.set_bytes());
         let window = self.window.unwrap_or(fastest);
         let checkpoint = passes.checkpoint.clone();
-        let feed = Feed::new(&self.gpu, checkpoint, passes.sets.clone(), window, false)?;
+        let weight_stream =
+            WeightStream::new(&self.gpu, checkpoint, passes.sets.clone(), window, false)?;
         let kinds = passes.signatures.first.len();
         let mut bound = Vec::new();
-        for slot in feed.slots() {
+        for slot in weight_stream.slots() {
             for kind in 0..kinds {
                 let own = |name: &str| slot.get(passes.signatures.key(kind, name)?).cloned();
                 let prompts = ready.iter().map(|prompt| prompt.bind(kind, &own));
@@ -332,11 +334,11 @@ impl TextEncoder {
         }
         let mut stream = Stream::new(&self.gpu, cancel);
         for (layer, &kind) in passes.signatures.of.iter().enumerate() {
-            let slot = feed.take(&mut stream, layer)?;
+            let slot = weight_stream.acquire(&mut stream, layer)?;
             for prompt in &bound[slot * kinds + kind] {
                 stream.run(prompt)?;
             }
-            feed.pump()?;
+            weight_stream.prefetch()?;
             each_layer(layer + 1);
         }
         let mut end = WeightBuffers::new();
@@ -348,7 +350,7 @@ impl TextEncoder {
         }
         stream.finish()?;
         // Reading back takes their place.
-        drop((bound, feed, end));
+        drop((bound, weight_stream, end));
         ready.iter().map(|prompt| self.read(prompt)).collect()
     }
 
@@ -365,7 +367,7 @@ impl TextEncoder {
             .collect())
     }
 
-    /// The recordings for a prompt of so many tokens.
+    /// The recordings for a prompt of `length` tokens.
     fn recordings(&self, length: usize) -> Result<&[Recording], Error> {
         let recorded = self.passes.recordings.get(&length);
         Ok(recorded.ok_or_else(|| ModelError::Length {

@@ -1,6 +1,6 @@
 //! The linear layer.
 
-use super::Source;
+use super::Weights;
 use crate::error::{Error, RecordError};
 use crate::ops::matmul::{Epilogue, matmul};
 use crate::record::{Pack, Recorder, Tensor};
@@ -50,35 +50,35 @@ impl Linear {
     /// A tensor that is missing or of another shape.
     pub fn new(
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         k: usize,
         n: usize,
     ) -> Result<Self, Error> {
-        let bias = source.vector(rec, "bias", [n])?;
+        let bias = weights.vector(rec, "bias", [n])?;
         Ok(Self {
             bias: Some(bias),
-            ..Self::without_bias(rec, source, k, n)?
+            ..Self::without_bias(rec, weights, k, n)?
         })
     }
 
-    /// Asks for `weight` of a layer that has no bias.
+    /// Loads the `weight` of a layer without bias.
     ///
     /// # Errors
     /// A tensor that is missing or of another shape.
     pub fn without_bias(
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         k: usize,
         n: usize,
     ) -> Result<Self, Error> {
-        let weight = source.weight(rec, "weight", [n, k], Pack::Matrix)?;
+        let weight = weights.weight(rec, "weight", [n, k], Pack::Matrix)?;
         let [down, up] = [LOW_RANK_DOWN, LOW_RANK_UP];
-        let rank = source.checkpoint().shape_of(&source.name(down));
+        let rank = weights.checkpoint().shape_of(&weights.name(down));
         let adapter = match rank.and_then(<[usize]>::first) {
             None => None,
             Some(&rank) => Some([
-                source.weight(rec, down, [rank, k], Pack::Matrix)?,
-                source.weight(rec, up, [n, rank], Pack::Matrix)?,
+                weights.weight(rec, down, [rank, k], Pack::Matrix)?,
+                weights.weight(rec, up, [n, rank], Pack::Matrix)?,
             ]),
         };
         Ok(Self {
@@ -148,7 +148,7 @@ fn no_bias(rec: &mut Recorder<'_>, n: usize) -> Tensor {
     zeros
 }
 
-/// What a product does to its sums; only [`After::Nothing`] and [`After::Add`] go without a bias.
+/// The epilogue of a product; without a bias only [`After::Nothing`] and [`After::Add`] are possible.
 fn epilogue<'t>(bias: Option<&'t Tensor>, after: After<'t>) -> Epilogue<'t> {
     match (bias, after) {
         (Some(bias), After::Nothing) => Epilogue::Bias(bias),

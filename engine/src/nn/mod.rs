@@ -1,9 +1,9 @@
-//! Layers that hold weights: what a model is put together from.
+//! Layers with weights, from which models are built.
 
 mod linear;
 mod norm;
-mod source;
+mod weights;
 
 pub use linear::{After, Linear};
 pub use norm::{LayerNorm, RmsNorm};
-pub use source::Source;
+pub use weights::Weights;

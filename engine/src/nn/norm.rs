@@ -1,9 +1,10 @@
 //! Norms that hold weights.
 
-use super::Source;
+use super::Weights;
 use crate::error::{Error, RecordError};
+use crate::ops::norm::norm_rope;
 use crate::ops::norm::{Affine, layer_norm, rms_norm};
-use crate::ops::rope::{Turn, norm_rope};
+use crate::ops::rope::Rope;
 use crate::record::{Recorder, Tensor};
 
 /// `torch.nn.LayerNorm` with weight and bias `[C]`.
@@ -21,14 +22,14 @@ impl LayerNorm {
     /// A tensor that is missing or of another shape.
     pub fn new(
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         cols: usize,
         eps: f32,
     ) -> Result<Self, Error> {
-        let gain = source.vector(rec, "weight", [cols])?;
+        let gain = weights.vector(rec, "weight", [cols])?;
         Ok(Self {
             gain,
-            shift: source.vector(rec, "bias", [cols])?,
+            shift: weights.vector(rec, "bias", [cols])?,
             eps,
         })
     }
@@ -64,12 +65,12 @@ impl RmsNorm {
     /// A tensor that is missing or of another shape.
     pub fn new(
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         cols: usize,
         eps: f32,
     ) -> Result<Self, Error> {
         Ok(Self {
-            gain: source.vector(rec, "weight", [cols])?,
+            gain: weights.vector(rec, "weight", [cols])?,
             eps,
         })
     }
@@ -87,18 +88,17 @@ impl RmsNorm {
         rms_norm(rec, x, &self.gain, self.eps, into)
     }
 
-    /// The same, then the rotary embedding, `into` some rows of a tensor where given; see
-    /// [`norm_rope`].
+    /// Records the norm and the rotary embedding, `into` rows of a tensor if given; see [`norm_rope`].
     ///
     /// # Errors
     /// Shapes that do not match.
-    pub fn forward_turned(
+    pub fn forward_rope(
         &self,
         rec: &mut Recorder<'_>,
         x: &Tensor,
-        turn: &Turn<'_>,
+        rope: &Rope<'_>,
         into: Option<&Tensor>,
     ) -> Result<Tensor, RecordError> {
-        norm_rope(rec, x, &self.gain, self.eps, turn, into)
+        norm_rope(rec, x, &self.gain, self.eps, rope, into)
     }
 }

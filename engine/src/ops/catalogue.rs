@@ -39,8 +39,8 @@ fn headline(library: &Library, kernel: &str) -> String {
     first.unwrap_or_default().to_owned()
 }
 
-/// The variant of a kernel that names least, on a device that has all there is: tiles have numbers,
-/// which a kernel does not have by itself.
+/// The simplest variant of a kernel, on a device with every feature. It still has the numbers of a
+/// tile, without which a kernel is incomplete.
 pub fn plainest(kernel: &'static str) -> Variant {
     let gpu = Caps {
         class: DeviceClass::Discrete,

@@ -1,7 +1,7 @@
-//! What a device can do at most: kernels that do one thing and nothing else, for benches.
+//! Kernels that measure a device's peak rates, each doing one thing only, for benches.
 
-use super::matmul::lanes;
 use super::params::params;
+use super::split::lanes;
 use super::tiles::subgroup_lanes;
 use crate::error::RecordError;
 use crate::record::{Caps, Recorder, Tensor};

@@ -1,8 +1,8 @@
 //! The normalisation of Wan's autoencoder.
 
-use super::matmul::{lanes, rows_per_dispatch};
 use super::params::params;
 use super::reduce::{Team, reduce};
+use super::split::{lanes, rows_per_dispatch};
 use crate::error::RecordError;
 use crate::record::{Caps, DeviceClass, Recorder, Tensor};
 use crate::shader::{Slot, Variant};
@@ -17,8 +17,8 @@ params! {
     }
 }
 
-/// Invocations that share a pixel: on GPUs so many that a pixel's channels are read as one piece; on
-/// software devices one, which needs no barrier.
+/// Invocations that share a pixel: on GPUs enough to read a pixel's channels contiguously; on software
+/// devices one, which needs no barrier.
 fn team(caps: &Caps) -> u32 {
     match caps.class {
         DeviceClass::Software => 1,

@@ -1,7 +1,7 @@
 //! Some columns of a tensor, as a tensor.
 
-use super::matmul::{lanes, rows_per_dispatch};
 use super::params::params;
+use super::split::{lanes, rows_per_dispatch};
 use crate::error::RecordError;
 use crate::record::{Caps, Recorder, Tensor};
 use crate::shader::Variant;

@@ -1,11 +1,14 @@
 //! Convolutions of pictures and of videos, causal in time.
 
-use super::conv3d_geometry::geometry;
+pub use super::conv3d_geometry::Conv;
+use super::conv3d_geometry::{OP, geometry};
 use super::conv3d_tiled;
-use super::matmul::{Epilogue, lanes, weight_module};
+use super::epilogue::Epilogue;
 use super::params::params;
-use super::plain::{self, ConvTile};
+use super::register_tiles::{self, ConvTile};
+use super::split::lanes;
 use super::tiles::{self, Kernel, Problem};
+use super::weight_module::weight_module;
 use crate::error::RecordError;
 use crate::record::{Caps, Recorder, Tensor};
 use crate::shader::{Slot, Variant};
@@ -39,45 +42,6 @@ params! {
     }
 }
 
-pub(super) const OP: &str = "conv3d";
-
-/// What is convolved with what.
-#[derive(Clone, Copy, Debug)]
-pub struct Conv<'t> {
-    /// [N, C, kt, kh, kw] or [N, C, kh, kw], packed as `Pack::Conv`; kh and kw odd.
-    pub weight: &'t Tensor,
-    /// [kt - S, H, W, C] as x, S being the stride in time: the frames before the first one; none
-    /// where kt is S.
-    pub past: Option<&'t Tensor>,
-    /// Reads every pixel as four: nearest upsampling by 2 of height and width.
-    pub upsample: bool,
-    /// How many frames the channels of one frame hold: F makes [F T, .., N / F] of [T, .., N].
-    pub folds: usize,
-    /// Frames, and pixels along a side, from one position to the next: 1, or 2 to halve them.
-    pub strides: [usize; 2],
-}
-
-impl<'t> Conv<'t> {
-    /// A convolution of pictures.
-    pub fn new(weight: &'t Tensor) -> Self {
-        Self {
-            weight,
-            past: None,
-            upsample: false,
-            folds: 1,
-            strides: [1, 1],
-        }
-    }
-
-    /// A convolution of a video whose frames before the first one are `past`.
-    pub fn causal(weight: &'t Tensor, past: &'t Tensor) -> Self {
-        Self {
-            past: Some(past),
-            ..Self::new(weight)
-        }
-    }
-}
-
 /// The variant of `conv3d.wgsl`; `single` reads channels one at a time.
 fn variant(
     caps: &Caps,
@@ -105,7 +69,7 @@ fn variant(
 
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = Vec::new();
-    for tile in plain::all_for_conv(caps) {
+    for tile in register_tiles::all_for_conv(caps) {
         for single in [false, true] {
             for weight in [None, Some("f16"), Some("bf16")] {
                 for epilogue in Epilogue::OF_CONVOLUTIONS {
@@ -119,8 +83,8 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 
 /// `y = epilogue(conv(x, w))`: `torch.nn.Conv2d` with `padding = k / 2`, and diffusers'
 /// `WanCausalConv3d`, which pads time on the side of the past only. With a stride of 2 in space a
-/// position sees the pixel it stands on and those below and right of it, zeros beyond the lower and
-/// right edges: `ZeroPad2d((0, 1, 0, 1))` and `Conv2d` of diffusers' `WanResample`; with a stride of
+/// position sees its own pixel and those below and to the right, with zeros beyond the lower and right
+/// edges: `ZeroPad2d((0, 1, 0, 1))` and `Conv2d` of diffusers' `WanResample`; with a stride of
 /// 2 in time the frames [2 t - (kt - 2), 2 t + 1], as its `time_conv`.
 ///
 /// | tensor | shape | dtype |
@@ -135,8 +99,8 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
 /// limit or one dispatch would run too long; the order of each sum stays the same.
 ///
 /// # Errors
-/// Shapes that do not match, sizes that a stride does not divide, a stride beside `upsample`; two frames more than the kernel's own, or weights, larger than one
-/// binding.
+/// Shapes that do not match, sizes that a stride does not divide, a stride together with `upsample`;
+/// weights larger than one binding, or two more frames than the kernel spans that are.
 pub fn conv3d(
     rec: &mut Recorder<'_>,
     x: &Tensor,

@@ -1,14 +1,53 @@
-//! The extents of a convolution, and what of its tensors some of its results read and write.
+//! A convolution, its extents, and the windows of its tensors that a range of results reads and
+//! writes.
 
 use std::ops::Range;
 
-use super::conv3d::{Conv, OP};
 use super::epilogue::Epilogue;
-use super::plain::{self, ConvTile};
+use super::register_tiles::{self, ConvTile};
 use super::window::{Window, window};
 use crate::error::RecordError;
 use crate::record::{Caps, Tensor};
 use crate::tensor::DType;
+
+pub(super) const OP: &str = "conv3d";
+
+/// The weight, state and options of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub struct Conv<'t> {
+    /// [N, C, kt, kh, kw] or [N, C, kh, kw], packed as `Pack::Conv`; kh and kw odd.
+    pub weight: &'t Tensor,
+    /// [kt - S, H, W, C] as x, S being the stride in time: the frames before the first one; none
+    /// where kt is S.
+    pub past: Option<&'t Tensor>,
+    /// Reads every pixel as four: nearest upsampling by 2 of height and width.
+    pub upsample: bool,
+    /// How many frames the channels of one frame hold: F makes [F T, .., N / F] of [T, .., N].
+    pub folds: usize,
+    /// Frames, and pixels along a side, from one position to the next: 1, or 2 to halve them.
+    pub strides: [usize; 2],
+}
+
+impl<'t> Conv<'t> {
+    /// A convolution of pictures.
+    pub fn new(weight: &'t Tensor) -> Self {
+        Self {
+            weight,
+            past: None,
+            upsample: false,
+            folds: 1,
+            strides: [1, 1],
+        }
+    }
+
+    /// A convolution of a video whose frames before the first one are `past`.
+    pub fn causal(weight: &'t Tensor, past: &'t Tensor) -> Self {
+        Self {
+            past: Some(past),
+            ..Self::new(weight)
+        }
+    }
+}
 
 /// Extents of one convolution.
 #[derive(Clone, Copy)]
@@ -30,7 +69,7 @@ pub(super) struct Geometry {
     pub(super) strides: [usize; 2],
     /// Lines and columns of zeros before the first.
     pub(super) padding: [usize; 2],
-    /// What one invocation of `conv3d.wgsl` computes.
+    /// The tile that one invocation of `conv3d.wgsl` computes.
     pub(super) tile: ConvTile,
 }
 
@@ -50,7 +89,7 @@ impl Geometry {
     }
 }
 
-/// What a dispatch of some tiles binds.
+/// The windows that a dispatch of some tiles binds.
 pub(super) struct Windows {
     pub(super) x: Window,
     /// The windows of `past`, where the tiles look at it.
@@ -203,12 +242,12 @@ pub(super) fn geometry(caps: &Caps, x: &Tensor, conv: &Conv<'_>) -> Result<Geome
             1 => [kh / 2, kw / 2],
             _ => [0, 0],
         },
-        tile: plain::for_conv(caps, width, cols, kernel[2], stride),
+        tile: register_tiles::for_conv(caps, width, cols, kernel[2], stride),
     })
 }
 
 impl Geometry {
-    /// What the tiles `range` read and write.
+    /// The windows that the tiles `range` read and write.
     pub(super) fn windows(
         &self,
         caps: &Caps,
@@ -221,7 +260,7 @@ impl Geometry {
         self.windows_of_lines(caps, x, past, y, lines)
     }
 
-    /// What the rows `range`, one a pixel of y, read and write.
+    /// The windows that the rows `range`, one per pixel of y, read and write.
     pub(super) fn windows_of_rows(
         &self,
         caps: &Caps,
@@ -238,7 +277,7 @@ impl Geometry {
         }
     }
 
-    /// What the lines of y from the first to the last read and write.
+    /// The windows that a range of lines of y reads and writes.
     fn windows_of_lines(
         &self,
         caps: &Caps,
@@ -252,14 +291,13 @@ impl Geometry {
         let [t0, t1] = lines.map(|line| line / self.height);
         let [top, bottom] = lines.map(|line| line % self.height);
         // Lines of x: of several frames, all of them.
-        let (low, high) = match t0 == t1 {
-            true => {
-                let [above, _] = self.padding;
-                let beyond = (bottom * stride + kh - 1).saturating_sub(above);
-                let first = (top * stride).saturating_sub(above);
-                (first >> self.up, (beyond >> self.up).min(self.lines - 1))
-            }
-            false => (0, self.lines - 1),
+        let (low, high) = if t0 == t1 {
+            let [above, _] = self.padding;
+            let beyond = (bottom * stride + kh - 1).saturating_sub(above);
+            let first = (top * stride).saturating_sub(above);
+            (first >> self.up, (beyond >> self.up).min(self.lines - 1))
+        } else {
+            (0, self.lines - 1)
         };
         let line = self.pixels * self.channels;
         let stretch = |first: usize, last: usize| {

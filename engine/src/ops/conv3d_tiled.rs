@@ -1,10 +1,9 @@
 //! Convolutions on the kernels that stage their operands: a product whose left operand is the
 //! windows that pixels see (`shaders/rows/windows.wgsl`).
 
-use super::conv3d::{Conv, OP};
-use super::conv3d_geometry::Geometry;
+use super::conv3d_geometry::{Conv, Geometry, OP};
 use super::epilogue::Epilogue;
-use super::product::{Operands, ProductParams, bind_weight};
+use super::gemm::{Operands, ProductParams, bind_weight};
 use super::tiles::{Kernel, Tile};
 use super::window::aligned_rows;
 use crate::error::RecordError;
@@ -40,18 +39,22 @@ pub(super) fn record(
     let unit = aligned_rows(caps, g.cols);
     let mut first = 0;
     while first < rows {
-        let whole = |count: usize| match first + count < rows {
-            true => (count / unit * unit).max(unit),
-            false => rows - first,
+        let whole = |count: usize| {
+            if first + count < rows {
+                (count / unit * unit).max(unit)
+            } else {
+                rows - first
+            }
         };
         let mut count = whole(by_time.clamp(1, 1 << 30) as usize);
         let mut windows = g.windows_of_rows(caps, x, conv.past, y, first..first + count);
         while count > unit && windows.largest(epilogue, g.cols) > caps.max_binding_bytes {
             // Rows of two frames see all the lines of both.
             let of_frame = frame - first % frame;
-            count = match of_frame < count && of_frame.is_multiple_of(unit) {
-                true => of_frame,
-                false => whole(count / 2),
+            count = if of_frame < count && of_frame.is_multiple_of(unit) {
+                of_frame
+            } else {
+                whole(count / 2)
             };
             windows = g.windows_of_rows(caps, x, conv.past, y, first..first + count);
         }

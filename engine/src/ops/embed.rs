@@ -1,7 +1,7 @@
 //! The timestep's way into a transformer: its sinusoids, silu, and each block's modulation.
 
-use super::matmul::lanes;
 use super::params::params;
+use super::split::lanes;
 use super::window::aligned_rows;
 use crate::error::RecordError;
 use crate::record::{Caps, Recorder, Tensor};

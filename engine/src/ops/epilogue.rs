@@ -171,7 +171,7 @@ impl Epilogue<'_> {
         }
     }
 
-    /// Binds what the module reads, for the output rows `first .. first + rows`.
+    /// Binds the module's inputs, for the output rows `first .. first + rows`.
     pub(super) fn bind<'r, 'a>(
         &self,
         builder: DispatchBuilder<'r, 'a>,

@@ -1,8 +1,8 @@
-//! What a causal autoencoder does to frames: remembers the last ones, repeats them beside a level
-//! that upsamples, and averages them beside one that downsamples.
+//! Operations of causal autoencoders on frames: keeping the last ones as state, and the shortcuts that
+//! repeat frames around an upsampling level and average them around a downsampling one.
 
-use super::matmul::lanes;
 use super::params::params;
+use super::split::lanes;
 use super::window::window;
 use crate::error::RecordError;
 use crate::record::{Caps, Recorder, Tensor};
@@ -67,8 +67,8 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
         .to_vec()
 }
 
-/// Some lines of every frame, from the line `starts[which]` on: bands of lines share a recording
-/// and differ in what lies in `starts`.
+/// Copies lines of every frame, from the line `starts[which]` on. Bands of lines share a recording and
+/// differ only in the values of `starts`.
 ///
 /// | tensor | shape | dtype |
 /// |---|---|---|
@@ -273,9 +273,9 @@ pub fn dup_up(
     Ok(())
 }
 
-/// Adds `x`, `factors` = [time, space] times smaller by taking means, to `y` in place: diffusers'
-/// `AvgDown3D`, the shortcut around a level of Wan 2.2's encoder. Where the frames are no multiple of
-/// the factor, zeros stand before the first.
+/// Averages `x` over `factors` = [time, space] and adds the result to `y` in place: diffusers'
+/// `AvgDown3D`, the shortcut around a level of Wan 2.2's encoder. If the frames are not a multiple of
+/// the factor, zeros precede the first.
 ///
 /// | tensor | shape | dtype |
 /// |---|---|---|

@@ -1,7 +1,7 @@
 //! The two ends of a decoder: latents in, 8-bit pictures out.
 
-use super::matmul::lanes;
 use super::params::params;
+use super::split::lanes;
 use super::window::window;
 use crate::error::RecordError;
 use crate::record::{Caps, Recorder, Tensor};
@@ -93,9 +93,10 @@ pub fn denormalise(
     let caps = rec.caps();
     let count = y.shape.count();
     let plain = variant(caps, "denormalise");
-    let variant = match soft_clamp {
-        false => plain,
-        true => plain.slot(Slot::Activation, SOFT_CLAMP),
+    let variant = if soft_clamp {
+        plain.slot(Slot::Activation, SOFT_CLAMP)
+    } else {
+        plain
     };
     rec.dispatch(OP, variant)
         .read(1, x)
@@ -134,9 +135,10 @@ pub fn rgb8(
         range: [black, white],
     } = pixels;
     let gain = 1.0 / (white - black);
-    let (line_step, column_step) = match by_lines {
-        true => (patch_size, 1),
-        false => (1, patch_size),
+    let (line_step, column_step) = if by_lines {
+        (patch_size, 1)
+    } else {
+        (1, patch_size)
     };
     let [t, h, w, channels] = x.dims(OP, "x")?;
     if channels != 3 * patch_size * patch_size {
@@ -164,8 +166,8 @@ pub fn rgb8(
         None => rec.intermediate(OP, [words], DType::U32),
     };
     let caps = rec.caps();
-    // Lines of patches: of a dispatch so many that both windows fit, and a multiple of 256 of
-    // them so that the bytes start at every device's alignment.
+    // Lines of patches per dispatch: as many as fit both windows, in multiples of 256 so that the bytes
+    // start at every device's alignment.
     let line = w * channels;
     let lines = t * h;
     let by_binding = (caps.max_binding_bytes / 4 / line.max(1) as u64).min(1 << 30) as usize;

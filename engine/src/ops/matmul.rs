@@ -1,12 +1,14 @@
 //! Matrix products with the weights of a linear layer.
 
 pub use super::epilogue::Epilogue;
+use super::gemm::{Operands, ProductParams, bind_weight};
 use super::params::params;
-use super::plain::{self, Tile};
-use super::product::{Operands, ProductParams, bind_weight};
+use super::register_tiles::{self, Tile};
+use super::split::{cols_per_dispatch, lanes, rows_per_dispatch};
 use super::tiles::{self, Kernel, Problem};
+use super::weight_module::weight_module;
 use crate::error::RecordError;
-use crate::record::{Caps, DeviceClass, Recorder, Tensor};
+use crate::record::{Caps, Recorder, Tensor};
 use crate::shader::{Slot, Variant};
 use crate::tensor::DType;
 
@@ -22,21 +24,22 @@ params! {
     }
 }
 
-const OP: &str = "matmul";
-
-/// The module of the `weight` slot for an element type, `None` for the slot's own file.
-pub(super) fn weight_module(dtype: DType) -> Option<&'static str> {
-    dtype.format().weight?.path.strip_prefix("weight/")
-}
-
-/// Columns side by side in a workgroup. Software devices run a workgroup of one vector register;
-/// more would only spill (lavapipe's is 8 wide).
-pub(super) fn lanes(caps: &Caps) -> u32 {
-    match caps.class {
-        DeviceClass::Software => 8,
-        _ => 64,
+impl From<MatmulParams> for ProductParams {
+    /// A product with a matrix: nothing of a convolution.
+    fn from(of: MatmulParams) -> Self {
+        Self {
+            rows: of.rows,
+            cols: of.cols,
+            col_base: of.col_base,
+            col_end: of.col_end,
+            depth4: of.depth4,
+            out_cols: of.out_cols,
+            ..bytemuck::Zeroable::zeroed()
+        }
     }
 }
+
+const OP: &str = "matmul";
 
 fn variant(
     caps: &Caps,
@@ -61,7 +64,7 @@ fn variant(
 
 pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     let mut all = Vec::new();
-    for tile in plain::all_for_matmul(caps) {
+    for tile in register_tiles::all_for_matmul(caps) {
         for weight in DType::WEIGHTS.map(weight_module) {
             for epilogue in Epilogue::OF_MATRICES {
                 for input in [DType::F32, DType::F16] {
@@ -140,7 +143,7 @@ pub fn matmul(
             (variant, vector.edges())
         }
         Kernel::Plain if y.dtype == DType::F32 => {
-            let tile = plain::for_matmul(caps, rows, w.dtype);
+            let tile = register_tiles::for_matmul(caps, rows, w.dtype);
             let weight = weight_module(w.dtype);
             let variant = variant(caps, tile, x.dtype, weight, epilogue.module());
             let edges = [tile.rows, tile.cols * lanes(caps)];
@@ -222,39 +225,4 @@ fn check(x: &Tensor, w: &Tensor, [_, k]: [usize; 2]) -> Result<(), RecordError> 
         });
     }
     Ok(())
-}
-
-/// How many rows of a weight one dispatch binds: all, or a multiple of 64 or 128 (so that windows
-/// start at every device's alignment) within the device's binding limit.
-fn cols_per_dispatch(caps: &Caps, cols: usize, bytes_a_col: usize) -> usize {
-    let most = (caps.max_binding_bytes / bytes_a_col.max(1) as u64).min(1 << 30) as usize;
-    if cols.next_multiple_of(8) <= most {
-        cols.max(1)
-    } else {
-        // A row of an odd number of blocks of 18 bytes is a whole number of words, but not more.
-        let step = if bytes_a_col.is_multiple_of(4) {
-            64
-        } else {
-            128
-        };
-        (most / step * step).max(step)
-    }
-}
-
-/// How many rows one dispatch takes: all, or a multiple of 64 (so that windows start at every
-/// device's alignment) within the device's binding limit and time.
-pub(super) fn rows_per_dispatch(
-    caps: &Caps,
-    rows: usize,
-    widest: usize,
-    flops_a_row: u64,
-) -> usize {
-    let by_binding = caps.max_binding_bytes / (4 * widest.max(1)) as u64;
-    let by_time = caps.dispatch_flops() / flops_a_row.max(1);
-    let most = by_binding.min(by_time).min(1 << 30) as usize;
-    if rows <= most {
-        rows.max(1)
-    } else {
-        (most / 64 * 64).max(64)
-    }
 }

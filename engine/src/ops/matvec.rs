@@ -1,13 +1,13 @@
 //! Products of a few rows: `matvec.wgsl`.
 
 use super::epilogue::Epilogue;
-use super::matmul::weight_module;
 use super::reduce::{Team, reduce};
+use super::weight_module::weight_module;
 use crate::record::{Caps, DeviceClass};
 use crate::shader::{Slot, Variant};
 use crate::tensor::DType;
 
-/// More rows than this have a product of their own right.
+/// Products of more rows use the kernels for matrices.
 const MOST_ROWS: usize = 4;
 
 /// The team of a column: eight columns lie side by side, 16 invocations share each. By reasoning,
@@ -19,7 +19,7 @@ const TEAM: Team = Team {
     apart: 8,
 };
 
-/// What a workgroup computes.
+/// The tile that a workgroup computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Vector {
     /// Rows, at most: 1 or 4.

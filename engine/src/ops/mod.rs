@@ -15,6 +15,7 @@ mod describe;
 pub mod embed;
 mod epilogue;
 pub mod frames;
+mod gemm;
 pub mod latents;
 pub mod matmul;
 mod matvec;
@@ -22,12 +23,13 @@ pub mod norm;
 mod params;
 pub mod patch;
 pub mod picture;
-mod plain;
-mod product;
 mod reduce;
+mod register_tiles;
 pub mod rope;
 pub mod solver;
+mod split;
 pub mod tiles;
+mod weight_module;
 mod window;
 
 pub use describe::describe;
@@ -53,7 +55,7 @@ pub fn variants(caps: &Caps) -> Vec<Variant> {
     all.extend(matvec::variants(caps));
     all.extend(norm::variants(caps));
     all.extend(patch::variants(caps));
-    all.extend(product::variants(caps));
+    all.extend(gemm::variants(caps));
     all.extend(solver::variants(caps));
     all
 }
@@ -62,7 +64,7 @@ pub fn variants(caps: &Caps) -> Vec<Variant> {
 pub fn layouts() -> Vec<Layout> {
     let heads = params::layout::<attention::AttentionParams>();
     let patch = params::layout::<patch::PatchParams>();
-    let product = params::layout::<product::ProductParams>();
+    let product = params::layout::<gemm::ProductParams>();
     vec![
         params::layout::<add::AddParams>(),
         heads,

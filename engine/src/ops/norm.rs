@@ -2,17 +2,17 @@
 
 use bytemuck::Zeroable;
 
-use super::matmul::rows_per_dispatch;
 use super::params::params;
 use super::reduce::{Team, reduce};
-use super::rope::Turn;
+use super::rope::Rope;
+use super::split::rows_per_dispatch;
 use crate::error::RecordError;
 use crate::record::{Caps, DeviceClass, DispatchBuilder, Recorder, Tensor};
 use crate::shader::{Slot, Variant};
 use crate::tensor::DType;
 
 params! {
-    /// Params of `norm.wgsl`; from `head4` on those of a turn.
+    /// Params of `norm.wgsl`; those from `head4` on belong to the rotary embedding.
     NormParams for "norm" {
         rows: u32,
         cols4: u32,
@@ -124,8 +124,8 @@ impl Affine<'_> {
     }
 }
 
-/// Invocations that share a row. On GPUs so many that a row of 1,536 columns is three loads of each,
-/// and a processor holds enough rows to hide them; a software device runs one vector register.
+/// Invocations that share a row. On GPUs each loads three groups of a row of 1,536 columns, and a
+/// processor holds enough rows to hide the loads; a software device runs one vector register.
 pub(super) fn row_lanes(caps: &Caps) -> u32 {
     match caps.class {
         DeviceClass::Software => 8,
@@ -133,15 +133,15 @@ pub(super) fn row_lanes(caps: &Caps) -> u32 {
     }
 }
 
-/// What a kernel does with a row once it is normalised.
+/// The step after the normalisation of a row.
 #[derive(Clone, Copy)]
 pub(super) enum After<'t> {
-    /// Of a layer norm, which alone subtracts the mean.
+    /// A layer norm's affine step; only a layer norm subtracts the mean.
     Affine(Affine<'t>),
     /// Times `gain[C]`.
     Gain(&'t Tensor),
-    /// Times `gain[C]`, then turned.
-    Turn(&'t Tensor, Turn<'t>),
+    /// Times `gain[C]`, then the rotary embedding.
+    Rope(&'t Tensor, Rope<'t>),
 }
 
 impl After<'_> {
@@ -153,7 +153,7 @@ impl After<'_> {
         match self {
             Self::Affine(affine) => affine.module(),
             Self::Gain(_) => Some("gain"),
-            Self::Turn(..) => Some("turn"),
+            Self::Rope(..) => Some("rope"),
         }
     }
 
@@ -162,21 +162,21 @@ impl After<'_> {
         match self {
             Self::Affine(_) => 8,
             Self::Gain(_) => 4,
-            Self::Turn(..) => 7,
+            Self::Rope(..) => 7,
         }
     }
 
-    /// Params of the rows `first ..` of a tensor, besides those of every norm.
+    /// The params of this step for the rows `first ..` of a tensor.
     fn params(&self, first: usize) -> NormParams {
         let none = NormParams::zeroed();
         match self {
             Self::Affine(_) | Self::Gain(_) => none,
-            Self::Turn(_, turn) => {
-                let [_, h, w] = turn.grid.tokens;
-                let [t, y, x] = turn.grid.pairs;
+            Self::Rope(_, rope) => {
+                let [_, h, w] = rope.grid.tokens;
+                let [t, y, x] = rope.grid.pairs;
                 NormParams {
                     head4: ((t + y + x) / 2) as u32,
-                    row_base: (turn.first + first) as u32,
+                    row_base: (rope.first + first) as u32,
                     grid_h: h as u32,
                     grid_w: w as u32,
                     pairs_t: t as u32,
@@ -196,7 +196,7 @@ impl After<'_> {
         match self {
             Self::Affine(affine) => affine.bind(builder, first, rows),
             Self::Gain(gain) => builder.read(3, gain),
-            Self::Turn(gain, turn) => builder.read(3, gain).read(4, turn.table),
+            Self::Rope(gain, rope) => builder.read(3, gain).read(4, rope.table),
         }
     }
 }
@@ -217,13 +217,13 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
             variant(caps, output, true, None),
             variant(caps, output, true, Some("modulation")),
             variant(caps, output, false, Some("gain")),
-            variant(caps, output, false, Some("turn")),
+            variant(caps, output, false, Some("rope")),
         ]
     };
     [DType::F32, DType::F16].into_iter().flat_map(of).collect()
 }
 
-/// Rows and columns of what is normalised.
+/// Checks the input of a norm and returns its rows and columns.
 pub(super) fn checked(op: &'static str, x: &Tensor) -> Result<[usize; 2], RecordError> {
     let [rows, cols] = [x.shape.rows(), x.shape.last_dim()];
     if x.dtype != DType::F32 {
@@ -345,5 +345,65 @@ pub fn rms_norm(
         None => rec.intermediate(OP, [rows, cols], dtype),
     };
     record(rec, OP, x, &y, eps, After::Gain(gain))?;
+    Ok(y)
+}
+
+/// `gain x / sqrt(mean(x^2) + eps)` over each row, then rotates the column pairs
+/// (2 i, 2 i + 1) of each head by the angles of the row's position.
+///
+/// | tensor | shape | dtype |
+/// |---|---|---|
+/// | x | [M, H D]: tokens from `rope.first` on | f32, D a multiple of 4 |
+/// | gain | `[H D]` | f32 |
+/// | result, or `into` | [M, H D] | f32, f16 where what feeds products may be |
+///
+/// # Errors
+/// Shapes that do not match.
+pub fn norm_rope(
+    rec: &mut Recorder<'_>,
+    x: &Tensor,
+    gain: &Tensor,
+    eps: f32,
+    rope: &Rope<'_>,
+    into: Option<&Tensor>,
+) -> Result<Tensor, RecordError> {
+    const OP: &str = "norm_rope";
+    let Rope { table, grid, .. } = *rope;
+    let wrong = |name, tensor: &Tensor, expected: String| RecordError::Shape {
+        op: OP,
+        name,
+        found: tensor.shape,
+        expected,
+    };
+    let [rows, cols] = checked(OP, x)?;
+    let head = 2 * grid.pairs.iter().sum::<usize>();
+    if head == 0 || head % 4 != 0 {
+        return Err(RecordError::Size {
+            op: OP,
+            name: "D",
+            found: head,
+            expected: "a multiple of 4",
+        });
+    }
+    let [t, h, w] = grid.tokens;
+    if rope.first + rows > t * h * w || cols % head != 0 {
+        let left = (t * h * w).saturating_sub(rope.first);
+        let expected = format!("f32 [at most {left}, a multiple of {head}]");
+        return Err(wrong("x", x, expected));
+    }
+    if gain.shape.count() != cols {
+        return Err(wrong("gain", gain, format!("[{cols}]")));
+    }
+    if table.shape.count() < grid.positions() * head {
+        let expected = format!("[{}, {}, 2]", grid.positions(), head / 2);
+        return Err(wrong("table", table, expected));
+    }
+    let dtype = rec.activations();
+    let y = match into {
+        Some(y) if *y.shape == [rows, cols] && y.dtype == dtype => *y,
+        Some(y) => return Err(wrong("y", y, format!("{dtype} [{rows}, {cols}]"))),
+        None => rec.intermediate(OP, [rows, cols], dtype),
+    };
+    record(rec, OP, x, &y, eps, After::Rope(gain, *rope))?;
     Ok(y)
 }

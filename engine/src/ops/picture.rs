@@ -1,7 +1,7 @@
 //! Pictures of bytes as hosts and encoders want them: a word a pixel, or planes of YUV 4:2:0.
 
-use super::matmul::lanes;
 use super::params::params;
+use super::split::lanes;
 use super::window::window;
 use crate::error::RecordError;
 use crate::record::{Caps, Recorder, Tensor};

@@ -1,7 +1,7 @@
 //! Guidance and a step of the solver.
 
-use super::matmul::{lanes, rows_per_dispatch};
 use super::params::params;
+use super::split::{lanes, rows_per_dispatch};
 use crate::error::RecordError;
 use crate::record::{Caps, Recorder, Tensor};
 use crate::shader::Variant;
@@ -14,8 +14,7 @@ params! {
     }
 }
 
-/// What the solver keeps from one step to the next, each of the latents' shape. All but `x` start
-/// as zeros.
+/// The solver's state, four tensors of the latents' shape. All but `x` start as zeros.
 #[derive(Clone, Copy, Debug)]
 pub struct SolverTensors {
     /// The sample; noise at first.

@@ -1,11 +1,10 @@
-//! Which kernel computes a product, and on which tile.
+//! Chooses the kernel and the tile of a product.
 //!
-//! Four files know how to multiply: the plain ones (`matmul.wgsl`, `conv3d.wgsl`) use neither
+//! Four kinds of kernel multiply: the plain ones (`matmul.wgsl`, `conv3d.wgsl`) use neither
 //! workgroup memory nor barriers, `matvec.wgsl` shares the columns of a few rows among invocations,
 //! `matmul_staged.wgsl` stages its operands as f32, and `matmul_coop.wgsl` as f16 for cooperative
-//! matrices. The choice looks at the whole problem,
-//! never at a part of it, and every tile of a kernel sums in the same order: what is split over
-//! dispatches, or tuned, keeps its bits.
+//! matrices. The choice depends on the whole problem, never on a part of it, and every tile of a
+//! kernel sums in the same order, so splitting over dispatches and tuning do not change a bit.
 
 use super::matvec::Vector;
 use crate::record::{Caps, DeviceClass};
@@ -37,7 +36,7 @@ pub enum Kernel {
     Tiled(Tile),
 }
 
-/// A kernel on staged operands, and what a workgroup of it computes.
+/// A kernel on staged operands, and the tile of its workgroups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tile {
     /// `matmul_coop.wgsl`.
@@ -146,8 +145,8 @@ impl Coop {
 
 /// The kernel for a product on a device: the first of these that applies.
 ///
-/// - For one to four rows, on GPUs, columns shared among invocations: their time is that of reading
-///   the weight, and an invocation a column would ask for too little of it at a time.
+/// - For one to four rows, on GPUs, columns shared among invocations: reading the weight dominates, and
+///   with one invocation per column too few loads would be in flight.
 /// - No workgroup memory for fewer than 16 rows, for channels that cannot be read four at a time,
 ///   and on software devices, where a barrier costs 5 to 10 times what it saves.
 /// - Cooperative matrices where operands may be rounded.
@@ -176,9 +175,10 @@ fn staged(caps: &Caps, problem: &Problem) -> Staged {
     let [large, small] = [16, 8].map(|side| Staged { side });
     let fits = caps.workgroup_memory >= 16 * large.stage4();
     let many = tiles(problem, 128) >= FEW_TILES;
-    match caps.class == DeviceClass::Discrete && fits && many {
-        true => large,
-        false => small,
+    if caps.class == DeviceClass::Discrete && fits && many {
+        large
+    } else {
+        small
     }
 }
 

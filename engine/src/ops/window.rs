@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::record::{Caps, Tensor};
 
-/// Bytes to bind, and the element that they start with: what a kernel subtracts from its indices.
+/// The bytes to bind, and their first element, which a kernel subtracts from its indices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Window {
     pub(super) bytes: Range<u64>,
@@ -31,7 +31,7 @@ impl Window {
     }
 }
 
-/// Rows of so many f32 columns at whose multiples the device lets a binding start.
+/// The number of rows of `cols` f32 columns at whose multiples the device lets a binding start.
 pub(super) fn aligned_rows(caps: &Caps, cols: usize) -> usize {
     let alignment = caps.binding_alignment.max(4);
     let row = (cols * 4).trailing_zeros().min(alignment.trailing_zeros());

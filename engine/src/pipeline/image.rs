@@ -9,7 +9,7 @@ use super::transformer::passing;
 use crate::cancel::Cancel;
 use crate::counts::{Counted, count};
 use crate::error::{Error, RequestError};
-use crate::gpu::{Gpu, STAGING_BYTES, Window};
+use crate::gpu::{Gpu, STAGING_BYTES, StreamWindow};
 use crate::models::clip::{ImageEncoder, ImageLayers};
 use crate::models::config::ImageEncoderConfig;
 use crate::models::wan_transformer::Residency;
@@ -41,7 +41,7 @@ impl ImageComponent {
         count(Counted::Recorded(part));
         let layers = ImageLayers::new(caps, &config, &checkpoint)?;
         let mut choices = Vec::new();
-        for window in Window::choices(layers.set_bytes()?) {
+        for window in StreamWindow::choices(layers.set_bytes()?) {
             let (weights, working) = layers.memory(pictures, window)?;
             choices.push(PartPlan {
                 part,
@@ -92,7 +92,7 @@ impl ImageComponent {
         let encoder = ImageEncoder::new(gpu, &self.config, &self.checkpoint)?;
         let encoder = match choice.residency {
             Residency::Streamed(window) => encoder.with_window(window),
-            Residency::Resident | Residency::Tight => encoder,
+            Residency::Resident | Residency::Minimal => encoder,
         };
         let (stage, total) = (Stage::Image, self.config.num_hidden_layers - 1);
         observer(Event::Started { stage, total });

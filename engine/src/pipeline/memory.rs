@@ -56,7 +56,7 @@ impl MemoryPlan {
             json!({
                 "part": part.part.name(),
                 "residency": match part.residency {
-                    Residency::Resident | Residency::Tight => "resident",
+                    Residency::Resident | Residency::Minimal => "resident",
                     Residency::Streamed(_) => "streamed",
                 },
                 "weights_bytes": part.weights,
@@ -101,7 +101,7 @@ impl fmt::Display for MemoryPlan {
             let sizes = [part.weights, part.working, part.bytes()].map(bytes_for_people);
             let how = match (part.residency, &part.pieces) {
                 (_, Some(pieces)) => pieces.as_str(),
-                (Residency::Resident | Residency::Tight, None) => "",
+                (Residency::Resident | Residency::Minimal, None) => "",
                 (Residency::Streamed(_), None) => "streamed",
             };
             let [weights, working, together] = sizes;

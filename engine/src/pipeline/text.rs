@@ -9,7 +9,7 @@ use super::transformer::passing;
 use crate::cancel::Cancel;
 use crate::counts::{Counted, count};
 use crate::error::Error;
-use crate::gpu::{Gpu, STAGING_BYTES, Window};
+use crate::gpu::{Gpu, STAGING_BYTES, StreamWindow};
 use crate::models::umt5::{TextEncoder, TextPasses};
 use crate::models::wan_transformer::Residency;
 use crate::part::Part;
@@ -47,7 +47,7 @@ impl TextComponent {
                 pieces: Some(passing(self.passes.layers(), "layers", window)),
             }
         };
-        Window::choices(self.passes.set_bytes())
+        StreamWindow::choices(self.passes.set_bytes())
             .map(choice)
             .to_vec()
     }
@@ -64,7 +64,7 @@ impl TextComponent {
         let encoder = TextEncoder::new(gpu, self.passes.clone());
         let encoder = match choice.residency {
             Residency::Streamed(window) => encoder.with_window(window),
-            Residency::Resident | Residency::Tight => encoder,
+            Residency::Resident | Residency::Minimal => encoder,
         };
         let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
         let (stage, total) = (Stage::Text, self.passes.layers());

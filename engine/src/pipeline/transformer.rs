@@ -12,7 +12,7 @@ use super::solver::solver_bytes;
 use crate::cancel::Cancel;
 use crate::counts::{Counted, count};
 use crate::error::Error;
-use crate::gpu::{Gpu, STAGING_BYTES, Stream, Window};
+use crate::gpu::{Gpu, STAGING_BYTES, Stream, StreamWindow};
 use crate::models::wan_transformer::{Residency, Transformer, TransformerPasses, TransformerShape};
 use crate::part::Part;
 use crate::record::{Caps, Recording};
@@ -94,13 +94,13 @@ impl TransformerComponent {
                     + input_bytes(self.form, &self.latents)
                     + STAGING_BYTES,
                 pieces: match residency {
-                    Residency::Resident | Residency::Tight => None,
+                    Residency::Resident | Residency::Minimal => None,
                     Residency::Streamed(window) => Some(passing(self.layers, "blocks", window)),
                 },
             }
         };
-        let windows = Window::choices(self.passes.set_bytes()).map(Residency::Streamed);
-        let stays = [Residency::Resident, Residency::Tight];
+        let windows = StreamWindow::choices(self.passes.set_bytes()).map(Residency::Streamed);
+        let stays = [Residency::Resident, Residency::Minimal];
         stays.into_iter().chain(windows).map(choice).collect()
     }
 
@@ -141,7 +141,7 @@ impl TransformerComponent {
 }
 
 /// Describes how streamed weights pass through the device.
-pub(super) fn passing(count: usize, what: &str, window: Window) -> String {
+pub(super) fn passing(count: usize, what: &str, window: StreamWindow) -> String {
     let at_a_time = if window.slots == 1 { "one" } else { "two" };
     format!("{count} {what}, {at_a_time} at a time")
 }

@@ -1,4 +1,4 @@
-//! What a device can do, as plain data.
+//! A device's capabilities, as plain data.
 
 /// The class of a device: rows of the tables that choose kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,7 +30,7 @@ pub struct Caps {
     pub max_binding_bytes: u64,
     /// Bytes of one buffer, at most.
     pub max_buffer_bytes: u64,
-    /// Bytes of the device's own memory, where it tells.
+    /// Bytes of the device's memory, if it reports them.
     pub memory: Option<u64>,
     /// Storage buffers of one kernel, at most.
     pub max_storage_buffers: u32,

@@ -30,7 +30,7 @@ impl Footprint {
         self.weights + self.states + self.transfers + self.working()
     }
 
-    /// What the plan itself makes: intermediates and params.
+    /// Bytes that the plan allocates: intermediates and params.
     pub fn working(&self) -> u64 {
         self.intermediates + self.params
     }
@@ -71,7 +71,7 @@ impl Footprint {
     }
 }
 
-/// Bytes of the buffer that holds so many.
+/// The size of a buffer for this many bytes.
 pub(crate) fn buffer(bytes: u64) -> u64 {
     bytes.next_multiple_of(4).max(4)
 }

@@ -9,7 +9,7 @@ use super::recording::{Kind, Recording, TensorId};
 /// Which buffer holds each intermediate, and how large each buffer must be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
-    /// Index of a buffer by tensor; `None` for what is not an intermediate or never used.
+    /// Index of a buffer by tensor; `None` for tensors that are not intermediates or are never used.
     pub buffer_of: Vec<Option<usize>>,
     /// Bytes of each buffer.
     pub buffers: Vec<u64>,

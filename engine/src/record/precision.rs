@@ -3,7 +3,8 @@
 use super::{Caps, DeviceClass};
 use crate::tensor::DType;
 
-/// What the operands of products may be rounded to; sums and residual streams are f32 always.
+/// The precision to which operands of products may be rounded; sums and residual streams are always
+/// f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// Operands keep their 24 bits: the reference's arithmetic.
@@ -27,8 +28,8 @@ impl Precision {
         }
     }
 
-    /// A device as a model of this precision sees it: without its cooperative matrices where
-    /// operands must stay f32. What a recording may use is what its [`Caps`] say.
+    /// Limits a device's capabilities to this precision: without cooperative matrices if operands must
+    /// stay f32. Recordings use only the features in their [`Caps`].
     pub fn limit(self, caps: &Caps) -> Caps {
         let cooperative = match self {
             Self::F32 => Vec::new(),
@@ -42,14 +43,15 @@ impl Precision {
 }
 
 impl Caps {
-    /// The element type of activations that feed products: f16 where cooperative matrices take
-    /// them, f32 elsewhere. Where it is f16, a product may round operands that lie as f32, too. A
-    /// software device computes such matrices element by element and gains nothing.
+    /// The element type of activations that feed products: f16 on devices with cooperative matrices,
+    /// f32 elsewhere. If it is f16, a product may round f32 operands as well. Software devices use f32,
+    /// because they compute such matrices element by element and gain nothing.
     pub fn activations(&self) -> DType {
         let matrices = self.f16 && !self.cooperative.is_empty();
-        match matrices && self.class != DeviceClass::Software {
-            true => DType::F16,
-            false => DType::F32,
+        if matrices && self.class != DeviceClass::Software {
+            DType::F16
+        } else {
+            DType::F32
         }
     }
 }

@@ -36,7 +36,7 @@ impl<'a> Recorder<'a> {
         self.caps
     }
 
-    /// The kernel of the last dispatch, `""` before the first: for tests of what is chosen.
+    /// The kernel of the last dispatch, `""` before the first; for tests of the choice.
     #[cfg(feature = "testing")]
     pub fn last_kernel(&self) -> &'static str {
         let kernel = |command: &Command| match command {
@@ -51,7 +51,7 @@ impl<'a> Recorder<'a> {
             .unwrap_or("")
     }
 
-    /// What was recorded.
+    /// Ends the recording.
     pub fn finish(self) -> Recording {
         self.recording
     }
@@ -163,7 +163,7 @@ impl<'a> Recorder<'a> {
         self.add(name, shape.into(), dtype, Kind::Intermediate)
     }
 
-    /// Where in a weight's buffer the scales of its rows lie, see [`TensorInfo::scales`].
+    /// The range of the rows' scales in a weight's buffer; see [`TensorInfo::scales`].
     pub fn scales(&self, weight: &Tensor) -> Option<Range<u64>> {
         self.recording.info(weight.id).scales()
     }
@@ -339,8 +339,8 @@ impl DispatchBuilder<'_, '_> {
         Ok(())
     }
 
-    /// Records a run of `count` workgroups as a grid folded over x and y; the kernel finds its
-    /// number with `workgroup.x + workgroup.y * grid.x` and returns where it is beyond the end.
+    /// Records a dispatch of `count` workgroups as a grid folded over x and y. The kernel computes its
+    /// number as `workgroup.x + workgroup.y * grid.x` and returns if it is past the end.
     ///
     /// # Errors
     /// As [`DispatchBuilder::launch`].

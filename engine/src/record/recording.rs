@@ -45,10 +45,10 @@ impl Tensor {
         })
     }
 
-    /// The same elements under another shape.
+    /// Reinterprets the elements with another shape.
     ///
     /// # Errors
-    /// [`RecordError::Shape`] if that has another number of elements.
+    /// [`RecordError::Shape`] if the number of elements differs.
     pub fn reshaped(&self, shape: impl Into<Shape>) -> Result<Self, RecordError> {
         let shape = shape.into();
         if shape.count() != self.shape.count() {
@@ -63,10 +63,10 @@ impl Tensor {
         Ok(Self { shape, ..*self })
     }
 
-    /// Names the dimensions, or says which op found which shape.
+    /// The dimensions, or an error that names the op and the shape.
     ///
     /// # Errors
-    /// [`RecordError::Rank`] if the tensor has not `N` dimensions.
+    /// [`RecordError::Rank`] if the tensor does not have `N` dimensions.
     pub fn dims<const N: usize>(
         &self,
         op: &'static str,
@@ -102,13 +102,13 @@ pub enum Pack {
 }
 
 impl Pack {
-    /// Whether it lies as a matrix does, padded.
+    /// Whether the tensor has the padded layout of matrices.
     pub fn is_matrix(self) -> bool {
         self != Self::Vector
     }
 }
 
-/// What a tensor is to its recording.
+/// The role of a tensor in its recording.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Written by the host before a run.
@@ -137,7 +137,7 @@ pub struct TensorInfo {
 }
 
 impl TensorInfo {
-    /// Bytes on the device: the elements, and what lies behind them.
+    /// Bytes on the device: the elements and the data after them.
     pub fn bytes(&self) -> u64 {
         match self.scales() {
             Some(scales) => scales.end,
@@ -166,8 +166,8 @@ impl TensorInfo {
         (bytes as u64).next_multiple_of(4).max(4)
     }
 
-    /// Where the scales of a matrix's rows lie behind its elements: f32, one a row, in formats
-    /// that hold numbers which f16 cannot. `shaders/scale/rows.wgsl` says what for.
+    /// The range of the rows' scales, after a matrix's elements: one f32 per row, in formats with numbers
+    /// that f16 cannot hold. `shaders/scale/rows.wgsl` explains their use.
     pub fn scales(&self) -> Option<Range<u64>> {
         let matrix = matches!(self.kind, Kind::Weight(pack) if pack.is_matrix());
         (matrix && self.dtype.exceeds_f16()).then(|| {
@@ -186,7 +186,7 @@ pub struct Binding {
     pub index: u32,
     /// The tensor.
     pub tensor: TensorId,
-    /// What the kernel does with it.
+    /// How the kernel accesses it.
     pub access: Access,
     /// Bytes of the window, or the whole tensor.
     pub window: Option<Range<u64>>,
@@ -239,7 +239,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// What is known of a tensor.
+    /// The description of a tensor.
     pub fn info(&self, id: TensorId) -> &TensorInfo {
         &self.tensors[id.0 as usize]
     }
@@ -257,7 +257,7 @@ impl Recording {
         })
     }
 
-    /// The tensor of that name which is no intermediate.
+    /// The tensor of that name, intermediates excluded.
     pub fn find(&self, name: &str) -> Option<TensorId> {
         self.iter()
             .find(|(_, info)| info.kind != Kind::Intermediate && info.name == name)

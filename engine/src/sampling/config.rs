@@ -188,7 +188,7 @@ impl Scheduler {
         }
     }
 
-    /// The same for a schedule without its first steps: steps that are named by number move down.
+    /// The configuration for a schedule without its first steps: step numbers move down.
     pub(super) fn without_first(&self, skipped: usize) -> Self {
         let mut scheduler = self.clone();
         if let Self::UniPc(config) = &mut scheduler {

@@ -1,7 +1,7 @@
 //! Models distilled to a few steps: each step predicts the clean sample, and the next one begins
 //! from that prediction under fresh noise.
 //!
-//! Such a model knows the few times it was distilled for. Lists and noise levels are those of the
+//! Such a model knows the few times it was distilled for. Lists and noise levels follow the
 //! projects that distil Wan:
 //!
 //! | | [`Distilled::Dmd`] | [`Distilled::Lcm`] |
@@ -10,12 +10,12 @@
 //! | models | FastWan | lightx2v's step-distilled Wan 2.1 and 2.2 |
 //! | list | 1000, 757, 522 | 1000, 750, 500, 250 |
 //! | shift | 8 | 5 |
-//! | time the model is told | as listed | the listed one, shifted |
+//! | time passed to the model | as listed | the listed one, shifted |
 //! | noise level | that of the shifted schedule's nearest time | the listed time's, shifted |
 //! | noise is drawn as | `[T, C, h, w]` | `[C, T, h, w]` |
 //!
-//! `x0 = x − σ·v`, then `x′ = (1 − σ′)·x0 + σ′·noise`, and at the end `x0` itself. The noise goes on
-//! where the starting noise of the same generator ended.
+//! `x0 = x − σ·v`, then `x′ = (1 − σ′)·x0 + σ′·noise`, and at the end `x0` itself. The noise continues
+//! the generator of the starting noise.
 
 use super::config::option;
 use super::noise::NoiseOrder;
@@ -142,7 +142,7 @@ impl DistilledConfig {
 
 /// Step `i`; `sigmas` has one value more than there are steps.
 ///
-/// The noise comes in through the state `last`, so that the step is linear in what the kernel has:
+/// The noise is passed in the state `last`, so that the step is linear in the kernel's inputs:
 /// `corrected = last = noise`, `next = σ′·noise + (1 − σ′)·x0`.
 pub(super) fn renoising_step(sigmas: &[f32], i: usize) -> StepCoefficients {
     let next = sigmas[i + 1];

@@ -10,8 +10,7 @@ use crate::error::SamplingError;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Guidance {
     /// `guidance_scale`: how far the velocity is carried from the negative prompt's to the prompt's
-    /// and beyond. At 1 and below there is no guidance in the whole run, and the negative prompt is
-    /// not used.
+    /// and beyond. At 1 and below the run has no guidance and does not use the negative prompt.
     pub scale: f32,
     /// `guidance_scale_2`: the low-noise expert's scale; `None` for `scale`. Only with a
     /// `boundary_ratio`.
@@ -40,14 +39,14 @@ pub enum Expert {
 pub struct StepPlan {
     /// The step, counted from 0.
     pub index: usize,
-    /// The time the model is told, in units of the training schedule.
+    /// The time passed to the model, in units of the training schedule.
     pub timestep: f32,
     /// The transformer to run.
     pub expert: Expert,
     /// The scale of `v_uncond + scale·(v_cond − v_uncond)`, or `None` where the pass with the
     /// negative prompt is not run and `v = v_cond`.
     pub guidance: Option<f32>,
-    /// What the solver computes from `v`.
+    /// The coefficients of the solver's step.
     pub coefficients: StepCoefficients,
 }
 

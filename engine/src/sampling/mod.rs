@@ -1,14 +1,14 @@
-//! Sampling, the host's side: from a seed and a scheduler's options to plain numbers that a GPU
-//! kernel applies.
+//! The host's side of sampling: turns a seed and a scheduler's options into numbers that a GPU kernel
+//! applies.
 //!
-//! | file | what it makes |
+//! | file | contents |
 //! |---|---|
 //! | [`noise`](Noise) | noise, `torch.randn`'s for the same seed |
 //! | `config` | the schedulers' options, as plain data ([`UniPcConfig`], [`EulerConfig`]) |
 //! | `distilled` | schedulers of models distilled to a few steps ([`DistilledConfig`]) |
 //! | `scheduler_json` | those options out of a `scheduler_config.json` ([`Scheduler::from_json`]) |
 //! | `schedule` | sigmas and timesteps ([`Schedule`]) |
-//! | `solver` | what each step does, as twelve numbers ([`StepCoefficients`]) |
+//! | `solver` | each step as twelve numbers ([`StepCoefficients`]) |
 //! | `guidance` | the expert and the guidance of each step ([`plan_steps`], [`StepPlan`]) |
 //!
 //! ```

@@ -13,10 +13,10 @@ use crate::error::SamplingError;
 /// repeat timesteps); this one keeps a typing error from exhausting memory.
 pub const MAX_STEPS: usize = 10_000;
 
-/// What a scheduler prescribes for a number of steps.
+/// A scheduler's sigmas and timesteps for a number of steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
-    /// The time the model is told at each step, in units of the training schedule. `[steps]`,
+    /// The time passed to the model at each step, in units of the training schedule. `[steps]`,
     /// descending. UniPC truncates these to integers (its first is 999 of 1000); Euler does not.
     pub timesteps: Vec<f32>,
     /// The noise level before each step, and after the last one. `[steps + 1]`; each value is an
@@ -41,8 +41,8 @@ impl Schedule {
         Self::skipping(scheduler, steps, 0)
     }
 
-    /// The schedule for `steps` steps without the first `skipped`: the solver begins afresh at the
-    /// step after them, as in `WanVideoToVideoPipeline`.
+    /// The schedule for `steps` steps without the first `skipped`: the solver starts with empty
+    /// history at the step after them, as in `WanVideoToVideoPipeline`.
     ///
     /// # Errors
     /// As [`new`](Self::new); [`SamplingError::ZeroSteps`] where no step is left.

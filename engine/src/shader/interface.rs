@@ -1,4 +1,4 @@
-//! What a linked kernel binds, read from its text by naga.
+//! The bindings of a linked kernel, read from its text by naga.
 
 use std::collections::BTreeMap;
 

@@ -46,7 +46,7 @@ const FILES: &[(&str, &str)] = files![
     "affine",
     "affine/gain",
     "affine/modulation",
-    "affine/turn",
+    "affine/rope",
     "bias",
     "bias/keys",
     "bias/table",

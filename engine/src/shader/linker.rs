@@ -12,7 +12,7 @@ use crate::error::ShaderError;
 /// A kernel's whole text, and where each line of it comes from.
 #[derive(Debug, Clone)]
 pub struct Linked {
-    /// WGSL that stands alone.
+    /// Complete WGSL, without imports.
     pub text: String,
     /// The modules in the order of the text, the kernel last.
     pub modules: Vec<String>,
@@ -94,7 +94,7 @@ pub(super) fn link(library: &Library, variant: &Variant) -> Result<Linked, Shade
 }
 
 impl Linker<'_> {
-    /// The library path that stands behind an imported module name.
+    /// The library path of an imported module name.
     fn resolve(&self, name: &str) -> String {
         for (slot, module) in self.variant.slots() {
             if slot.name() == name {
@@ -238,7 +238,7 @@ fn imports(module: &str, text: &str) -> Result<Vec<Import>, ShaderError> {
 
 /// The name that a line at module scope declares.
 fn declared_name(code: &str) -> Option<&str> {
-    // Attributes stand before a declaration, on its line or on one of their own.
+    // Attributes precede a declaration, on its line or on a separate one.
     let mut code = code;
     while let Some(rest) = code.strip_prefix('@') {
         let word = rest

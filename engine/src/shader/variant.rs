@@ -21,15 +21,15 @@ pub enum Slot {
     Input,
     /// How four results are stored: `Output4`, `pack_output4(vec4<f32>) -> Output4`.
     Output,
-    /// How a product reads its left operand, and where its results lie: `row_at`, `load_row4`.
+    /// How a product reads its left operand and addresses its results: `row_at`, `load_row4`.
     Rows,
     /// How a convolution reads the channels of a pixel: `fetch_x4`, `fetch_past4`.
     Pixels,
-    /// How f16 operands lie in workgroup memory: `stage`, `put_stage4`.
+    /// The layout of f16 operands in workgroup memory: `stage`, `put_stage4`.
     Stage,
     /// How a product stores its results: `store_result4(row, col, values)`.
     Result,
-    /// What a weight's row is divided by before it is rounded: `weight_scale(row) -> f32`.
+    /// The divisor of a weight's row before rounding: `weight_scale(row) -> f32`.
     Scale,
     /// How invocations join their values: `reduce_sum(lane, value) -> f32`, `reduce_max`.
     Reduce,

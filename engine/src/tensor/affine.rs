@@ -1,4 +1,4 @@
-//! What the formats of 32 numbers with an f16 scale share: `Q4_1`, `Q5_0`, `Q5_1`.
+//! Common parts of the formats of 32 numbers with an f16 scale: `Q4_1`, `Q5_0`, `Q5_1`.
 
 use half::f16;
 
@@ -18,14 +18,14 @@ pub(super) fn halves(bytes: &[u8]) -> [u8; 32] {
     std::array::from_fn(|at| bytes[at % 16] >> (at / 16 * 4) & 15)
 }
 
-/// 5-bit integers of which the fifth bits lie in four bytes before the others.
+/// Unpacks 5-bit integers whose fifth bits are in four bytes before the others.
 pub(super) fn five_bits(bytes: &[u8]) -> [u8; 32] {
     let (fifth, lower) = bytes.split_at(4);
     let lower = halves(lower);
     std::array::from_fn(|at| lower[at] | (fifth[at / 8] >> (at % 8) & 1) << 4)
 }
 
-/// 5-bit integers as such bytes.
+/// Packs 5-bit integers for [`five_bits`].
 pub(super) fn packed_five(integers: &[u8; 32]) -> [u8; 20] {
     std::array::from_fn(|at| match at {
         0..4 => (0..8).fold(0, |byte, bit| byte | integers[at * 8 + bit] >> 4 << bit),

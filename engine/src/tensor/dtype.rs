@@ -1,4 +1,4 @@
-//! What one element of a tensor is, and how many bytes it takes.
+//! Element types of tensors and their sizes.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ macro_rules! table {
             /// The types of matrices of linear layers.
             pub const WEIGHTS: [Self; [$(Self::$weight,)*].len()] = [$(Self::$weight,)*];
 
-            /// What is known of it: its row of the table.
+            /// Its row of the table of formats.
             #[must_use]
             pub const fn format(self) -> &'static Format {
                 match self {
@@ -42,9 +42,9 @@ table! {
 ///
 /// Floating-point formats are IEEE 754 binary32 and binary16, bfloat16 (binary32 without its lower
 /// 16 bits) and [e4m3](f8_e4m3). `U32` carries indices and packed words. The formats of GGUF hold
-/// matrices of linear layers in blocks along a row. Each has a file in `tensor/`, which tells all of
-/// it to the rest of the engine: adding a type is such a file, its row here, its module in
-/// `shaders/weight/` and its values in `tests/fixtures/oracle/element_types.py`.
+/// matrices of linear layers in blocks along a row. Each type has a file in `tensor/` that defines
+/// it for the rest of the engine. A new type needs such a file, a row here, a module in
+/// `shaders/weight/` and values in `tests/fixtures/oracle/element_types.py`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(
     non_camel_case_types,
@@ -103,19 +103,19 @@ impl DType {
         self.format().name
     }
 
-    /// Elements of a row that only exist together: 32 or 256 in the formats of GGUF, else 1.
+    /// Elements that are encoded together: 32 or 256 along a row in the formats of GGUF, else 1.
     #[must_use]
     pub const fn block(self) -> usize {
         self.format().block
     }
 
-    /// Bytes of a [`block`](Self::block) in a file: of an element where there are no blocks.
+    /// Bytes of a [`block`](Self::block) in a file; of an element for types without blocks.
     #[must_use]
     pub const fn size(self) -> usize {
         self.format().size
     }
 
-    /// Bytes of so many elements in a file, the last block whole.
+    /// Bytes of `elements` elements in a file, rounded up to whole blocks.
     #[must_use]
     pub const fn bytes(self, count: usize) -> usize {
         count.div_ceil(self.block()).saturating_mul(self.size())

@@ -1,7 +1,7 @@
 //! 8-bit floats of 4 bits of exponent and 3 of fraction: `float8_e4m3fn` of PyTorch.
 //!
-//! The exponent's bias is 7; there are no infinities, and 0x7f and 0xff alone are NaN, so that the
-//! largest is 448 and the smallest above zero 2^-9. (Micikevicius et al. 2022,
+//! The exponent's bias is 7; there are no infinities, and only 0x7f and 0xff are NaN, so the
+//! largest value is 448 and the smallest positive one 2^-9. (Micikevicius et al. 2022,
 //! <https://arxiv.org/abs/2209.05433>)
 
 use super::format::weight_module;
@@ -47,7 +47,7 @@ pub fn to_f32(byte: u8) -> f32 {
     size.copysign(if byte < 0x80 { 1.0 } else { -1.0 })
 }
 
-/// The nearest value's byte, of two the even one; what is beyond 448 becomes 448, NaN stays NaN.
+/// The byte of the nearest value, ties to even. Values beyond 448 become 448; NaN stays NaN.
 #[must_use]
 pub fn from_f32(value: f32) -> u8 {
     let sign = (value.to_bits() >> 24 & 0x80) as u8;

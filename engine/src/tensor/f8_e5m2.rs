@@ -43,7 +43,7 @@ pub fn to_f32(byte: u8) -> f32 {
     f16::from_bits(u16::from(byte) << 8).to_f32()
 }
 
-/// The nearest value's byte, of two the even one; what is beyond 57344 becomes 57344, NaN stays NaN.
+/// The byte of the nearest value, ties to even. Values beyond 57344 become 57344; NaN stays NaN.
 #[must_use]
 pub fn from_f32(value: f32) -> u8 {
     let sign = (value.to_bits() >> 24 & 0x80) as u8;

@@ -1,4 +1,4 @@
-//! Numbers that lie as they are: `F32`, `F16`, `BF16`, and `U32` for indices.
+//! Numbers stored without encoding: `F32`, `F16`, `BF16`, and `U32` for indices.
 
 use half::{bf16, f16};
 

@@ -1,14 +1,14 @@
-//! What the engine knows of an element type: one row of the table in [`dtype`](super::dtype).
+//! The description of an element type: one row of the table in [`dtype`](super::dtype).
 
-/// An element type: how it lies in files and on the device, and how it is read and written.
+/// An element type: its layout in files and on the device, and how it is read and written.
 ///
-/// Each type's file in `tensor/` holds its `FORMAT`; the table of `dtype.rs` lists them, and all
-/// else reads the table.
+/// Each type's file in `tensor/` holds its `FORMAT`; the table of `dtype.rs` lists them, and all other
+/// code reads the table.
 #[derive(Debug)]
 pub struct Format {
     /// The name that people and files write: `F32`, `F8_E4M3`, `Q4_K`.
     pub name: &'static str,
-    /// Elements of a row that only exist together.
+    /// Elements of a row that are encoded together.
     pub block: usize,
     /// Bytes of a block in a file.
     pub size: usize,
@@ -18,10 +18,10 @@ pub struct Format {
     pub safetensors: bool,
     /// What reads it as a weight, or `None` for a type that is none.
     pub weight: Option<WeightModule>,
-    /// How a matrix lies on the device.
+    /// The layout of a matrix on the device.
     pub layout: Layout,
-    /// Of a format whose elements are multiplied by a number beside them, one for all or one a row:
-    /// the largest element, which the largest of a matrix becomes when it is written.
+    /// The largest element, for formats whose elements have a separate scale, one for all or one per row.
+    /// Writing a matrix maps its largest value to this element.
     pub scaled: Option<f32>,
     /// Whether it holds numbers too large or too small for f16; formats with scales do.
     pub exceeds_f16: bool,
@@ -29,13 +29,13 @@ pub struct Format {
     pub read: fn(&[u8], &mut Vec<f32>),
     /// Values as blocks, zeros filling the last.
     pub write: fn(&[f32]) -> Vec<u8>,
-    /// Whether models are converted to it: those are not that GGUF's own tools make by a search for
-    /// which there is no room here, or that only other programs have a use for.
+    /// Whether models can be converted to it. Excluded are formats that GGUF's tools encode by a long
+    /// search, and those that only other programs use.
     pub target: bool,
     /// A bound on the size of a row's finite numbers, about as large as the largest may be.
     pub largest: fn(&[u8]) -> f32,
-    /// Bits of a random word on the device that are kept, and bits that are set, so that a matrix of
-    /// such words holds numbers of about 1/32 to 1/4: what benches multiply.
+    /// The bits of a random word on the device to keep and to set, so that a matrix of such words holds
+    /// numbers of about 1/32 to 1/4; for benches.
     pub noise: [u32; 2],
 }
 
@@ -59,7 +59,7 @@ macro_rules! weight_module {
 }
 pub(super) use weight_module;
 
-/// How a matrix [N, K] lies on the device, of which eight neighbouring rows are one piece of memory
+/// The layout of a matrix [N, K] on the device, in which eight neighbouring rows are contiguous
 /// (`shaders/weight.wgsl` has the reason).
 #[derive(Clone, Copy, Debug)]
 pub enum Layout {
@@ -68,7 +68,7 @@ pub enum Layout {
     Elements,
     /// Bytes, after a scale for each row: words `[N/8][1 + K/4][8]`.
     Bytes {
-        /// Whether a row holds what is no number; all of it becomes NaN, which the kernel has not.
+        /// Whether a row contains NaN, which the kernel cannot decode, so the whole row becomes NaN.
         broken: fn(&[u8]) -> bool,
     },
     /// Blocks of words: `[N/8][K/block][words]`, and before them a word for each row's scale where
@@ -76,8 +76,8 @@ pub enum Layout {
     Blocks {
         /// Words that the blocks of eight rows take.
         words: usize,
-        /// Places rows of so many blocks each, one after the other. Of eight rows' words so many
-        /// stand before the blocks, and all begin as zeros.
+        /// Places rows of blocks one after the other, after the words of scales of eight rows. All words
+        /// start as zeros.
         pack: fn(&[u8], Rows, &mut [u32]),
     },
 }

@@ -1,11 +1,11 @@
-//! 8-bit integers that are multiplied by a number beside them, one for all of a matrix or one a row:
-//! what files in int8 hold (`int8_tensorwise` of ComfyUI, `qint8` of optimum-quanto).
+//! 8-bit integers with a separate scale, one for a whole matrix or one per row, as in int8 files
+//! (`int8_tensorwise` of ComfyUI, `qint8` of optimum-quanto).
 
 use super::format::weight_module;
 use super::{Format, Layout};
 
-/// The row of the table. An `I8` of safetensors is one only with a scale beside it, which the reader
-/// of scales finds.
+/// The row of the table. An `I8` tensor of safetensors has this format only with a scale tensor, which
+/// the reader of scales finds.
 pub const FORMAT: Format = Format {
     name: "I8",
     block: 1,

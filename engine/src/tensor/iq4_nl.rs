@@ -1,8 +1,8 @@
 //! Blocks of 32 numbers as 4-bit codes of uneven values and one f16 scale, along a row: `IQ4_NL` of
 //! GGUF.
 //!
-//! A block is 18 bytes: scale and codes as in [`q4_0`](super::q4_0). A number is scale times the
-//! code's value, which lie nearer to each other about zero. (Layout and values: `IQ4_NL` of gguf-py,
+//! A block is 18 bytes: scale and codes as in [`q4_0`](super::q4_0). A number is the scale times the
+//! code's value; values are denser near zero. (Layout and values: `IQ4_NL` of gguf-py,
 //! <https://github.com/ggml-org/llama.cpp/blob/master/gguf-py/gguf/quants.py>)
 
 use half::f16;
@@ -23,7 +23,7 @@ pub const BLOCK_BYTES: usize = 2 + BLOCK / 2;
 /// A block's bytes: scale, codes.
 pub type Block = [u8; BLOCK_BYTES];
 
-/// What the codes 0 to 15 stand for.
+/// The values of the codes 0 to 15.
 pub const VALUES: [i8; 16] = [
     -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
 ];
@@ -59,7 +59,7 @@ pub fn codes(block: &Block) -> [u8; BLOCK] {
     halves(&block[2..])
 }
 
-/// What a code stands for.
+/// The value of a code.
 pub(super) fn value(code: u8) -> f32 {
     f32::from(VALUES[usize::from(code & 15)])
 }

@@ -66,8 +66,8 @@ pub fn scales(block: &Block) -> [i8; SCALES] {
     })
 }
 
-/// Writes the block of row `row` (of eight) among those of the eight: the factor as f32, the scales
-/// as bytes, then as it lies in the file.
+/// Writes the block of row `row` among those of eight rows: the factor as f32, the scales as bytes, then
+/// the rest as in the file.
 fn place(block: &Block, row: usize, to: &mut [u32]) {
     let head = [factors(block).0.to_bits()].into_iter();
     let scales = scales(block).map(|scale| scale as u8);

@@ -1,4 +1,4 @@
-//! What a tensor is: shape and element type, with all that is known of each. No device.
+//! Tensors as data: shapes and element types, without a device.
 
 mod affine;
 mod dtype;

@@ -1,10 +1,10 @@
-//! Blocks of 32 numbers as 4-bit floats and two scales in e4m3, one for 16 numbers each, times a
-//! number beside the tensor: NVFP4.
+//! NVFP4: blocks of 32 numbers as 4-bit floats and two scales in e4m3, one for each 16 numbers, times
+//! a separate factor of the tensor.
 //!
 //! A 4-bit float has 2 bits of exponent and one of fraction: 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their
-//! negatives. A block is 18 bytes, the scales before 16 bytes of numbers, of which a byte's upper half
-//! is the first: the numbers as files have them (`U8` [N, K/2]), each 32 with their scales, which lie
-//! in a tensor of their own there. (Format: <https://arxiv.org/abs/2509.25149>, section 2)
+//! negatives. A block is 18 bytes: the scales, then 16 bytes of numbers with the first number in a
+//! byte's upper half. Files hold the same numbers (`U8` [N, K/2]) but keep the scales in a separate
+//! tensor. (Format: <https://arxiv.org/abs/2509.25149>, section 2)
 
 use half::f16;
 

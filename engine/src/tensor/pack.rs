@@ -5,7 +5,7 @@
 
 use super::Rows;
 
-/// Rows of a matrix that lie interleaved: `weight.wgsl` has the reason.
+/// Rows of a matrix that are interleaved; `weight.wgsl` has the reason.
 pub const ROWS: usize = 8;
 
 /// Packs rows of blocks of `SIZE` bytes, `words` for those of eight rows: `place` writes one block of
@@ -27,7 +27,7 @@ pub(super) fn pack<const SIZE: usize>(
     }
 }
 
-/// Writes words that stand [`ROWS`] apart.
+/// Writes words [`ROWS`] apart.
 pub(super) fn spread(to: &mut [u32], words: impl IntoIterator<Item = u32>) {
     to.iter_mut()
         .step_by(ROWS)

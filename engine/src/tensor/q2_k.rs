@@ -77,8 +77,7 @@ pub(super) fn packed_two(integers: &[u8; BLOCK]) -> [u8; BLOCK / 4] {
     })
 }
 
-/// Writes the block of row `row` (of eight) among those of the eight: the factors, then as it lies in
-/// the file.
+/// Writes the block of row `row` among those of eight rows: the factors, then the rest as in the file.
 fn place(block: &Block, row: usize, to: &mut [u32]) {
     let (rest, factors) = block.split_at(SCALES + BLOCK / 4);
     spread(&mut to[row..], words(factors).chain(words(rest)));

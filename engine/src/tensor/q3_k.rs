@@ -21,7 +21,7 @@ pub const BLOCK: usize = 256;
 /// Scales of a block.
 const SCALES: usize = BLOCK / 16;
 
-/// Where the scales lie.
+/// The offset of the scales.
 const SCALES_AT: usize = BLOCK / 8 + BLOCK / 4;
 
 /// Bytes of a block.
@@ -81,8 +81,8 @@ pub fn integers(block: &Block) -> [u8; BLOCK] {
     std::array::from_fn(|at| lower[at] | (block[at % 32] >> (at / 32) & 1) << 2)
 }
 
-/// Writes the block of row `row` (of eight) among those of the eight: the factor as f32, the scales
-/// as bytes, then as it lies in the file.
+/// Writes the block of row `row` among those of eight rows: the factor as f32, the scales as bytes, then
+/// the rest as in the file.
 fn place(block: &Block, row: usize, to: &mut [u32]) {
     let head = [factor(block).to_bits()].into_iter();
     let scales = scales(block).map(|scale| scale as u8);

@@ -53,7 +53,7 @@ pub fn integers(block: &Block) -> [u8; BLOCK] {
     halves(&block[4..])
 }
 
-/// Writes the block of row `row` (of eight) among those of the eight: as it lies in the file.
+/// Writes the block of row `row` among those of eight rows, in the file's layout.
 fn place(block: &Block, row: usize, to: &mut [u32]) {
     spread(&mut to[row..], words(block));
 }

@@ -178,7 +178,7 @@ impl Head {
     }
 }
 
-/// What the numbers of a block share.
+/// The scales of a block.
 #[must_use]
 pub fn head(block: &Block) -> Head {
     Head::of(block.first_chunk().unwrap_or(&[0; 16]))

@@ -58,8 +58,8 @@ pub fn integers(block: &Block) -> [u8; BLOCK] {
     five_bits(&block[2..])
 }
 
-/// Writes the block of row `row` (of eight) among those of the eight: the scale as f32, then as it
-/// lies in the file.
+/// Writes the block of row `row` among those of eight rows: the scale as f32, then the rest as in the
+/// file.
 fn place(block: &Block, row: usize, to: &mut [u32]) {
     let scale = scale(block).to_bits();
     spread(

@@ -44,7 +44,7 @@ pub const FORMAT: Format = Format {
     noise: [0x83ff_83ff, 0x0c00_0c00],
 };
 
-/// What the numbers of a block share.
+/// The scales of a block.
 #[must_use]
 pub fn head(block: &Block) -> Head {
     Head::of(block.first_chunk().unwrap_or(&[0; 16]))

@@ -1,7 +1,7 @@
 //! SentencePiece's `spiece.model`, which ComfyUI's text encoders carry, as a `tokenizer.json`.
 //!
 //! Reference: `sentencepiece_model.proto` of google/sentencepiece; `SpmConverter` and `T5Converter`
-//! of transformers, and what they made of UMT5's.
+//! of transformers, and their result for UMT5.
 
 use super::unigram::{Piece, Unigram};
 
@@ -9,7 +9,7 @@ use super::unigram::{Piece, Unigram};
 const UNKNOWN: u64 = 2;
 const CONTROL: u64 = 3;
 
-/// The `tokenizer.json` that does what the model in `bytes` does.
+/// A `tokenizer.json` that is equivalent to the model in `bytes`.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the bytes.
@@ -86,7 +86,7 @@ impl<'b> Entry<'b> {
 /// The fields of a protobuf message: number and value.
 struct Fields<'b>(&'b [u8]);
 
-/// A value as it lies in the file.
+/// A value in the file.
 enum Wire<'b> {
     Number(u64),
     Bytes(&'b [u8]),

@@ -1,8 +1,7 @@
-//! A Unigram vocabulary (Kudo 2018) as a `tokenizer.json`: what SentencePiece models and GGUF files
-//! carry.
+//! A Unigram vocabulary (Kudo 2018) as a `tokenizer.json`, from a SentencePiece model or a GGUF file.
 //!
-//! Reference: `SpmConverter` and `T5Converter` of transformers, and what they made of UMT5's.
-//! Spaces are folded whatever the model says of them, as there; prompts have none to fold.
+//! Reference: `SpmConverter` and `T5Converter` of transformers, and their result for UMT5.
+//! Spaces are always folded, as there, whatever the model declares; cleaned prompts have none to fold.
 
 use serde_json::{Value, json};
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::container::{Container, Extent, shown};
 use super::named::Tensor;
-use super::narrowing::Narrowing;
+use super::quantized::Quantization;
 use super::scaled::Coding;
 use super::{Storage, TensorView, nearest};
 use crate::error::WeightsError;
@@ -42,8 +42,8 @@ pub struct Checkpoint {
     pub(super) tensors: Vec<Tensor>,
     pub(super) by_name: HashMap<String, usize>,
     /// Holds whatever is asked for, in this type and without a byte.
-    pub(super) imagined: Option<DType>,
-    pub(super) narrowing: Option<Narrowing>,
+    pub(super) meta: Option<DType>,
+    pub(super) quantization: Option<Quantization>,
     /// How much of its files must be there.
     pub(super) extent: Extent,
 }
@@ -60,7 +60,7 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    /// Bytes made in memory, which lie as they are.
+    /// Bytes made in memory, stored without encoding.
     pub(super) fn made(origin: &str, bytes: Storage) -> Self {
         Self {
             file: origin.to_owned(),
@@ -76,9 +76,9 @@ impl Checkpoint {
     /// A checkpoint that holds whatever is asked for, as elements of `dtype`, and not a byte of it:
     /// for planning a model that is not at hand.
     #[must_use]
-    pub fn imagined(part: &str, dtype: DType) -> Self {
+    pub fn meta(part: &str, dtype: DType) -> Self {
         Self {
-            imagined: Some(dtype),
+            meta: Some(dtype),
             ..Self::empty(part, "imagined")
         }
     }
@@ -106,7 +106,7 @@ impl Checkpoint {
         name: &'a str,
         expected: &'a [usize],
     ) -> Result<TensorView<'a>, WeightsError> {
-        if self.imagined.is_some() {
+        if self.meta.is_some() {
             let dtype = self.type_of(name, expected)?;
             return Ok(TensorView::new(name, dtype, expected, &[][..]));
         }
@@ -119,13 +119,13 @@ impl Checkpoint {
     /// # Errors
     /// Those of [`get`](Self::get).
     pub fn type_of(&self, name: &str, expected: &[usize]) -> Result<DType, WeightsError> {
-        if let Some(dtype) = self.imagined {
-            return Ok(self.narrowed_type(name, expected, dtype));
+        if let Some(dtype) = self.meta {
+            return Ok(self.quantized_type(name, expected, dtype));
         }
         let tensor = self.expected(name, expected)?;
         let dtype = tensor.dtype().filter(|&dtype| dtype != DType::U32);
         let dtype = dtype.ok_or_else(|| self.unsupported(tensor))?;
-        Ok(self.narrowed_type(name, expected, dtype))
+        Ok(self.quantized_type(name, expected, dtype))
     }
 
     /// The tensor `name`, read, if it has the shape `expected`.
@@ -147,7 +147,7 @@ impl Checkpoint {
     /// The tensor `name` in whatever shape it has.
     ///
     /// # Errors
-    /// Those of [`get`](Self::get), less the shape's.
+    /// Those of [`get`](Self::get), except for the shape.
     pub fn get_any(&self, name: &str) -> Result<TensorView<'_>, WeightsError> {
         let tensor = self.tensor(name)?;
         tensor.read.store(true, Ordering::Relaxed);
@@ -218,7 +218,7 @@ impl Checkpoint {
             .get(of.place[0]..of.place[1])
     }
 
-    /// The names of the tensors that nobody has asked for, in the order of [`names`](Self::names).
+    /// The names of the tensors that were never requested, in the order of [`names`](Self::names).
     #[must_use]
     pub fn unread(&self) -> Vec<String> {
         let unread = self
@@ -270,8 +270,8 @@ impl Checkpoint {
             shards: Vec::new(),
             tensors: Vec::new(),
             by_name: HashMap::new(),
-            imagined: None,
-            narrowing: None,
+            meta: None,
+            quantization: None,
             extent: Extent::Whole,
         }
     }
@@ -298,9 +298,9 @@ impl Checkpoint {
             None => view,
             Some(merge) => merge.of(&view)?,
         };
-        match self.narrowed_type(&tensor.name, &tensor.shape, view.dtype) {
+        match self.quantized_type(&tensor.name, &tensor.shape, view.dtype) {
             same if same == view.dtype => Ok(view),
-            narrower => Ok(view.narrowed(narrower).unwrap_or(view)),
+            narrower => Ok(view.quantized(narrower).unwrap_or(view)),
         }
     }
 

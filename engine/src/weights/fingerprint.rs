@@ -1,4 +1,4 @@
-//! A hash that tells models apart without reading tens of gigabytes.
+//! A hash that distinguishes models without reading tens of gigabytes.
 
 use sha2::{Digest, Sha256};
 
@@ -16,8 +16,8 @@ impl Checkpoint {
     /// SHA-256, as 64 hexadecimal digits, over each file's size, header and sampled pages: the
     /// first, the last and others evenly between. A file of up to 160 kB of data is read whole.
     ///
-    /// It tells released and fine-tuned models apart; it is no proof that two files are equal.
-    /// File names do not enter it, so that a renamed model keeps its fingerprint.
+    /// It distinguishes released from fine-tuned models, but does not prove that two files are equal.
+    /// File names are left out, so a renamed model keeps its fingerprint.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();

@@ -1,4 +1,4 @@
-//! Latents on disk: what a run saves before it decodes, and what `decode` begins from.
+//! Latents on disk, which a run saves before decoding and `decode` starts from.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ pub struct Latents {
     pub shape: [usize; 5],
     /// The values, row-major.
     pub values: Vec<f32>,
-    /// Text beside the tensor: what made it.
+    /// Metadata of the run that made the latents.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -39,7 +39,7 @@ impl Latents {
         Self::from_bytes(&file, Storage::map(path)?)
     }
 
-    /// Reads a file of latents that lies in memory; `file` names it in messages.
+    /// Reads a file of latents from memory; `file` names it in messages.
     ///
     /// # Errors
     /// Those of opening a safetensors file, [`WeightsError::NoLatents`],

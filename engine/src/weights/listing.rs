@@ -1,4 +1,4 @@
-//! What a checkpoint holds, told without reading its tensors.
+//! Lists the contents of a checkpoint without reading its tensors.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ impl Checkpoint {
     /// Whether there is a tensor `name`.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.imagined.is_some() || self.by_name.contains_key(name)
+        self.meta.is_some() || self.by_name.contains_key(name)
     }
 
     /// The shape of the tensor `name`, if there is one. Does not count as reading it.
@@ -22,8 +22,7 @@ impl Checkpoint {
         Some(&tensor.shape)
     }
 
-    /// The bytes of the tensor `name` as they lie in its file, of any element type. Does not count as
-    /// reading it.
+    /// The bytes of the tensor `name` as stored, of any element type. Does not mark the tensor as read.
     ///
     /// # Errors
     /// [`WeightsError::NoTensor`] and [`WeightsError::NoData`].
@@ -48,7 +47,7 @@ impl Checkpoint {
     #[must_use]
     pub fn dtype_of(&self, name: &str) -> Option<DType> {
         let tensor = self.tensors.get(*self.by_name.get(name)?)?;
-        Some(self.narrowed_type(name, &tensor.shape, tensor.dtype()?))
+        Some(self.quantized_type(name, &tensor.shape, tensor.dtype()?))
     }
 
     /// The name in its file of the tensor `name`, if there is one.
@@ -115,7 +114,7 @@ impl Checkpoint {
         Ok(None)
     }
 
-    /// The text that the files' makers put beside the tensors (`__metadata__` of safetensors, the
+    /// The files' metadata (`__metadata__` of safetensors, the
     /// scalars and texts of GGUF).
     #[must_use]
     pub fn metadata(&self) -> BTreeMap<String, String> {

@@ -9,7 +9,7 @@ use crate::error::WeightsError;
 pub(super) enum Located {
     /// One file, of any container.
     Single(PathBuf),
-    /// An index that names the shards beside it.
+    /// An index of shards in the same folder.
     Index(PathBuf),
 }
 
@@ -98,7 +98,7 @@ fn located(dir: &Path, name: &str) -> Located {
     }
 }
 
-/// The names of what lies in `dir`, sorted, so that messages do not depend on the disk's order.
+/// The names of the files in `dir`, sorted so that messages do not depend on the disk's order.
 fn file_names(dir: &Path) -> Result<Vec<String>, WeightsError> {
     let read = |source| WeightsError::Read {
         path: dir.to_owned(),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::atomic::AtomicBool;
 
 use super::container::{Entry, Stored, shown};
-use super::narrow::narrow;
+use super::encode::encode;
 use super::overlaid::Merge;
 use super::scaled::Coding;
 use crate::tensor::DType;
@@ -24,9 +24,9 @@ pub(super) struct Tensor {
     pub(super) coding: Coding,
     /// What elements of a type with scales are multiplied by, as [`TensorView::scales`](super::TensorView::scales).
     pub(super) scales: Vec<f32>,
-    /// What is made of the elements whenever they are asked for.
+    /// The change that is merged into the elements on every request.
     pub(super) merge: Option<Merge>,
-    /// Whether somebody asked for it.
+    /// Set by the first request.
     pub(super) read: AtomicBool,
 }
 
@@ -71,7 +71,7 @@ impl Tensor {
         }
     }
 
-    /// The name for messages, with the file's own beside it where that is another.
+    /// The name for messages, followed by the file's own if that differs.
     pub(super) fn shown(&self) -> String {
         match &self.file_name {
             None => shown(&self.name),
@@ -79,15 +79,15 @@ impl Tensor {
         }
     }
 
-    /// What the elements are given out as, where Kinora has their type: as they are stored, save
-    /// where a block of a quantised type lies across rows, as in a tensor that was reshaped to be
-    /// quantised, and where they are [rotated](Coding::Rotated).
+    /// The type in which the elements are handed out, if Kinora has their type: the stored type, except
+    /// when blocks of a quantised type cross rows, as in a tensor that was reshaped to be quantised, or
+    /// when they are [rotated](Coding::Rotated).
     pub(super) fn dtype(&self) -> Option<DType> {
         let own = self.own_dtype()?;
         Some(self.merge.as_ref().map_or(own, |merge| merge.dtype))
     }
 
-    /// The same before anything is made of it.
+    /// The type before a merge.
     fn own_dtype(&self) -> Option<DType> {
         let row = self.shape.last().copied().unwrap_or(1);
         let whole = |dtype: DType| row.is_multiple_of(dtype.block());
@@ -95,8 +95,8 @@ impl Tensor {
         Some(if whole(stored) { stored } else { DType::F32 })
     }
 
-    /// The elements as [`dtype`](Self::dtype) and what they are multiplied by, where Kinora computes
-    /// with those: from the bytes of the tensor's file, and of what the coding keeps beside it.
+    /// The elements as [`dtype`](Self::dtype) and their scales, from the tensor's bytes and those that its
+    /// coding keeps in another tensor; `None` if Kinora does not compute with their type.
     pub(super) fn elements_of<'a>(
         &self,
         file: &'a [u8],
@@ -125,7 +125,7 @@ impl Tensor {
         }
         let mut values = Vec::new();
         (stored.format().read)(bytes, &mut values);
-        Some((dtype, narrow(dtype, 1.0, &values).into(), Vec::new()))
+        Some((dtype, encode(dtype, 1.0, &values).into(), Vec::new()))
     }
 
     pub(super) fn elements(&self) -> u64 {

@@ -12,7 +12,7 @@ use crate::error::WeightsError;
 
 impl Checkpoint {
     /// Opens the weights at `path`: a folder of the diffusers layout, a file of any
-    /// [`Container`] (told by its first bytes), or a `.safetensors.index.json`. `part` names the
+    /// [`Container`] (recognised by its first bytes), or a `.safetensors.index.json`. `part` names the
     /// model part in messages.
     ///
     /// # Errors
@@ -22,7 +22,7 @@ impl Checkpoint {
         Self::open_to(path, part, Extent::Whole)
     }
 
-    /// As [`open`](Self::open), from files of which so much is there.
+    /// Like [`open`](Self::open), for files that are present up to `extent`.
     ///
     /// # Errors
     /// Those of [`open`](Self::open).
@@ -54,7 +54,7 @@ impl Checkpoint {
         Self::empty(part, "no file").with_files(paths)
     }
 
-    /// Reads a file of any [`Container`] that lies in memory, at any alignment. `file` names it in
+    /// Reads a file of any [`Container`] from memory, at any alignment. `file` names it in
     /// messages.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl Checkpoint {
         Self::from_bytes_to(file, bytes, part, Extent::Whole)
     }
 
-    /// As [`from_bytes`](Self::from_bytes), of a file of which so much is there.
+    /// Like [`from_bytes`](Self::from_bytes), for a file that is present up to `extent`.
     ///
     /// # Errors
     /// Those of [`from_bytes`](Self::from_bytes).
@@ -131,7 +131,7 @@ impl Checkpoint {
         self.with_scales()
     }
 
-    /// Reads one more file, whose tensors must be new.
+    /// Adds a file; its tensors must have new names.
     fn add_shard(&mut self, file: String, bytes: Storage) -> Result<(), WeightsError> {
         let Contents {
             container,

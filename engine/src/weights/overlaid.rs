@@ -1,4 +1,4 @@
-//! Tensors that a checkpoint holds beside those of its files, in their place, or makes of them.
+//! Tensors that extend, replace or change those of a checkpoint's files.
 
 use std::fmt;
 use std::ops::Range;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::checkpoint::Shard;
 use super::container::{Entry, Stored};
+use super::encode::encode;
 use super::named::Tensor;
-use super::narrow::narrow;
 use super::{Checkpoint, Storage, TensorView};
 use crate::error::WeightsError;
 use crate::tensor::DType;
@@ -20,10 +20,10 @@ pub const LOW_RANK_UP: &str = "low_rank_up";
 
 /// What an adapter makes of a stored tensor.
 pub trait Change: Send + Sync {
-    /// The elements of `stored` with the change in them: as many, in the same order.
+    /// The elements of `stored` with the change applied, in the same number and order.
     ///
     /// # Errors
-    /// What the change is read from cannot be read, or the result is out of range.
+    /// The change's source cannot be read, or the result is out of range.
     fn apply(&self, stored: &TensorView<'_>) -> Result<Vec<f32>, WeightsError>;
 }
 
@@ -33,9 +33,9 @@ pub trait Change: Send + Sync {
 pub struct Merge {
     /// The tensor's name.
     pub name: String,
-    /// What the result is rounded to.
+    /// The type to which the result is rounded.
     pub dtype: DType,
-    /// What tells this change from others, for fingerprints.
+    /// Identifies this change in fingerprints.
     pub mark: String,
     /// The change.
     pub change: Arc<dyn Change>,
@@ -45,7 +45,7 @@ impl Merge {
     /// The tensor that is handed out for `stored`.
     pub(super) fn of<'a>(&self, stored: &TensorView<'a>) -> Result<TensorView<'a>, WeightsError> {
         let values = self.change.apply(stored)?;
-        let bytes = narrow(self.dtype, 1.0, &values);
+        let bytes = encode(self.dtype, 1.0, &values);
         Ok(TensorView::new(
             stored.name,
             self.dtype,
@@ -83,8 +83,8 @@ struct Made {
 
 impl Overlay {
     /// Tensors as (name, element type, shape, elements): as many elements as the shape has, little
-    /// endian and row-major; and what is merged into stored ones. `origin` names in messages where
-    /// they come from.
+    /// endian and row-major; and changes to merge into stored ones. `origin` names their source in
+    /// messages.
     #[must_use]
     pub fn new(
         origin: &str,
@@ -130,10 +130,9 @@ impl fmt::Debug for Overlay {
 }
 
 impl Checkpoint {
-    /// The same checkpoint with tensors made in memory, each in the place of the stored one of its
-    /// name or beside them, and with changes merged into stored ones. All of it is part of the
-    /// [`fingerprint`](Self::fingerprint). What [`renamed`](Self::renamed) derives of a merged
-    /// tensor is without its change: overlay last.
+    /// Adds tensors made in memory, each replacing a stored tensor of the same name, and merges changes
+    /// into stored ones. All of these are part of the [`fingerprint`](Self::fingerprint). Call this last:
+    /// tensors that [`renamed`](Self::renamed) derives from a merged tensor lack its change.
     #[must_use]
     pub fn overlaid(mut self, overlay: &Overlay) -> Self {
         for made in &overlay.tensors {

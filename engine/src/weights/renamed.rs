@@ -13,7 +13,7 @@ use crate::error::WeightsError;
 pub enum Renamed {
     /// It keeps its name and shape.
     Kept,
-    /// The model has no use for it: as if the file did not hold it.
+    /// The model does not use it; it is ignored.
     Dropped,
     /// It is read as these, which share its bytes.
     As(Vec<Piece>),
@@ -74,7 +74,7 @@ impl Piece {
         self
     }
 
-    /// This piece of `tensor`, or what it asked for that `tensor` does not give.
+    /// This piece of `tensor`, or an error that names the part `tensor` lacks.
     fn of(self, tensor: &Tensor) -> Result<Tensor, String> {
         let mut shape = tensor.shape.clone();
         let (mut start, mut end) = (tensor.start, tensor.end);
@@ -94,7 +94,7 @@ impl Piece {
                 let stored = tensor.stored.dtype.ok_or_else(refused)?;
                 let stride = coding.stride(stored, elements).ok_or_else(refused)?;
                 coding = coding.rows_from(rows.start);
-                // No overflow, since all rows lie within the file.
+                // No overflow, since all rows are within the file.
                 end = start + rows.end * stride;
                 start += rows.start * stride;
                 if scales.len() > 1 {
@@ -118,9 +118,8 @@ impl Piece {
 }
 
 impl Checkpoint {
-    /// The same files under the model's names: `map` says for each stored tensor, by its present
-    /// name and shape, what the model knows it as. Messages show the file's own name beside the
-    /// model's.
+    /// Renames the tensors: `map` gives the model's name for each stored tensor from its present name
+    /// and shape. Messages show the file's own name after the model's.
     ///
     /// # Errors
     /// [`WeightsError::Derived`] where a piece does not fit its tensor, and

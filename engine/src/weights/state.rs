@@ -1,4 +1,4 @@
-//! A run on disk: what it goes on from, whatever ended it.
+//! The state of an unfinished run on disk, from which it resumes however it ended.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -44,7 +44,7 @@ pub struct SolverState {
     pub steps_done: usize,
     /// `x`, `last`, `m0` and `m1` of [`StepCoefficients`](crate::sampling::StepCoefficients).
     pub tensors: [Vec<f32>; 4],
-    /// What the encoders made of pictures, kept so that no resumed run encodes them again.
+    /// The encoders' results for pictures, kept so that a resumed run does not encode them again.
     pub encoded: Arc<BTreeMap<String, Encoded>>,
 }
 
@@ -59,12 +59,12 @@ pub enum RunProgress {
     All(Latents),
 }
 
-/// A run on disk: how far it has come, and text that says which run it is.
+/// A run on disk: its progress and the metadata that identifies it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunState {
     /// How far it has come.
     pub progress: RunProgress,
-    /// What the run is: everything that makes the clip again, and what the application adds.
+    /// Everything needed to make the clip again, and entries of the application.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -78,7 +78,7 @@ impl RunState {
         Self::from_bytes(&path.display().to_string(), Storage::map(path)?)
     }
 
-    /// Reads a state's file that lies in memory; `file` names it in messages.
+    /// Reads a state file from memory; `file` names it in messages.
     ///
     /// # Errors
     /// Those of a safetensors file, and [`WeightsError::State`] for one that is no state, is of
@@ -185,10 +185,10 @@ impl RunState {
         tensor_file::write(path, &tensors, &metadata)
     }
 
-    /// Takes the file away, with what a killed run left of its successor.
+    /// Removes the file, and the temporary file of a run that was killed while writing.
     ///
     /// # Errors
-    /// [`WeightsError::Write`] where it is there and stays.
+    /// [`WeightsError::Write`] if the file cannot be removed.
     pub fn remove(path: impl AsRef<Path>) -> Result<(), WeightsError> {
         let path = path.as_ref();
         staged::sweep(path);
@@ -230,7 +230,7 @@ impl RunState {
         }
     }
 
-    /// SHA-256 over everything that the file says.
+    /// SHA-256 over the file's contents.
     fn hash(&self) -> String {
         let mut hash = Sha256::new();
         let mut text = |text: &str| {

@@ -1,4 +1,4 @@
-//! Where a file's bytes lie: mapped from disk, or in memory.
+//! The bytes of a file: mapped from disk, or in memory.
 
 use std::fs::File;
 use std::ops::Deref;
@@ -11,8 +11,8 @@ use crate::error::WeightsError;
 
 /// The bytes of one weights file.
 ///
-/// No alignment is promised: safetensors allows any, and a model embedded into a program lies
-/// wherever the linker puts it.
+/// Their alignment is arbitrary: safetensors allows any, and the linker places a model that is embedded
+/// into a program anywhere.
 pub enum Storage {
     /// Pages of a file, read by the operating system when they are touched.
     Mapped(Mmap),

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use super::SafetensorsHeader;
-use super::narrow::narrow;
+use super::encode::encode;
 use crate::error::WeightsError;
 use crate::staged::{self, Staged};
 use crate::tensor::DType;
@@ -70,5 +70,5 @@ pub(super) fn each_piece<E>(
     mut take: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut pieces = values.chunks(PIECE);
-    pieces.try_for_each(|piece| take(&narrow(DType::F32, 1.0, piece)))
+    pieces.try_for_each(|piece| take(&encode(DType::F32, 1.0, piece)))
 }

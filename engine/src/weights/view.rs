@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::narrow::narrow;
+use super::encode::encode;
 use crate::tensor::DType;
 
 /// A tensor of a [`Checkpoint`](super::Checkpoint): its bytes are borrowed from the file, or made
@@ -17,8 +17,8 @@ pub struct TensorView<'a> {
     pub shape: &'a [usize],
     /// The elements, little endian and row-major, at any alignment.
     pub bytes: Cow<'a, [u8]>,
-    /// What elements of a type with scales are to be multiplied by: nothing, one for all, or one a row (a
-    /// row is what the first dimension counts).
+    /// Factors of the elements of a type with scales: none, one for all, or one for each index of the
+    /// first dimension.
     pub scales: Vec<f32>,
 }
 
@@ -46,13 +46,13 @@ impl<'a> TensorView<'a> {
         self.shape.iter().product()
     }
 
-    /// Whether there are no elements.
+    /// Whether the tensor has no elements.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What the elements of a row are multiplied by.
+    /// The factor of the elements of a row.
     #[must_use]
     pub fn scale(&self, row: usize) -> f32 {
         match *self.scales.as_slice() {
@@ -62,13 +62,13 @@ impl<'a> TensorView<'a> {
         }
     }
 
-    /// The same elements as f32 where `dtype` is that and theirs is not.
+    /// Converts the elements to f32 if `dtype` is f32 and theirs is not.
     #[must_use]
     pub fn widened_to(&self, dtype: DType) -> Cow<'_, Self> {
         if dtype != DType::F32 || self.dtype == DType::F32 {
             return Cow::Borrowed(self);
         }
-        let bytes = narrow(dtype, 1.0, &self.to_f32());
+        let bytes = encode(dtype, 1.0, &self.to_f32());
         Cow::Owned(Self::new(self.name, dtype, self.shape, bytes))
     }
 

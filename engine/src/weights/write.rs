@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::narrow::narrow;
+use super::encode::encode;
 use super::{Checkpoint, GgufHeader, GgufValue, SafetensorsHeader, TensorView};
 use crate::error::WeightsError;
 use crate::tensor::DType;
 
-/// GGUF's tensors have no more dimensions; what has more is folded, and its shape is kept beside it.
+/// The most dimensions of a GGUF tensor; tensors with more are folded, and their shape is kept apart.
 const GGUF_RANK: usize = 4;
 
 /// How a part is written.
 #[derive(Clone, Copy, Debug)]
 pub enum Written {
-    /// safetensors; in shards of about so many bytes, with an index, where it is more.
+    /// safetensors, in shards of about this many bytes with an index if there are more.
     Safetensors {
         /// Bytes.
         shard: u64,
@@ -27,12 +27,12 @@ pub enum Written {
     Gguf {
         /// `wan` say.
         architecture: &'static str,
-        /// What a tensor is called in the file.
+        /// The name of a tensor in the file.
         named: fn(&str) -> String,
     },
 }
 
-/// Told the bytes that were written since it was last told; answers whether to go on.
+/// Receives the bytes written since the last call; returns whether to continue.
 pub type Step<'s> = &'s mut dyn FnMut(u64) -> bool;
 
 /// A tensor to be written.
@@ -64,9 +64,10 @@ impl Checkpoint {
             let view = self.get_any(name)?;
             let row = view.shape.last().copied().unwrap_or(1);
             let wanted = target(name, view.shape, view.dtype);
-            let dtype = match row.is_multiple_of(wanted.block()) {
-                true => wanted,
-                false => view.dtype,
+            let dtype = if row.is_multiple_of(wanted.block()) {
+                wanted
+            } else {
+                view.dtype
             };
             let scales = match dtype.format().scaled {
                 Some(_) if dtype == view.dtype => view.scales.len(),
@@ -88,8 +89,8 @@ impl Checkpoint {
     /// 8-bit floats get their scales beside them as ComfyUI's scaled files have them.
     ///
     /// # Errors
-    /// [`WeightsError::Write`], of kind `Interrupted` where `step` said to stop;
-    /// [`WeightsError::Gguf`] for what that container does not have.
+    /// [`WeightsError::Write`], of kind `Interrupted` if `step` returned false;
+    /// [`WeightsError::Gguf`] for types that GGUF does not have.
     pub fn write_as(
         &self,
         (folder, stem): (&Path, &str),
@@ -112,13 +113,13 @@ impl Checkpoint {
         }
     }
 
-    /// The tensor in the type that its entry says.
+    /// Converts the tensor to the type of its entry.
     fn converted(&self, entry: &Entry<'_>) -> Result<TensorView<'_>, WeightsError> {
         let view = self.get_any(entry.name)?;
         if view.dtype == entry.dtype {
             return Ok(view);
         }
-        Ok(view.narrowed(entry.dtype).unwrap_or(view))
+        Ok(view.quantized(entry.dtype).unwrap_or(view))
     }
 
     fn write_gguf(
@@ -229,7 +230,7 @@ impl Checkpoint {
             let view = self.converted(entry)?;
             out.put(&view.bytes)?;
             if entry.scales > 0 {
-                out.put(&narrow(DType::F32, 1.0, &view.scales))?;
+                out.put(&encode(DType::F32, 1.0, &view.scales))?;
             }
             out.stepped(entry.bytes, step)?;
         }
@@ -260,9 +261,10 @@ impl Out {
 
     /// Tells how many bytes more were written.
     fn stepped(&self, bytes: u64, step: Step<'_>) -> Result<(), WeightsError> {
-        match step(bytes) {
-            true => Ok(()),
-            false => Err(failed(&self.path, io::ErrorKind::Interrupted.into())),
+        if step(bytes) {
+            Ok(())
+        } else {
+            Err(failed(&self.path, io::ErrorKind::Interrupted.into()))
         }
     }
 

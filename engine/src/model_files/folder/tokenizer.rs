@@ -1,4 +1,4 @@
-//! Where a model's tokenizer lies: in its folder, beside its text encoder, or within it.
+//! Finds a model's tokenizer: in its folder, beside its text encoder, or inside its file.
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
@@ -14,7 +14,7 @@ use crate::weights::{Checkpoint, Extent};
 /// No `tokenizer.json` is longer than this: 256 MiB (UMT5's is 17 MB).
 pub(super) const LIMIT: u64 = 1 << 28;
 
-/// Where a tokenizer lies in a folder that is not in the diffusers layout; the first is Wan's own.
+/// Paths of a tokenizer in a folder that is not in the diffusers layout; the first is Wan's own.
 const TOKENIZERS: [&str; 4] = [
     "google/umt5-xxl/tokenizer.json",
     "tokenizer.json",
@@ -62,7 +62,7 @@ impl ModelFolder {
         }
         match self.tokenizer_json() {
             Err(ConfigError::Weights(WeightsError::NoData { .. }))
-                if self.extent == Extent::Head =>
+                if self.extent == Extent::Headers =>
             {
                 Ok(None)
             }

@@ -133,9 +133,12 @@ impl Factors {
                     [Role::Kronecker1, Role::Kronecker1A, Role::Kronecker1B],
                     [Role::Kronecker2, Role::Kronecker2A, Role::Kronecker2B],
                 ]
-                .map(|[whole, a, b]| match this.has(whole) {
-                    true => this.head(whole).map(Some),
-                    false => this.product_head(a, b),
+                .map(|[whole, a, b]| {
+                    if this.has(whole) {
+                        this.head(whole).map(Some)
+                    } else {
+                        this.product_head(a, b)
+                    }
                 });
                 let pair = first?.zip(second?);
                 pair.map(|([a, b], [c, d])| [a.saturating_mul(c), b.saturating_mul(d)])

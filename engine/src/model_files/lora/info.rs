@@ -22,7 +22,7 @@ const BASES: [&str; 6] = [
     "modelspec.title",
 ];
 
-/// A LoRA file: what it holds and, of a model at hand, what it would change.
+/// A LoRA file: its contents and, if a model is given, its changes to that model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoraInfo {
     /// The file.
@@ -37,7 +37,7 @@ pub struct LoraInfo {
     pub ranks: BTreeMap<usize, usize>,
     /// Whether it holds a LoRA for each of two experts.
     pub two_experts: bool,
-    /// What it was trained on, as its metadata say.
+    /// The base model according to its metadata.
     pub base: Option<String>,
     /// Tensors whose names are not recognised.
     pub unknown: Vec<String>,
@@ -45,7 +45,7 @@ pub struct LoraInfo {
     pub fits: Vec<LoraFit>,
 }
 
-/// What a LoRA changes in one transformer of a model.
+/// The changes of a LoRA in one transformer of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoraFit {
     /// `transformer` or `transformer_2`.
@@ -136,7 +136,7 @@ impl LoraInfo {
     }
 }
 
-/// What a file's metadata say that it was trained on.
+/// The base model according to a file's metadata.
 fn base(file: &LoraFile) -> Option<String> {
     let metadata = file.tensors.metadata();
     let found = BASES.iter().find_map(|field| metadata.get(*field));
@@ -150,9 +150,12 @@ fn base(file: &LoraFile) -> Option<String> {
 /// Lines of `what: value`, for people.
 impl fmt::Display for LoraInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counted = |(what, count): (&dyn fmt::Display, &usize)| match self.layers == *count {
-            true => what.to_string(),
-            false => format!("{what} ({count} layers)"),
+        let counted = |(what, count): (&dyn fmt::Display, &usize)| {
+            if self.layers == *count {
+                what.to_string()
+            } else {
+                format!("{what} ({count} layers)")
+            }
         };
         writeln!(f, "file: {}", self.file)?;
         writeln!(f, "layers: {} ({} tensors)", self.layers, self.tensors)?;

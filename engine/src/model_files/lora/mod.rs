@@ -10,7 +10,7 @@
 //! into its weight each time that the weight is asked for ([`Merge`](crate::weights::Merge)): once
 //! for a weight that stays on the device, for every pass for one that is streamed. A merged matrix
 //! has its file's type where that is f32, f16 or bf16, and is bf16 where the base is quantised, since
-//! a quantised type would round the change away; memory plans count it as that. `narrowed` makes
+//! a quantised type would round the change away; memory plans count it as that. `quantized` makes
 //! it small again, after the merge. Every change is one of the stored weight: neither the order of
 //! files matters, nor does a DoRA see what others add.
 //!

@@ -1,7 +1,7 @@
 //! The combined changes of several files, layer by layer.
 //!
-//! A change of small rank lies beside the weight as two matrices. All else is merged into the weight
-//! whenever it is asked for: a matrix of a quantised base is then handed out as bf16.
+//! A change of small rank stays separate from the weight, as two matrices. Other changes are merged into
+//! the weight on every request; a matrix of a quantised base is then handed out as bf16.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::roles::Role;
 use crate::error::{AdapterError, WeightsError};
 use crate::tensor::DType;
 use crate::weights::{
-    Change, Checkpoint, LOW_RANK_DOWN, LOW_RANK_UP, Merge, Overlay, TensorView, narrow,
+    Change, Checkpoint, LOW_RANK_DOWN, LOW_RANK_UP, Merge, Overlay, TensorView, encode,
 };
 
 /// Kernels read four columns at a time, those on cooperative matrices more.
@@ -107,7 +107,7 @@ fn merged_type(model: &Checkpoint, name: &str) -> DType {
     }
 }
 
-/// What a file adds to one tensor.
+/// The change of one tensor by a file.
 struct Part {
     file: Arc<Checkpoint>,
     factors: Arc<Factors>,
@@ -196,7 +196,7 @@ fn pair_tensors(layer: &str, [n, k]: [usize; 2], pairs: &[LowRank]) -> Vec<Made>
     }
     let tensor = |matrix: &str, shape: [usize; 2], values: &[f32]| {
         let name = format!("{layer}.{matrix}");
-        (name, dtype, shape.to_vec(), narrow(dtype, 1.0, values))
+        (name, dtype, shape.to_vec(), encode(dtype, 1.0, values))
     };
     vec![
         tensor(LOW_RANK_DOWN, [rank, k], &down),

@@ -26,9 +26,9 @@ pub(super) enum Role {
     Alpha,
     /// DoRA: the lengths that the rows or columns are scaled to.
     Magnitude,
-    /// What is added to the weight.
+    /// A term added to the weight.
     Weight,
-    /// What is added to the bias.
+    /// A term added to the bias.
     Bias,
     /// The bias of `up`: added to the layer's, scaled as `up` is.
     UpBias,

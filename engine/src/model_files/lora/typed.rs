@@ -21,13 +21,14 @@ impl FromStr for Lora {
             .rsplit_once(':')
             .and_then(number)
             .unwrap_or((rest.to_owned(), 1.0));
-        match file.is_empty() {
-            true => Err("expected a file, such as style.safetensors:0.8".into()),
-            false => Ok(Lora {
+        if file.is_empty() {
+            Err("expected a file, such as style.safetensors:0.8".into())
+        } else {
+            Ok(Lora {
                 file: file.into(),
                 strength,
                 experts,
-            }),
+            })
         }
     }
 }

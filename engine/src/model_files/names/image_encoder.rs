@@ -41,9 +41,10 @@ pub(super) fn renamed(naming: Naming, name: &str, shape: &[usize]) -> Renamed {
                 "encoder.",
                 "post_layernorm.",
             ];
-            match of_it.iter().any(|head| name.starts_with(head)) {
-                true => Renamed::to(format!("vision_model.{name}")),
-                false => Renamed::to(name),
+            if of_it.iter().any(|head| name.starts_with(head)) {
+                Renamed::to(format!("vision_model.{name}"))
+            } else {
+                Renamed::to(name)
             }
         }
         _ if name.starts_with("text_model.") || is_of_both(name) => Renamed::Dropped,

@@ -11,7 +11,7 @@
 //! (`weight`, `bias`, or a quantised weight's `scale_weight`) is kept. Shapes are the same under all
 //! names, but GGUF files may lack dimensions of 1 and fold five dimensions into fewer.
 //!
-//! [`adopt`] gives a checkpoint diffusers' names.
+//! [`with_diffusers_names`] gives a checkpoint diffusers' names.
 //!
 //! Reference: `single_file_utils.py` and `convert_wan_to_diffusers.py` of diffusers;
 //! `gguf/constants.py` of llama.cpp.
@@ -63,7 +63,7 @@ impl Kind {
         }
     }
 
-    /// What it is called among a model's parts.
+    /// The name of the part.
     #[must_use]
     pub fn noun(self) -> &'static str {
         match self {
@@ -237,7 +237,7 @@ impl Names {
 /// # Errors
 /// [`WeightsError::WrongPart`] for a checkpoint of another kind, and those of
 /// [`Checkpoint::renamed`].
-pub fn adopt(
+pub fn with_diffusers_names(
     checkpoint: Checkpoint,
     kind: Kind,
 ) -> Result<(Option<Names>, Checkpoint), WeightsError> {
@@ -307,7 +307,7 @@ fn whole_shape(kind: Kind, name: &str, shape: &[usize], rows: Option<usize>) -> 
 
 /// What an unrecognised checkpoint seems to be, for messages.
 #[must_use]
-pub fn stranger<'n>(mut names: impl Iterator<Item = &'n str> + Clone) -> &'static str {
+pub fn describe_unknown<'n>(mut names: impl Iterator<Item = &'n str> + Clone) -> &'static str {
     let any = |mark: &str| names.clone().any(|name| name.contains(mark));
     if any(".lora_") || any("lora_unet_") {
         "a LoRA, which goes beside a model"

@@ -145,7 +145,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// An error that says which classes `field` may name.
+    /// An error that lists the classes `field` may name.
     pub(crate) fn class_error(&self, field: &str, known: &[&str]) -> ConfigError {
         ConfigError::Class {
             file: self.file.to_owned(),
@@ -159,7 +159,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// An error that says what `field` should have been.
+    /// An error that states the expected value of `field`.
     pub(crate) fn wrong(&self, field: &str, expected: &str) -> ConfigError {
         ConfigError::Field {
             file: self.file.to_owned(),

@@ -22,7 +22,7 @@ pub struct ImageEncoderConfig {
     pub hidden_size: usize,
     /// Width inside the feed-forward.
     pub intermediate_size: usize,
-    /// Blocks, of which the last is never computed.
+    /// Number of blocks; the last one is never computed.
     pub num_hidden_layers: usize,
     /// Attention heads.
     pub num_attention_heads: usize,

@@ -1,7 +1,7 @@
-//! What a network is, read from its `config.json` of the diffusers layout: plain data.
+//! The configuration of each network, read from its `config.json` of the diffusers layout: plain data.
 //!
-//! A field that is absent has the default of the reference class's own signature. Every number is
-//! checked here, so that the code that builds a network may multiply them without a second thought.
+//! An absent field has the default of the reference class's signature. Every number is checked here, so
+//! that products of them in the code that builds a network cannot overflow.
 
 pub(crate) mod fields;
 mod image_encoder;

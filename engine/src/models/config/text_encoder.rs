@@ -39,7 +39,7 @@ impl TextEncoderConfig {
         let fields = Fields::parse(file, text)?;
         fields.class("model_type", &["umt5"])?;
         let activation = fields.text("feed_forward_proj")?.unwrap_or("gated-gelu");
-        // transformers reads `gated-gelu` as the tanh approximation, whatever dense_act_fn says.
+        // transformers reads `gated-gelu` as the tanh approximation and ignores dense_act_fn.
         if !matches!(activation, "gated-gelu" | "gated-gelu_new") {
             return Err(fields.wrong("feed_forward_proj", "\"gated-gelu\""));
         }

@@ -24,7 +24,7 @@ pub struct TransformerConfig {
     pub ffn_dim: usize,
     /// Blocks.
     pub num_layers: usize,
-    /// Whether a layer norm with weights stands before cross-attention.
+    /// Whether a layer norm with weights precedes cross-attention.
     pub cross_attn_norm: bool,
     /// Added to the variance in the norms.
     pub eps: f64,
@@ -58,8 +58,8 @@ impl TransformerConfig {
     pub fn parse(file: &str, text: &[u8]) -> Result<Self, ConfigError> {
         let fields = Fields::parse(file, text)?;
         fields.class("_class_name", &["WanTransformer3DModel"])?;
-        // The reference norms q and k across heads whatever this says; another name would mean
-        // that a newer one does not.
+        // The reference normalises q and k across heads for any value; an unknown name may mean a newer
+        // reference that does not.
         if !matches!(
             fields.text("qk_norm")?,
             None | Some("rms_norm_across_heads")
@@ -115,8 +115,8 @@ impl TransformerConfig {
         if config.pos_embed_seq_len.is_some() && config.image_dim.is_none() {
             return Err(fields.wrong("pos_embed_seq_len", "null, where image_dim is"));
         }
-        // A denoiser predicts a velocity for each of its inputs; image-to-video models see the mask
-        // and the latents of what is known besides. Control models have other sums.
+        // A denoiser predicts a velocity for each latent channel; image-to-video models also take the mask
+        // and latents of the known frames. Control models have other channel counts.
         let with_image = 2 * out_channels + MASK_CHANNELS;
         if ![out_channels, with_image].contains(&config.in_channels) {
             let expected = format!(
@@ -127,8 +127,8 @@ impl TransformerConfig {
         Ok(config)
     }
 
-    /// Whether the model sees, beside the noisy latents, the mask and the latents of the frames that
-    /// are known: [noisy, mask, condition] along the channels.
+    /// Whether the model takes the mask and the latents of the known frames with the noisy latents:
+    /// [noisy, mask, condition] along the channels.
     #[must_use]
     pub fn sees_condition(&self) -> bool {
         self.in_channels != self.out_channels

@@ -1,19 +1,19 @@
-//! What chunks, bands and buffers need to know of a network that turns latents into pictures.
+//! The interface of a decoder network that chunks, bands and buffers rely on.
 
 use std::fmt::Debug;
 
 use super::bands::Crop;
 use crate::error::Error;
-use crate::nn::Source;
+use crate::nn::Weights;
 use crate::ops::latents::Pixels;
 use crate::record::{Recorder, Tensor};
 
-/// The output of the layers before the first upsampling in space: the seam between the halves.
+/// The features at the split point: the output of the layers before the first upsampling in space.
 #[derive(Clone, Copy, Debug)]
 pub struct Features {
-    /// [T, h, w, C]: what is upsampled first.
+    /// [T, h, w, C]: the input of the first upsampling.
     pub x: Tensor,
-    /// [T, h, w, C']: what the first level's shortcut repeats, where levels have one (Wan 2.2).
+    /// [T, h, w, C']: the input of the first level's shortcut, in networks with shortcuts (Wan 2.2).
     pub shortcut: Option<Tensor>,
 }
 
@@ -28,42 +28,42 @@ pub trait Architecture: Debug + Send + Sync {
     /// Frames of a latent frame after the first, pixels of a latent along a side.
     fn scale(&self) -> [usize; 2];
 
-    /// [2, C]: the deviations and means of what the latents were before they were normalised.
+    /// [2, C]: the deviations and means of the latents before normalisation.
     fn statistics(&self) -> Vec<f32>;
 
-    /// What the names of the checkpoint's tensors begin with that it has no use for.
+    /// Prefixes of the checkpoint's tensors that the decoder does not use.
     fn unread(&self) -> &'static [&'static str];
 
-    /// Lines beyond a band, on either side, that its pixels depend on, at the end of each level that
-    /// upsamples, in that level's lines. Each such level doubles height and width.
+    /// How many lines beyond a band, on either side, its pixels depend on at the end of each upsampling
+    /// level, in that level's lines. Each such level doubles height and width.
     fn halos(&self) -> Vec<usize>;
 
     /// How the values of the last layer become pixels.
     fn pixels(&self) -> Pixels;
 
-    /// Latents [C, T, h, w] in f32 and `statistics` [2, C] to the seam between the halves, what is
-    /// upsampled first. `first` says that the pass holds the first latent frame, and it alone.
+    /// Records the first half, from latents [C, T, h, w] in f32 and `statistics` [2, C] to the split
+    /// point. `first` means that the pass holds only the first latent frame.
     ///
     /// # Errors
     /// Weights that are missing or of another shape, tensors larger than the device allows.
     fn head(
         &self,
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         latents: &Tensor,
         statistics: &Tensor,
         first: bool,
     ) -> Result<Features, Error>;
 
-    /// The seam to pixels as the last layer gives them, [T', H, W, 3 P²], each of its levels cut to
-    /// what `crop` says.
+    /// Records the second half, from the split point to the last layer's pixels [T', H, W, 3 P²]. `crop`
+    /// cuts each level to the lines of a band.
     ///
     /// # Errors
     /// As [`Architecture::head`].
     fn tail(
         &self,
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         features: &Features,
         crop: Option<&Crop>,
         first: bool,

@@ -1,8 +1,8 @@
-//! Which lines of each level a band of latent lines sees.
+//! The lines of each level that a band of latent lines needs.
 //!
-//! A level's lines are needed as far as the convolutions after it reach, and the finer the level the
-//! fewer latent lines that is: what a level's own convolutions have seen to the end is cut away
-//! before the next upsampling.
+//! A level needs as many extra lines as the convolutions after it reach. At finer levels these span
+//! fewer latent lines, so the lines that only a level's own convolutions need are cropped before the
+//! next upsampling.
 
 use super::architecture::Architecture;
 use crate::error::Error;
@@ -108,7 +108,7 @@ pub struct Crop {
 }
 
 impl Crop {
-    /// What a recording of such bands reads.
+    /// The inputs of a recording of such bands.
     pub(super) fn new(lines: &BandLines, starts: Tensor) -> Self {
         Self {
             kept: lines.kept.clone(),
@@ -136,7 +136,7 @@ mod tests {
     use crate::models::config::VaeConfig;
     use crate::models::vae::halos;
 
-    /// Every line that a band needs lies in what it sees, at every level.
+    /// A band sees every line it needs at every level.
     #[test]
     fn bands_see_what_they_need() {
         let wan21 = VaeConfig::parse("config.json", br#"{"_class_name": "AutoencoderKLWan"}"#);
@@ -154,7 +154,7 @@ mod tests {
                         assert!(start <= (top << level).saturating_sub(halo));
                         assert!(start + kept >= ((bottom << level) + halo).min(frame));
                         if level > 0 {
-                            // Cut out of what the level before gives.
+                            // Cropped from the output of the previous level.
                             let before = 2 * starts[level - 1];
                             assert!(start >= before, "{height} {band} {top} {level}");
                             assert!(start + kept <= before + 2 * lines.kept[level - 1]);

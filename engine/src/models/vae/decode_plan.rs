@@ -1,4 +1,4 @@
-//! How a decode is laid out, and what it records.
+//! The layout and recordings of a decode.
 
 use super::architecture::Architecture;
 use super::bands::BandLines;
@@ -10,7 +10,8 @@ use crate::gpu::READ_PIECE;
 use crate::record::{Caps, Recording};
 use crate::weights::Checkpoint;
 
-/// A decode laid out and recorded for latents of one shape: what a plan counts and a decoder runs.
+/// The layout and recordings of a decode of latents of one shape; memory plans count them and decoders
+/// run them.
 #[derive(Clone, Debug)]
 pub struct DecodePlan {
     /// Its memory, chunks and bands.
@@ -41,7 +42,7 @@ impl DecodePlan {
     }
 }
 
-/// How a decode would be laid out: [`DecodePlan::new`] for its layout alone.
+/// The layout that [`DecodePlan::new`] chooses.
 ///
 /// # Errors
 /// As [`VaeDecoder::new`](super::VaeDecoder::new).
@@ -104,8 +105,8 @@ pub(super) fn prepare(
         })
     })?;
     if frames == 1 {
-        // A single frame never reaches the convolutions over time, whose weights are no strangers
-        // for that.
+        // A single frame records no temporal convolution; record them here so that their weights do not
+        // count as unread.
         passes::record(
             caps,
             config,

@@ -2,9 +2,9 @@
 
 use super::architecture::Architecture;
 use super::bands::BandLines;
+use super::bound_passes::BoundPasses;
 use super::decode_plan::{DecodePlan, prepare};
 use super::frame_bytes::FrameBytes;
-use super::half::Half;
 use super::layout::{DecodeLayout, DecodeOptions};
 use super::passes::{BAND_STARTS, Chunk, FEATURES, LATENTS, Passes, RGB, SHORTCUT, chunks};
 use super::scratch::Scratch;
@@ -16,7 +16,7 @@ use crate::weights::Checkpoint;
 /// How errors call it.
 pub(super) const NETWORK: &str = "decoder";
 
-/// A decoder, such as that of `AutoencoderKLWan`, made ready for latents of one shape.
+/// A decoder, such as that of `AutoencoderKLWan`, prepared for latents of one shape.
 ///
 /// The first latent frame gives one frame of pixels, every later one as many as the temporal
 /// scale. Chunks and bands are exact: they change memory and time, not one byte of the picture.
@@ -34,10 +34,10 @@ pub struct VaeDecoder<'m> {
     layout: DecodeLayout,
     passes: Passes,
     /// The whole network, where it is not in bands.
-    whole: Option<Half>,
+    whole: Option<BoundPasses>,
 }
 
-/// What a decode hands out as it goes on.
+/// An event of a decode.
 #[derive(Clone, Copy, Debug)]
 pub enum Decoded<'f> {
     /// A whole frame: its number and its pixels, height x width x RGB. They come in order.
@@ -48,10 +48,10 @@ pub enum Decoded<'f> {
 }
 
 impl<'m> VaeDecoder<'m> {
-    /// Records the decode of latents [C, T, h, w] and, where whole frames fit, plans it and uploads
-    /// the weights; those of bands are uploaded by a decode, half the network at a time. Where the
-    /// device turns out to have no room for whole frames, bands take their place, and narrower ones
-    /// that of wide ones: wgpu does not tell how much memory there is.
+    /// Records the decode of latents [C, T, h, w] and, if whole frames fit, plans it and uploads the
+    /// weights; in bands, each decode uploads them, half the network at a time. If the device runs out
+    /// of memory, bands replace whole frames and narrower bands replace wider ones, because wgpu does not
+    /// report how much memory is free.
     ///
     /// # Errors
     /// Weights that are missing, of another shape or of no use to the decoder; a size that does
@@ -67,7 +67,7 @@ impl<'m> VaeDecoder<'m> {
         Self::planned(gpu, config, checkpoint, latents, options, plan)
     }
 
-    /// As [`new`](Self::new), from a plan that was made before with the same arguments.
+    /// Like [`new`](Self::new), with an existing plan for the same arguments.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -95,7 +95,7 @@ impl<'m> VaeDecoder<'m> {
             whole: None,
         };
         if this.layout.band.is_none() {
-            match this.half(&this.passes.all()) {
+            match this.bind(&this.passes.all()) {
                 Err(error @ Error::Gpu(GpuError::OutOfMemory { .. })) => {
                     (this.layout, this.passes) = this.narrower(&this.layout, error)?;
                 }
@@ -105,8 +105,8 @@ impl<'m> VaeDecoder<'m> {
         Ok(this)
     }
 
-    fn half(&self, recordings: &[&Recording]) -> Result<Half, Error> {
-        Half::new(
+    fn bind(&self, recordings: &[&Recording]) -> Result<BoundPasses, Error> {
+        BoundPasses::new(
             &self.gpu,
             &self.config.statistics(),
             self.checkpoint,
@@ -120,7 +120,7 @@ impl<'m> VaeDecoder<'m> {
         refused: &DecodeLayout,
         error: Error,
     ) -> Result<(DecodeLayout, Passes), Error> {
-        // What was made of it is freed when the device is done with it.
+        // The buffers of the failed attempt are freed once the device is idle.
         self.gpu.wait()?;
         let options = DecodeOptions {
             max_bytes: Some(refused.peak_bytes() / 4 * 3),
@@ -132,19 +132,19 @@ impl<'m> VaeDecoder<'m> {
     }
 
     /// The second half of the network over bands, as wide as the device has room for.
-    fn tails(&self) -> Result<(Half, BandLines), Error> {
+    fn tails(&self) -> Result<(BoundPasses, BandLines), Error> {
         let lines = |layout: &DecodeLayout| {
             let band = layout.band.unwrap_or(self.latents[2]);
             BandLines::new(self.config, band, self.latents[2])
         };
         let [_, tails] = self.passes.halves();
-        let (mut layout, mut made) = (self.layout, self.half(&tails));
+        let (mut layout, mut made) = (self.layout, self.bind(&tails));
         loop {
             match made {
                 Err(error @ Error::Gpu(GpuError::OutOfMemory { .. })) => {
                     let (narrower, passes) = self.narrower(&layout, error)?;
                     let [_, tails] = passes.halves();
-                    (layout, made) = (narrower, self.half(&tails));
+                    (layout, made) = (narrower, self.bind(&tails));
                 }
                 made => return Ok((made?, lines(&layout))),
             }
@@ -192,7 +192,7 @@ impl<'m> VaeDecoder<'m> {
         })
     }
 
-    /// As [`decode`](Self::decode), which also tells how far it is where frames do not.
+    /// Like [`decode`](Self::decode), with progress events while no frame is complete.
     ///
     /// # Errors
     /// As [`decode`](Self::decode).
@@ -222,7 +222,7 @@ impl<'m> VaeDecoder<'m> {
 
     fn decode_whole(
         &self,
-        whole: &Half,
+        whole: &BoundPasses,
         latents: &[f32],
         stream: &mut Stream,
         chunks: &[Chunk],
@@ -263,7 +263,7 @@ impl<'m> VaeDecoder<'m> {
         let height = self.latents[2];
         let passes_of = |band: usize| chunks.len() * (1 + height.div_ceil(band));
         let total = passes_of(self.layout.band.unwrap_or(height));
-        let mut seam = self.decode_heads(latents, stream, chunks, &mut |done| {
+        let mut split = self.decode_heads(latents, stream, chunks, &mut |done| {
             each(Decoded::Passes(done, total))
         })?;
         let (tails, bands) = &self.tails()?;
@@ -289,7 +289,7 @@ impl<'m> VaeDecoder<'m> {
             let (made, first_line) = (made * patch, first_line * patch);
             stream.run(forget)?;
             for chunk in chunks {
-                self.upload_seam(tails, &mut seam, stream, chunk, [seen, bands.seen()])?;
+                self.upload_split(tails, &mut split, stream, chunk, [seen, bands.seen()])?;
                 stream.run(&passes[chunk.pass])?;
                 stream.finish()?;
                 let first = self.frames_before(chunk.start);
@@ -321,19 +321,19 @@ impl<'m> VaeDecoder<'m> {
         stream: &mut Stream,
         chunks: &[Chunk],
         each: &mut dyn FnMut(usize) -> Result<(), Error>,
-    ) -> Result<Vec<Seam>, Error> {
+    ) -> Result<Vec<AtSplit>, Error> {
         let [recordings, _] = self.passes.halves();
-        let heads = self.half(&recordings)?;
+        let heads = self.bind(&recordings)?;
         let Some((forget, passes)) = heads.bound.split_last() else {
             return Ok(Vec::new());
         };
-        let mut seam = Vec::new();
+        let mut split = Vec::new();
         for name in [FEATURES, SHORTCUT] {
             let first = self.passes.heads.first();
             if let Some(info) = first.and_then(|head| Some(head.info(head.find(name)?))) {
                 let frame = info.bytes() as usize;
                 let scratch = Scratch::new(NETWORK, (frame * self.latents[1]) as u64)?;
-                seam.push(Seam {
+                split.push(AtSplit {
                     name,
                     frame,
                     scratch,
@@ -345,11 +345,11 @@ impl<'m> VaeDecoder<'m> {
             self.upload_latents(&heads, latents, stream, chunk)?;
             stream.run(&passes[chunk.pass])?;
             stream.finish()?;
-            for Seam {
+            for AtSplit {
                 name,
                 frame,
                 scratch,
-            } in &mut seam
+            } in &mut split
             {
                 let bytes = (*frame * chunk.frames) as u64;
                 let found = self.gpu.read(heads.buffer(name)?, 0..bytes)?;
@@ -357,13 +357,13 @@ impl<'m> VaeDecoder<'m> {
             }
             each(at + 1)?;
         }
-        Ok(seam)
+        Ok(split)
     }
 
     /// Writes a chunk of the latents, [C, frames, h, w].
     fn upload_latents(
         &self,
-        half: &Half,
+        passes: &BoundPasses,
         latents: &[f32],
         stream: &mut Stream,
         chunk: &Chunk,
@@ -374,28 +374,28 @@ impl<'m> VaeDecoder<'m> {
         for channel in latents.chunks_exact(frames * frame) {
             part.extend(&channel[chunk.start * frame..(chunk.start + chunk.frames) * frame]);
         }
-        // What is encoded still reads the chunk before.
+        // Encoded commands still read the previous chunk.
         stream.submit()?;
         self.gpu
-            .write(half.buffer(LATENTS)?, 0, bytemuck::cast_slice(&part))?;
+            .write(passes.buffer(LATENTS)?, 0, bytemuck::cast_slice(&part))?;
         Ok(())
     }
 
     /// Writes the lines of a chunk's features that a band sees: the first of them, and how many.
-    fn upload_seam(
+    fn upload_split(
         &self,
-        tails: &Half,
-        seam: &mut [Seam],
+        tails: &BoundPasses,
+        split: &mut [AtSplit],
         stream: &mut Stream,
         chunk: &Chunk,
         [first, lines]: [usize; 2],
     ) -> Result<(), Error> {
         stream.submit()?;
-        for Seam {
+        for AtSplit {
             name,
             frame,
             scratch,
-        } in seam
+        } in split
         {
             let line = *frame / self.latents[2];
             let wanted = lines * line;
@@ -411,7 +411,7 @@ impl<'m> VaeDecoder<'m> {
 }
 
 /// Features of all frames on the host.
-struct Seam {
+struct AtSplit {
     name: &'static str,
     /// Bytes of a latent frame.
     frame: usize,

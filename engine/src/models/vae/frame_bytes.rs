@@ -1,4 +1,4 @@
-//! Where a decoded frame's bytes lie.
+//! The bytes of a decoded frame, on the device or on the host.
 
 use std::borrow::Cow;
 

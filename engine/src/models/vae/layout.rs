@@ -13,7 +13,7 @@ pub enum Bands {
     Auto,
     /// Never.
     Off,
-    /// Always, of so many latent lines.
+    /// Always, with this many latent lines each.
     Lines(usize),
 }
 
@@ -28,7 +28,7 @@ pub struct DecodeOptions {
     pub max_bytes: Option<u64>,
 }
 
-/// How a video will be decoded or encoded, and what that takes.
+/// The layout of a decode or encode, and its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeLayout {
     /// Latent frames at a time, after the first.
@@ -69,11 +69,11 @@ pub(super) fn default_chunk([frames, side]: [usize; 2], extent: Extent) -> usize
     (CHUNK_PIXELS / pixels.max(1)).clamp(1, 8)
 }
 
-/// Recordings of one layout that was tried.
+/// The recordings of a candidate layout.
 pub(super) struct Tried<P> {
     /// Latent lines of a band; `None` where one would see the whole frame.
     pub(super) band: Option<usize>,
-    /// What is on the device in turn, and what it is read back through.
+    /// The footprints that are on the device one after the other, each with its staging for reads.
     pub(super) turns: Vec<(Footprint, u64)>,
     pub(super) passes: P,
 }
@@ -125,9 +125,10 @@ pub(super) fn choose<P>(
         let total = memory.total() + read_back;
         let available = options.max_bytes.unwrap_or(u64::MAX);
         if total > available || memory.largest_buffer > caps.max_buffer_bytes {
-            let (needed, available) = match total > available {
-                true => (total, available),
-                false => (memory.largest_buffer, caps.max_buffer_bytes),
+            let (needed, available) = if total > available {
+                (total, available)
+            } else {
+                (memory.largest_buffer, caps.max_buffer_bytes)
             };
             refused = Some(
                 VaeError::DoesNotFit {

@@ -1,30 +1,30 @@
 //! Wan's autoencoders, 2.1 and 2.2 (diffusers' `AutoencoderKLWan`): decoder and encoder.
 //!
 //! The network is causal in time: a convolution over three frames sees the frame it is at and the
-//! two before. What it remembers of a chunk of frames are two frames for each such convolution, so
-//! a video of any length is decoded chunk by chunk in the same memory, and exactly.
+//! two before. The state between two chunks is two frames for each such convolution, so a video
+//! of any length is decoded chunk by chunk, exactly and in constant memory.
 //!
 //! ```text
 //! latents [C, T, h, w] ─ denormalise ─ post_quant_conv ─ conv_in ─ mid (attention) ─ level 0 ─┐ head
-//! ┌───────────────────────────────────────────────────────────────────────────────── seam ────┘
+//! ┌───────────────────────────────────────────────────────────────────────────────── split ───┘
 //! └─ upsample ─ level 1 ─ upsample ─ … ─ norm_out ─ conv_out ─ patches to pixels ─ bytes        tail
 //! ```
 //!
-//! Only the head looks at whole frames: its attention. Where the tail does not fit, it works in
-//! bands of lines: the head's features of all frames go to the host, its weights and caches leave the
-//! device before the tail's come, and band after band goes through the tail, with a halo as wide as
-//! the convolutions reach, which is cropped away level by level.
+//! Only the head needs whole frames, because of its attention. If the tail does not fit, it runs in
+//! bands of lines: the head's features of all frames move to the host, the head's weights and caches are
+//! freed before the tail's are made, and the tail processes one band after the other, with a halo as
+//! wide as the convolutions reach, which is cropped level by level.
 //!
-//! Chunks and bands serve every [`Architecture`]: this one, and the tiny decoders' too. The encoder
-//! is the same the other way round: bands first, then whole frames.
+//! Chunks and bands serve every [`Architecture`], including the tiny decoders. The encoder works the
+//! other way round: bands first, then whole frames.
 
 mod architecture;
 mod bands;
+mod bound_passes;
 mod decode_plan;
 mod decoder;
 mod encoder;
 mod frame_bytes;
-mod half;
 
 mod layout;
 mod passes;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::architecture::{Architecture, Features};
 use super::bands::{BandLines, Crop};
 use crate::error::Error;
-use crate::nn::Source;
+use crate::nn::Weights;
 use crate::ops::latents::rgb8;
 use crate::record::{Caps, Kind, Recorder, Recording};
 use crate::tensor::DType;
@@ -37,7 +37,7 @@ pub(super) struct Chunk {
     pub(super) pass: usize,
 }
 
-/// The first latent frame alone, then chunks, then what remains.
+/// The first latent frame by itself, then full chunks, then the rest.
 pub(super) fn chunks(frames: usize, chunk: usize) -> Vec<Chunk> {
     let mut all = Vec::new();
     let mut start = 0;
@@ -80,11 +80,11 @@ pub(super) fn sizes(frames: usize, chunk: usize) -> Vec<usize> {
 /// Every recording of a decode.
 #[derive(Clone, Debug)]
 pub(super) struct Passes {
-    /// Latents to the seam, by pass.
+    /// Latents to the split, by pass.
     pub(super) heads: Vec<Recording>,
-    /// The seam to bytes, by pass.
+    /// The split point to bytes, by pass.
     pub(super) tails: Vec<Recording>,
-    /// Zeros in what the heads and what the tails remember.
+    /// Recordings that clear the states of the heads and of the tails.
     pub(super) forget: [Recording; 2],
 }
 
@@ -125,7 +125,7 @@ impl Passes {
         halves.chain(&self.forget).collect()
     }
 
-    /// The heads, then the one that forgets what they remember; the tails likewise.
+    /// The recordings of each half: its passes, then the one that clears its states.
     pub(super) fn halves(&self) -> [Vec<&Recording>; 2] {
         let [heads, tails] = &self.forget;
         [
@@ -149,13 +149,13 @@ pub(super) fn record(
         height,
         width,
     } = extent;
-    let source = Source::new(checkpoint);
+    let weights = Weights::new(checkpoint);
     let channels = config.channels();
     let mut rec = Recorder::new(caps);
     let latents = rec.input(LATENTS, [channels, frames, height, width], DType::F32)?;
     let statistics = rec.input(STATISTICS, [2, channels], DType::F32)?;
-    let seam = config.head(&mut rec, &source, &latents, &statistics, first)?;
-    for (name, x) in [(FEATURES, Some(seam.x)), (SHORTCUT, seam.shortcut)] {
+    let split = config.head(&mut rec, &weights, &latents, &statistics, first)?;
+    for (name, x) in [(FEATURES, Some(split.x)), (SHORTCUT, split.shortcut)] {
         if let Some(x) = x {
             let out = rec.output(name, x.shape, x.dtype)?;
             rec.copy((&x, 0), (&out, 0), x.bytes());
@@ -167,8 +167,8 @@ pub(super) fn record(
     let rows = bands.map_or(height, BandLines::seen);
     let mut input =
         |name: &str, channels: usize| rec.input(name, [frames, rows, width, channels], DType::F32);
-    let x = input(FEATURES, seam.x.shape.last_dim())?;
-    let shortcut = seam
+    let x = input(FEATURES, split.x.shape.last_dim())?;
+    let shortcut = split
         .shortcut
         .map(|s| input(SHORTCUT, s.shape.last_dim()))
         .transpose()?;
@@ -180,7 +180,7 @@ pub(super) fn record(
         }
     };
     let features = Features { x, shortcut };
-    let pixels = config.tail(&mut rec, &source, &features, crop.as_ref(), first)?;
+    let pixels = config.tail(&mut rec, &weights, &features, crop.as_ref(), first)?;
     let words = pixels.shape.count().div_ceil(4);
     let rgb = rec.output(RGB, [words], DType::U32)?;
     rgb8(&mut rec, &pixels, config.pixels(), Some(&rgb))?;

@@ -1,16 +1,16 @@
-//! The tiny decoders of Wan's latents (madebyollin's TAEHV: `taew2_1` and `taew2_2`): a picture in
-//! a small part of the time, near to what the autoencoder itself would give.
+//! Tiny decoders of Wan's latents (madebyollin's TAEHV: `taew2_1` and `taew2_2`), which approximate
+//! the autoencoder's decoder in a fraction of its time.
 //!
 //! ```text
 //! latents ─ 3 tanh(x / 3) ─ conv, relu ─ 3 memory blocks ─┐ head
-//! ┌────────────────────────────────────────────── seam ───┘
+//! ┌────────────────────────────────────────────── split ──┘
 //! └─ grow ─ upsample, conv ─ 3 memory blocks ─ grow ─ … ─ upsample, conv, relu ─ conv ─ bytes      tail
 //! ```
 //!
-//! A memory block sees a frame and the one before it, so that a state of one frame a block is all
-//! that a chunk leaves to the next. Latents go in as the sampler has them, normalised, or as the
-//! autoencoder has them ([`TinyLatents`]). Of the frames that the first latent frame gives, the
-//! reference drops all but the last (`frames_to_trim`).
+//! A memory block sees a frame and the previous one, so the state between two chunks is one frame per
+//! block. Latents go in as the sampler has them, normalised, or as the
+//! autoencoder has them ([`TinyLatents`]). The reference keeps only the last of the frames that
+//! the first latent frame gives (`frames_to_trim`).
 
 use std::fmt;
 use std::path::Path;
@@ -19,7 +19,7 @@ use std::str::FromStr;
 use crate::error::{Error, VaeError};
 use crate::models::config::VaeConfig;
 use crate::models::vae::{Architecture, Crop, Features};
-use crate::nn::Source;
+use crate::nn::Weights;
 use crate::ops::conv3d::{Conv, conv3d};
 use crate::ops::frames::push_frames;
 use crate::ops::latents::{Pixels, denormalise};
@@ -55,7 +55,7 @@ impl TinyLatents {
     /// Both, under their names.
     pub const ALL: [(&'static str, Self); 2] = [("raw", Self::Raw), ("scaled", Self::Scaled)];
 
-    /// What the name of the file says, which is how LightX2V tells its own from TAEHV's.
+    /// Reads the kind from the file's name, by which LightX2V distinguishes its decoders from TAEHV's.
     #[must_use]
     pub fn of_file(file: &Path) -> Self {
         let name = file
@@ -95,7 +95,7 @@ pub struct TinyVae {
     widths: [usize; LEVELS + 1],
     /// Frames that a frame becomes at the end of each level.
     grows: [usize; LEVELS],
-    /// Pixels along a side of what one position of the last convolution holds.
+    /// Pixels along a side of the patch at each position of the last convolution.
     patch_size: usize,
     latents: TinyLatents,
     /// Deviations and means of the autoencoder's latents.
@@ -103,12 +103,13 @@ pub struct TinyVae {
 }
 
 impl TinyVae {
-    /// The decoder in a checkpoint, for the latents of the autoencoder `vae`. Widths are those of
-    /// the tensors; the encoder beside it is not read. Which latents it takes, the file's name
-    /// [says](TinyLatents::of_file); [`with_latents`](Self::with_latents) says otherwise.
+    /// The decoder in a checkpoint, for the latents of the autoencoder `vae`. Widths come
+    /// from the tensors; an encoder in the file is not read. The file's name
+    /// [determines](TinyLatents::of_file) the kind of latents; [`with_latents`](Self::with_latents)
+    /// overrides it.
     ///
     /// # Errors
-    /// [`VaeError::Tiny`] for tensors that are none of a tiny decoder, and for one of other latents.
+    /// [`VaeError::Tiny`] for tensors that are not a tiny decoder's, and for a decoder of other latents.
     pub fn of(checkpoint: &Checkpoint, vae: &VaeConfig) -> Result<Self, Error> {
         let wrong = |found: String, expected: String| VaeError::Tiny {
             file: checkpoint.origin().to_owned(),
@@ -158,19 +159,20 @@ impl TinyVae {
             vae.z_dim,
             [vae.scale_factor_temporal, vae.scale_factor_spatial],
         );
-        match found == expected && values == 3 * patch_size * patch_size {
-            true => Ok(this),
-            false => Err(wrong(
+        if found == expected && values == 3 * patch_size * patch_size {
+            Ok(this)
+        } else {
+            Err(wrong(
                 format!("it decodes latents of {found}"),
                 format!(
                     "{expected}, the model's: taew2_1 and lighttaew2_1 are for Wan 2.1 and 2.2 A14B, taew2_2 and lighttaew2_2 for 2.2 TI2V-5B"
                 ),
             )
-            .into()),
+            .into())
         }
     }
 
-    /// The same decoder for such latents.
+    /// Sets the kind of latents.
     #[must_use]
     pub fn with_latents(self, latents: TinyLatents) -> Self {
         Self { latents, ..self }
@@ -185,14 +187,14 @@ impl TinyVae {
     fn memory_blocks(
         &self,
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         level: usize,
         x: &Tensor,
     ) -> Result<Tensor, Error> {
         let mut x = *x;
         for block in 0..BLOCKS {
-            let source = source.at(&(MEMORY[level] + block).to_string()).at("conv");
-            x = memory_block(rec, &source, &x)?;
+            let weights = weights.at(&(MEMORY[level] + block).to_string()).at("conv");
+            x = memory_block(rec, &weights, &x)?;
         }
         Ok(x)
     }
@@ -202,15 +204,12 @@ impl TinyVae {
     fn pictures(
         &self,
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         x: &Tensor,
         first: bool,
     ) -> Result<Tensor, Error> {
         let [frames, height, width, channels] = x.dims("tiny decoder", "x")?;
-        let skipped = match first {
-            true => self.scale()[0] - 1,
-            false => 0,
-        };
+        let skipped = if first { self.scale()[0] - 1 } else { 0 };
         let values = 3 * self.patch_size * self.patch_size;
         let shape = [frames - skipped, 2 * height, 2 * width, values];
         let all = rec.intermediate("tiny decoder", shape, DType::F32);
@@ -218,9 +217,9 @@ impl TinyVae {
         for t in skipped..frames {
             rec.copy((x, t as u64 * frame.bytes()), (&frame, 0), frame.bytes());
             let features = self.widths[LEVELS];
-            let conv = source.at(&CONV[LEVELS - 1].to_string());
+            let conv = weights.at(&CONV[LEVELS - 1].to_string());
             let y = upsample(rec, &conv, &frame, features, Epilogue::Relu)?;
-            let y = conv_3x3(rec, &source.at(LAST_CONV), &y, values, false)?;
+            let y = conv_3x3(rec, &weights.at(LAST_CONV), &y, values, false)?;
             rec.copy((&y, 0), (&all, (t - skipped) as u64 * y.bytes()), y.bytes());
         }
         Ok(all)
@@ -275,53 +274,57 @@ impl Architecture for TinyVae {
     fn head(
         &self,
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         latents: &Tensor,
         statistics: &Tensor,
         _first: bool,
     ) -> Result<Features, Error> {
-        let source = source.at("decoder");
+        let weights = weights.at("decoder");
         let x = denormalise(rec, latents, statistics, true)?;
-        let x = conv_3x3(rec, &source.at(FIRST_CONV), &x, self.widths[0], true)?;
-        let x = self.memory_blocks(rec, &source, 0, &x)?;
+        let x = conv_3x3(rec, &weights.at(FIRST_CONV), &x, self.widths[0], true)?;
+        let x = self.memory_blocks(rec, &weights, 0, &x)?;
         Ok(Features { x, shortcut: None })
     }
 
     fn tail(
         &self,
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         features: &Features,
         crop: Option<&Crop>,
         first: bool,
     ) -> Result<Tensor, Error> {
-        let source = source.at("decoder");
+        let weights = weights.at("decoder");
         let mut x = features.x;
         for level in 0..LEVELS {
             if level > 0 {
-                x = self.memory_blocks(rec, &source, level, &x)?;
+                x = self.memory_blocks(rec, &weights, level, &x)?;
                 if let Some(crop) = crop {
                     x = crop.apply(rec, level, &x)?;
                 }
             }
             // The reference repeats pixels before it makes frames of channels: of one pixel either
             // order makes the same four.
-            let grow = source.at(&GROW[level].to_string()).at("conv");
+            let grow = weights.at(&GROW[level].to_string()).at("conv");
             x = grow_frames(rec, &grow, &x, self.grows[level])?;
             if level + 1 < LEVELS {
-                let conv = source.at(&CONV[level].to_string());
+                let conv = weights.at(&CONV[level].to_string());
                 x = upsample(rec, &conv, &x, self.widths[level + 1], Epilogue::None)?;
             }
         }
-        self.pictures(rec, &source, &x, first)
+        self.pictures(rec, &weights, &x, first)
     }
 }
 
-/// `MemBlock`: three convolutions beside a shortcut, the first over a frame and the one before it,
-/// which is zeros at the start of a video.
-fn memory_block(rec: &mut Recorder<'_>, source: &Source<'_>, x: &Tensor) -> Result<Tensor, Error> {
+/// `MemBlock`: three convolutions with a shortcut. The first sees a frame and the previous one, which
+/// is zeros at the start of a video.
+fn memory_block(
+    rec: &mut Recorder<'_>,
+    weights: &Weights<'_>,
+    x: &Tensor,
+) -> Result<Tensor, Error> {
     let [_, height, width, channels] = x.dims("memory block", "x")?;
-    let first = source.at("0");
+    let first = weights.at("0");
     let both = [channels, 2 * channels, 3, 3];
     let weight = first.weight(rec, "weight", both, Pack::ConvOfTwo)?;
     let weight = Tensor {
@@ -337,8 +340,8 @@ fn memory_block(rec: &mut Recorder<'_>, source: &Source<'_>, x: &Tensor) -> Resu
     let conv = Conv::causal(&weight, &past);
     let y = conv3d(rec, x, &conv, Epilogue::BiasRelu(&bias))?;
     push_frames(rec, &past, x)?;
-    let y = conv_3x3(rec, &source.at("2"), &y, channels, true)?;
-    let last = source.at("4");
+    let y = conv_3x3(rec, &weights.at("2"), &y, channels, true)?;
+    let last = weights.at("4");
     let [weight, bias] = last.convolution(rec, [channels, channels, 3, 3])?;
     let epilogue = Epilogue::BiasResidualRelu(&bias, x);
     Ok(conv3d(rec, &y, &Conv::new(&weight), epilogue)?)
@@ -347,16 +350,17 @@ fn memory_block(rec: &mut Recorder<'_>, source: &Source<'_>, x: &Tensor) -> Resu
 /// A convolution over three lines and columns.
 fn conv_3x3(
     rec: &mut Recorder<'_>,
-    source: &Source<'_>,
+    weights: &Weights<'_>,
     x: &Tensor,
     features: usize,
     relu: bool,
 ) -> Result<Tensor, Error> {
     let channels = x.shape.last_dim();
-    let [weight, bias] = source.convolution(rec, [features, channels, 3, 3])?;
-    let epilogue = match relu {
-        true => Epilogue::BiasRelu(&bias),
-        false => Epilogue::Bias(&bias),
+    let [weight, bias] = weights.convolution(rec, [features, channels, 3, 3])?;
+    let epilogue = if relu {
+        Epilogue::BiasRelu(&bias)
+    } else {
+        Epilogue::Bias(&bias)
     };
     Ok(conv3d(rec, x, &Conv::new(&weight), epilogue)?)
 }
@@ -364,13 +368,13 @@ fn conv_3x3(
 /// Every pixel as four, under a convolution without bias.
 fn upsample(
     rec: &mut Recorder<'_>,
-    source: &Source<'_>,
+    weights: &Weights<'_>,
     x: &Tensor,
     features: usize,
     epilogue: Epilogue<'_>,
 ) -> Result<Tensor, Error> {
     let channels = x.shape.last_dim();
-    let weight = source.weight(rec, "weight", [features, channels, 3, 3], Pack::Conv)?;
+    let weight = weights.weight(rec, "weight", [features, channels, 3, 3], Pack::Conv)?;
     let conv = Conv {
         upsample: true,
         ..Conv::new(&weight)
@@ -381,13 +385,13 @@ fn upsample(
 /// `TGrow`: frames out of channels.
 fn grow_frames(
     rec: &mut Recorder<'_>,
-    source: &Source<'_>,
+    weights: &Weights<'_>,
     x: &Tensor,
     frames: usize,
 ) -> Result<Tensor, Error> {
     let channels = x.shape.last_dim();
     let shape = [frames * channels, channels, 1, 1];
-    let weight = source.weight(rec, "weight", shape, Pack::Conv)?;
+    let weight = weights.weight(rec, "weight", shape, Pack::Conv)?;
     let conv = Conv {
         folds: frames,
         ..Conv::new(&weight)

@@ -10,12 +10,12 @@ use std::ops::Range;
 
 use super::Sizes;
 use crate::error::Error;
-use crate::nn::{After, LayerNorm, Linear, RmsNorm, Source};
+use crate::nn::{After, LayerNorm, Linear, RmsNorm, Weights};
 use crate::ops::add::add;
 use crate::ops::attention::{AttentionShape, Bias, attention};
 use crate::ops::embed::modulation;
 use crate::ops::norm::{Affine, layer_norm};
-use crate::ops::rope::Turn;
+use crate::ops::rope::Rope;
 use crate::record::{Caps, Recorder, Recording, Tensor};
 use crate::tensor::DType;
 use crate::weights::Checkpoint;
@@ -25,7 +25,7 @@ use crate::weights::Checkpoint;
 /// (13,824 columns), the queries 1.5 GB. Enough rows for every core of a large GPU remain.
 const PIECE_BYTES: u64 = 64 << 20;
 
-/// What a block keeps of the text.
+/// The keys and values of the text that a block keeps.
 pub(super) const TEXT_KEYS: [&str; 2] = ["text keys", "text values"];
 
 /// The six tensors [D, dim] that modulate a block, in the order of its table.
@@ -42,17 +42,17 @@ impl Sizes<'_> {
         let (dim, tokens) = (self.config.dim(), self.tokens());
         let mut recorder = Recorder::new(caps);
         let rec = &mut recorder;
-        let source = Source::new(checkpoint).at("blocks").at(&block.to_string());
+        let weights = Weights::new(checkpoint).at("blocks").at(&block.to_string());
         let hidden = rec.state("hidden", [tokens, dim], DType::F32)?;
         let proj = rec.state("time proj", [self.shape.timesteps, 6 * dim], DType::F32)?;
         let index = rec.input("token timestep", [tokens], DType::U32)?;
 
-        let table = source.vector(rec, "scale_shift_table", [1, 6, dim])?;
+        let table = weights.vector(rec, "scale_shift_table", [1, 6, dim])?;
         let modulation = Modulation(modulation(rec, &table, &proj)?);
 
         let block = Block {
             sizes: self,
-            source,
+            weights,
             hidden,
             modulation,
             index,
@@ -84,15 +84,15 @@ impl Sizes<'_> {
         let (rows, dim) = (self.shape.text_rows, self.config.dim());
         let mut recorder = Recorder::new(caps);
         let rec = &mut recorder;
-        let source = Source::new(checkpoint).at("blocks").at(&block.to_string());
-        let source = source.at("attn2");
+        let weights = Weights::new(checkpoint).at("blocks").at(&block.to_string());
+        let weights = weights.at("attn2");
         let text = rec.input("text", [rows, dim], DType::F32)?;
         let [k, v] = self.text_keys(rec)?;
-        let raw = Linear::new(rec, &source.at("to_k"), dim, dim)?;
+        let raw = Linear::new(rec, &weights.at("to_k"), dim, dim)?;
         let raw = raw.forward(rec, &text, After::Nothing, None)?;
-        let norm = RmsNorm::new(rec, &source.at("norm_k"), dim, self.eps())?;
+        let norm = RmsNorm::new(rec, &weights.at("norm_k"), dim, self.eps())?;
         norm.forward(rec, &raw, Some(&k))?;
-        let values = Linear::new(rec, &source.at("to_v"), dim, dim)?;
+        let values = Linear::new(rec, &weights.at("to_v"), dim, dim)?;
         values.forward(rec, &text, After::Nothing, Some(&v))?;
         Ok(recorder.finish())
     }
@@ -139,7 +139,7 @@ impl Sizes<'_> {
 /// A block being recorded.
 struct Block<'s, 'c> {
     sizes: &'s Sizes<'s>,
-    source: Source<'c>,
+    weights: Weights<'c>,
     /// [N, dim]: read, then written, row by row.
     hidden: Tensor,
     modulation: Modulation,
@@ -173,10 +173,10 @@ impl Block<'_, '_> {
     fn projected(
         &self,
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         x: &Tensor,
     ) -> Result<Tensor, Error> {
-        let layer = Linear::new(rec, source, self.dim(), self.dim())?;
+        let layer = Linear::new(rec, weights, self.dim(), self.dim())?;
         Ok(layer.forward(rec, x, After::Nothing, None)?)
     }
 
@@ -184,11 +184,11 @@ impl Block<'_, '_> {
     fn values(
         &self,
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         x: &Tensor,
         v: &Tensor,
     ) -> Result<(), Error> {
-        let layer = Linear::new(rec, &source.at("to_v"), self.dim(), self.dim())?;
+        let layer = Linear::new(rec, &weights.at("to_v"), self.dim(), self.dim())?;
         layer.forward(rec, x, After::Nothing, Some(v))?;
         Ok(())
     }
@@ -210,11 +210,11 @@ impl Block<'_, '_> {
             2,
         ];
         let table = &rec.input("rope", positions, DType::F32)?;
-        let source = self.source.at("attn1");
-        let raw = self.projected(rec, &source.at(linear), x)?;
-        let norm = RmsNorm::new(rec, &source.at(norm), self.dim(), self.sizes.eps())?;
-        let turn = Turn { table, grid, first };
-        Ok(norm.forward_turned(rec, &raw, &turn, into)?)
+        let weights = self.weights.at("attn1");
+        let raw = self.projected(rec, &weights.at(linear), x)?;
+        let norm = RmsNorm::new(rec, &weights.at(norm), self.dim(), self.sizes.eps())?;
+        let rope = Rope { table, grid, first };
+        Ok(norm.forward_rope(rec, &raw, &rope, into)?)
     }
 
     /// k and v [N, dim] of the self-attention.
@@ -227,7 +227,7 @@ impl Block<'_, '_> {
             let x = self.hidden.view_rows(first, count)?;
             let x = self.modulated(rec, &x, &rows, [0, 1])?;
             self.turned(rec, ["to_k", "norm_k"], &x, first, Some(&k?))?;
-            self.values(rec, &self.source.at("attn1"), &x, &v?)?;
+            self.values(rec, &self.weights.at("attn1"), &x, &v?)?;
         }
         Ok(kv)
     }
@@ -252,8 +252,8 @@ impl Block<'_, '_> {
             self.sizes.heads(),
             Bias::None,
         )?;
-        let source = self.source.at("attn1");
-        let layer = Linear::new(rec, &source.at("to_out.0"), self.dim(), self.dim())?;
+        let weights = self.weights.at("attn1");
+        let layer = Linear::new(rec, &weights.at("to_out.0"), self.dim(), self.dim())?;
         let Modulation([_, _, gate, ..]) = &self.modulation;
         let after = After::GateAdd {
             residual: &hidden,
@@ -263,8 +263,8 @@ impl Block<'_, '_> {
         Ok(layer.forward(rec, &mixed, after, None)?)
     }
 
-    /// `x + attn2(norm2(x), text)` of some rows; the same queries see the image tokens by themselves, and
-    /// what they make of both is added.
+    /// `x + attn2(norm2(x), text)` of some rows. If the model sees images, the same queries attend to the
+    /// image tokens separately, and both results are added.
     fn record_cross_attention(
         &self,
         rec: &mut Recorder<'_>,
@@ -274,14 +274,14 @@ impl Block<'_, '_> {
     ) -> Result<Tensor, Error> {
         let dim = self.dim();
         let x = if self.sizes.config.cross_attn_norm {
-            let norm = LayerNorm::new(rec, &self.source.at("norm2"), dim, self.sizes.eps())?;
+            let norm = LayerNorm::new(rec, &self.weights.at("norm2"), dim, self.sizes.eps())?;
             norm.forward(rec, residual)?
         } else {
             *residual
         };
-        let source = self.source.at("attn2");
-        let raw = self.projected(rec, &source.at("to_q"), &x)?;
-        let norm = RmsNorm::new(rec, &source.at("norm_q"), dim, self.sizes.eps())?;
+        let weights = self.weights.at("attn2");
+        let raw = self.projected(rec, &weights.at("to_q"), &x)?;
+        let norm = RmsNorm::new(rec, &weights.at("norm_q"), dim, self.sizes.eps())?;
         let q = norm.forward(rec, &raw, None)?;
         let mixed = attention(
             rec,
@@ -299,7 +299,7 @@ impl Block<'_, '_> {
                 add(rec, &mixed, &seen)?
             }
         };
-        let layer = Linear::new(rec, &source.at("to_out.0"), dim, dim)?;
+        let layer = Linear::new(rec, &weights.at("to_out.0"), dim, dim)?;
         Ok(layer.forward(rec, &mixed, After::Add(residual), None)?)
     }
 
@@ -312,9 +312,9 @@ impl Block<'_, '_> {
     ) -> Result<(), Error> {
         let (dim, inner) = (self.dim(), self.sizes.config.ffn_dim);
         let normed = self.modulated(rec, x, &rows, [3, 4])?;
-        let source = self.source.at("ffn.net");
-        let up = Linear::new(rec, &source.at("0.proj"), dim, inner)?;
-        let down = Linear::new(rec, &source.at("2"), inner, dim)?;
+        let weights = self.weights.at("ffn.net");
+        let up = Linear::new(rec, &weights.at("0.proj"), dim, inner)?;
+        let down = Linear::new(rec, &weights.at("2"), inner, dim)?;
         let width = [rows.len(), inner.next_multiple_of(4)];
         let raised = rec.intermediate("feed forward", width, rec.activations());
         up.forward(rec, &normed, After::Gelu, Some(&raised))?;

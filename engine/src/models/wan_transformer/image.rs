@@ -1,15 +1,15 @@
-//! Image tokens: what CLIP sees of pictures, for models that attend to it beside the text.
+//! Image tokens: CLIP's embeddings of pictures, for models that attend to them in addition to the text.
 
 use super::{MODEL, Sizes};
 use crate::error::{Error, ModelError};
+use crate::models::alignment::check_multiples_of_four;
 use crate::models::config::TransformerConfig;
-use crate::models::fours::check_fours;
-use crate::nn::{After, LayerNorm, Linear, RmsNorm, Source};
+use crate::nn::{After, LayerNorm, Linear, RmsNorm, Weights};
 use crate::record::{Caps, Recorder, Recording, Tensor};
 use crate::tensor::DType;
 use crate::weights::Checkpoint;
 
-/// What a block keeps of the image tokens.
+/// The keys and values of the image tokens that a block keeps.
 pub(super) const IMAGE_KEYS: [&str; 2] = ["image keys", "image values"];
 
 /// The learned positions of the image tokens, where a model has them.
@@ -34,7 +34,7 @@ pub(super) fn check(config: &TransformerConfig, rows: usize) -> Result<(), Model
         (Some(_), None) if rows == 0 => {
             Err(wrong("those of a picture, by the image encoder".into()))
         }
-        (Some(width), _) => check_fours(MODEL, &[("image_dim", width)]),
+        (Some(width), _) => check_multiples_of_four(MODEL, &[("image_dim", width)]),
     }
 }
 
@@ -49,15 +49,15 @@ impl Sizes<'_> {
         let width = self.config.image_dim.unwrap_or(0);
         let mut recorder = Recorder::new(caps);
         let rec = &mut recorder;
-        let source = Source::new(checkpoint).at("condition_embedder.image_embedder");
+        let weights = Weights::new(checkpoint).at("condition_embedder.image_embedder");
         let embeds = rec.input("image embeds", [rows, width], DType::F32)?;
-        let norm = LayerNorm::new(rec, &source.at("norm1"), width, EPS)?;
+        let norm = LayerNorm::new(rec, &weights.at("norm1"), width, EPS)?;
         let x = norm.forward(rec, &embeds)?;
-        let up = Linear::new(rec, &source.at("ff.net.0.proj"), width, width)?;
+        let up = Linear::new(rec, &weights.at("ff.net.0.proj"), width, width)?;
         let x = up.forward(rec, &x, After::GeluErf, None)?;
-        let down = Linear::new(rec, &source.at("ff.net.2"), width, dim)?;
+        let down = Linear::new(rec, &weights.at("ff.net.2"), width, dim)?;
         let x = down.forward(rec, &x, After::Nothing, None)?;
-        let norm = LayerNorm::new(rec, &source.at("norm2"), dim, EPS)?;
+        let norm = LayerNorm::new(rec, &weights.at("norm2"), dim, EPS)?;
         let x = norm.forward(rec, &x)?;
         let image = rec.output("image", [rows, dim], x.dtype)?;
         rec.copy((&x, 0), (&image, 0), image.bytes());
@@ -79,16 +79,16 @@ impl Sizes<'_> {
         let (rows, dim) = (self.image_rows, self.config.dim());
         let mut recorder = Recorder::new(caps);
         let rec = &mut recorder;
-        let source = Source::new(checkpoint).at("blocks").at(&block.to_string());
-        let source = source.at("attn2");
+        let weights = Weights::new(checkpoint).at("blocks").at(&block.to_string());
+        let weights = weights.at("attn2");
         let dtype = rec.activations();
         let image = rec.input("image", [rows, dim], dtype)?;
         let [k, v] = self.image_keys(rec)?;
-        let raw = Linear::new(rec, &source.at("add_k_proj"), dim, dim)?;
+        let raw = Linear::new(rec, &weights.at("add_k_proj"), dim, dim)?;
         let raw = raw.forward(rec, &image, After::Nothing, None)?;
-        let norm = RmsNorm::new(rec, &source.at("norm_added_k"), dim, self.eps())?;
+        let norm = RmsNorm::new(rec, &weights.at("norm_added_k"), dim, self.eps())?;
         norm.forward(rec, &raw, Some(&k))?;
-        let values = Linear::new(rec, &source.at("add_v_proj"), dim, dim)?;
+        let values = Linear::new(rec, &weights.at("add_v_proj"), dim, dim)?;
         values.forward(rec, &image, After::Nothing, Some(&v))?;
         Ok(recorder.finish())
     }

@@ -10,25 +10,25 @@
 //! image embeds [I, image_dim] ─ norms, MLP ─► image [I, dim] ─► every block       where a model sees images
 //! ```
 //!
-//! The pass is five kinds of recording in one plan: the text's, once a prompt; the prologue; a
-//! block and the text's keys and values in it, run with each block's weights; the epilogue. The keys
-//! and values are computed once a prompt and kept, or before each block in every pass where there
-//! is no room for that or blocks are streamed: [`Residency`]. A token's timestep is a row of a table of
-//! the D distinct ones: Wan 2.2 TI2V gives tokens timesteps of their own, but few different ones.
+//! A plan has five kinds of recording: the text, once per prompt; the prologue; a block, and the text's
+//! keys and values in a block, both run with each block's weights; and the epilogue. The keys and values
+//! are computed once per prompt and kept or, if memory is short or blocks are streamed, computed before
+//! each block in every pass; see [`Residency`]. A token's timestep is a row of a table of the D distinct
+//! timesteps, because Wan 2.2 TI2V gives tokens individual timesteps but few distinct ones.
 
 mod block;
-mod ends;
+mod embed_and_head;
 mod image;
 mod padding;
 mod runner;
 mod seeing;
 mod variant;
 
+use super::alignment::check_multiples_of_four;
 use super::config::TransformerConfig;
-use super::fours::check_fours;
 use super::signature::Signatures;
 use crate::error::{Error, ModelError};
-use crate::gpu::{Fed, slot_bytes};
+use crate::gpu::{StreamedTensor, slot_bytes};
 use crate::ops::rope::RopeGrid;
 use crate::record::{Caps, Footprint, Recording, buffer_bytes};
 use crate::weights::Checkpoint;
@@ -46,10 +46,9 @@ pub struct TransformerShape {
     pub latents: [usize; 4],
     /// Rows of the text that the model sees, padding included: 512 in every released model.
     pub text_length: usize,
-    /// Rows of it that are computed: the longest prompt's own, and where it is shorter than
-    /// `text_length` one more, which stands for all the padding. Its rows are equal, so their keys
-    /// and values are too, and one key counts as many in the softmax: see
-    /// [`TransformerShape::text_rows`].
+    /// Text rows that are computed: those of the longest prompt and, if it is shorter than
+    /// `text_length`, one more for all of the padding. Padding rows are equal, so one key counts as many
+    /// in the softmax; see [`TransformerShape::text_rows`].
     pub text_rows: usize,
     /// Distinct timesteps in one pass: 1 unless tokens have their own.
     pub timesteps: usize,
@@ -90,8 +89,7 @@ impl TransformerPasses {
     /// Records the passes, and checks every tensor of the checkpoint by name and shape.
     ///
     /// # Errors
-    /// Sizes that the configuration allows and the kernels do not take, latents that are no whole
-    /// number of patches or exceed the rotary embedding, tensors that are missing, of another
+    /// Sizes that the kernels do not support, latents that are not a whole number of patches or exceed the rotary embedding, tensors that are missing, of another
     /// shape or unknown.
     pub fn record(
         caps: &Caps,
@@ -102,12 +100,12 @@ impl TransformerPasses {
         Self::record_seeing(caps, config, checkpoint, shape, 0)
     }
 
-    /// As [`TransformerPasses::record`], of a model that sees so many image tokens: 257 of one picture,
-    /// 514 of two.
+    /// Like [`TransformerPasses::record`], for a model that sees this many image tokens: 257 for one
+    /// picture, 514 for two.
     ///
     /// # Errors
-    /// As [`TransformerPasses::record`], and another number of image tokens than the model takes:
-    /// none where it has no `image_dim`, as many as have positions where those are learned.
+    /// As [`TransformerPasses::record`], and a number of image tokens that the model does not take: it
+    /// takes none without `image_dim`, and exactly as many as it has learned positions.
     pub fn record_seeing(
         caps: &Caps,
         config: &TransformerConfig,
@@ -193,7 +191,7 @@ impl TransformerPasses {
             .collect()
     }
 
-    /// Floating-point operations of one forward pass, what is done once a prompt left out.
+    /// Floating-point operations of one forward pass, without the work done once per prompt.
     pub fn flops(&self) -> u64 {
         let blocks: u64 = self
             .signatures
@@ -204,12 +202,12 @@ impl TransformerPasses {
         self.prologue.flops() + blocks + self.epilogue.flops()
     }
 
-    /// Bytes of device memory that the transformer takes with so many prompts, the latents and
-    /// velocities of its caller left out: (weights, everything else).
+    /// Bytes of device memory of the transformer for `contexts` prompts, without the caller's latents and
+    /// velocities: (weights, everything else).
     pub fn memory(&self, residency: Residency, contexts: usize) -> (u64, u64) {
         let ends = Footprint::of(self.ends());
         let blocks = match residency {
-            Residency::Resident | Residency::Tight => {
+            Residency::Resident | Residency::Minimal => {
                 let bytes = |&kind: &usize| Footprint::of(self.of_kind(kind)).weights;
                 self.signatures.of.iter().map(bytes).sum()
             }
@@ -223,10 +221,10 @@ impl TransformerPasses {
             });
             buffer_bytes(found.unwrap_or(0))
         };
-        // As many pairs as blocks stay, or one that the blocks take in turn.
+        // One pair of keys and values for each block if they are kept, otherwise one shared pair.
         let pairs = match residency {
             Residency::Resident => self.signatures.of.len() as u64,
-            Residency::Tight | Residency::Streamed(_) => 1,
+            Residency::Minimal | Residency::Streamed(_) => 1,
         };
         let pair: u64 = TEXT_KEYS.into_iter().map(tensor).sum();
         let image_pair = match self.image_rows {
@@ -247,13 +245,13 @@ impl TransformerPasses {
         )
     }
 
-    /// Bytes of device memory of a block's weights: where they are streamed, what a slot has.
+    /// Bytes of device memory of a block's weights, which is the size of a slot when streamed.
     pub fn set_bytes(&self) -> u64 {
         slot_bytes(&self.sets())
     }
 
     /// The blocks' weights in the order in which they are streamed.
-    fn sets(&self) -> Vec<Vec<Fed>> {
+    fn sets(&self) -> Vec<Vec<StreamedTensor>> {
         self.signatures
             .sets(&[&self.blocks, &self.text_keys, &self.image_keys])
     }
@@ -264,7 +262,7 @@ impl TransformerPasses {
         own.into_iter().chain(self.image_keys.get(kind))
     }
 
-    /// The recordings whose weights are no block's.
+    /// The recordings outside blocks.
     fn ends(&self) -> impl Iterator<Item = &Recording> {
         let ends = [&self.text, &self.prologue, &self.epilogue];
         ends.into_iter().chain(&self.image)
@@ -281,7 +279,7 @@ impl TransformerPasses {
     }
 }
 
-/// What the recordings are made from.
+/// The inputs of recording.
 #[derive(Clone, Copy, Debug)]
 struct Sizes<'c> {
     config: &'c TransformerConfig,
@@ -308,7 +306,7 @@ fn grid(config: &TransformerConfig, shape: TransformerShape) -> Result<RopeGrid,
         ("freq_dim", config.freq_dim),
         ("in_channels times the patch's size", config.patch_in()),
     ];
-    check_fours(MODEL, &fields)?;
+    check_multiples_of_four(MODEL, &fields)?;
     let ([c, t, h, w], [_, p, q]) = (shape.latents, config.patch_size);
     if c != config.in_channels || t == 0 || h == 0 || w == 0 || h % p != 0 || w % q != 0 {
         return Err(ModelError::Latents {

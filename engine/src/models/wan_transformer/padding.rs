@@ -1,9 +1,9 @@
-//! How many rows of the text each key stands for.
+//! The number of text rows that each key represents.
 
 use std::cmp::Ordering;
 
-/// The logarithm of how many of the text's `length` rows each of `rows` stands for: a prompt's
-/// `own` rows for themselves, the next for all the padding, what is left for none.
+/// The logarithm of the number of the text's `length` rows that each of `rows` represents: each of a
+/// prompt's `own` rows represents itself, the next one all of the padding, and the rest none.
 pub(super) fn counts(own: usize, rows: usize, length: usize) -> Vec<f32> {
     let count = |row: usize| match row.cmp(&own) {
         Ordering::Less => 1,

@@ -9,7 +9,7 @@ use super::padding::counts;
 use super::seeing::pair;
 use super::{MODEL, TEXT_KEYS, TransformerPasses, TransformerShape};
 use crate::error::{Error, ModelError};
-use crate::gpu::{Bound, Buffer, Feed, Gpu, Plan, Stream, WeightBuffers, Window};
+use crate::gpu::{Bound, Buffer, Gpu, Plan, Stream, StreamWindow, WeightBuffers, WeightStream};
 use crate::ops::embed::timestep_sinusoids;
 use crate::record::{TensorInfo, buffer_bytes};
 use crate::weights::Checkpoint;
@@ -30,10 +30,10 @@ pub enum Residency {
     Resident,
     /// On the device, all of them. The text's keys and values are computed before each block, in
     /// every pass, as where blocks are streamed.
-    Tight,
+    Minimal,
     /// In the mapped file; on the device one block or two, while the next one is packed. The
     /// results are the same, bit for bit.
-    Streamed(Window),
+    Streamed(StreamWindow),
 }
 
 /// A prompt, ready for the blocks of one transformer.
@@ -62,7 +62,7 @@ pub struct Transformer {
     plan: Plan,
     pub(super) weights: WeightBuffers,
     /// The blocks' weights, where they do not stay.
-    pub(super) feed: Option<Feed>,
+    pub(super) weight_stream: Option<WeightStream>,
     /// What outlives a pass, by the names in the recordings.
     kept: BTreeMap<&'static str, Buffer>,
     /// Whether each block keeps the text's keys and values, and the image's.
@@ -93,7 +93,7 @@ struct End {
 /// prompt.
 const ENDS: usize = 4;
 
-/// What is a prompt's own in a block.
+/// The buffers of a block that belong to one prompt.
 fn given<'b>(
     text: &'b Buffer,
     counts: &'b Buffer,
@@ -161,15 +161,16 @@ impl Transformer {
             )?;
         }
         let mut weights = WeightBuffers::new();
-        let positions = match checkpoint.contains(POSITIONS) && passes.image_rows > 0 {
-            true => Some(checkpoint.get_any(POSITIONS)?.to_f32()),
-            false => None,
+        let positions = if checkpoint.contains(POSITIONS) && passes.image_rows > 0 {
+            Some(checkpoint.get_any(POSITIONS)?.to_f32())
+        } else {
+            None
         };
         for recording in passes.ends() {
             weights.load(gpu, &checkpoint, recording, &str::to_owned)?;
         }
-        let feed = match residency {
-            Residency::Resident | Residency::Tight => {
+        let weight_stream = match residency {
+            Residency::Resident | Residency::Minimal => {
                 for (block, &kind) in passes.signatures.of.iter().enumerate() {
                     let rename = |name: &str| passes.signatures.rename(kind, block, name);
                     for recording in passes.of_kind(kind) {
@@ -178,9 +179,13 @@ impl Transformer {
                 }
                 None
             }
-            Residency::Streamed(window) => {
-                Some(Feed::new(gpu, checkpoint, passes.sets(), window, true)?)
-            }
+            Residency::Streamed(window) => Some(WeightStream::new(
+                gpu,
+                checkpoint,
+                passes.sets(),
+                window,
+                true,
+            )?),
         };
         let keeps_text = residency == Residency::Resident;
         let pairs = match (passes.image_rows, keeps_text) {
@@ -197,7 +202,7 @@ impl Transformer {
             passes,
             plan,
             weights,
-            feed,
+            weight_stream,
             kept: buffers,
             keeps_text,
             image_pairs,
@@ -217,11 +222,10 @@ impl Transformer {
         &self.passes
     }
 
-    /// Projects a prompt's embeddings [n, text_dim] and a row of zeros, which stands for the
-    /// padding.
+    /// Projects a prompt's embeddings [n, text_dim] and a row of zeros that represents the padding.
     ///
     /// # Errors
-    /// More rows than there may be, no room on the device, or cancelled.
+    /// Too many rows, no room on the device, or cancelled.
     pub fn context(&self, stream: &mut Stream, embeds: &[f32]) -> Result<Context, Error> {
         let TransformerShape {
             text_rows: rows,
@@ -231,9 +235,10 @@ impl Transformer {
         let width = self.passes.text_dim;
         let own = embeds.len().checked_div(width).unwrap_or(0);
         if !embeds.len().is_multiple_of(width) || TransformerShape::text_rows(own, length) > rows {
-            let expected = match rows < length {
-                true => format!("at most {} rows of {width}", rows - 1),
-                false => format!("at most {rows} rows of {width}"),
+            let expected = if rows < length {
+                format!("at most {} rows of {width}", rows - 1)
+            } else {
+                format!("at most {rows} rows of {width}")
             };
             let found = embeds.len();
             return Err(ModelError::Length {
@@ -267,7 +272,7 @@ impl Transformer {
         let kinds = self.passes.blocks.len();
         let signatures = &self.passes.signatures;
         let [mut k, mut v] = self.text_keys()?;
-        match &self.feed {
+        match &self.weight_stream {
             None => {
                 for (block, &kind) in signatures.of.iter().enumerate() {
                     if self.keeps_text && block > 0 {
@@ -278,16 +283,17 @@ impl Transformer {
                     let own = |name: &str| self.weights.get(&signatures.rename(kind, block, name));
                     blocks.push(self.bind(BLOCKS + kind, &given, &own)?);
                     let bound = self.bind(BLOCKS + kinds + kind, &given, &own)?;
-                    match self.keeps_text {
-                        true => stream.run(&bound)?,
-                        false => keys.push(bound),
+                    if self.keeps_text {
+                        stream.run(&bound)?
+                    } else {
+                        keys.push(bound)
                     }
                 }
             }
-            Some(feed) => {
+            Some(weight_stream) => {
                 let mut given = given(&text, &counts, &k, &v).to_vec();
                 given.extend(self.image_given(0));
-                for slot in feed.slots() {
+                for slot in weight_stream.slots() {
                     for kind in 0..kinds {
                         let own = |name: &str| slot.get(signatures.key(kind, name)?).cloned();
                         blocks.push(self.bind(BLOCKS + kind, &given, &own)?);
@@ -349,8 +355,7 @@ impl Transformer {
         self.end(stream, velocity)
     }
 
-    /// As [`Transformer::forward`], calling `after` when a block, by its number, has been encoded:
-    /// for tests.
+    /// Like [`Transformer::forward`], but calls `after` with the number of each encoded block, for tests.
     ///
     /// # Errors
     /// As [`Transformer::forward`], and those of `after`.
@@ -397,11 +402,11 @@ impl Transformer {
     }
 
     fn block(&self, stream: &mut Stream, context: &Context, block: usize) -> Result<(), Error> {
-        let at = match &self.feed {
+        let at = match &self.weight_stream {
             None => block,
-            Some(feed) => {
+            Some(weight_stream) => {
                 let kind = self.passes.signatures.of[block];
-                feed.take(stream, block)? * self.passes.blocks.len() + kind
+                weight_stream.acquire(stream, block)? * self.passes.blocks.len() + kind
             }
         };
         for of in [&self.image_keys, &context.keys, &context.blocks] {
@@ -409,9 +414,9 @@ impl Transformer {
                 stream.run(bound)?;
             }
         }
-        match &self.feed {
+        match &self.weight_stream {
             None => Ok(()),
-            Some(feed) => feed.pump(),
+            Some(weight_stream) => weight_stream.prefetch(),
         }
     }
 
@@ -442,7 +447,7 @@ impl Transformer {
         Ok(bound)
     }
 
-    /// Writes to a kept buffer. What was encoded before still sees the old values.
+    /// Writes to a kept buffer. Commands encoded earlier still see the old values.
     pub(super) fn write(
         &self,
         stream: &mut Stream,
@@ -457,7 +462,7 @@ impl Transformer {
         Ok(())
     }
 
-    /// Binds a pass to given buffers, what is kept and weights by their recorded names.
+    /// Binds a pass to the given buffers, the kept buffers and the weights, by their recorded names.
     pub(super) fn bind(
         &self,
         pass: usize,

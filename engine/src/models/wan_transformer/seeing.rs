@@ -30,7 +30,7 @@ impl Transformer {
         let signatures = &self.passes.signatures;
         let first = BLOCKS + 2 * kinds + 2;
         let mut bound = Vec::new();
-        match &self.feed {
+        match &self.weight_stream {
             None => {
                 for (block, &kind) in signatures.of.iter().enumerate() {
                     let own = |name: &str| self.weights.get(&signatures.rename(kind, block, name));
@@ -38,8 +38,8 @@ impl Transformer {
                     bound.push(self.bind(first + kind, &given, &own)?);
                 }
             }
-            Some(feed) => {
-                for slot in feed.slots() {
+            Some(weight_stream) => {
+                for slot in weight_stream.slots() {
                     for kind in 0..kinds {
                         let own = |name: &str| slot.get(signatures.key(kind, name)?).cloned();
                         bound.push(self.bind(first + kind, &self.image_given(0), &own)?);

@@ -1,9 +1,10 @@
-//! Transformers of the family that are not built here, told by tensors that only they have.
+//! Recognises transformers of the family that the engine does not support, by tensors that only they
+//! have.
 
 use crate::error::ModelError;
 use crate::weights::Checkpoint;
 
-/// What a tensor's name begins with, under diffusers' names or the original's, and whose it is.
+/// Prefixes of tensor names, diffusers' or the original's, and the models they belong to.
 const MARKS: [(&str, &str); 14] = [
     ("vace_blocks.", "Wan VACE"),
     ("vace_patch_embedding.", "Wan VACE"),

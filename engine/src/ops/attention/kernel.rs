@@ -1,8 +1,8 @@
 //! Which kernel computes an attention, and on which tile.
 
-use super::super::matmul::lanes;
+use super::super::split::lanes;
+use super::shape::{AttentionShape, Bias};
 use super::staged::Staged;
-use super::{AttentionShape, Bias};
 use crate::record::{Caps, DeviceClass};
 use crate::shader::{Slot, Variant};
 use crate::tensor::DType;
@@ -77,8 +77,8 @@ impl Coop {
 /// Workgroup memory beyond this leaves a processor with one workgroup, which idles at barriers.
 const SHARED_BYTES: u32 = 48 << 10;
 
-/// The kernel for an attention of so many queries on a device. It looks at the whole of it, never at
-/// a part.
+/// The kernel for an attention of `queries` queries on a device. The choice depends on the whole op,
+/// never on a part, so that splitting does not change the result.
 ///
 /// | head, class | kernel | why |
 /// |---|---|---|
@@ -168,9 +168,10 @@ impl Kernel {
                     .tile("KEYS", coop.keys)
                     .tile("LANES", coop.lanes)
                     .tile("STAGE4", coop.stage4(head_size as u32));
-                match coop.scalar {
-                    true => variant.slot(Slot::Stage, "scalar"),
-                    false => variant,
+                if coop.scalar {
+                    variant.slot(Slot::Stage, "scalar")
+                } else {
+                    variant
                 }
             }
             Self::Staged(staged) => staged.constants(head_size).into_iter().fold(

@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use super::kernel::Kernel;
-use super::{AttentionShape, Bias, OP, Part};
+use super::shape::{AttentionShape, Bias, OP, Part};
 use crate::error::RecordError;
 use crate::ops::columns::columns;
-use crate::ops::matmul::rows_per_dispatch;
 use crate::ops::params::params;
+use crate::ops::split::rows_per_dispatch;
 use crate::record::{Recorder, Tensor};
 
 params! {
@@ -47,7 +47,8 @@ pub(super) fn record_all(
         return Ok(out);
     }
     let head_bytes = (k.rows() * head_size * k.tensor.dtype.size()) as u64;
-    // A quarter of what could be bound: the copies are memory beside keys and values that are whole.
+    // A quarter of the binding limit, because the copies take memory in addition to the whole keys and
+    // values.
     let at_once = (limit / 4 / head_bytes).clamp(1, heads.max(1) as u64) as usize;
     for base in (0..heads).step_by(at_once) {
         let end = heads.min(base + at_once);

@@ -3,7 +3,7 @@
 use crate::ops::tiles::FEW_TILES;
 use crate::record::{Caps, DeviceClass};
 
-/// What a workgroup computes.
+/// The tile that a workgroup computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Staged {
     /// Invocations that share eight rows of queries.
@@ -61,8 +61,8 @@ impl Staged {
         ]
     }
 
-    /// Groups of four f32 that are staged at a time, at most: a chunk of queries and keys, a piece
-    /// of shares and values, or what a team's invocations show each other.
+    /// The most groups of four f32 staged at a time: a chunk of queries and keys, a part of the weights
+    /// and values, or data that a team's invocations exchange.
     fn stage4(self, head_size: usize) -> u32 {
         let (chunk4, rows) = (self.team / 4, self.queries() + 2);
         let operands = chunk4 * (rows + 4 * (self.team + 2));

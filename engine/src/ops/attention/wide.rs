@@ -1,12 +1,13 @@
 //! A single head too wide for one kernel (the video decoder's, 384 or 1024 columns): two products
 //! with a softmax between them, some queries at a time.
 
-use super::{AttentionShape, Bias, OP, Part};
+use super::shape::{AttentionShape, Bias, OP, Part};
 use crate::error::RecordError;
 use crate::ops::columns::columns;
-use crate::ops::matmul::{Epilogue, lanes, matmul, rows_per_dispatch};
+use crate::ops::matmul::{Epilogue, matmul};
 use crate::ops::params::params;
 use crate::ops::reduce::{Team, reduce};
+use crate::ops::split::{lanes, rows_per_dispatch};
 use crate::record::{Caps, DeviceClass, Recorder, Tensor};
 use crate::shader::{Slot, Variant};
 use crate::tensor::DType;
@@ -38,7 +39,7 @@ params! {
 /// cache, and enough queries to fill a GPU (2,330 at the 14,400 keys of a 720p frame).
 const SCORE_BYTES: u64 = 128 << 20;
 
-/// Fewer rows than this never stand alone, since a product chooses its kernel by its rows.
+/// The fewest rows of a part: a product chooses its kernel by its rows, and all parts must use the same.
 const LEAST_ROWS: usize = 64;
 
 fn pack_variant(caps: &Caps, input: DType, output: DType) -> Variant {
@@ -71,7 +72,7 @@ pub(super) fn variants(caps: &Caps) -> Vec<Variant> {
     all
 }
 
-/// The rows of each part: as many as fit, none of less than [`LEAST_ROWS`] beside another.
+/// The rows of each part: as many as fit, and at least [`LEAST_ROWS`] if there are several parts.
 fn parts(rows: usize, most: usize) -> Vec<(usize, usize)> {
     let most = (most / LEAST_ROWS).saturating_sub(1).max(1) * LEAST_ROWS;
     let mut all = Vec::new();
@@ -93,9 +94,10 @@ pub(super) fn record(
     bias: Bias<'_>,
 ) -> Result<Tensor, RecordError> {
     let (queries, keys, depth) = (q.rows(), k.rows(), shape.head_size);
-    let q = match q.columns() == depth {
-        true => q.tensor,
-        false => columns(rec, &q.tensor, q.first, depth, q.tensor.dtype)?,
+    let q = if q.columns() == depth {
+        q.tensor
+    } else {
+        columns(rec, &q.tensor, q.first, depth, q.tensor.dtype)?
     };
     let k = pack_weight(rec, &k, depth, false)?;
     let v = pack_weight(rec, &v, depth, true)?;
@@ -123,9 +125,10 @@ fn pack_weight(
 ) -> Result<Tensor, RecordError> {
     let rows = x.rows();
     let padded = rows.next_multiple_of(8);
-    let shape = match transposed {
-        true => [cols, padded],
-        false => [padded, cols],
+    let shape = if transposed {
+        [cols, padded]
+    } else {
+        [padded, cols]
     };
     let w = rec.intermediate("weight", shape, rec.caps().activations());
     let variant = pack_variant(rec.caps(), x.tensor.dtype, w.dtype);

@@ -33,7 +33,7 @@ const CLASSES: [(u16, &str); 14] = [
     (START, "¡©«¿΄΅‘‚“„•‹\u{f8ff}"),
     (END, "®»˝”›™"),
     (NUMERIC, "±²³µ¹¼½¾×÷⁄№∂∆∏∑√∞∩∫≈≠≡≤≥"),
-    // Letters that make faces, and so may stand where no word has them.
+    // Letters used in emoticons, which may occur outside words.
     (KAOMOJI, "°ÒÓÔÕÖÙÚÛÜòóôõöøùúûüŌŐŪŲ"),
     (
         UPPER_ACCENTED,
@@ -66,7 +66,7 @@ static CLASSES_OF: LazyLock<HashMap<char, u16>> = LazyLock::new(|| {
     classes
 });
 
-/// What one place of a rule accepts.
+/// The characters that one place of a rule accepts.
 enum Place {
     /// A character of one of the classes, or one of these.
     Of(u16, &'static str),
@@ -77,7 +77,7 @@ use Place::{Is, Of};
 
 const ACCENTED: u16 = LOWER_ACCENTED | UPPER_ACCENTED;
 const PUNCTUATION: u16 = START | END;
-/// What is odd beside a bad character.
+/// Classes that are suspicious next to a bad character.
 const ODD: u16 = ACCENTED | BOX | PUNCTUATION | CURRENCY | NUMERIC | LAW;
 /// What follows Ø and Ù in Arabic words read as Windows-1252.
 const ARABIC: Place = Of(COMMON | CURRENCY | BAD | NUMERIC | START, "ŸŠ®°µ»");

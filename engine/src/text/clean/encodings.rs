@@ -8,13 +8,13 @@ use std::sync::LazyLock;
 /// A byte that a Windows encoding leaves undefined is read as the Latin-1 control character.
 const HOLE: char = '\0';
 
-/// The byte that stands for U+FFFD in the Windows encodings: something was there and is lost.
+/// The byte of U+FFFD in the Windows encodings, which marks a lost character.
 pub(super) const LOST: u8 = 0x1a;
 
 /// One encoding.
 pub(super) struct Encoding {
     pub(super) kind: Kind,
-    /// What the bytes 0x80..=0xFF are; empty for Latin-1.
+    /// The characters of the bytes 0x80..=0xFF; empty for Latin-1.
     high: &'static str,
 }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use entities::ENTITIES;
 
-/// `&name;` (and, for the oldest ones, `&name`) without the ampersand → what it stands for.
+/// `&name;` (and, for the oldest ones, `&name`) without the ampersand → its value.
 static NAMED: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
     let pairs = ENTITIES.iter();
     pairs
@@ -70,8 +70,8 @@ fn upper_cased(entity: &str) -> Option<String> {
         .then(|| value.to_uppercase())
 }
 
-/// Replaces what follows each ampersand by the value that `decode` has for it, together with the
-/// number of bytes, after the ampersand, that it stands for.
+/// Replaces each entity with the value from `decode`, which also returns the entity's length in bytes
+/// after the ampersand.
 fn replace_after_ampersands(
     text: &str,
     decode: impl Fn(&str) -> Option<(String, usize)>,
@@ -135,7 +135,7 @@ fn character(number: u32) -> String {
     }
 }
 
-/// `rest` is what follows `&`: the value and the bytes of the name it stands for.
+/// The value of the entity at the start of `rest`, which follows `&`, and the length of its name.
 fn unescape_name(rest: &str) -> Option<(String, usize)> {
     let ends = |c: char| matches!(c, '\t' | '\n' | '\u{c}' | ' ' | '<' | '&' | '#' | ';');
     let name = rest

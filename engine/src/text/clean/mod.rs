@@ -1,10 +1,10 @@
-//! A prompt's text as the reference cleans it before it becomes tokens.
+//! Cleans a prompt like the reference, before it becomes tokens.
 //!
 //! Mirrors `prompt_clean` of diffusers' `WanPipeline`: `ftfy.fix_text` with its default
 //! configuration, HTML entities decoded twice, white space folded to single spaces. This matters:
 //! a curly quote or a fullwidth letter is another token, and another token is another clip.
 //!
-//! | module | what it mends |
+//! | module | it repairs |
 //! |---|---|
 //! | `html` | `&eacute;` |
 //! | `mojibake` | `sÃ³`, UTF-8 that was read as another encoding |
@@ -12,8 +12,8 @@
 //! | `encodings` | the ten single-byte encodings that it may have been read as |
 //! | `characters` | ligatures, widths, quotes, line breaks, control characters |
 //!
-//! The rules are those of ftfy 6.3.1 (<https://ftfy.readthedocs.io>); text that Python could hold
-//! and Rust cannot, lone surrogates, does not occur.
+//! The rules are those of ftfy 6.3.1 (<https://ftfy.readthedocs.io>); lone surrogates, which Python
+//! strings can hold and Rust strings cannot, do not occur.
 
 mod badness;
 mod characters;
@@ -46,7 +46,7 @@ pub fn clean(text: &str) -> String {
 /// `ftfy.fix_text`: each line mended on its own.
 fn fix_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    // A literal < says that this is HTML whose entities are meant; from there on they stay.
+    // A literal < means that the text is HTML with intended entities, which then stay.
     let mut entities = true;
     for line in text.split_inclusive('\n') {
         entities &= !line.contains('<');

@@ -1,4 +1,4 @@
-//! UTF-8 that was read as a single-byte encoding, read again as what it is.
+//! Repairs UTF-8 that was decoded as a single-byte encoding.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -133,7 +133,7 @@ fn restore_spaces(bytes: &[u8]) -> Vec<u8> {
     })
 }
 
-/// Replaces, from left to right, what the first of `patterns` that matches finds.
+/// Replaces matches from left to right, each of the first pattern in `patterns` that matches.
 fn replace(bytes: &[u8], patterns: &[&[Place]], by: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

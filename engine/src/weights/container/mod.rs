@@ -18,13 +18,13 @@ use crate::tensor::DType;
 /// No header is longer than this: the most that safetensors allows, 100 MB.
 pub(super) const HEADER_LIMIT: u64 = 100_000_000;
 
-/// The most tensors of a file; the models have up to 1,100. Bounds what a list of them takes.
+/// The most tensors of a file, which bounds the memory of their list; models have up to 1,100.
 const TENSOR_LIMIT: usize = 1 << 16;
 
 /// The most dimensions that a tensor may have; the models' convolutions have 5.
 const RANK_LIMIT: usize = 8;
 
-/// How a file holds its tensors, told by its first bytes.
+/// A file format for tensors, recognised by the first bytes of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Container {
@@ -37,7 +37,7 @@ pub enum Container {
 }
 
 impl Container {
-    /// The container of a file that begins with `bytes`: safetensors where nothing says otherwise,
+    /// The container of a file that begins with `bytes`; safetensors unless another one matches,
     /// since that format has no mark of its own.
     fn of(bytes: &[u8]) -> Self {
         if bytes.starts_with(gguf::MAGIC) {
@@ -85,23 +85,23 @@ pub enum Extent {
     Whole,
     /// Its head: the data behind it may be cut off anywhere. Names, shapes and types are enough to
     /// plan with. A `.pth` has no head.
-    Head,
+    Headers,
 }
 
 impl Extent {
     /// Whether a file that holds `found` bytes may describe tensors that end at `end`.
     fn allows(self, end: u64, found: u64) -> bool {
-        end <= found || self == Self::Head
+        end <= found || self == Self::Headers
     }
 }
 
-/// Where a range of the data lies in its file, where that can be counted.
+/// Converts a range of the data to one of the file; `None` on overflow.
 fn in_file(data_start: usize, [start, end]: [u64; 2]) -> Option<[usize; 2]> {
     let place = |at: u64| data_start.checked_add(usize::try_from(at).ok()?);
     Some([place(start)?, place(end)?])
 }
 
-/// What a file holds.
+/// The contents of a file.
 #[derive(Debug)]
 pub(super) struct Contents {
     /// Its format.
@@ -119,7 +119,7 @@ pub(super) struct Contents {
 pub(super) struct Entry {
     /// The tensor's name.
     pub(super) name: String,
-    /// The element type: any that the container has, since nobody may ask for this tensor.
+    /// The element type: any type of the container, since the tensor may never be used.
     pub(super) stored: Stored,
     /// The shape, outermost dimension first, row-major.
     pub(super) shape: Vec<usize>,

@@ -1,4 +1,4 @@
-//! Elements that are no numbers as they lie: rotated int8, and NVFP4 whose scales lie elsewhere.
+//! Elements that must be decoded with other data: rotated int8, and NVFP4 with separate scales.
 
 use crate::tensor::{DType, nvfp4};
 use crate::weights::named::Tensor;
@@ -9,23 +9,23 @@ pub(in crate::weights) enum Coding {
     /// As they are.
     #[default]
     Plain,
-    /// Rows of int8 of which each group was multiplied by an orthogonal matrix: H, of `group` rows.
+    /// Rows of int8 in which each group was multiplied by an orthogonal matrix H of `group` rows.
     ///
     /// H is the Kronecker power of [[1, 1, 1, -1], [1, 1, -1, 1], [1, -1, 1, 1], [-1, 1, 1, 1]],
     /// divided by the square root of its size; a row's numbers are those of the file times H. Sums of
-    /// `group` int8 are integers that f32 holds, and the root is a power of two: the product with the
-    /// scale alone is rounded.
+    /// `group` int8 are integers that f32 holds exactly, and the root is a power of two, so only the
+    /// product with the scale is rounded.
     Rotated {
         /// Numbers that are rotated together: a power of 4.
         group: usize,
         /// Numbers of a row.
         columns: usize,
     },
-    /// 4-bit floats whose scales lie in another tensor.
+    /// 4-bit floats whose scales are in another tensor.
     Nvfp4(Nvfp4),
 }
 
-/// Where the scales of a matrix in NVFP4 lie: e4m3 in tiles of 128 rows by 4 groups of 16, padded to
+/// The places of an NVFP4 matrix's scales: e4m3 in tiles of 128 rows by 4 groups of 16, padded to
 /// whole tiles, in the order that cuBLAS reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::weights) struct Nvfp4 {
@@ -43,7 +43,7 @@ pub(in crate::weights) struct Nvfp4 {
 const TILE: [usize; 2] = [128, 4];
 
 impl Nvfp4 {
-    /// The scales `groups` of a matrix [rows, columns]; what is wrong with them otherwise.
+    /// The scales `groups` of a matrix [rows, columns], or a description of their fault.
     pub(super) fn new(groups: &Tensor, [rows, columns]: [usize; 2]) -> Result<Self, String> {
         let across = (columns / nvfp4::GROUP).next_multiple_of(TILE[1]);
         let down = rows.checked_next_multiple_of(TILE[0]);
@@ -63,7 +63,7 @@ impl Nvfp4 {
         })
     }
 
-    /// Where the scale of a row's group lies among them.
+    /// The index of the scale of a row's group.
     fn at(&self, row: usize, group: usize) -> usize {
         let across = (self.columns / nvfp4::GROUP).div_ceil(TILE[1]);
         let tile = row / TILE[0] * across + group / TILE[1];
@@ -102,7 +102,7 @@ impl Coding {
         }
     }
 
-    /// Bytes in the file of a row of so many elements stored as `stored`, if it can be told apart.
+    /// Bytes in the file of a row of `elements` elements stored as `stored`, if rows are separable.
     pub(in crate::weights) fn stride(&self, stored: DType, elements: usize) -> Option<usize> {
         match self {
             Self::Plain => elements
@@ -113,7 +113,7 @@ impl Coding {
         }
     }
 
-    /// The same of the rows from `row` on.
+    /// The coding of the rows from `row` on.
     pub(in crate::weights) fn rows_from(&self, row: usize) -> Self {
         let mut coding = self.clone();
         if let Self::Nvfp4(of) = &mut coding {
@@ -122,8 +122,8 @@ impl Coding {
         coding
     }
 
-    /// The elements in [`dtype`](Self::dtype), from their bytes and those beside them; `None` for
-    /// elements that lie as they are. Those of a rotation are multiplied by their scales.
+    /// Decodes the elements to [`dtype`](Self::dtype) from their bytes and those of the other tensor;
+    /// `None` for plain elements. Rotated elements include their scales.
     pub(in crate::weights) fn read(
         &self,
         bytes: &[u8],

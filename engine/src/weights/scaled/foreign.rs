@@ -1,9 +1,9 @@
-//! Quantised files of other programs, told by what they alone hold.
+//! Recognises other programs' quantised files by the tensors that only they hold.
 
 use super::Checkpoint;
 use crate::error::WeightsError;
 
-/// Endings of tensors' names, and what has them.
+/// Endings of tensors' names, and the program or format that uses them.
 const FOREIGN: [(&str, &str); 10] = [
     (".weight.absmax", "4-bit (NF4 or FP4) of bitsandbytes"),
     (".weight.quant_map", "4-bit (NF4 or FP4) of bitsandbytes"),
@@ -24,10 +24,10 @@ const FOREIGN: [(&str, &str); 10] = [
 ];
 
 impl Checkpoint {
-    /// Refuses what other programs quantised in their own ways.
+    /// Refuses formats of other programs that Kinora does not read.
     ///
     /// # Errors
-    /// [`WeightsError::Quantised`] with the first tensor that tells.
+    /// [`WeightsError::Quantised`] with the first such tensor.
     pub(super) fn refuse_foreign(&self) -> Result<(), WeightsError> {
         for tensor in &self.tensors {
             let known = FOREIGN

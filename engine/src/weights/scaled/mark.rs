@@ -1,4 +1,4 @@
-//! ComfyUI's marks: JSON that says how a layer's matrix is quantised.
+//! ComfyUI's marks: JSON that describes how a layer's matrix is quantised.
 
 use std::collections::HashMap;
 
@@ -18,10 +18,10 @@ const LONGEST_OF_LAYERS: usize = 1 << 20;
 /// The group of a rotation where the mark does not say.
 const GROUP: usize = 256;
 
-/// Keys that change nothing in what the elements are.
+/// Keys that do not affect the elements.
 const INERT: [&str; 3] = ["full_precision_matrix_mult", "orig_dtype", "orig_shape"];
 
-/// What a mark says.
+/// The contents of a mark.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mark {
     /// `float8_e4m3fn`, `int8_tensorwise`, `nvfp4` and others.
@@ -31,7 +31,7 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// Reads a mark; what is wrong with it otherwise.
+    /// Reads a mark, or describes its fault.
     fn of(object: &Map<String, Value>) -> Result<Self, String> {
         let mut mark = Self::default();
         let mut group = GROUP;
@@ -96,8 +96,8 @@ impl Marks {
         Ok(Self(marks))
     }
 
-    /// The mark of the layer whose tensors' names begin with `layer`, a dot at its end: beside the
-    /// matrix, or in the headers' text, which may leave out what a file's names begin with.
+    /// The mark of the layer whose tensors' names begin with `layer` (ending in a dot): in a tensor of
+    /// the layer, or in the header's metadata, which may omit the names' common prefix.
     pub(super) fn beside(
         &self,
         checkpoint: &Checkpoint,

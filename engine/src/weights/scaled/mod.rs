@@ -1,14 +1,14 @@
-//! Matrices whose numbers lie in several tensors: 8-bit ones with scales, and NVFP4.
+//! Matrices stored in several tensors: 8-bit ones with scales, and NVFP4.
 //!
 //! | beside `X.weight` | of type | it is |
 //! |---|---|---|
-//! | `X.scale_weight` or `X.weight_scale`, one number or one a row | F8_E4M3, F8_E5M2, I8 | what elements are multiplied by (ComfyUI's `*_scaled`, `int8_tensorwise`) |
+//! | `X.scale_weight` or `X.weight_scale`, one number or one a row | F8_E4M3, F8_E5M2, I8 | the factor of the elements (ComfyUI's `*_scaled`, `int8_tensorwise`) |
 //! | `X.weight_scale` and `X.weight_scale_2` | U8 | NVFP4 |
-//! | `X.comfy_quant` | any of these | ComfyUI's mark, JSON that says which; `_quantization_metadata` of the header holds the same by layer |
+//! | `X.comfy_quant` | any of these | ComfyUI's mark, JSON that names the format; `_quantization_metadata` of the header holds the same by layer |
 //! | `X.weight._data` and `X.weight._scale`, in its place | I8, F8 | optimum-quanto's `qint8`, `qfloat8` |
 //!
-//! What else such files hold says how to round activations (`X.input_scale`), which Kinora does not
-//! do, or marks the file (`scaled_fp8`). Other kinds are refused by their names: `foreign.rs`.
+//! Other tensors in such files describe how to round activations (`X.input_scale`), which Kinora does
+//! not do, or mark the file (`scaled_fp8`). `foreign.rs` refuses other formats by their names.
 
 mod coding;
 mod foreign;
@@ -24,19 +24,19 @@ use crate::tensor::DType;
 pub(super) use coding::{Coding, Nvfp4};
 use mark::{Mark, Marks};
 
-/// Where the scales of `X.weight` lie: beside X.
+/// Names of the scales of `X.weight`, after `X.`.
 const SCALES: [&str; 2] = ["scale_weight", "weight_scale"];
 
-/// What Kinora has no use for beside it.
+/// Names of tensors of the layer that Kinora does not use.
 const UNUSED: [&str; 4] = ["scale_input", "input_scale", "output_scale", "comfy_quant"];
 
-/// Empty tensors that say what kind of file it is.
+/// Empty tensors that mark the kind of file.
 const MARKS: [&str; 2] = ["scaled_fp8", "scaled_int8"];
 
 /// The ending of a matrix's elements in optimum-quanto's files, after the matrix's name.
 const QUANTO: &str = "._data";
 
-/// What a stored tensor becomes.
+/// The result of joining a stored tensor with its scales.
 struct Quantised {
     name: Option<String>,
     dtype: DType,
@@ -59,11 +59,11 @@ impl Quantised {
 }
 
 impl Checkpoint {
-    /// The same files, each matrix with what lies beside it.
+    /// Joins each matrix with its scales.
     ///
     /// # Errors
     /// [`WeightsError::Scales`] for scales that are neither one number nor one a row,
-    /// [`WeightsError::Quantised`] for what is not read.
+    /// [`WeightsError::Quantised`] for formats that are not read.
     pub(super) fn with_scales(mut self) -> Result<Self, WeightsError> {
         self.refuse_foreign()?;
         let marks = Marks::of(&self)?;
@@ -119,8 +119,7 @@ impl Checkpoint {
         Ok(self)
     }
 
-    /// What `tensor` is with what lies beside it, which joins `used`; `None` for what is a tensor by
-    /// itself.
+    /// Joins `tensor` with its scales, which are added to `used`; `None` for a plain tensor.
     fn quantised(
         &self,
         tensor: &Tensor,
@@ -140,7 +139,7 @@ impl Checkpoint {
             .dtype
             .filter(|dtype| dtype.format().scaled.is_some());
         let mark = match (floats, stored) {
-            // A file's head lacks the mark's data; 8-bit floats are what they are without it.
+            // Headers alone lack the mark's data; 8-bit floats can be read without it.
             (Some(_), _) => match marks.beside(self, layer) {
                 Err(WeightsError::NoData { .. }) => Mark::default(),
                 mark => mark?,
@@ -246,7 +245,7 @@ impl Checkpoint {
         })
     }
 
-    /// A matrix in NVFP4, which ComfyUI's mark says it is.
+    /// A matrix in NVFP4, as ComfyUI's mark declares.
     fn nvfp4(
         &self,
         tensor: &Tensor,
@@ -292,7 +291,7 @@ impl Checkpoint {
         })
     }
 
-    /// How an int8 matrix is rotated, if its mark says so.
+    /// The rotation of an int8 matrix, if its mark has one.
     fn rotation(&self, tensor: &Tensor, mark: &Mark) -> Result<Coding, WeightsError> {
         let Some(group) = mark.rotated else {
             return Ok(Coding::Plain);
@@ -309,7 +308,7 @@ impl Checkpoint {
         })
     }
 
-    /// Refuses a tensor whose mark does not say what is `known` of its type.
+    /// Refuses a tensor whose mark contradicts what is `known` of its type.
     fn check_mark(&self, tensor: &Tensor, mark: &Mark, known: bool) -> Result<(), WeightsError> {
         if known {
             return Ok(());

@@ -2,7 +2,7 @@
 //!
 //! The coarser a level, the more pixel lines a line is, so that hardly less would be computed if
 //! lines were cut away between the levels: a band of the decoder is cut there, one of the encoder
-//! only at the seam, on the host.
+//! only at the split, on the host.
 
 /// The lines that bands of one height see, in latent lines: as many for every band, so that all
 /// share one recording; those at an edge see more than they need.
@@ -44,7 +44,7 @@ impl EncodeBand {
 mod tests {
     use super::*;
 
-    /// Every line that a band needs lies in what it sees.
+    /// A band sees every line it needs.
     #[test]
     fn bands_see_what_they_need() {
         for height in [1, 2, 11, 12, 60, 90] {

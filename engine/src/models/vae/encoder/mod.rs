@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pixels ─ patches ─ conv_in ─ level 0 ─ downsample ─ … ─ downsample ─┐ fine
-//! ┌──────────────────────────────────────────────────────── seam ─────┘
+//! ┌──────────────────────────────────────────────────────── split ────┘
 //! └─ last level ─ mid (attention) ─ norm_out ─ conv_out ─ quant_conv ─ mode ─ normalise    coarse
 //! ```
 //!
@@ -14,11 +14,11 @@ mod passes;
 mod patches;
 mod plan;
 
-use super::half::Half;
+use super::bound_passes::BoundPasses;
 use super::layout::{DecodeLayout, DecodeOptions};
 use super::passes::{Chunk, Extent, FEATURES, chunks};
 use super::scratch::Scratch;
-use super::wan::{encoder_halo, seam_channels};
+use super::wan::{encoder_halo, split_channels};
 use crate::error::{Error, GpuError};
 use crate::gpu::{Bound, Cancel, Gpu, Stream};
 use crate::models::config::VaeConfig;
@@ -31,10 +31,10 @@ use plan::{extent, prepare};
 use patches::patchify;
 pub use plan::{EncodePlan, encode_layout};
 
-/// How to encode: the same choices as for the decoder, none of which changes the latents.
+/// How to encode: the decoder's options, none of which changes the latents.
 pub type EncodeOptions = DecodeOptions;
 
-/// How a video will be encoded, and what that takes.
+/// The layout of an encode and its memory.
 pub type EncodeLayout = DecodeLayout;
 
 /// Writes the pixels of the frame with that number, height x width x RGB, each in [-1, 1].
@@ -59,14 +59,13 @@ pub struct VaeEncoder<'m> {
     layout: EncodeLayout,
     passes: Passes,
     /// The whole network, where it is not in bands.
-    whole: Option<Half>,
+    whole: Option<BoundPasses>,
 }
 
 impl<'m> VaeEncoder<'m> {
-    /// Records the encode of a video [F, H, W] and, where whole frames fit, plans it and uploads the
-    /// weights; those of bands are uploaded by an encode, half the network at a time. Where the
-    /// device turns out to have no room for whole frames, bands take their place, and narrower ones
-    /// that of wide ones.
+    /// Records the encode of a video [F, H, W] and, if whole frames fit, plans it and uploads the
+    /// weights; in bands, each encode uploads them, half the network at a time. If the device runs out
+    /// of memory, bands replace whole frames and narrower bands replace wider ones.
     ///
     /// # Errors
     /// A number of frames other than one and a multiple of the temporal scale, sides that are no
@@ -83,7 +82,7 @@ impl<'m> VaeEncoder<'m> {
         Self::planned(gpu, config, checkpoint, video, options, plan)
     }
 
-    /// As [`new`](Self::new), from a plan that was made before with the same arguments.
+    /// Like [`new`](Self::new), with an existing plan for the same arguments.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -108,7 +107,7 @@ impl<'m> VaeEncoder<'m> {
             whole: None,
         };
         if this.layout.band.is_none() {
-            match this.half(&this.passes.all()) {
+            match this.bind(&this.passes.all()) {
                 Err(error @ Error::Gpu(GpuError::OutOfMemory { .. })) => {
                     (this.layout, this.passes) = this.narrower(&this.layout, error)?;
                 }
@@ -118,8 +117,8 @@ impl<'m> VaeEncoder<'m> {
         Ok(this)
     }
 
-    fn half(&self, recordings: &[&Recording]) -> Result<Half, Error> {
-        Half::new(&self.gpu, &[], self.checkpoint, recordings)
+    fn bind(&self, recordings: &[&Recording]) -> Result<BoundPasses, Error> {
+        BoundPasses::new(&self.gpu, &[], self.checkpoint, recordings)
     }
 
     /// What takes less than a layout that the device has no room for; where nothing does, its error.
@@ -128,7 +127,7 @@ impl<'m> VaeEncoder<'m> {
         refused: &EncodeLayout,
         error: Error,
     ) -> Result<(EncodeLayout, Passes), Error> {
-        // What was made of it is freed when the device is done with it.
+        // The buffers of the failed attempt are freed once the device is idle.
         self.gpu.wait()?;
         let options = EncodeOptions {
             max_bytes: Some(refused.peak_bytes() / 4 * 3),
@@ -154,9 +153,9 @@ impl<'m> VaeEncoder<'m> {
         [self.config.z_dim, frames, height, width]
     }
 
-    /// Encodes a video whose frames `read` gives: latents [C, T, h, w] as the sampler has them, the
-    /// mode of the encoder's distribution less the mean, over the deviation, of each channel. In bands
-    /// every frame is asked for once a band. `done` is told how many passes are done of how many.
+    /// Encodes a video whose frames come from `read`. Returns latents [C, T, h, w] as the sampler has
+    /// them: the mode of the encoder's distribution, normalised by each channel's mean and deviation. In
+    /// bands every frame is read once per band. `done` receives the finished and the total passes.
     ///
     /// # Errors
     /// Cancellation (seen between two submits), a device or temporary file that fails, and whatever
@@ -174,8 +173,8 @@ impl<'m> VaeEncoder<'m> {
                 self.encode_whole(whole, read, &mut stream, &mut latents, &mut done)?;
             }
             None => {
-                let mut seam = self.encode_bands(read, &mut stream, &mut done)?;
-                self.encode_seam(&mut seam, &mut stream, &mut latents, &mut done)?;
+                let mut split = self.encode_bands(read, &mut stream, &mut done)?;
+                self.encode_from_split(&mut split, &mut stream, &mut latents, &mut done)?;
             }
         }
         Ok(latents)
@@ -187,7 +186,7 @@ impl<'m> VaeEncoder<'m> {
 
     fn encode_whole(
         &self,
-        whole: &Half,
+        whole: &BoundPasses,
         read: &mut ReadFrame<'_>,
         stream: &mut Stream,
         latents: &mut [f32],
@@ -209,23 +208,23 @@ impl<'m> VaeEncoder<'m> {
         Ok(())
     }
 
-    /// The seam's features of all frames, [T, h, w, C], made in bands as wide as the device has room
+    /// The features of all frames at the split point, [T, h, w, C], made in bands as wide as the device has room
     /// for.
     fn encode_bands(
         &self,
         read: &mut ReadFrame<'_>,
         stream: &mut Stream,
         done: &mut dyn FnMut(usize, usize) -> Result<(), Error>,
-    ) -> Result<Seam, Error> {
+    ) -> Result<AtSplit, Error> {
         let (layout, fine) = self.fine()?;
         let height = self.latents.height;
         let bands = self.band_of(&layout);
         let chunks = self.chunks(&layout);
         let total = chunks.len() * (1 + height.div_ceil(bands.band()));
         let (forget, passes) = forget_and_passes(&fine)?;
-        let line = self.latents.width * seam_channels(self.config) * 4;
+        let line = self.latents.width * split_channels(self.config) * 4;
         let bytes = (self.latents.frames * height * line) as u64;
-        let mut seam = Seam {
+        let mut split = AtSplit {
             line,
             scratch: Scratch::new(NETWORK, bytes)?,
             passes: 0,
@@ -244,13 +243,13 @@ impl<'m> VaeEncoder<'m> {
                 for (at, frame) in found.chunks_exact(seen * line).enumerate() {
                     let wanted = &frame[(top - first) * line..(bottom - first) * line];
                     let start = ((chunk.start + at) * height + top) * line;
-                    seam.scratch.write(start as u64, wanted)?;
+                    split.scratch.write(start as u64, wanted)?;
                 }
-                seam.passes += 1;
-                done(seam.passes, total)?;
+                split.passes += 1;
+                done(split.passes, total)?;
             }
         }
-        Ok(seam)
+        Ok(split)
     }
 
     fn band_of(&self, layout: &EncodeLayout) -> EncodeBand {
@@ -260,47 +259,48 @@ impl<'m> VaeEncoder<'m> {
     }
 
     /// The first half of the network over bands, as wide as the device has room for.
-    fn fine(&self) -> Result<(EncodeLayout, Half), Error> {
+    fn fine(&self) -> Result<(EncodeLayout, BoundPasses), Error> {
         let [fine, _] = self.passes.halves();
         let mut layout = self.layout;
-        let mut made = self.half(&fine);
+        let mut made = self.bind(&fine);
         loop {
             match made {
                 Err(error @ Error::Gpu(GpuError::OutOfMemory { .. })) => {
                     let (narrower, passes) = self.narrower(&layout, error)?;
                     let [fine, _] = passes.halves();
-                    (layout, made) = (narrower, self.half(&fine));
+                    (layout, made) = (narrower, self.bind(&fine));
                 }
                 made => return Ok((layout, made?)),
             }
         }
     }
 
-    /// The second half of the network over the seam.
-    fn encode_seam(
+    /// The second half of the network over the split.
+    fn encode_from_split(
         &self,
-        seam: &mut Seam,
+        split: &mut AtSplit,
         stream: &mut Stream,
         latents: &mut [f32],
         done: &mut dyn FnMut(usize, usize) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let [_, recordings] = self.passes.halves();
-        let coarse = self.half(&recordings)?;
+        let coarse = self.bind(&recordings)?;
         let (forget, passes) = forget_and_passes(&coarse)?;
         stream.run(forget)?;
-        let frame = self.latents.height * seam.line;
+        let frame = self.latents.height * split.line;
         for chunk in &self.chunks(&self.layout) {
             let mut features = vec![0; chunk.frames * frame];
-            seam.scratch
+            split
+                .scratch
                 .read((chunk.start * frame) as u64, &mut features)?;
-            // What is encoded still reads the chunk before.
+            // Encoded commands still read the previous chunk.
             stream.submit()?;
             self.gpu.write(coarse.buffer(FEATURES)?, 0, &features)?;
             stream.run(&passes[chunk.pass])?;
             stream.finish()?;
             self.read_moments(&coarse, chunk, latents)?;
-            seam.passes += 1;
-            done(seam.passes, seam.total)?;
+            split.passes += 1;
+            done(split.passes, split.total)?;
         }
         Ok(())
     }
@@ -308,7 +308,7 @@ impl<'m> VaeEncoder<'m> {
     /// Writes the latent lines [first, how many] of a chunk's pixels, as patches.
     fn upload_pixels(
         &self,
-        half: &Half,
+        passes: &BoundPasses,
         read: &mut ReadFrame<'_>,
         stream: &mut Stream,
         chunk: &Chunk,
@@ -334,15 +334,20 @@ impl<'m> VaeEncoder<'m> {
                 &mut patches,
             );
         }
-        // What is encoded still reads the chunk before.
+        // Encoded commands still read the previous chunk.
         stream.submit()?;
-        let buffer = half.buffer(PIXELS)?;
+        let buffer = passes.buffer(PIXELS)?;
         self.gpu.write(buffer, 0, bytemuck::cast_slice(&patches))?;
         Ok(())
     }
 
     /// Reads a chunk's moments [T, h, w, 2 z] and puts their means, normalised, into `latents`.
-    fn read_moments(&self, half: &Half, chunk: &Chunk, latents: &mut [f32]) -> Result<(), Error> {
+    fn read_moments(
+        &self,
+        passes: &BoundPasses,
+        chunk: &Chunk,
+        latents: &mut [f32],
+    ) -> Result<(), Error> {
         let Extent {
             frames,
             height,
@@ -351,7 +356,7 @@ impl<'m> VaeEncoder<'m> {
         let z = self.config.z_dim;
         let area = height * width;
         let bytes = (chunk.frames * area * 2 * z * 4) as u64;
-        let found = self.gpu.read(half.buffer(MOMENTS)?, 0..bytes)?;
+        let found = self.gpu.read(passes.buffer(MOMENTS)?, 0..bytes)?;
         let moments: Vec<f32> = bytemuck::pod_collect_to_vec(&found);
         let statistics = self
             .config
@@ -372,7 +377,7 @@ impl<'m> VaeEncoder<'m> {
 
 /// Features of all frames on the host.
 #[derive(Debug)]
-struct Seam {
+struct AtSplit {
     /// Bytes of a line.
     line: usize,
     scratch: Scratch,
@@ -382,9 +387,9 @@ struct Seam {
 }
 
 /// What clears a half's states, bound last, and its passes.
-fn forget_and_passes(half: &Half) -> Result<(&Bound, &[Bound]), GpuError> {
+fn forget_and_passes(passes: &BoundPasses) -> Result<(&Bound, &[Bound]), GpuError> {
     let unbound = || GpuError::Unbound {
         name: "the encoder's passes".to_owned(),
     };
-    half.bound.split_last().ok_or_else(unbound)
+    passes.bound.split_last().ok_or_else(unbound)
 }

@@ -5,23 +5,23 @@ use crate::error::Error;
 use crate::models::config::VaeConfig;
 use crate::models::vae::passes::{Extent, FEATURES, forget, sizes};
 use crate::models::vae::wan::EncoderNetwork;
-use crate::nn::Source;
+use crate::nn::Weights;
 use crate::record::{Caps, Recorder, Recording};
 use crate::tensor::DType;
 use crate::weights::Checkpoint;
 
-/// Names of the tensors that cross from and to the host; [`FEATURES`] lie between the halves.
+/// Names of the tensors that cross from and to the host; [`FEATURES`] are at the split point.
 pub(super) const PIXELS: &str = "pixels";
 pub(super) const MOMENTS: &str = "moments";
 
 /// Every recording of an encode.
 #[derive(Clone, Debug)]
 pub(super) struct Passes {
-    /// Pixels to the seam, by pass.
+    /// Pixels to the split, by pass.
     pub(super) fine: Vec<Recording>,
-    /// The seam to moments, by pass.
+    /// The split point to moments, by pass.
     pub(super) coarse: Vec<Recording>,
-    /// Zeros in what the fine and what the coarse halves remember.
+    /// Recordings that clear the states of the fine and of the coarse half.
     pub(super) forget: [Recording; 2],
 }
 
@@ -55,7 +55,7 @@ impl Passes {
         halves.chain(&self.forget).collect()
     }
 
-    /// The fine halves, then the one that forgets what they remember; the coarse ones likewise.
+    /// The recordings of each half: its passes, then the one that clears its states.
     pub(super) fn halves(&self) -> [Vec<&Recording>; 2] {
         let [fine, coarse] = &self.forget;
         [
@@ -74,14 +74,15 @@ pub(super) fn record(
     band: Option<&EncodeBand>,
     first: bool,
 ) -> Result<(Recording, Recording), Error> {
-    let source = Source::new(checkpoint);
+    let weights = Weights::new(checkpoint);
     let side = config.scale_factor_spatial / config.patch_size;
-    let frames = match first {
-        true => 1,
-        false => extent.frames * config.scale_factor_temporal,
+    let frames = if first {
+        1
+    } else {
+        extent.frames * config.scale_factor_temporal
     };
     let lines = band.map_or(extent.height, EncodeBand::seen);
-    let mut network = EncoderNetwork::new(&source, config, first);
+    let mut network = EncoderNetwork::new(&weights, config, first);
 
     let mut rec = Recorder::new(caps);
     let channels = 3 * config.patch_size * config.patch_size;

@@ -1,4 +1,4 @@
-//! How an encode is laid out, and what it records.
+//! The layout and recordings of an encode.
 
 use super::band::EncodeBand;
 use super::passes::{self, MOMENTS, Passes};
@@ -11,10 +11,11 @@ use crate::models::vae::wan::encoder_halo;
 use crate::record::{Caps, Recording};
 use crate::weights::Checkpoint;
 
-/// What the names of tensors begin with that the encoder has no use for.
+/// Prefixes of tensors that the encoder does not use.
 const UNREAD: [&str; 2] = ["decoder.", "post_quant_conv."];
 
-/// An encode laid out and recorded for videos of one shape: what a plan counts and an encoder runs.
+/// The layout and recordings of an encode of videos of one shape; memory plans count them and encoders
+/// run them.
 #[derive(Clone, Debug)]
 pub struct EncodePlan {
     /// Its memory, chunks and bands.
@@ -45,7 +46,7 @@ impl EncodePlan {
     }
 }
 
-/// How an encode would be laid out: [`EncodePlan::new`] for its layout alone.
+/// The layout that [`EncodePlan::new`] chooses.
 ///
 /// # Errors
 /// As [`VaeEncoder::new`](super::VaeEncoder::new).
@@ -124,8 +125,8 @@ pub(super) fn prepare(
         })
     })?;
     if extent.frames == 1 {
-        // A single frame never reaches the convolutions over time, whose weights are no strangers
-        // for that. Names are the same at every size.
+        // A single frame records no temporal convolution; record them here so that their weights do not
+        // count as unread. The names do not depend on the size.
         let smallest = Extent {
             frames: 1,
             height: 1,

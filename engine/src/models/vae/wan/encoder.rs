@@ -5,7 +5,7 @@ use super::layers::{
 };
 use crate::error::{Error, RecordError};
 use crate::models::config::VaeConfig;
-use crate::nn::Source;
+use crate::nn::Weights;
 use crate::ops::frames::avg_down;
 use crate::record::{Recorder, Tensor};
 use crate::tensor::DType;
@@ -13,7 +13,7 @@ use crate::tensor::DType;
 /// One pass of the encoder of `AutoencoderKLWan` being recorded.
 #[derive(Debug)]
 pub struct EncoderNetwork<'n, 'c> {
-    source: Source<'c>,
+    weights: Weights<'c>,
     config: &'n VaeConfig,
     /// Whether the pass holds the first frame of the video, and it alone.
     first: bool,
@@ -22,18 +22,18 @@ pub struct EncoderNetwork<'n, 'c> {
 }
 
 impl<'n, 'c> EncoderNetwork<'n, 'c> {
-    /// A pass over the first frame, or over later ones, a multiple of the temporal scale. `source` is
+    /// A pass over the first frame, or over later ones, a multiple of the temporal scale. `weights` is
     /// the root of the autoencoder's checkpoint.
-    pub fn new(source: &Source<'c>, config: &'n VaeConfig, first: bool) -> Self {
+    pub fn new(weights: &Weights<'c>, config: &'n VaeConfig, first: bool) -> Self {
         Self {
-            source: source.clone(),
+            weights: weights.clone(),
             config,
             first,
             layers: Vec::new(),
         }
     }
 
-    /// What the layers recorded so far give: `down0`, …, `mid`, `conv_out`, `quant_conv`.
+    /// The outputs of the layers recorded so far: `down0`, …, `mid`, `conv_out`, `quant_conv`.
     pub fn layers(&self) -> &[(String, Tensor)] {
         &self.layers
     }
@@ -46,7 +46,7 @@ impl<'n, 'c> EncoderNetwork<'n, 'c> {
         self.config.dim_mult.len()
     }
 
-    /// Pixels to the seam between the halves: what comes out of the last level that downsamples.
+    /// Pixels to the split point between the halves: what comes out of the last level that downsamples.
     ///
     /// | tensor | shape | dtype |
     /// |---|---|---|
@@ -84,7 +84,8 @@ impl<'n, 'c> EncoderNetwork<'n, 'c> {
         Ok(x)
     }
 
-    /// The seam to the means and the logarithms of the variances of the latents, [T, h, w, 2 z].
+    /// Records the second half, from the split point to the means and log-variances of the latents,
+    /// [T, h, w, 2 z].
     ///
     /// # Errors
     /// As [`EncoderNetwork::fine`].
@@ -92,7 +93,7 @@ impl<'n, 'c> EncoderNetwork<'n, 'c> {
         let level = self.levels() - 1;
         let x = self.level(rec, level, features)?;
         self.keep(format!("down{level}"), &x);
-        let encoder = self.source.at("encoder");
+        let encoder = self.weights.at("encoder");
         let widest = x.shape.last_dim();
         let mid = encoder.at("mid_block");
         let x = residual_block(rec, &mid.at("resnets.0"), &x, widest)?;
@@ -103,7 +104,7 @@ impl<'n, 'c> EncoderNetwork<'n, 'c> {
         let values = 2 * self.config.z_dim;
         let x = conv_3x3x3(rec, &encoder.at("conv_out"), &x, values, None)?;
         self.keep("conv_out", &x);
-        let x = conv_1x1x1(rec, &self.source.at("quant_conv"), &x, values)?;
+        let x = conv_1x1x1(rec, &self.weights.at("quant_conv"), &x, values)?;
         self.keep("quant_conv", &x);
         Ok(x)
     }
@@ -130,7 +131,7 @@ impl<'n, 'c> EncoderNetwork<'n, 'c> {
     }
 
     fn conv_in(&self, rec: &mut Recorder<'_>, pixels: &Tensor) -> Result<Tensor, Error> {
-        let conv = self.source.at("encoder").at("conv_in");
+        let conv = self.weights.at("encoder").at("conv_in");
         conv_3x3x3(rec, &conv, pixels, self.config.base_dim, None)
     }
 
@@ -148,27 +149,24 @@ impl<'n, 'c> EncoderNetwork<'n, 'c> {
     fn level(&self, rec: &mut Recorder<'_>, level: usize, x: &Tensor) -> Result<Tensor, Error> {
         let last = level + 1 == self.levels();
         let temporal = !last && self.halves_time(level);
-        let blocks = self.source.at("encoder").at("down_blocks");
+        let blocks = self.weights.at("encoder").at("down_blocks");
         let count = self.config.num_res_blocks;
         // Wan 2.1 has one list of all levels' blocks and downsamplers, Wan 2.2 a list for each level.
-        let (resnets, first, downsampler) = match self.config.is_residual {
-            true => {
-                let block = blocks.at(&level.to_string());
-                (block.at("resnets"), 0, block.at("downsampler"))
-            }
-            false => {
-                let first = level * (count + 1);
-                (
-                    blocks.clone(),
-                    first,
-                    blocks.at(&(first + count).to_string()),
-                )
-            }
+        let (resnets, first, downsampler) = if self.config.is_residual {
+            let block = blocks.at(&level.to_string());
+            (block.at("resnets"), 0, block.at("downsampler"))
+        } else {
+            let first = level * (count + 1);
+            (
+                blocks.clone(),
+                first,
+                blocks.at(&(first + count).to_string()),
+            )
         };
         let mut y = *x;
         for block in first..first + count {
-            let source = resnets.at(&block.to_string());
-            y = residual_block(rec, &source, &y, self.features(level))?;
+            let weights = resnets.at(&block.to_string());
+            y = residual_block(rec, &weights, &y, self.features(level))?;
         }
         if !last {
             y = downsample(rec, &downsampler, &y, temporal, self.first)?;
@@ -181,14 +179,14 @@ impl<'n, 'c> EncoderNetwork<'n, 'c> {
     }
 }
 
-/// Channels of the seam between the encoder's halves.
-pub(in crate::models::vae) fn seam_channels(config: &VaeConfig) -> usize {
+/// Channels at the split point of the encoder.
+pub(in crate::models::vae) fn split_channels(config: &VaeConfig) -> usize {
     let levels = config.dim_mult.len();
     let before_last = levels.checked_sub(2).and_then(|at| config.dim_mult.get(at));
     config.base_dim * before_last.copied().unwrap_or(1)
 }
 
-/// Latent lines beyond a band, on either side, that its seam depends on: one for each convolution
+/// Latent lines beyond a band, on either side, that its split point depends on: one for each convolution
 /// over three lines before it, halved at each downsampling. A downsampling sees a line below, none above.
 pub fn encoder_halo(config: &VaeConfig) -> usize {
     let convolutions_a_level = 2 * config.num_res_blocks;

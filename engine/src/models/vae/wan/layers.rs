@@ -1,7 +1,7 @@
 //! The layers of the decoder and the encoder, under the checkpoint's own names.
 
 use crate::error::Error;
-use crate::nn::Source;
+use crate::nn::Weights;
 use crate::ops::attention::{AttentionShape, Bias, Heads, attention};
 use crate::ops::channel_norm::channel_norm;
 use crate::ops::conv3d::{Conv, conv3d};
@@ -27,7 +27,7 @@ fn epilogue<'t>(bias: &'t Tensor, residual: Option<&'t Tensor>) -> Epilogue<'t> 
 /// `x` is [T, H, W, C]; the result [`folds` T, H, W, `features` / `folds`].
 fn causal_conv(
     rec: &mut Recorder<'_>,
-    source: &Source<'_>,
+    weights: &Weights<'_>,
     x: &Tensor,
     features: usize,
     [kh, kw]: [usize; 2],
@@ -35,9 +35,9 @@ fn causal_conv(
     residual: Option<&Tensor>,
 ) -> Result<Tensor, Error> {
     let [_, height, width, channels] = x.dims("causal convolution", "x")?;
-    let [weight, bias] = source.convolution(rec, [features, channels, 3, kh, kw])?;
+    let [weight, bias] = weights.convolution(rec, [features, channels, 3, kh, kw])?;
     let past = rec.state(
-        &source.name("past"),
+        &weights.name("past"),
         [REMEMBERED, height, width, channels],
         DType::F32,
     )?;
@@ -53,23 +53,23 @@ fn causal_conv(
 /// `WanCausalConv3d` over three frames, lines and columns.
 pub(super) fn conv_3x3x3(
     rec: &mut Recorder<'_>,
-    source: &Source<'_>,
+    weights: &Weights<'_>,
     x: &Tensor,
     features: usize,
     residual: Option<&Tensor>,
 ) -> Result<Tensor, Error> {
-    causal_conv(rec, source, x, features, [3, 3], 1, residual)
+    causal_conv(rec, weights, x, features, [3, 3], 1, residual)
 }
 
 /// `WanCausalConv3d` of one pixel: a linear layer.
 pub(super) fn conv_1x1x1(
     rec: &mut Recorder<'_>,
-    source: &Source<'_>,
+    weights: &Weights<'_>,
     x: &Tensor,
     features: usize,
 ) -> Result<Tensor, Error> {
     let channels = x.shape.last_dim();
-    let [weight, bias] = source.convolution(rec, [features, channels, 1, 1, 1])?;
+    let [weight, bias] = weights.convolution(rec, [features, channels, 1, 1, 1])?;
     Ok(conv3d(rec, x, &Conv::new(&weight), Epilogue::Bias(&bias))?)
 }
 
@@ -77,7 +77,7 @@ pub(super) fn conv_1x1x1(
 /// frame of a video, which stays one), then every pixel as four under a convolution.
 pub(super) fn upsample(
     rec: &mut Recorder<'_>,
-    source: &Source<'_>,
+    weights: &Weights<'_>,
     x: &Tensor,
     features: usize,
     temporal: bool,
@@ -90,7 +90,7 @@ pub(super) fn upsample(
         // never enters it.
         x = causal_conv(
             rec,
-            &source.at("time_conv"),
+            &weights.at("time_conv"),
             &x,
             2 * channels,
             [1, 1],
@@ -98,7 +98,7 @@ pub(super) fn upsample(
             None,
         )?;
     }
-    let conv = source.at("resample.1");
+    let conv = weights.at("resample.1");
     let [weight, bias] = conv.convolution(rec, [features, channels, 3, 3])?;
     let conv = Conv {
         upsample: true,
@@ -111,13 +111,13 @@ pub(super) fn upsample(
 /// `temporal` one at every second frame. The first frame of a video stays one, and is remembered.
 pub(super) fn downsample(
     rec: &mut Recorder<'_>,
-    source: &Source<'_>,
+    weights: &Weights<'_>,
     x: &Tensor,
     temporal: bool,
     first: bool,
 ) -> Result<Tensor, Error> {
     let channels = x.shape.last_dim();
-    let conv = source.at("resample.1");
+    let conv = weights.at("resample.1");
     let [weight, bias] = conv.convolution(rec, [channels, channels, 3, 3])?;
     let conv = Conv {
         strides: [1, 2],
@@ -127,23 +127,22 @@ pub(super) fn downsample(
     if !temporal {
         return Ok(x);
     }
-    let source = source.at("time_conv");
+    let weights = weights.at("time_conv");
     let [_, height, width, _] = x.dims("downsampling", "x")?;
     let past = rec.state(
-        &source.name("past"),
+        &weights.name("past"),
         [1, height, width, channels],
         DType::F32,
     )?;
-    let y = match first {
-        true => x,
-        false => {
-            let [weight, bias] = source.convolution(rec, [channels, channels, 3, 1, 1])?;
-            let conv = Conv {
-                strides: [2, 1],
-                ..Conv::causal(&weight, &past)
-            };
-            conv3d(rec, &x, &conv, Epilogue::Bias(&bias))?
-        }
+    let y = if first {
+        x
+    } else {
+        let [weight, bias] = weights.convolution(rec, [channels, channels, 3, 1, 1])?;
+        let conv = Conv {
+            strides: [2, 1],
+            ..Conv::causal(&weight, &past)
+        };
+        conv3d(rec, &x, &conv, Epilogue::Bias(&bias))?
     };
     push_frames(rec, &past, &x)?;
     Ok(y)
@@ -152,41 +151,42 @@ pub(super) fn downsample(
 /// `WanRMS_norm` of a video, then SiLU.
 pub(super) fn norm_silu(
     rec: &mut Recorder<'_>,
-    source: &Source<'_>,
+    weights: &Weights<'_>,
     x: &Tensor,
 ) -> Result<Tensor, Error> {
-    let gain = source.vector(rec, "gamma", [x.shape.last_dim(), 1, 1, 1])?;
+    let gain = weights.vector(rec, "gamma", [x.shape.last_dim(), 1, 1, 1])?;
     Ok(channel_norm(rec, x, &gain, true)?)
 }
 
 /// `WanResidualBlock`: two normalised convolutions beside a shortcut.
 pub(super) fn residual_block(
     rec: &mut Recorder<'_>,
-    source: &Source<'_>,
+    weights: &Weights<'_>,
     x: &Tensor,
     features: usize,
 ) -> Result<Tensor, Error> {
-    let shortcut = match x.shape.last_dim() == features {
-        true => *x,
-        false => conv_1x1x1(rec, &source.at("conv_shortcut"), x, features)?,
+    let shortcut = if x.shape.last_dim() == features {
+        *x
+    } else {
+        conv_1x1x1(rec, &weights.at("conv_shortcut"), x, features)?
     };
-    let y = norm_silu(rec, &source.at("norm1"), x)?;
-    let y = conv_3x3x3(rec, &source.at("conv1"), &y, features, None)?;
-    let y = norm_silu(rec, &source.at("norm2"), &y)?;
-    conv_3x3x3(rec, &source.at("conv2"), &y, features, Some(&shortcut))
+    let y = norm_silu(rec, &weights.at("norm1"), x)?;
+    let y = conv_3x3x3(rec, &weights.at("conv1"), &y, features, None)?;
+    let y = norm_silu(rec, &weights.at("norm2"), &y)?;
+    conv_3x3x3(rec, &weights.at("conv2"), &y, features, Some(&shortcut))
 }
 
 /// `WanAttentionBlock`: attention with one head over the pixels of each frame, beside a shortcut.
 pub(super) fn attention_block(
     rec: &mut Recorder<'_>,
-    source: &Source<'_>,
+    weights: &Weights<'_>,
     x: &Tensor,
 ) -> Result<Tensor, Error> {
     let [frames, height, width, channels] = x.dims("attention block", "x")?;
-    let gain = source.vector(rec, "norm.gamma", [channels, 1, 1])?;
+    let gain = weights.vector(rec, "norm.gamma", [channels, 1, 1])?;
     let normed = channel_norm(rec, x, &gain, false)?;
     let mixed = match frames {
-        1 => frame_attention(rec, source, &normed)?,
+        1 => frame_attention(rec, weights, &normed)?,
         // The keys of a frame are a tensor of their own, so that they are one binding.
         _ => {
             let shape = [frames, height, width, channels];
@@ -194,13 +194,13 @@ pub(super) fn attention_block(
             let frame = rec.intermediate("frame", [1, height, width, channels], normed.dtype);
             for t in 0..frames as u64 {
                 rec.copy((&normed, t * frame.bytes()), (&frame, 0), frame.bytes());
-                let mixed = frame_attention(rec, source, &frame)?;
+                let mixed = frame_attention(rec, weights, &frame)?;
                 rec.copy((&mixed, 0), (&all, t * mixed.bytes()), mixed.bytes());
             }
             all
         }
     };
-    let proj = source.at("proj");
+    let proj = weights.at("proj");
     let [weight, bias] = proj.convolution(rec, [channels, channels, 1, 1])?;
     Ok(conv3d(
         rec,
@@ -213,11 +213,11 @@ pub(super) fn attention_block(
 /// q, k and v of one frame [1, H, W, C], and the attention of its pixels to each other.
 fn frame_attention(
     rec: &mut Recorder<'_>,
-    source: &Source<'_>,
+    weights: &Weights<'_>,
     x: &Tensor,
 ) -> Result<Tensor, Error> {
     let channels = x.shape.last_dim();
-    let to_qkv = source.at("to_qkv");
+    let to_qkv = weights.at("to_qkv");
     let [weight, bias] = to_qkv.convolution(rec, [3 * channels, channels, 1, 1])?;
     let qkv = conv3d(rec, x, &Conv::new(&weight), Epilogue::Bias(&bias))?;
     let [q, k, v] = [0, channels, 2 * channels].map(|first| Heads {

@@ -3,13 +3,13 @@
 mod encoder;
 mod layers;
 
-pub(super) use encoder::seam_channels;
+pub(super) use encoder::split_channels;
 pub use encoder::{EncoderNetwork, encoder_halo};
 
 use super::{Architecture, Crop, Features};
 use crate::error::{Error, RecordError};
 use crate::models::config::VaeConfig;
-use crate::nn::Source;
+use crate::nn::Weights;
 use crate::ops::frames::dup_up;
 use crate::ops::latents::{Pixels, denormalise};
 use crate::record::{Recorder, Tensor};
@@ -18,27 +18,27 @@ use layers::{attention_block, conv_1x1x1, conv_3x3x3, norm_silu, residual_block,
 /// One pass of the decoder of `AutoencoderKLWan` being recorded.
 #[derive(Debug)]
 pub struct Network<'n, 'c> {
-    source: Source<'c>,
+    weights: Weights<'c>,
     config: &'n VaeConfig,
-    /// Whether the pass holds the first latent frame of the video, and it alone.
+    /// Whether the pass holds only the first latent frame of the video.
     first: bool,
     /// Results by the reference's names for its modules, each [T, H, W, C].
     layers: Vec<(String, Tensor)>,
 }
 
 impl<'n, 'c> Network<'n, 'c> {
-    /// A pass over the first latent frame, or over any number of later ones. `source` is the root
+    /// A pass over the first latent frame, or over any number of later ones. `weights` is the root
     /// of the autoencoder's checkpoint.
-    pub fn new(source: &Source<'c>, config: &'n VaeConfig, first: bool) -> Self {
+    pub fn new(weights: &Weights<'c>, config: &'n VaeConfig, first: bool) -> Self {
         Self {
-            source: source.clone(),
+            weights: weights.clone(),
             config,
             first,
             layers: Vec::new(),
         }
     }
 
-    /// What the layers recorded so far give: `conv_in`, `mid`, `up0`, …, `conv_out`.
+    /// The outputs of the layers recorded so far: `conv_in`, `mid`, `up0`, …, `conv_out`.
     pub fn layers(&self) -> &[(String, Tensor)] {
         &self.layers
     }
@@ -51,7 +51,7 @@ impl<'n, 'c> Network<'n, 'c> {
         self.config.dim_mult.len()
     }
 
-    /// Latents to the seam.
+    /// Latents to the split.
     ///
     /// | tensor | shape | dtype |
     /// |---|---|---|
@@ -78,13 +78,13 @@ impl<'n, 'c> Network<'n, 'c> {
             }
             .into());
         }
-        let decoder = self.source.at("decoder");
+        let decoder = self.weights.at("decoder");
         let dims = self.config.decoder_dims();
         let widest = dims.first().copied().unwrap_or(0);
         let x = denormalise(rec, latents, statistics, false)?;
         let x = conv_1x1x1(
             rec,
-            &self.source.at("post_quant_conv"),
+            &self.weights.at("post_quant_conv"),
             &x,
             self.config.z_dim,
         )?;
@@ -103,10 +103,11 @@ impl<'n, 'c> Network<'n, 'c> {
         Ok(Features { x, shortcut })
     }
 
-    /// The seam to pixels as the last convolution gives them, [T', H, W, 3 P²]: T' is 1 in the
-    /// first pass and the temporal scale times T later, H and W are without the patch P.
+    /// Records the second half, from the split point to the last convolution's pixels
+    /// [T', H, W, 3 P²]. T' is 1 in the first pass and the temporal scale times T later; H and W count
+    /// patches of P pixels.
     ///
-    /// With `crop` the features are those that a band sees, and so is every level's input.
+    /// With `crop`, the features and the input of every level cover only the lines of a band.
     ///
     /// # Errors
     /// As [`Network::head`].
@@ -137,7 +138,7 @@ impl<'n, 'c> Network<'n, 'c> {
                 self.keep(format!("up{level}"), &x);
             }
         }
-        let decoder = self.source.at("decoder");
+        let decoder = self.weights.at("decoder");
         let x = norm_silu(rec, &decoder.at("norm_out"), &x)?;
         let x = conv_3x3x3(
             rec,
@@ -150,8 +151,8 @@ impl<'n, 'c> Network<'n, 'c> {
         Ok(x)
     }
 
-    fn level(&self, level: usize) -> Source<'c> {
-        self.source
+    fn level(&self, level: usize) -> Weights<'c> {
+        self.weights
             .at("decoder")
             .at("up_blocks")
             .at(&level.to_string())
@@ -192,13 +193,14 @@ impl<'n, 'c> Network<'n, 'c> {
             .get(level)
             .copied()
             .unwrap_or(false);
-        let source = self.level(level);
+        let weights = self.level(level);
         // Wan 2.1 halves the channels while upsampling, Wan 2.2 leaves that to the next level.
-        let (source, features) = match self.config.is_residual {
-            true => (source.at("upsampler"), channels),
-            false => (source.at("upsamplers.0"), channels / 2),
+        let (weights, features) = if self.config.is_residual {
+            (weights.at("upsampler"), channels)
+        } else {
+            (weights.at("upsamplers.0"), channels / 2)
         };
-        let y = upsample(rec, &source, x, features, temporal, self.first)?;
+        let y = upsample(rec, &weights, x, features, temporal, self.first)?;
         if let Some(shortcut) = shortcut {
             dup_up(rec, shortcut, &y, if temporal { 2 } else { 1 }, self.first)?;
         }
@@ -239,23 +241,23 @@ impl Architecture for VaeConfig {
     fn head(
         &self,
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         latents: &Tensor,
         statistics: &Tensor,
         first: bool,
     ) -> Result<Features, Error> {
-        Network::new(source, self, first).head(rec, latents, statistics)
+        Network::new(weights, self, first).head(rec, latents, statistics)
     }
 
     fn tail(
         &self,
         rec: &mut Recorder<'_>,
-        source: &Source<'_>,
+        weights: &Weights<'_>,
         features: &Features,
         crop: Option<&Crop>,
         first: bool,
     ) -> Result<Tensor, Error> {
-        Network::new(source, self, first).tail(rec, features, crop)
+        Network::new(weights, self, first).tail(rec, features, crop)
     }
 }
 

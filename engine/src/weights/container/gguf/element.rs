@@ -15,8 +15,8 @@ pub(super) struct Element {
     size: usize,
 }
 
-/// Those that Kinora does not compute with, so that a file is checked where some of its tensors are
-/// of these. (`GGML_QUANT_SIZES` in gguf-py)
+/// Types that Kinora does not compute with. They are listed so that files with such tensors can
+/// still be checked. (`GGML_QUANT_SIZES` in gguf-py)
 const OTHERS: &[Element] = &[
     element(9, "Q8_1", 32, 40),
     element(15, "Q8_K", 256, 292),
@@ -66,12 +66,12 @@ impl Element {
         })
     }
 
-    /// The bytes of so many elements, whole blocks.
+    /// The bytes of `elements` elements in whole blocks.
     pub(super) fn bytes(self, elements: u64) -> Option<u64> {
         (elements / self.block as u64).checked_mul(self.size as u64)
     }
 
-    /// What it is read as.
+    /// The type it is read as.
     pub(super) fn stored(self) -> Stored {
         Stored {
             name: self.name.into(),

@@ -23,7 +23,7 @@ pub use tokenizer::GgufTokenizer;
 pub(in crate::weights) use tokenizer::tokenizer;
 pub use write::{GgufHeader, GgufValue};
 
-/// What the file begins with.
+/// The first bytes of a file.
 pub(super) const MAGIC: &[u8] = b"GGUF";
 
 /// Versions that differ from each other in nothing that is read here; version 1 had counts of 32
@@ -96,9 +96,10 @@ fn counts(cursor: &mut Cursor<'_>) -> Result<(usize, usize), GgufFault> {
     let version = cursor.u32("its version")?;
     if !VERSIONS.contains(&version) {
         let big_endian = VERSIONS.contains(&version.swap_bytes());
-        return Err(match big_endian {
-            true => GgufFault::BigEndian,
-            false => GgufFault::Version { version },
+        return Err(if big_endian {
+            GgufFault::BigEndian
+        } else {
+            GgufFault::Version { version }
         });
     }
     let tensors = cursor.u64("the number of tensors")?;
@@ -117,7 +118,7 @@ fn counts(cursor: &mut Cursor<'_>) -> Result<(usize, usize), GgufFault> {
     Ok((tensors, pairs))
 }
 
-/// What the key-value pairs say.
+/// The contents of the key-value pairs.
 struct Pairs {
     alignment: usize,
     /// Texts and numbers, by key; lists are left out.
@@ -180,7 +181,7 @@ fn read_tensors<'a>(
         let mut shape = Vec::with_capacity(rank as usize);
         for _ in 0..rank {
             let extent = cursor.u64("a tensor's shape")?;
-            // What no address can count, no shape passes: its size is checked to overflow.
+            // An extent beyond usize becomes its maximum, which the check of the size rejects as overflow.
             shape.push(usize::try_from(extent).unwrap_or(usize::MAX));
         }
         shape.reverse();
@@ -200,7 +201,7 @@ fn read_tensors<'a>(
     Ok(tensors)
 }
 
-/// Where a tensor's bytes lie in the file, and its shape.
+/// The range of a tensor's bytes in the file, and its shape.
 fn place(
     file: &str,
     pairs: &Pairs,

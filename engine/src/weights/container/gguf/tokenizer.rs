@@ -92,7 +92,7 @@ fn read(bytes: &[u8]) -> Result<Option<GgufTokenizer<'_>>, GgufFault> {
     Ok((!found.tokens.is_empty()).then_some(found))
 }
 
-/// What is being read where a list has elements of that kind.
+/// The key that a list with elements of `kind` belongs to, for messages.
 const fn key_of(kind: u32) -> &'static str {
     match kind {
         8 => "a token",

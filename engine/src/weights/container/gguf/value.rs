@@ -4,7 +4,7 @@ use super::cursor::Cursor;
 use crate::error::GgufFault;
 use crate::weights::container::{RANK_LIMIT, shown};
 
-/// The deepest that lists may lie in lists.
+/// How deep lists may be nested.
 const DEPTH_LIMIT: usize = 4;
 
 /// The most numbers of a list that are kept: the extents of a shape. What is longer (a tokenizer's
@@ -35,7 +35,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A value of type `kind` that is no list.
+    /// A value of type `kind`, which is not a list.
     pub(super) fn scalar(cursor: &mut Cursor<'a>, key: &str, kind: u32) -> Result<Self, GgufFault> {
         Ok(match kind {
             0 => Self::Whole(cursor.u8(WHAT)?.into()),
@@ -102,9 +102,10 @@ impl<'a> Value<'a> {
                 }
             }
         }
-        Ok(match numbers.len() == count {
-            true => Self::Numbers(numbers),
-            false => Self::List,
+        Ok(if numbers.len() == count {
+            Self::Numbers(numbers)
+        } else {
+            Self::List
         })
     }
 

@@ -133,13 +133,13 @@ impl GgufHeader {
         Ok(())
     }
 
-    /// The zeros that follow a tensor of so many bytes.
+    /// The zeros that pad a tensor of this many bytes.
     #[must_use]
     pub const fn padding(bytes: usize) -> usize {
         (Self::ALIGNMENT - bytes % Self::ALIGNMENT) % Self::ALIGNMENT
     }
 
-    /// The header, padded: what the file begins with.
+    /// The padded header, which starts the file.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();

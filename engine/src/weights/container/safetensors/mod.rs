@@ -22,7 +22,7 @@ use super::{
 use crate::error::WeightsError;
 use crate::tensor::DType;
 
-/// Where the header has the text beside the tensors.
+/// The key of the metadata in the header.
 const METADATA: &str = "__metadata__";
 
 /// Reads and checks the header of `bytes`, all that there is of `file`.
@@ -185,7 +185,7 @@ struct RawTensor {
 
 struct RawShape(Vec<usize>);
 
-/// What serde's error says of a name that stands twice; serde carries text alone.
+/// The start of the error about a duplicate name. Serde errors carry only text, so it is parsed back.
 const DUPLICATE: &str = "duplicate tensor ";
 
 /// The tensor's name, where `error` is about a duplicate.

@@ -9,11 +9,11 @@ use crate::error::WeightsError;
 use crate::tensor::DType;
 use crate::weights::container::shown;
 
-/// The header of a safetensors file that is to be written: everything before the tensors' bytes.
+/// The header of a safetensors file to write: everything before the tensors' bytes.
 ///
-/// Tensors are added, [`to_bytes`](Self::to_bytes) is written, and after it the bytes of each
-/// tensor in the order in which they were added, with nothing between them. The same tensors give
-/// the same header, unlike those of the safetensors crate, whose text lies in a hash map.
+/// Callers add tensors, write [`to_bytes`](Self::to_bytes), and then write each tensor's bytes in the
+/// same order without gaps. The same tensors give the same header; the safetensors crate keeps
+/// metadata in a hash map, whose order varies.
 ///
 /// ```
 /// use kinora::tensor::DType;
@@ -36,7 +36,7 @@ pub struct SafetensorsHeader {
 }
 
 impl SafetensorsHeader {
-    /// A file with this text beside its tensors, and no tensor yet.
+    /// A header with this metadata and no tensors yet.
     #[must_use]
     pub fn new(metadata: &BTreeMap<String, String>) -> Self {
         let mut header = Self::default();
@@ -80,8 +80,7 @@ impl SafetensorsHeader {
         self.data
     }
 
-    /// The header, padded with spaces so that the data begin at a multiple of 8: what the file
-    /// begins with.
+    /// The header, padded with spaces so that the data begin at a multiple of 8.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut json = Value::from(self.entries.clone()).to_string();

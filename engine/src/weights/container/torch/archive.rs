@@ -1,4 +1,4 @@
-//! The zip archive of a file of `torch.save`: where its pickle and its storages lie.
+//! The zip archive of a `torch.save` file: the places of its pickle and its storages.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -11,11 +11,11 @@ use crate::weights::container::{TENSOR_LIMIT, shown};
 /// No `data.pkl` is longer than this: 8 MiB. That of a model of 1,100 tensors has 150 kB.
 const PICKLE_LIMIT: usize = 1 << 23;
 
-/// What the archive holds.
+/// The contents of the archive.
 pub(super) struct Archive<'a> {
     /// The bytes of `data.pkl`.
     pub(super) pickle: &'a [u8],
-    /// Where the bytes of each storage lie in the file.
+    /// The range of each storage's bytes in the file.
     pub(super) storages: HashMap<String, Range<usize>>,
 }
 
@@ -95,7 +95,7 @@ fn list(archive: &ZipSliceArchive<&[u8]>) -> Result<Vec<Listed>, TorchFault> {
     Ok(listed)
 }
 
-/// Where the bytes of an entry lie in the file.
+/// The range of an entry's bytes in the file.
 fn range(archive: &ZipSliceArchive<&[u8]>, entry: &Listed) -> Result<Range<usize>, TorchFault> {
     let entry = archive.get_entry(entry.place).map_err(unreadable)?;
     let (start, end) = entry.compressed_data_range();

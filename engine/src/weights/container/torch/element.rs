@@ -63,7 +63,7 @@ impl Element {
         ELEMENTS.iter().find(|element| element.own == name)
     }
 
-    /// What it is read as.
+    /// The type it is read as.
     pub(super) fn stored(&self) -> Stored {
         Stored {
             name: self.name.into(),

@@ -1,5 +1,4 @@
-//! Files of `torch.save` (`.pth`, `.pt`, `.ckpt`, `.bin`), of which tensors are read and nothing is
-//! run.
+//! Reads the tensors of `torch.save` files (`.pth`, `.pt`, `.ckpt`, `.bin`) without running any code.
 //!
 //! Such a file is a zip archive, uncompressed: `NAME/data.pkl`, a pickle of the saved dictionary
 //! whose tensors refer to storages, and `NAME/data/KEY`, the bytes of each storage.
@@ -20,10 +19,10 @@ use object::{Id, Object};
 use pickle::Pickle;
 use tensor::Tensor;
 
-/// What a file begins with since torch 1.6: a zip archive.
+/// The first bytes of a file since torch 1.6: a zip archive.
 pub(super) const MAGIC: &[u8] = b"PK\x03\x04";
 
-/// What a file of an older torch begins with: a pickle of one number.
+/// The first bytes of a file of an older torch: a pickle of one number.
 pub(super) const LEGACY: &[u8] = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.";
 
 /// Reads and checks the tensors of `bytes`, the whole of `file`.
@@ -74,7 +73,7 @@ pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Contents, WeightsError> {
     })
 }
 
-/// The dictionary of tensors: what was saved, or the one dictionary in it that holds tensors
+/// The dictionary of tensors: the saved object, or the only dictionary in it that holds tensors
 /// (`{"state_dict": {…}, "epoch": 3}`).
 fn state_dict<'p>(pickle: &'p Pickle<'_>) -> Result<&'p [(Id, Id)], TorchFault> {
     let root = dictionary(pickle, pickle.root).ok_or(TorchFault::NoDictionary)?;

@@ -1,4 +1,4 @@
-//! What a pickle of `torch.save` is made of, and what it may ask for by name.
+//! The objects of a `torch.save` pickle, and the names it may refer to.
 
 use super::element::{BYTES, Element};
 use super::tensor::{Storage, Tensor};
@@ -24,14 +24,14 @@ pub(super) enum Object<'a> {
     Tensor(Box<Tensor<'a>>),
 }
 
-/// What a pickle may ask for by name.
+/// A name that a pickle may refer to.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Named {
     /// `collections.OrderedDict`.
     OrderedDict,
     /// `torch._utils._rebuild_tensor_v2`.
     Rebuild,
-    /// `torch._utils._rebuild_tensor_v3`, whose type stands beside its storage.
+    /// `torch._utils._rebuild_tensor_v3`, which passes the element type apart from the storage.
     RebuildTyped,
     /// `torch._utils._rebuild_parameter`.
     RebuildParameter,

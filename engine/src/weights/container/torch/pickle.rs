@@ -1,8 +1,8 @@
 //! A machine for the pickles of `torch.save`, which builds dictionaries of tensors and runs nothing.
 //!
-//! It knows the opcodes that `torch.save` writes for state dicts and a short list of the names that
-//! those ask for; any other opcode or name is refused. Objects lie in one list and refer to each
-//! other by index, so that neither cycles nor depth cost anything.
+//! It knows the opcodes that `torch.save` writes for state dicts and a short list of names that they
+//! refer to; it refuses any other opcode or name. Objects are kept in one list and refer to each other
+//! by index, so cycles and deep nesting are harmless.
 //! (Python's `Lib/pickle.py`; `torch/_utils.py` for what the names do.)
 
 use std::collections::HashMap;
@@ -16,10 +16,10 @@ use crate::weights::container::{RANK_LIMIT, shown};
 /// The most objects of a pickle; a tensor takes about 12.
 const OBJECT_LIMIT: usize = 1 << 18;
 
-/// What a pickle holds.
+/// The contents of a pickle.
 pub(super) struct Pickle<'a> {
     objects: Vec<Object<'a>>,
-    /// What was pickled.
+    /// The pickled object.
     pub(super) root: Id,
 }
 
@@ -27,7 +27,7 @@ impl<'a> Pickle<'a> {
     /// Runs the machine over `bytes`.
     ///
     /// # Errors
-    /// A [`TorchFault`] for what is no pickle of `torch.save`, or more than tensors.
+    /// A [`TorchFault`] if this is not a pickle of `torch.save`, or holds more than tensors.
     pub(super) fn load(bytes: &'a [u8]) -> Result<Self, TorchFault> {
         let mut machine = Machine {
             bytes,
@@ -308,7 +308,7 @@ impl<'a> Machine<'a> {
         popped.pop().ok_or_else(|| self.malformed("the stack"))
     }
 
-    /// The last so many objects of the stack, none from before the last mark.
+    /// Pops the last `count` objects of the stack, none from before the last mark.
     fn pop_many(&mut self, count: usize) -> Result<Vec<Id>, TorchFault> {
         let floor = self.marks.last().copied().unwrap_or(0);
         match self.stack.len().checked_sub(count) {

@@ -31,7 +31,7 @@ pub(super) struct Tensor<'a> {
 }
 
 impl Tensor<'_> {
-    /// Whether the elements lie row-major without a gap.
+    /// Whether the elements are row-major without gaps.
     pub(super) fn is_contiguous(&self) -> bool {
         if self.shape.contains(&0) {
             return true;

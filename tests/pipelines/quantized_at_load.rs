@@ -26,8 +26,8 @@ const TYPES: [(DType, f64); 5] = [
 pub fn trials() -> Vec<Trial> {
     let cases = ["wan21", "ti2v"].into_iter().flat_map(|kind| {
         TYPES.map(|(dtype, bound)| {
-            device_test(format!("narrowed/{kind}/{dtype}"), move |gpu| {
-                narrowed(gpu, kind, dtype, bound)
+            device_test(format!("quantized at load/{kind}/{dtype}"), move |gpu| {
+                quantized(gpu, kind, dtype, bound)
             })
         })
     });
@@ -54,13 +54,13 @@ fn count(folder: &ModelFolder, dtype: DType) -> Result<[usize; 2], Failed> {
     Ok([with, without])
 }
 
-fn narrowed(gpu: &Gpu, kind: &str, dtype: DType, bound: f64) -> Result<(), Failed> {
+fn quantized(gpu: &Gpu, kind: &str, dtype: DType, bound: f64) -> Result<(), Failed> {
     let fixture = crate::own_fixtures().join(kind);
     let (engine, request) = crate::open(gpu, &fixture)?;
     let exact = latents(&engine, &request)?;
     let folder = ModelFolder::open(fixture.join("model"))?;
 
-    let at_load = folder.clone().narrowed(dtype);
+    let at_load = folder.clone().quantized(dtype);
     // Two blocks of ten matrices, of which two have rows of ffn_dim.
     let expected = if dtype.block() > 1 { [18, 2] } else { [20, 0] };
     if count(&at_load, dtype)? != expected {
@@ -82,9 +82,9 @@ fn narrowed(gpu: &Gpu, kind: &str, dtype: DType, bound: f64) -> Result<(), Faile
     let found = latents(&engine, &request)?;
     let distance = relative_l2(&found, &loaded);
     let wide = matches!(dtype, DType::F16 | DType::BF16);
-    // To types in blocks and 8 bits only what the option narrows goes: the same bits.
+    // To types in blocks and 8 bits only what the option quantizes goes: the same bits.
     if distance > if wide { bound } else { 0.0 } {
-        return Err(format!("converted to {dtype}: {distance:.1e} from narrowed").into());
+        return Err(format!("converted to {dtype}: {distance:.1e} from quantized at load").into());
     }
     let left: Vec<_> = std::fs::read_dir(dir.path())?.flatten().collect();
     if left.len() != 1 {

@@ -1,4 +1,4 @@
-//! What is on the device while a half of a network runs, or both of them.
+//! A network, or half of it, on the device: bound passes, their weights and buffers.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::weights::Checkpoint;
 
 /// Recordings bound to their weights and buffers, in one plan.
 #[derive(Debug)]
-pub(super) struct Half {
+pub(super) struct BoundPasses {
     /// In the order of the recordings.
     pub(super) bound: Vec<Bound>,
     buffers: HashMap<String, Buffer>,
@@ -19,7 +19,7 @@ pub(super) struct Half {
     _weights: WeightBuffers,
 }
 
-impl Half {
+impl BoundPasses {
     /// Uploads the weights that the recordings name and makes their buffers; `statistics` are
     /// written to the input of that name, where there is one.
     ///

@@ -1,10 +1,9 @@
-//! Weights that pass through the device: sets of tensors, a block's say, one after the other.
+//! Streams sets of weights, such as the tensors of a block, through the device one after the other.
 //!
-//! A thread of its own reads the mapped file, packs the next set and lays it into staging while the
-//! device computes with the one before; the thread that submits the passes submits the copies, so
-//! that they stand in the queue's order: a set's copies behind the last pass of the set that had its
-//! slot. Staging that holds a whole set is enough to have the next one ready whenever a pass ends,
-//! however long packing takes beside it. More slots than two would not help: one queue, one order.
+//! A packing thread reads the mapped file and packs the next set into staging while the device
+//! computes with the current one. The thread that submits the passes also submits the copies, so a
+//! set's copies follow the last pass that used its slot. Staging for one whole set keeps the next set
+//! ready whenever a pass ends. More than two slots bring nothing, because wgpu has a single queue.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,27 +12,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::staging::{Filled, Lane, LaneOut, Pieces, staged};
+use super::staging::{ChunkExchange, Filled, StagingChunks, StagingWriter, staged};
 use super::weights::upload;
 use super::{Buffer, Gpu, Stream};
 use crate::error::{Error, GpuError};
 use crate::record::{Pack, TensorInfo, buffer_bytes};
 use crate::weights::Checkpoint;
 
-/// How long a thread sleeps between two looks at what the other did.
+/// How long a thread sleeps between checks of the other's progress.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// What streamed weights take on the device.
+/// The device memory of streamed weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Sets on the device at a time, 1 or 2.
+pub struct StreamWindow {
+    /// How many sets the device holds at a time, 1 or 2.
     pub slots: usize,
     /// Bytes of staging.
     pub staging: u64,
 }
 
-impl Window {
-    /// The windows to choose from for sets of so many bytes, the fastest first.
+impl StreamWindow {
+    /// The possible windows for sets of `set` bytes, the fastest first.
     pub fn choices(set: u64) -> [Self; 4] {
         [(2, 1), (2, 4), (1, 4), (1, 16)].map(|(slots, parts)| Self {
             slots,
@@ -41,7 +40,7 @@ impl Window {
         })
     }
 
-    /// Bytes of device memory with sets of so many.
+    /// Bytes of device memory for sets of `set` bytes.
     pub fn bytes(&self, set: u64) -> u64 {
         self.slots as u64 * set + staged(self.staging)
     }
@@ -49,43 +48,43 @@ impl Window {
 
 /// A tensor of a set.
 #[derive(Clone, Debug)]
-pub struct Fed {
-    /// What it is called in every set.
+pub struct StreamedTensor {
+    /// Its name within every set.
     pub key: String,
-    /// As it was recorded.
+    /// Its shape and type in the recording.
     pub info: TensorInfo,
-    /// As it is packed.
+    /// How it is packed.
     pub pack: Pack,
-    /// The checkpoint's name.
+    /// Its name in the checkpoint.
     pub name: String,
 }
 
-/// Bytes of the buffers of a slot: each as large as the largest tensor of its key.
-fn slot(sets: &[Vec<Fed>]) -> BTreeMap<&str, u64> {
+/// Bytes of a slot's buffers by key, each as large as the largest tensor of that key.
+fn slot(sets: &[Vec<StreamedTensor>]) -> BTreeMap<&str, u64> {
     let mut sizes: BTreeMap<&str, u64> = BTreeMap::new();
-    for Fed { key, info, .. } in sets.iter().flatten() {
+    for StreamedTensor { key, info, .. } in sets.iter().flatten() {
         let bytes = sizes.entry(key).or_default();
         *bytes = buffer_bytes(info.bytes()).max(*bytes);
     }
     sizes
 }
 
-/// Bytes of device memory of a slot for any of the sets.
-pub fn slot_bytes(sets: &[Vec<Fed>]) -> u64 {
+/// Bytes of device memory of a slot that can hold any of the sets.
+pub fn slot_bytes(sets: &[Vec<StreamedTensor>]) -> u64 {
     slot(sets).into_values().sum()
 }
 
-/// What the packing thread tells.
+/// A message of the packing thread.
 enum Message {
     Filled(Filled),
-    /// Everything of the next set was sent.
+    /// All chunks of the next set were sent.
     Whole,
     Failed(Error),
 }
 
 /// Sets of weights on their way to the device.
 #[derive(Debug)]
-pub struct Feed {
+pub struct WeightStream {
     gpu: Gpu,
     slots: Vec<HashMap<String, Buffer>>,
     sets: usize,
@@ -94,10 +93,10 @@ pub struct Feed {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Where the sets are. They are counted on from round to round.
+/// The progress of the sets. Counts continue over rounds: set 0 of round 2 is number `sets`.
 #[derive(Debug)]
 struct Flow {
-    pieces: Arc<Pieces>,
+    chunks: Arc<StagingChunks>,
     messages: Receiver<Message>,
     /// Sets whose copies were submitted.
     ready: usize,
@@ -105,17 +104,16 @@ struct Flow {
     next: usize,
 }
 
-impl Feed {
-    /// Makes the slots and starts to pack: all sets in order, then from the first again where
-    /// `again` says so.
+impl WeightStream {
+    /// Creates the slots and starts packing all sets in order, repeatedly if `again`.
     ///
     /// # Errors
     /// No room on the device, or no thread.
     pub fn new(
         gpu: &Gpu,
         checkpoint: Arc<Checkpoint>,
-        sets: Vec<Vec<Fed>>,
-        window: Window,
+        sets: Vec<Vec<StreamedTensor>>,
+        window: StreamWindow,
         again: bool,
     ) -> Result<Self, Error> {
         let mut slots = Vec::new();
@@ -126,12 +124,12 @@ impl Feed {
             }
             slots.push(buffers);
         }
-        let pieces = Arc::new(Pieces::new(gpu, window.staging)?);
+        let chunks = Arc::new(StagingChunks::new(gpu, window.staging)?);
         let (send, messages) = channel();
         let stop = Arc::new(AtomicBool::new(false));
-        let lane = lane(pieces.clone(), send.clone(), stop.clone());
+        let writer = writer(chunks.clone(), send.clone(), stop.clone());
         let packer = Packer {
-            gpu: gpu.through(lane),
+            gpu: gpu.with_writer(writer),
             checkpoint,
             slots: slots.clone(),
             send,
@@ -149,7 +147,7 @@ impl Feed {
             slots,
             sets: count,
             flow: Mutex::new(Flow {
-                pieces,
+                chunks,
                 messages,
                 ready: 0,
                 next: 0,
@@ -159,32 +157,32 @@ impl Feed {
         })
     }
 
-    /// The buffers of each slot, by the tensors' keys.
+    /// The buffers of each slot by key.
     pub fn slots(&self) -> &[HashMap<String, Buffer>] {
         &self.slots
     }
 
-    /// Waits until a set's copies are in the queue, and says in which slot it will be. What the
-    /// stream holds is submitted before.
+    /// Submits the stream's pending work, waits until the copies of `set` are in the queue, and returns
+    /// the set's slot.
     ///
     /// # Errors
     /// Weights that cannot be read, cancelled, or the device failed.
-    pub fn take(&self, stream: &mut Stream, set: usize) -> Result<usize, Error> {
+    pub fn acquire(&self, stream: &mut Stream, set: usize) -> Result<usize, Error> {
         let mut flow = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
-        // A run that was stopped left off in the middle of a round.
+        // A cancelled run may have stopped in the middle of a round.
         while flow.next % self.sets.max(1) != set {
             self.bring(&mut flow, stream)?;
         }
         self.bring(&mut flow, stream)
     }
 
-    /// Submits what is packed of later sets and has a slot that is free.
+    /// Submits the packed parts of later sets whose slot is free.
     ///
     /// # Errors
     /// Weights that cannot be read, or the device failed.
-    pub fn pump(&self) -> Result<(), Error> {
+    pub fn prefetch(&self) -> Result<(), Error> {
         let mut flow = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
-        // All passes with the sets before the last one taken were submitted.
+        // All passes that use sets before the last acquired one have been submitted.
         let last = flow.next + self.slots.len() - 1;
         self.submit_packed(&mut flow, last).map(|_| ())
     }
@@ -194,7 +192,7 @@ impl Feed {
         let set = flow.next;
         while flow.ready <= set {
             if !self.submit_packed(flow, set + 1)? && flow.ready <= set {
-                // Cancelled, or failed: nothing else is submitted.
+                // This reports a cancellation or a failure while waiting; the stream is empty.
                 stream.submit()?;
                 self.gpu.poll_once()?;
                 std::thread::sleep(LOOK);
@@ -204,12 +202,12 @@ impl Feed {
         Ok(set % self.slots.len())
     }
 
-    /// Submits the copies that are packed, up to `end` sets; says whether there were any.
+    /// Submits the packed copies of sets before `end`; returns whether there were any.
     fn submit_packed(&self, flow: &mut Flow, end: usize) -> Result<bool, Error> {
         let mut filled = Vec::new();
         while flow.ready < end {
             match flow.messages.try_recv() {
-                Ok(Message::Filled(piece)) => filled.push(piece),
+                Ok(Message::Filled(chunk)) => filled.push(chunk),
                 Ok(Message::Whole) => flow.ready += 1,
                 Ok(Message::Failed(error)) => return Err(error),
                 Err(TryRecvError::Empty) => break,
@@ -226,38 +224,42 @@ impl Feed {
         if filled.is_empty() {
             return Ok(false);
         }
-        let copies = flow.pieces.encode(&self.gpu, &filled);
+        let copies = flow.chunks.encode(&self.gpu, &filled);
         self.gpu.submit(Some(copies));
-        flow.pieces.reuse(filled);
+        flow.chunks.reuse(filled);
         self.gpu.poll_once()?;
         Ok(true)
     }
 
-    /// Whether there is nothing more to come.
+    /// Whether the packing thread has sent everything.
     fn thread_ended(&self, flow: &Flow) -> bool {
         flow.ready >= self.sets
     }
 }
 
-impl Drop for Feed {
+impl Drop for WeightStream {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // It only ever fails by panicking, which it does not.
+            // Joining fails only if the thread panicked, and that was reported as its end.
             let _ = thread.join();
         }
     }
 }
 
-/// A way for the packing thread to leave its bytes in the pieces.
-fn lane(pieces: Arc<Pieces>, send: Sender<Message>, stop: Arc<AtomicBool>) -> Lane {
-    let from = pieces.clone();
+/// The writer through which the packing thread fills chunks.
+fn writer(
+    chunks: Arc<StagingChunks>,
+    send: Sender<Message>,
+    stop: Arc<AtomicBool>,
+) -> StagingWriter {
+    let from = chunks.clone();
     let next = move || loop {
         if stop.load(Ordering::Relaxed) {
             return Err(GpuError::Cancelled);
         }
         match from.take_within(LOOK) {
-            Ok(piece) => return Ok(piece),
+            Ok(chunk) => return Ok(chunk),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Err(GpuError::Cancelled),
         }
@@ -266,16 +268,16 @@ fn lane(pieces: Arc<Pieces>, send: Sender<Message>, stop: Arc<AtomicBool>) -> La
         send.send(Message::Filled(filled))
             .map_err(|_| GpuError::Cancelled)
     };
-    let out = LaneOut {
+    let out = ChunkExchange {
         next: Box::new(next),
         full: Box::new(full),
     };
-    Lane::new(pieces, out)
+    StagingWriter::new(chunks, out)
 }
 
 /// The thread that packs.
 struct Packer {
-    /// Writes into the pieces.
+    /// Writes into the chunks.
     gpu: Gpu,
     checkpoint: Arc<Checkpoint>,
     slots: Vec<HashMap<String, Buffer>>,
@@ -283,7 +285,7 @@ struct Packer {
 }
 
 impl Packer {
-    fn run(&self, sets: &[Vec<Fed>], again: bool) {
+    fn run(&self, sets: &[Vec<StreamedTensor>], again: bool) {
         let rounds = if again { usize::MAX } else { 1 };
         let all = (0..rounds).flat_map(|_| sets);
         for (set, slot) in all.zip(self.slots.iter().cycle()) {
@@ -291,7 +293,7 @@ impl Packer {
                 Ok(()) => self.send.send(Message::Whole),
                 Err(Error::Cancelled) => return,
                 Err(error) => {
-                    // Nobody is left to tell where this fails.
+                    // If sending fails, the stream is gone and nobody needs the error.
                     let _ = self.send.send(Message::Failed(error));
                     return;
                 }
@@ -302,8 +304,8 @@ impl Packer {
         }
     }
 
-    fn pack(&self, set: &[Fed], slot: &HashMap<String, Buffer>) -> Result<(), Error> {
-        for Fed {
+    fn pack(&self, set: &[StreamedTensor], slot: &HashMap<String, Buffer>) -> Result<(), Error> {
+        for StreamedTensor {
             key,
             info,
             pack,
@@ -315,6 +317,6 @@ impl Packer {
                 upload(&self.gpu, buffer, info, *pack, &view)?;
             }
         }
-        Ok(self.gpu.flush_lane()?)
+        Ok(self.gpu.flush_writer()?)
     }
 }

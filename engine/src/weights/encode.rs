@@ -1,4 +1,4 @@
-//! Elements in another type: what `--quantize` and `kinora convert` make.
+//! Converts elements to another type, for `--quantize` and `kinora convert`.
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
@@ -11,13 +11,13 @@ use crate::tensor::DType;
 const PIECE: usize = 1 << 20;
 
 impl<'a> TensorView<'a> {
-    /// The same tensor in elements of `dtype`, each rounded to the nearest (in blocks as the modules
-    /// of [`tensor`](crate::tensor) say). A type with scales gets one for all, by which the largest
-    /// finite element becomes the format's largest; what is no number becomes NaN.
+    /// Converts the tensor to elements of `dtype`, each rounded to the nearest (formats in blocks round
+    /// as their modules in [`tensor`](crate::tensor) describe). A type with scales gets a single scale that
+    /// maps the largest finite element to the format's largest; NaN stays NaN.
     ///
-    /// `None` where rows are no whole number of the type's blocks, and for `U32`.
+    /// `None` if rows are not a whole number of the type's blocks, and for `U32`.
     #[must_use]
-    pub fn narrowed(&self, dtype: DType) -> Option<TensorView<'a>> {
+    pub fn quantized(&self, dtype: DType) -> Option<TensorView<'a>> {
         let row = self.shape.last().copied().unwrap_or(1);
         if !row.is_multiple_of(dtype.block()) || dtype == DType::U32 {
             return None;
@@ -36,19 +36,19 @@ impl<'a> TensorView<'a> {
             scales.push(if largest > 0.0 { largest / most } else { 1.0 });
         }
         let scale = scales.first().copied().unwrap_or(1.0);
-        let bytes = self.pieces(&|values| narrow(dtype, scale, values)).concat();
+        let bytes = self.pieces(&|values| encode(dtype, scale, values)).concat();
         Some(TensorView {
             scales,
             ..TensorView::new(self.name, dtype, self.shape, bytes)
         })
     }
 
-    /// What `each` makes of all elements as f32, some whole rows at a time, in their order; on as
-    /// many threads as the host has cores.
+    /// Applies `each` to all elements as f32, some whole rows at a time, on as many threads as the host
+    /// has cores; results are in the elements' order.
     pub(super) fn pieces<T: Send>(&self, each: &(dyn Fn(&[f32]) -> T + Sync)) -> Vec<T> {
         let row = match self.scales.len() {
             0 | 1 => self.shape.last().copied().unwrap_or(1),
-            // What the first dimension counts has one scale.
+            // Each index of the first dimension has its own scale.
             rows => self.len() / rows,
         };
         let row = row.max(1);
@@ -86,8 +86,8 @@ impl<'a> TensorView<'a> {
     }
 }
 
-/// Values as elements of `dtype`, those of a type with scales to be multiplied by `scale`.
-pub(crate) fn narrow(dtype: DType, scale: f32, values: &[f32]) -> Vec<u8> {
+/// Encodes values as elements of `dtype`, divided by `scale` if the type has scales.
+pub(crate) fn encode(dtype: DType, scale: f32, values: &[f32]) -> Vec<u8> {
     let write = dtype.format().write;
     if scale == 1.0 {
         return write(values);

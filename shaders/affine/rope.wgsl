@@ -1,13 +1,12 @@
-// affine: turn(gain[col] value), the rotary embedding, where each pair of columns (a, b) =
+// affine: rope(gain[col] value), the rotary embedding, in which each pair of columns (a, b) =
 // (2 i, 2 i + 1) of each of H heads of D becomes
 //
 //   (a cos - b sin, a sin + b cos)
 //
 //   gain [H, D] f32      table [P, D/2] (cos, sin)      D a multiple of 4
 //
-// A row is a token that stands at (t, y, x) of a grid; the first pairs of a head turn with t, the
-// next with y, the rest with x. Row p of the table has the angles of position p, each pair at its
-// own axis' frequency. (Su et al. 2021, in the three-dimensional form of Wan.)
+// A row is the token at (t, y, x) of a grid. The first pairs of a head rotate by t, the next by y, the
+// rest by x. Row p of the table has the angles of position p, each pair at its axis' frequency. (Su et al. 2021, in the three-dimensional form of Wan.)
 
 import package::common::normed::{params};
 

@@ -2,7 +2,7 @@
 
 use super::Sizes;
 use crate::error::Error;
-use crate::nn::{After, Linear, Source};
+use crate::nn::{After, Linear, Weights};
 use crate::ops::embed::{modulation, silu};
 use crate::ops::matmul::{Epilogue, matmul};
 use crate::ops::norm::{Affine, layer_norm};
@@ -25,12 +25,12 @@ impl Sizes<'_> {
         );
         let mut recorder = Recorder::new(caps);
         let rec = &mut recorder;
-        let source = Source::new(checkpoint).at("condition_embedder.text_embedder");
+        let weights = Weights::new(checkpoint).at("condition_embedder.text_embedder");
         let embeds = rec.input("embeds", [rows, text_dim], DType::F32)?;
         let text = rec.output("text", [rows, dim], DType::F32)?;
-        let up = Linear::new(rec, &source.at("linear_1"), text_dim, dim)?;
+        let up = Linear::new(rec, &weights.at("linear_1"), text_dim, dim)?;
         let x = up.forward(rec, &embeds, After::Gelu, None)?;
-        let down = Linear::new(rec, &source.at("linear_2"), dim, dim)?;
+        let down = Linear::new(rec, &weights.at("linear_2"), dim, dim)?;
         down.forward(rec, &x, After::Nothing, Some(&text))?;
         Ok(recorder.finish())
     }
@@ -45,12 +45,12 @@ impl Sizes<'_> {
         let (config, distinct, dim) = (self.config, self.shape.timesteps, self.config.dim());
         let mut recorder = Recorder::new(caps);
         let rec = &mut recorder;
-        let source = Source::new(checkpoint);
+        let weights = Weights::new(checkpoint);
 
         let latents = rec.input("latents", self.shape.latents, DType::F32)?;
         let hidden = rec.state("hidden", [self.tokens(), dim], DType::F32)?;
         let patches = patchify(rec, &latents, self.patch())?;
-        let embedding = source.at("patch_embedding");
+        let embedding = weights.at("patch_embedding");
         let [t, p, q] = config.patch_size;
         let shape = [dim, config.in_channels, t, p, q];
         let w = embedding
@@ -59,17 +59,17 @@ impl Sizes<'_> {
         let b = embedding.vector(rec, "bias", [dim])?;
         matmul(rec, &patches, &w, Epilogue::Bias(&b), Some(&hidden))?;
 
-        let source = source.at("condition_embedder");
+        let weights = weights.at("condition_embedder");
         let sinusoids = rec.input("sinusoids", [distinct, config.freq_dim], DType::F32)?;
         let embed = rec.state("time embed", [distinct, dim], DType::F32)?;
         let proj = rec.state("time proj", [distinct, 6 * dim], DType::F32)?;
-        let time = source.at("time_embedder");
+        let time = weights.at("time_embedder");
         let up = Linear::new(rec, &time.at("linear_1"), config.freq_dim, dim)?;
         let x = up.forward(rec, &sinusoids, After::Silu, None)?;
         let down = Linear::new(rec, &time.at("linear_2"), dim, dim)?;
         down.forward(rec, &x, After::Nothing, Some(&embed))?;
         let x = silu(rec, &embed)?;
-        let six = Linear::new(rec, &source.at("time_proj"), dim, 6 * dim)?;
+        let six = Linear::new(rec, &weights.at("time_proj"), dim, 6 * dim)?;
         six.forward(rec, &x, After::Nothing, Some(&proj))?;
         Ok(recorder.finish())
     }
@@ -83,11 +83,11 @@ impl Sizes<'_> {
         let (config, tokens, dim) = (self.config, self.tokens(), self.config.dim());
         let mut recorder = Recorder::new(caps);
         let rec = &mut recorder;
-        let source = Source::new(checkpoint);
+        let weights = Weights::new(checkpoint);
         let hidden = rec.state("hidden", [tokens, dim], DType::F32)?;
         let embed = rec.state("time embed", [self.shape.timesteps, dim], DType::F32)?;
         let index = rec.input("token timestep", [tokens], DType::U32)?;
-        let table = source.vector(rec, "scale_shift_table", [1, 2, dim])?;
+        let table = weights.vector(rec, "scale_shift_table", [1, 2, dim])?;
         let [shift, scale] = modulation(rec, &table, &embed)?;
         let affine = Affine::Modulation {
             scale: &scale,
@@ -95,7 +95,7 @@ impl Sizes<'_> {
             index: &index,
         };
         let normed = layer_norm(rec, &hidden, config.eps as f32, affine)?;
-        let head = Linear::new(rec, &source.at("proj_out"), dim, config.patch_out())?;
+        let head = Linear::new(rec, &weights.at("proj_out"), dim, config.patch_out())?;
         let patches = head.forward(rec, &normed, After::Nothing, None)?;
         let [_, t, height, width] = self.shape.latents;
         let velocity = rec.output(

@@ -1,11 +1,11 @@
-//! What the kernels on staged operands share: params, slots, the weight's bindings.
+//! The common parts of the kernels on staged operands: params, slots, bindings of the weight.
 
 use std::ops::Range;
 
 use super::epilogue::Epilogue;
-use super::matmul::{MatmulParams, weight_module};
 use super::params::params;
 use super::tiles::{Coop, Kernel, Tile};
+use super::weight_module::weight_module;
 use crate::record::{Caps, DispatchBuilder, Tensor};
 use crate::shader::{Slot, Variant};
 use crate::tensor::DType;
@@ -41,22 +41,7 @@ params! {
     }
 }
 
-impl From<MatmulParams> for ProductParams {
-    /// A product with a matrix: nothing of a convolution.
-    fn from(of: MatmulParams) -> Self {
-        Self {
-            rows: of.rows,
-            cols: of.cols,
-            col_base: of.col_base,
-            col_end: of.col_end,
-            depth4: of.depth4,
-            out_cols: of.out_cols,
-            ..bytemuck::Zeroable::zeroed()
-        }
-    }
-}
-
-/// What fills the slots of a product's kernel.
+/// The modules in the slots of a product's kernel.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Operands {
     /// The module of the `rows` slot, `None` for a matrix.
@@ -69,7 +54,7 @@ pub(super) struct Operands {
     pub(super) epilogue: Option<&'static str>,
     /// Element type of the result.
     pub(super) output: DType,
-    /// Whether results are stored one at a time: their columns are no multiple of four.
+    /// Whether results are stored one at a time, because their columns are not a multiple of four.
     pub(super) single: bool,
 }
 
@@ -100,7 +85,7 @@ impl Operands {
                 variant = variant.slot(slot, module);
             }
         }
-        // One at a time they are f32 always, and there is no `output` slot.
+        // Results stored one at a time are always f32, and there is no `output` slot.
         variant.input(self.input).output(self.output)
     }
 }

@@ -1,18 +1,18 @@
-//! Weights asked for by the checkpoint's names.
+//! Requests weights by the checkpoint's names.
 
 use crate::error::Error;
 use crate::record::{Pack, Recorder, Tensor};
 use crate::tensor::DType;
 use crate::weights::Checkpoint;
 
-/// A checkpoint and the prefix of a layer in it: `source.at("attn1").at("to_q")`.
+/// A checkpoint and the prefix of a layer in it: `weights.at("attn1").at("to_q")`.
 #[derive(Clone, Debug)]
-pub struct Source<'c> {
+pub struct Weights<'c> {
     checkpoint: &'c Checkpoint,
     prefix: String,
 }
 
-impl<'c> Source<'c> {
+impl<'c> Weights<'c> {
     /// The root of a checkpoint.
     pub fn new(checkpoint: &'c Checkpoint) -> Self {
         Self {
@@ -49,8 +49,8 @@ impl<'c> Source<'c> {
         self.checkpoint.contains(&self.name(name))
     }
 
-    /// A tensor of the checkpoint as a weight of the recording: in the checkpoint's element type
-    /// or, where that is for matrices alone and this is none, in f32.
+    /// Records a tensor of the checkpoint as a weight, in the checkpoint's element type, or in f32 if that
+    /// type is only for matrices and the tensor is not one.
     ///
     /// # Errors
     /// No such tensor, or of another shape.

@@ -2,8 +2,8 @@
 
 use crate::error::ModelError;
 
-/// Refuses a field of a configuration that is no multiple of 4.
-pub(super) fn check_fours(
+/// Refuses configuration fields that are not multiples of 4, which the kernels need.
+pub(super) fn check_multiples_of_four(
     model: &'static str,
     fields: &[(&'static str, usize)],
 ) -> Result<(), ModelError> {

@@ -83,11 +83,12 @@ pub(super) fn all_for_conv(caps: &Caps) -> Vec<ConvTile> {
 }
 
 /// The tile of a convolution with lines of `width` pixels, `features` output channels and a kernel
-/// of `kw` taps along the line. Few pixels or channels leave a large tile half empty, so that lines
-/// and channels choose its extents. Of 16 and 20 pixels those are taken that leave fewer tiles of a
-/// line twice as long, which the next level of a decoder has, beyond its end: so levels share a
-/// kernel, each of which takes a driver 10 to 30 ms to prepare. With few channels an element of x serves few products, and taps that share
-/// it make up for that; with more the weights of three taps are too many to hold:
+/// of `kw` taps along the line. Few pixels or channels would leave a large tile half empty, so
+/// the line and the channels determine its extents. Between 16 and 20 pixels, the choice is the one that
+/// wastes fewer pixels on a line of twice the length, which the next level of a decoder has; so levels
+/// share a kernel, and each kernel takes a driver 10 to 30 ms to prepare. With few channels an element of
+/// x serves few products, which taps that share it make up for; with more channels the weights of three
+/// taps do not fit the registers:
 ///
 /// | lavapipe 26.1, GFLOP/s (two busy cores, one sitting) | 20 x 2 | 20 x 2, 3 taps | 20 x 4 | 20 x 4, 3 taps |
 /// |---|---|---|---|---|
@@ -95,7 +96,7 @@ pub(super) fn all_for_conv(caps: &Caps) -> Vec<ConvTile> {
 /// | 32 -> 32 channels, lines of 40 | 12 to 18 | 19 to 21 | 22 | 12.6 |
 /// | 96 -> 96 channels, lines of 64 | 9.4 to 10.6 | 16 to 17 | 14.5 | 8.7 |
 ///
-/// With a stride neighbouring pixels see a tap at pixels of their own, so that taps share nothing.
+/// With a stride, taps of neighbouring pixels read different pixels, so they share nothing.
 pub(super) fn for_conv(
     caps: &Caps,
     width: usize,

@@ -46,7 +46,7 @@ pub(crate) enum Command {
     Resume(ResumeArgs),
     Decode(DecodeArgs),
     Convert(ConvertArgs),
-    Plan(PlanArgs),
+    Plan(Box<PlanArgs>),
     Pull(PullArgs),
     Show(ShowArgs),
     Info(InfoArgs),
@@ -181,7 +181,7 @@ pub(crate) struct DecodeArgs {
     #[command(flatten)]
     pub decoder: DecoderArgs,
     /// Frames a second of playback [default: the latents' own, else the model's]
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = clip::fps)]
     pub fps: Option<f64>,
     /// The clip, a folder for it, a .png for a single frame, or - for standard output
     /// [default: named like the latents]
@@ -235,20 +235,10 @@ pub(crate) struct ConvertArgs {
   kinora plan --model ~/Wan2.2-TI2V-5B-Diffusers --memory 8GB --json")]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
-    pub model: ModelArgs,
-    #[command(flatten)]
-    pub quantize: QuantizeArgs,
+    pub generate: GenerateArgs,
     /// A released model that is not at hand, by its short name: see 'kinora pull --help'
     #[arg(long, value_name = "NAME", conflicts_with_all = ["model", "transformer", "transformer_2", "text_encoder", "image_encoder", "vae", "tokenizer"])]
     pub like: Option<String>,
-    #[command(flatten)]
-    pub picture: PictureArgs,
-    #[command(flatten)]
-    pub decoder: DecoderArgs,
-    #[command(flatten)]
-    pub device: DeviceArgs,
-    #[command(flatten)]
-    pub memory: MemoryArgs,
     /// Print one JSON object: peak_bytes, budget_bytes and a row a part
     #[arg(long)]
     pub json: bool,

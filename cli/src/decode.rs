@@ -39,7 +39,7 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
     let fps = match args.fps {
         Some(fps) => fps,
         None => told
-            .number("fps", "a frame rate")
+            .fps()
             .map_err(wrong)?
             .unwrap_or(model.config().defaults.fps),
     };

@@ -133,7 +133,10 @@ fn seed_kept(outputs: &Outputs, prompt: &str, origin: Option<&Origin>) -> Option
 }
 
 /// The seeds of the variations, one apart.
-fn seeds(args: &GenerateArgs, first: u64) -> Result<impl Iterator<Item = u64>, CliError> {
+pub(crate) fn seeds(
+    args: &GenerateArgs,
+    first: u64,
+) -> Result<impl Iterator<Item = u64>, CliError> {
     let count = u64::from(args.sampling.count);
     let begin = match first.checked_add(count - 1) {
         Some(_) => first,
@@ -184,7 +187,7 @@ fn make(
     tell(&sink, target, progress)
 }
 /// The prompt, from the command line or standard input.
-fn prompt(argument: Option<&str>) -> Result<String, CliError> {
+pub(crate) fn prompt(argument: Option<&str>) -> Result<String, CliError> {
     let prompt = match argument {
         None => return Err(CliError::NoPrompt),
         Some("-") => {

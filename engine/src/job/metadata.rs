@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::model_files::SchedulerName;
 use crate::pipeline::Prepared;
 use crate::record::Precision;
-use crate::request::{FIELDS, Facts, Settings};
+use crate::request::{FIELDS, Facts, Settings, fps_of};
 use crate::sampling::Scheduler;
 use crate::tensor::DType;
 
@@ -86,6 +86,18 @@ impl Metadata {
         };
         let wrong = |_| (key, text.clone(), expected);
         text.parse().map(Some).map_err(wrong)
+    }
+
+    /// Frames a second of playback.
+    ///
+    /// # Errors
+    /// [`Wrong`] for an entry that is no rate.
+    pub fn fps(&self) -> Result<Option<f64>, Wrong> {
+        let Some(text) = self.0.get("fps") else {
+            return Ok(None);
+        };
+        let wrong = || ("fps", text.clone(), "a frame rate");
+        fps_of(text).map(Some).ok_or_else(wrong)
     }
 
     /// The width and height that the run was asked for; `None` if the entries lack them or they

@@ -19,7 +19,7 @@ use crate::{model, output};
 
 /// Prints the plan.
 pub(crate) fn run(args: &PlanArgs, quiet: bool) -> Result<(), CliError> {
-    let (like, json, args) = (&args.like, args.json, &args.generate);
+    let (like, json, args) = (&args.like, args.generate.report.json, &args.generate);
     // A plan is of the longest prompt.
     let text = prompt(args.prompt.as_deref().or(Some("any")))?;
     let folder = match like {
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &PlanArgs, quiet: bool) -> Result<(), CliError> {
     drop(seeds(args, settings.seed)?);
     Preview::asked(args, model.config().vae.z_dim, false)?;
     video(&args.video, settings.width, settings.height, settings.fps)?;
-    let progress = Progress::new(quiet);
+    let progress = Progress::telling(quiet, &args.report);
     for note in settings.notes() {
         progress.say(format_args!("note: {note}"));
     }

@@ -14,25 +14,43 @@ use super::names::named;
 
 /// Size and length.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Picture")]
 pub(crate) struct PictureArgs {
     /// Pixels a row [default: the model's]
-    #[arg(short = 'W', long, value_name = "W", allow_negative_numbers = true)]
+    #[arg(
+        display_order = 0,
+        short = 'W',
+        long,
+        value_name = "W",
+        allow_negative_numbers = true
+    )]
     pub width: Option<usize>,
     /// Rows [default: the model's]
-    #[arg(short = 'H', long, value_name = "H", allow_negative_numbers = true)]
+    #[arg(
+        display_order = 0,
+        short = 'H',
+        long,
+        value_name = "H",
+        allow_negative_numbers = true
+    )]
     pub height: Option<usize>,
     /// Shape, in place of --width and --height, at about the model's own area: 16:9, 9:16, 1:1, 4:3, 2.39:1
-    #[arg(long, value_name = "W:H", conflicts_with_all = ["width", "height"])]
+    #[arg(display_order = 0, long, value_name = "W:H", conflicts_with_all = ["width", "height"])]
     pub aspect: Option<Aspect>,
     /// Size of the shape [default aspect: 16:9]
-    #[arg(long, value_parser = named(&RESOLUTIONS, of_resolution), conflicts_with_all = ["width", "height"])]
+    #[arg(display_order = 0, long, value_parser = named(&RESOLUTIONS, of_resolution), conflicts_with_all = ["width", "height"])]
     pub resolution: Option<usize>,
     /// Number of frames, 4n + 1 [default: the model's]
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        display_order = 0,
+        short,
+        long,
+        value_name = "N",
+        allow_negative_numbers = true
+    )]
     pub frames: Option<usize>,
     /// Length at the model's own frame rate, in place of --frames
     #[arg(
+        display_order = 0,
         long,
         value_name = "SECONDS",
         conflicts_with = "frames",
@@ -40,7 +58,7 @@ pub(crate) struct PictureArgs {
     )]
     pub duration: Option<f64>,
     /// Frames a second of playback, such as 24 or 30000/1001; changes nothing else [default: the model's]
-    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = fps)]
+    #[arg(display_order = 0, long, value_name = "F", allow_negative_numbers = true, value_parser = fps)]
     pub fps: Option<f64>,
     #[command(flatten)]
     pub inputs: InputArgs,
@@ -74,7 +92,8 @@ pub(crate) struct SamplingArgs {
     #[arg(long, value_name = "T,T,…", value_delimiter = ',', num_args = 1)]
     pub timesteps: Option<Vec<u32>>,
     /// Starting noise, the same as in diffusers; -1 draws one [default: drawn, and printed]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed,
+        help_heading = None::<&str>, display_order = 0)]
     pub seed: Option<Seed>,
     /// Variations, with seeds one apart; those that the same command made before are kept
     #[arg(short, long, value_name = "N", default_value_t = 1, allow_negative_numbers = true,

@@ -116,7 +116,7 @@ pub(crate) struct GenerateArgs {
     /// The clip, with --count FILE-SEED.mp4; a folder, in which it is named by prompt and seed; a .png
     /// for --frames 1; or - for standard output, with the run's state in this folder
     /// [default: named by prompt and seed]
-    #[arg(short, long, value_name = "FILE.mp4|DIR|-", display_order = 0, value_hint = ValueHint::FilePath)]
+    #[arg(short, long, value_name = "FILE.mp4|DIR|-", help_heading = None::<&str>, display_order = 0, value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     /// Write the frames as 00000.png, … too; with --count, into DIR/SEED
     #[arg(long, value_name = "DIR", help_heading = "Output", value_hint = ValueHint::DirPath)]

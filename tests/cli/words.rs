@@ -6,6 +6,7 @@ use crate::program::{Place, Test, Verdict, command, ensure};
 
 pub(crate) const TESTS: &[Test] = &[
     ("help_names_every_option", help_names_every_option),
+    ("help_begins_with_a_first_run", help_begins_with_a_first_run),
     ("usage_errors_are_exit_code_2", usage_errors_are_exit_code_2),
     (
         "names_of_other_programs_get_a_tip",
@@ -127,6 +128,27 @@ fn help_names_every_option() -> Verdict {
         version == format!("kinora {}\n", env!("CARGO_PKG_VERSION")),
         "--version printed {version:?}"
     );
+    Ok(())
+}
+
+/// What a first run needs stands first, and what the starter draws is said.
+fn help_begins_with_a_first_run() -> Verdict {
+    let text = Place::new()?.run(&["generate", "--help"])?.good()?.out;
+    let first = text
+        .split("Model in single files:")
+        .next()
+        .unwrap_or_default();
+    for word in [
+        "[PROMPT]",
+        "--output",
+        "--width",
+        "--frames",
+        "--duration",
+        "--seed",
+        "lighthouse",
+    ] {
+        ensure!(first.contains(word), "{word} comes late in:\n{text}");
+    }
     Ok(())
 }
 

@@ -46,7 +46,7 @@ pub(crate) enum Command {
     Resume(ResumeArgs),
     Decode(DecodeArgs),
     Convert(ConvertArgs),
-    Plan(PlanArgs),
+    Plan(Box<PlanArgs>),
     Pull(PullArgs),
     Show(ShowArgs),
     Info(InfoArgs),
@@ -75,6 +75,11 @@ pub(crate) fn generate_again(words: &[String]) -> Option<GenerateArgs> {
 }
 
 /// Make a clip from a prompt
+///
+/// Without --model the starter draws, a small demonstration: a car, train, sailboat, balloon, seagull,
+/// kite, ball, person, dog, lighthouse, windmill or chairs, at a beach, harbour, open sea, city street,
+/// intersection, desert, forest, mountains, meadow or snowfield, for up to three seconds. 'kinora pull
+/// --help' lists models for all else.
 ///
 /// While a run is not done it is kept beside the clip, as CLIP.kinora-state: 'kinora resume', or the
 /// same command again, goes on from there and makes the same clip.
@@ -111,7 +116,7 @@ pub(crate) struct GenerateArgs {
     /// The clip, with --count FILE-SEED.mp4; a folder, in which it is named by prompt and seed; a .png
     /// for --frames 1; or - for standard output, with the run's state in this folder
     /// [default: named by prompt and seed]
-    #[arg(short, long, value_name = "FILE.mp4|DIR|-", help_heading = "Output", value_hint = ValueHint::FilePath)]
+    #[arg(short, long, value_name = "FILE.mp4|DIR|-", help_heading = None::<&str>, display_order = 0, value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
     /// Write the frames as 00000.png, … too; with --count, into DIR/SEED
     #[arg(long, value_name = "DIR", help_heading = "Output", value_hint = ValueHint::DirPath)]
@@ -128,9 +133,24 @@ pub(crate) struct GenerateArgs {
     pub device: DeviceArgs,
     #[command(flatten)]
     pub memory: MemoryArgs,
+    #[command(flatten)]
+    pub report: ReportArgs,
     /// Print where the time goes, kernel by kernel; slows the run
     #[arg(long, help_heading = "Device")]
     pub profile: bool,
+}
+
+/// What scripts are told.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Print one JSON object at the end, in place of paths; of a plan peak_bytes, budget_bytes and a
+    /// row a part
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+    /// Tell what happens on standard error as JSON, an object a line:
+    /// {"event":"progress","stage":"decode","done":4,"total":9}
+    #[arg(long, value_name = "json", help_heading = "Output", value_parser = ["json"])]
+    pub events: Option<String>,
 }
 
 /// Go on with a run that was not finished
@@ -181,7 +201,7 @@ pub(crate) struct DecodeArgs {
     #[command(flatten)]
     pub decoder: DecoderArgs,
     /// Frames a second of playback [default: the latents' own, else the model's]
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    #[arg(long, value_name = "F", allow_negative_numbers = true, value_parser = clip::fps)]
     pub fps: Option<f64>,
     /// The clip, a folder for it, a .png for a single frame, or - for standard output
     /// [default: named like the latents]
@@ -196,6 +216,8 @@ pub(crate) struct DecodeArgs {
     pub device: DeviceArgs,
     #[command(flatten)]
     pub memory: MemoryArgs,
+    #[command(flatten)]
+    pub report: ReportArgs,
     /// Print where the time goes, kernel by kernel; slows the run
     #[arg(long, help_heading = "Device")]
     pub profile: bool,
@@ -235,23 +257,10 @@ pub(crate) struct ConvertArgs {
   kinora plan --model ~/Wan2.2-TI2V-5B-Diffusers --memory 8GB --json")]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
-    pub model: ModelArgs,
-    #[command(flatten)]
-    pub quantize: QuantizeArgs,
+    pub generate: GenerateArgs,
     /// A released model that is not at hand, by its short name: see 'kinora pull --help'
     #[arg(long, value_name = "NAME", conflicts_with_all = ["model", "transformer", "transformer_2", "text_encoder", "image_encoder", "vae", "tokenizer"])]
     pub like: Option<String>,
-    #[command(flatten)]
-    pub picture: PictureArgs,
-    #[command(flatten)]
-    pub decoder: DecoderArgs,
-    #[command(flatten)]
-    pub device: DeviceArgs,
-    #[command(flatten)]
-    pub memory: MemoryArgs,
-    /// Print one JSON object: peak_bytes, budget_bytes and a row a part
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Download a model from the Hugging Face hub

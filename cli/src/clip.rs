@@ -38,6 +38,7 @@ pub(crate) fn tell(
     sink: &TargetSink,
     target: &Target,
     progress: &Progress,
+    json: bool,
 ) -> Result<(), CliError> {
     let Some((line, note)) = sink.get().and_then(|sink| sink.0.told()) else {
         return Ok(());
@@ -48,6 +49,7 @@ pub(crate) fn tell(
     progress.say(line);
     match target.stream {
         Some(_) => Ok(()),
+        None if json => Ok(()),
         None => output::print(format!("{}\n", target.clip.display()).as_bytes()),
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
     let fps = match args.fps {
         Some(fps) => fps,
         None => told
-            .number("fps", "a frame rate")
+            .fps()
             .map_err(wrong)?
             .unwrap_or(model.config().defaults.fps),
     };
@@ -52,6 +52,7 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
     outputs.frames = args.frames_dir.clone();
     outputs.overwrite = args.video.force;
     output::aim(&mut outputs, args.output.as_deref())?;
+    output::check_json(&args.report, &outputs)?;
     let mut target = outputs.target(None)?;
     let stretch = model.config().vae.scale_factor_temporal;
     target.check(latents.shape[2].saturating_sub(1) * stretch + 1)?;
@@ -64,7 +65,7 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
     let comparable = decoder == Decoder::Full && loras != args.model.lora.is_empty();
 
     let interrupt = Interrupt::listen()?;
-    let mut progress = Progress::new(quiet);
+    let mut progress = Progress::telling(quiet, &args.report);
     let engine = model::open(&args.device, &args.memory, model, &progress)?.with_decoder(decoder);
     if args.profile {
         progress.profile(&engine.gpu());
@@ -91,7 +92,16 @@ pub(crate) fn run(args: &DecodeArgs, quiet: bool) -> Result<(), CliError> {
         )
         .map_err(|error| watched.ended(error, true))?;
     drop(watched);
-    tell(&sink, &target, &progress)?;
+    tell(&sink, &target, &progress, args.report.json)?;
     progress.memory(decoding.memory_taken());
+    if args.report.json {
+        let mut object = metadata.to_json();
+        object["path"] = target.clip.display().to_string().into();
+        object["width"] = width.into();
+        object["height"] = height.into();
+        object["frames"] = info.frames.into();
+        object["fps"] = fps.into();
+        output::print(format!("{object}\n").as_bytes())?;
+    }
     Ok(())
 }

@@ -57,6 +57,11 @@ pub(crate) enum CliError {
         "-o - writes the clip to standard output, which takes one: leave --count out, or give -o FILE.mp4"
     )]
     SeveralToStream,
+    /// Both want standard output.
+    #[error(
+        "--json and -o - both write to standard output: name a file with -o, or leave --json out"
+    )]
+    JsonToStream,
     #[error(
         "-o - writes the clip to standard output, which is a terminal: redirect it, or give -o FILE.mp4"
     )]

@@ -54,7 +54,7 @@ pub(crate) fn run_from(
     model.open_weights()?;
 
     let interrupt = Interrupt::listen()?;
-    let mut progress = Progress::new(quiet);
+    let mut progress = Progress::telling(quiet, &args.report);
     let engine = model::open(&args.device, &args.memory, model, &progress)?.with_decoder(decoder);
     let engine = match preview {
         Some(preview) => {
@@ -98,23 +98,36 @@ fn make_all(
 ) -> Result<Option<kinora::job::MemoryTaken>, CliError> {
     let mut last: Option<Job> = None;
     let mut taken = None;
+    let mut made = Vec::new();
     for mut clip in clips {
         if clip.is_made {
             progress.say(format_args!(
                 "{}: kept, this command made it",
                 clip.target.clip.display()
             ));
-            output::print(format!("{}\n", clip.target.clip.display()).as_bytes())?;
+            if !args.report.json {
+                output::print(format!("{}\n", clip.target.clip.display()).as_bytes())?;
+            }
         } else {
             make(&mut clip, args, interrupt, progress, &mut last)?;
             taken = clip.job.memory_taken();
         }
+        let mut object = clip.job.metadata().to_json();
+        object["path"] = clip.target.clip.display().to_string().into();
+        object["kept"] = clip.is_made.into();
+        made.push(object);
         if let Some(mut last) = last.replace(clip.job) {
             last.forget();
         }
     }
     if let Some(mut last) = last {
         last.forget();
+    }
+    if args.report.json {
+        let [peak, planned] = taken.map_or([0, 0], |t| [t.peak, t.planned]);
+        let memory = serde_json::json!({"peak_bytes": peak, "planned_bytes": planned});
+        let object = serde_json::json!({"clips": made, "device_memory": memory});
+        output::print(format!("{object}\n").as_bytes())?;
     }
     Ok(taken)
 }
@@ -133,7 +146,10 @@ fn seed_kept(outputs: &Outputs, prompt: &str, origin: Option<&Origin>) -> Option
 }
 
 /// The seeds of the variations, one apart.
-fn seeds(args: &GenerateArgs, first: u64) -> Result<impl Iterator<Item = u64>, CliError> {
+pub(crate) fn seeds(
+    args: &GenerateArgs,
+    first: u64,
+) -> Result<impl Iterator<Item = u64>, CliError> {
     let count = u64::from(args.sampling.count);
     let begin = match first.checked_add(count - 1) {
         Some(_) => first,
@@ -181,10 +197,10 @@ fn make(
     job.decode(&latents, &mut sink, &mut observer, cancel)
         .map_err(|error| ended(error.into()))?;
     drop(watched);
-    tell(&sink, target, progress)
+    tell(&sink, target, progress, args.report.json)
 }
 /// The prompt, from the command line or standard input.
-fn prompt(argument: Option<&str>) -> Result<String, CliError> {
+pub(crate) fn prompt(argument: Option<&str>) -> Result<String, CliError> {
     let prompt = match argument {
         None => return Err(CliError::NoPrompt),
         Some("-") => {

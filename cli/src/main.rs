@@ -47,7 +47,7 @@ fn run(Cli { command, quiet }: Cli) -> Result<(), CliError> {
         Command::Resume(args) => resume::run(&args, quiet),
         Command::Decode(args) => decode::run(&args, quiet),
         Command::Convert(args) => convert::run(&args, quiet),
-        Command::Plan(args) => plan::run(&args),
+        Command::Plan(args) => plan::run(&args, quiet),
         Command::Pull(args) => pull::run(&args, quiet),
         Command::Show(args) => show::run(&args),
         Command::Info(args) => info::run(&args),

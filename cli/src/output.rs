@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kinora::job::Outputs;
 
-use crate::args::GenerateArgs;
+use crate::args::{GenerateArgs, ReportArgs};
 use crate::error::CliError;
 
 /// The output that is standard output.
@@ -19,6 +19,7 @@ pub(crate) fn outputs(args: &GenerateArgs, prompt: &str) -> Result<Outputs, CliE
     outputs.overwrite = args.video.force;
     outputs.several = args.sampling.count > 1;
     aim(&mut outputs, args.output.as_deref())?;
+    check_json(&args.report, &outputs)?;
     Ok(outputs)
 }
 
@@ -37,6 +38,14 @@ pub(crate) fn aim(outputs: &mut Outputs, output: Option<&Path>) -> Result<(), Cl
         output => outputs.clip = output.map(Path::to_owned),
     }
     Ok(())
+}
+
+/// Refuses JSON where the clip goes to standard output.
+pub(crate) fn check_json(report: &ReportArgs, outputs: &Outputs) -> Result<(), CliError> {
+    match report.json && outputs.stream.is_some() {
+        true => Err(CliError::JsonToStream),
+        false => Ok(()),
+    }
 }
 
 /// The `-o` that makes the same names once more.

@@ -5,25 +5,37 @@ use kinora::job::usual_budget;
 use kinora::model_files::ModelFolder;
 use kinora::pipeline::{Model, Prepared, Prompts};
 use kinora::record::Caps;
-use kinora::request::{Request, Settings};
+use kinora::request::Settings;
 use kinora::weights::Extent;
 
-use crate::args::PlanArgs;
+use crate::args::{GenerateArgs, PlanArgs};
+use crate::clip::video;
 use crate::environment;
 use crate::error::CliError;
+use crate::generate::{prompt, seeds};
+use crate::preview::Preview;
+use crate::progress::Progress;
 use crate::{model, output};
 
 /// Prints the plan.
-pub(crate) fn run(args: &PlanArgs) -> Result<(), CliError> {
-    let folder = match &args.like {
+pub(crate) fn run(args: &PlanArgs, quiet: bool) -> Result<(), CliError> {
+    let (like, json, args) = (&args.like, args.generate.report.json, &args.generate);
+    // A plan is of the longest prompt.
+    let text = prompt(args.prompt.as_deref().or(Some("any")))?;
+    let folder = match like {
         Some(name) => ModelFolder::like(name)?,
         None => model::folder_to(&args.model, Extent::Headers)?,
     };
     let model = Model::open(model::quantized(folder, &args.quantize))?;
     let decoder = model::decoder(&args.decoder, &args.model, &model)?;
-    let mut request = Request::new("any");
-    args.picture.ask(&mut request);
-    let settings = Settings::for_plan(&request, model.config())?;
+    let settings = Settings::for_plan(&args.request(text), model.config())?;
+    drop(seeds(args, settings.seed)?);
+    Preview::asked(args, model.config().vae.z_dim, false)?;
+    video(&args.video, settings.width, settings.height, settings.fps)?;
+    let progress = Progress::telling(quiet, &args.report);
+    for note in settings.notes() {
+        progress.say(format_args!("note: {note}"));
+    }
     let (caps, device) = caps(args)?;
     let caps = args.device.precision.limit(&caps);
     let budget = args.memory.memory.or(usual_budget(caps.memory));
@@ -32,7 +44,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), CliError> {
     let (plan, settings) = (run.plan(), run.settings());
     let name = &model.config().defaults.name;
     let (width, height, frames) = (settings.width, settings.height, settings.frames);
-    let text = if args.json {
+    let text = if json {
         let mut object = plan.to_json();
         object["model"] = name.as_str().into();
         object["device"] = device.into();
@@ -47,7 +59,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), CliError> {
 }
 
 /// The device that a run would take; where there is none, the least that would do.
-fn caps(args: &PlanArgs) -> Result<(Caps, String), CliError> {
+fn caps(args: &GenerateArgs) -> Result<(Caps, String), CliError> {
     let all = devices(&environment::gpu_options()?);
     let index = chosen_device(&all, args.device.device.as_deref())?;
     let found = index.and_then(|index| all.into_iter().find(|device| device.index == index));

@@ -11,6 +11,7 @@ use kinora::pipeline::{Event, Stage};
 use kinora::request::{Note, Rate, Seconds, bytes_for_people};
 use kinora::weights::Latents;
 
+use crate::args::ReportArgs;
 use crate::preview::Preview;
 
 /// Where there is no bar, how long a stage goes on without a word.
@@ -22,6 +23,8 @@ pub(crate) const TICK: Duration = Duration::from_millis(120);
 pub(crate) struct Progress {
     quiet: bool,
     terminal: bool,
+    /// Tells in JSON, an object a line.
+    json: bool,
     /// The device whose kernels are timed.
     profiled: Option<Gpu>,
     running: Option<Running>,
@@ -37,7 +40,24 @@ struct Running {
     /// Units that an earlier run did.
     skipped: usize,
     total: usize,
+    /// Whether sampling told its number of steps.
+    stepped: bool,
+    /// When the first unit of this run was done, and how many were then.
+    first: Option<(Instant, usize)>,
     bar: Option<ProgressBar>,
+}
+
+impl Running {
+    /// The time left by the units after the first, which also compiles kernels and waits for files:
+    /// `None` while there are fewer than two of them.
+    fn left(&self, now: Instant) -> Option<Duration> {
+        let (when, then) = self.first?;
+        let done = self.done.saturating_sub(then);
+        (done >= 2).then(|| {
+            let left = self.total.saturating_sub(self.done);
+            now.duration_since(when).mul_f64(left as f64 / done as f64)
+        })
+    }
 }
 
 impl Progress {
@@ -45,11 +65,20 @@ impl Progress {
     pub(crate) fn new(quiet: bool) -> Self {
         Self {
             quiet,
+            json: false,
             terminal: io::stderr().is_terminal(),
             profiled: None,
             running: None,
             preview: None,
         }
+    }
+
+    /// Tells what `--events` asks for: JSON, an object a line, and nothing else.
+    pub(crate) fn telling(quiet: bool, report: &ReportArgs) -> Self {
+        let mut this = Self::new(quiet);
+        this.json = report.events.is_some();
+        this.terminal &= !this.json;
+        this
     }
 
     /// From here on, also writes what each step predicts.
@@ -76,13 +105,23 @@ impl Progress {
 
     /// A line.
     pub(crate) fn say(&self, line: impl Display) {
-        if !self.quiet {
+        if self.json {
+            let text = line.to_string();
+            say(None, serde_json::json!({"event": "message", "text": text}));
+        } else if !self.quiet {
             say(self.running.as_ref().and_then(|run| run.bar.as_ref()), line);
         }
     }
 
     /// What the engine tells of itself.
     pub(crate) fn event(&mut self, event: &Event) {
+        if self.json {
+            match event {
+                Event::Predicted { latents, .. } => self.predicted(latents),
+                event => event.to_json().into_iter().for_each(|line| say(None, line)),
+            }
+            return;
+        }
         match event {
             Event::Note(Note::Sampled) => self.say("sampling: done already"),
             Event::Note(Note::About(about)) => self.say(format_args!(
@@ -90,8 +129,12 @@ impl Progress {
             )),
             Event::Note(note) => self.say(format_args!("note: {note}")),
             Event::Started { stage, total } => self.start(*stage, *total),
+            // It is told in steps.
+            Event::Resumed { stage, .. } | Event::Progress { stage, .. }
+                if *stage == Stage::Sample => {}
             Event::Resumed { skipped, .. } => self.skip(*skipped),
             Event::Progress { done, total, .. } => self.advance(*done, *total),
+            Event::Step { done, total } => self.step(*done, *total),
             Event::Finished { .. } => self.finish(),
             Event::Predicted { latents, .. } => self.predicted(latents),
             Event::NotSaved {
@@ -137,11 +180,31 @@ impl Progress {
             done: 0,
             skipped: 0,
             total,
+            stepped: false,
+            first: None,
             bar,
         });
         if !self.terminal {
             self.say(stage);
         }
+    }
+
+    /// Steps done: those of an earlier run are known when the first comes.
+    fn step(&mut self, done: usize, total: usize) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        if !running.stepped {
+            (running.stepped, running.total) = (true, total);
+            if let Some(bar) = &running.bar {
+                bar.set_length(total as u64);
+            }
+            if done > 0 {
+                self.skip(done);
+            }
+            return;
+        }
+        self.advance(done, total);
     }
 
     fn skip(&mut self, skipped: usize) {
@@ -165,20 +228,24 @@ impl Progress {
             return;
         };
         (running.done, running.total) = (done, total);
+        let now = Instant::now();
+        if done > running.skipped && running.first.is_none() {
+            running.first = Some((now, done));
+        }
+        let left = running.left(now);
         if let Some(bar) = &running.bar {
             bar.set_length(total as u64);
             bar.set_position(done as u64);
+            if let Some(left) = left {
+                bar.set_message(format!("{} left", Seconds(left)));
+            }
         } else if running.spoken.elapsed() >= SILENCE && done < total {
             running.spoken = Instant::now();
-            let left = running
-                .begun
-                .elapsed()
-                .mul_f64((total - done) as f64 / (done - running.skipped.min(done)).max(1) as f64);
-            let line = format!(
-                "{}: {done} of {total}, {} left",
-                running.stage,
-                Seconds(left)
-            );
+            let mut line = format!("{}: {done} of {total}", running.stage);
+            if let Some(left) = left {
+                // Writing to a string cannot fail.
+                let _ = write!(line, ", {} left", Seconds(left));
+            }
             self.say(line);
         }
     }
@@ -253,11 +320,11 @@ fn bar(stage: Stage, total: usize) -> ProgressBar {
     };
     let template = match total {
         0 | 1 => "{prefix:24} {spinner}  {elapsed}",
-        _ => "{prefix:24} {wide_bar}  {pos}/{len}  {rate}  {left} left",
+        _ => "{prefix:24} {wide_bar}  {pos}/{len}  {rate}  {msg}",
     };
     // Without a style it is a plainer bar.
     if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.with_key("rate", rate).with_key("left", left));
+        bar.set_style(style.with_key("rate", rate));
     }
     bar.set_prefix(stage.to_string());
     bar.enable_steady_tick(TICK);
@@ -279,4 +346,31 @@ pub(crate) fn left(state: &ProgressState, out: &mut dyn fmt::Write) {
         0 => out.write_str("…"),
         _ => write!(out, "{}", Seconds(state.eta())),
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_left_is_told_without_the_first_unit() {
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut running = Running {
+            stage: Stage::Decode,
+            begun,
+            spoken: begun,
+            done: 1,
+            skipped: 0,
+            total: 9,
+            stepped: false,
+            first: Some((at(40), 1)),
+            bar: None,
+        };
+        assert_eq!(running.left(at(40)), None);
+        running.done = 2;
+        assert_eq!(running.left(at(41)), None);
+        running.done = 5;
+        assert_eq!(running.left(at(44)), Some(Duration::from_secs(4)));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use kinora::job::Metadata;
 use kinora::media::{describe, read_metadata};
 use kinora::model_files::SchedulerName;
 
@@ -30,11 +31,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<(), CliError> {
         }
         command(&metadata)
     } else if args.json {
-        let object: serde_json::Map<_, _> = metadata
-            .into_iter()
-            .map(|(key, value)| (key, value.into()))
-            .collect();
-        format!("{:#}\n", serde_json::Value::Object(object))
+        format!("{:#}\n", Metadata(metadata.into_iter().collect()).to_json())
     } else {
         let mut text = format!("{}: {}\n", args.file.display(), describe(&args.file)?);
         for (key, value) in &metadata {

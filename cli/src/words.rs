@@ -94,3 +94,7 @@ fn state(error: &StateError) -> String {
         error => error.to_string(),
     }
 }
+
+#[cfg(test)]
+#[path = "../../tests/cli/fragments.rs"]
+mod tests;

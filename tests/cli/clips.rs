@@ -9,6 +9,7 @@ use kinora::weights::Latents;
 use crate::program::{Place, Test, Verdict, ensure, tiny_model};
 
 pub(crate) const TESTS: &[Test] = &[
+    ("scripts_get_objects", scripts_get_objects),
     ("variations_have_seeds_one_apart", variations),
     ("sizes_are_cropped_and_frames_rounded", sizes_are_cropped),
     ("frames_are_written_as_pictures", frames_are_pictures),
@@ -197,4 +198,58 @@ fn info() -> Verdict {
     let own = place.run_on_device(&["info"])?.good()?.out;
     ensure!(own.contains("F16"), "the starter's weights are f16: {own}");
     Ok(())
+}
+
+/// One object on standard output, an object a line on standard error, steps and not passes.
+fn scripts_get_objects() -> Verdict {
+    let place = Place::new()?;
+    let tiny = crate::program::tiny();
+    let mut arguments = vec!["generate", "a boat", "--seed", "7", "--guidance", "3"];
+    arguments.extend(tiny.iter().map(String::as_str));
+    arguments.extend([
+        "--fps",
+        "30000/1001",
+        "--json",
+        "--events",
+        "json",
+        "-o",
+        "a.mp4",
+    ]);
+    let ended = place.run_on_device(&arguments)?.good()?;
+    let read = |text: &str| -> Result<serde_json::Value, String> {
+        serde_json::from_str(text).map_err(|e| format!("{e}: {text}"))
+    };
+    let told = read(&ended.out)?;
+    let clip = &told["clips"][0];
+    ensure!(
+        clip["path"] == "a.mp4" && clip["seed"] == 7 && clip["steps"] == 2 && clip["kept"] == false,
+        "{told}"
+    );
+    let fps = clip["fps"].as_f64().unwrap_or(0.0);
+    ensure!((fps - 30_000.0 / 1001.0).abs() < 1e-9, "{told}");
+    let mut steps = Vec::new();
+    for line in ended
+        .err
+        .lines()
+        .filter(|line| !line.starts_with("with-vulkan"))
+    {
+        let event = read(line)?;
+        if event["event"] == "progress" && event["stage"] == "sample" {
+            steps.push((event["done"].as_u64(), event["total"].as_u64()));
+        }
+    }
+    let expected = [0, 1, 2].map(|done| (Some(done), Some(2)));
+    ensure!(steps == expected, "{steps:?}");
+    let shown = place.run(&["show", "a.mp4", "--json"])?.good()?;
+    ensure!(read(&shown.out)?["seed"] == 7, "{}", shown.out);
+    let rate = kinora::media::probe(&place.path("a.mp4"))
+        .map_err(|e| e.to_string())?
+        .fps;
+    ensure!(
+        (rate.numerator(), rate.denominator()) == (30_000, 1001),
+        "{rate}"
+    );
+    place
+        .run(&["generate", "a boat", "--json", "-o", "-"])?
+        .refused(&["--json", "-o -"])
 }

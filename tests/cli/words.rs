@@ -6,6 +6,7 @@ use crate::program::{Place, Test, Verdict, command, ensure};
 
 pub(crate) const TESTS: &[Test] = &[
     ("help_names_every_option", help_names_every_option),
+    ("help_begins_with_a_first_run", help_begins_with_a_first_run),
     ("usage_errors_are_exit_code_2", usage_errors_are_exit_code_2),
     (
         "names_of_other_programs_get_a_tip",
@@ -21,6 +22,7 @@ pub(crate) const TESTS: &[Test] = &[
         a_reader_that_leaves_is_no_error,
     ),
     ("plans_are_objects_too", plans_are_objects_too),
+    ("shapes_and_rates", shapes_and_rates),
     ("without_a_device_the_error_says_what_to_install", no_device),
 ];
 
@@ -42,8 +44,8 @@ fn help_names_every_option() -> Verdict {
                 "--height",
                 "--aspect",
                 "16:9",
-                "9:16",
-                "1:1",
+                "W:H",
+                "4:3",
                 "--resolution",
                 "480p",
                 "720p",
@@ -126,6 +128,27 @@ fn help_names_every_option() -> Verdict {
         version == format!("kinora {}\n", env!("CARGO_PKG_VERSION")),
         "--version printed {version:?}"
     );
+    Ok(())
+}
+
+/// What a first run needs stands first, and what the starter draws is said.
+fn help_begins_with_a_first_run() -> Verdict {
+    let text = Place::new()?.run(&["generate", "--help"])?.good()?.out;
+    let first = text
+        .split("Model in single files:")
+        .next()
+        .unwrap_or_default();
+    for word in [
+        "[PROMPT]",
+        "--output",
+        "--width",
+        "--frames",
+        "--duration",
+        "--seed",
+        "lighthouse",
+    ] {
+        ensure!(first.contains(word), "{word} comes late in:\n{text}");
+    }
     Ok(())
 }
 
@@ -293,6 +316,48 @@ fn plans_are_objects_too() -> Verdict {
     }
     let refused = place.run(&["plan", "--like", "wan2.1-1.3b", "--memory", "100MB"])?;
     refused.refused(&["--memory", "100"])
+}
+
+/// What was typed is shown as it is made: the size of any shape, the length at another rate.
+fn shapes_and_rates() -> Verdict {
+    let place = Place::new()?;
+    let plan = |options: &[&str]| -> Result<crate::program::Ended, String> {
+        let mut arguments = vec!["plan", "--like", "wan2.1-1.3b", "--memory", "4GB"];
+        arguments.extend(options);
+        place.run(&arguments)
+    };
+    let wide = plan(&["--aspect", "21:9", "--frames", "5"])?.good()?;
+    ensure!(wide.out.contains("960x416, 5 frames"), "{}", wide.out);
+    let square = plan(&["--aspect", "3:4", "--resolution", "480p"])?.good()?;
+    ensure!(square.out.contains("480x640"), "{}", square.out);
+    plan(&["--aspect", "100:1"])?.refused(&["--aspect", "4:1"])?;
+    plan(&["--fps", "fast"])?.refused(&["--fps", "30000/1001"])?;
+    let played = plan(&["--duration", "1", "--fps", "30000/1001"])?.good()?;
+    ensure!(
+        played
+            .err
+            .contains("17 frames at 30000/1001 a second play for 0.57 s"),
+        "{}",
+        played.err
+    );
+    let own = plan(&["--duration", "1"])?.good()?;
+    ensure!(!own.err.contains("a second play for"), "{}", own.err);
+    // Whatever else generate takes, and refuses.
+    plan(&[
+        "a boat",
+        "--steps",
+        "3",
+        "--guidance",
+        "1",
+        "--seed",
+        "7",
+        "-o",
+        "boat.mp4",
+    ])?
+    .good()?;
+    plan(&["--steps", "0"])?.refused(&["--steps", "0"])?;
+    plan(&["--timesteps", "1000,500"])?.refused(&["--timesteps"])?;
+    plan(&["--width", "15", "--fps", "500"])?.refused(&["--fps", "500"])
 }
 
 fn no_device() -> Verdict {

@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 use kinora::model_files::SchedulerName;
 use kinora::models::vae::tiny::TinyLatents;
 use kinora::pipeline::DecoderName;
-use kinora::request::{Aspect, Request, Size};
+use kinora::request::{Aspect, Request, Size, fps_of};
 use kinora::sampling::Distilled;
 
 use super::inputs::InputArgs;
@@ -14,33 +14,51 @@ use super::names::named;
 
 /// Size and length.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Picture")]
 pub(crate) struct PictureArgs {
     /// Pixels a row [default: the model's]
-    #[arg(short = 'W', long, value_name = "W", allow_negative_numbers = true)]
+    #[arg(
+        display_order = 0,
+        short = 'W',
+        long,
+        value_name = "W",
+        allow_negative_numbers = true
+    )]
     pub width: Option<usize>,
     /// Rows [default: the model's]
-    #[arg(short = 'H', long, value_name = "H", allow_negative_numbers = true)]
+    #[arg(
+        display_order = 0,
+        short = 'H',
+        long,
+        value_name = "H",
+        allow_negative_numbers = true
+    )]
     pub height: Option<usize>,
-    /// Shape, in place of --width and --height
-    #[arg(long, value_parser = named(&Aspect::ALL, of_aspect), conflicts_with_all = ["width", "height"])]
+    /// Shape, in place of --width and --height, at about the model's own area: 16:9, 9:16, 1:1, 4:3, 2.39:1
+    #[arg(display_order = 0, long, value_name = "W:H", conflicts_with_all = ["width", "height"])]
     pub aspect: Option<Aspect>,
     /// Size of the shape [default aspect: 16:9]
-    #[arg(long, value_parser = named(&RESOLUTIONS, of_resolution), conflicts_with_all = ["width", "height"])]
+    #[arg(display_order = 0, long, value_parser = named(&RESOLUTIONS, of_resolution), conflicts_with_all = ["width", "height"])]
     pub resolution: Option<usize>,
     /// Number of frames, 4n + 1 [default: the model's]
-    #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(
+        display_order = 0,
+        short,
+        long,
+        value_name = "N",
+        allow_negative_numbers = true
+    )]
     pub frames: Option<usize>,
     /// Length at the model's own frame rate, in place of --frames
     #[arg(
+        display_order = 0,
         long,
         value_name = "SECONDS",
         conflicts_with = "frames",
         allow_negative_numbers = true
     )]
     pub duration: Option<f64>,
-    /// Frames a second of playback; changes nothing else [default: the model's]
-    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    /// Frames a second of playback, such as 24 or 30000/1001; changes nothing else [default: the model's]
+    #[arg(display_order = 0, long, value_name = "F", allow_negative_numbers = true, value_parser = fps)]
     pub fps: Option<f64>,
     #[command(flatten)]
     pub inputs: InputArgs,
@@ -74,7 +92,8 @@ pub(crate) struct SamplingArgs {
     #[arg(long, value_name = "T,T,…", value_delimiter = ',', num_args = 1)]
     pub timesteps: Option<Vec<u32>>,
     /// Starting noise, the same as in diffusers; -1 draws one [default: drawn, and printed]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed,
+        help_heading = None::<&str>, display_order = 0)]
     pub seed: Option<Seed>,
     /// Variations, with seeds one apart; those that the same command made before are kept
     #[arg(short, long, value_name = "N", default_value_t = 1, allow_negative_numbers = true,
@@ -89,6 +108,11 @@ pub(crate) enum Seed {
     Drawn,
     /// This one.
     Given(u64),
+}
+
+/// Frames a second: a number or a fraction.
+pub(crate) fn fps(text: &str) -> Result<f64, &'static str> {
+    fps_of(text).ok_or("expected 1 to 240: 24, 23.976 or 30000/1001")
 }
 
 fn seed(text: &str) -> Result<Seed, String> {
@@ -153,14 +177,6 @@ fn of_resolution(short: usize) -> &'static str {
         480 => "832x480 at 16:9",
         720 => "1280x720 at 16:9",
         _ => "1920x1080 at 16:9",
-    }
-}
-
-fn of_aspect(aspect: Aspect) -> &'static str {
-    match aspect {
-        Aspect::Landscape => "Landscape",
-        Aspect::Portrait => "Portrait",
-        Aspect::Square => "Square",
     }
 }
 

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::model_files::SchedulerName;
 use crate::pipeline::Prepared;
 use crate::record::Precision;
-use crate::request::{FIELDS, Facts, Settings};
+use crate::request::{FIELDS, Facts, Range, Settings, field, fps_of};
 use crate::sampling::Scheduler;
 use crate::tensor::DType;
 
@@ -86,6 +86,31 @@ impl Metadata {
         };
         let wrong = |_| (key, text.clone(), expected);
         text.parse().map(Some).map_err(wrong)
+    }
+
+    /// The entries as one JSON object, numbers as numbers.
+    pub fn to_json(&self) -> serde_json::Value {
+        let value = |(key, text): (&String, &String)| {
+            let number = match field(key).map(|field| field.range) {
+                Some(Range::Count(..)) => text.parse::<u64>().ok().map(Into::into),
+                Some(Range::Real(..)) => fps_of(text).filter(|n| n.is_finite()).map(Into::into),
+                _ => None,
+            };
+            (key.clone(), number.unwrap_or_else(|| text.as_str().into()))
+        };
+        serde_json::Value::Object(self.0.iter().map(value).collect())
+    }
+
+    /// Frames a second of playback.
+    ///
+    /// # Errors
+    /// [`Wrong`] for an entry that is no rate.
+    pub fn fps(&self) -> Result<Option<f64>, Wrong> {
+        let Some(text) = self.0.get("fps") else {
+            return Ok(None);
+        };
+        let wrong = || ("fps", text.clone(), "a frame rate");
+        fps_of(text).map(Some).ok_or_else(wrong)
     }
 
     /// The width and height that the run was asked for; `None` if the entries lack them or they

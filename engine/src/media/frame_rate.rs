@@ -46,7 +46,8 @@ impl FrameRate {
     }
 
     /// The rate a person means by a decimal: whole numbers are exact, 23.976, 29.97, 59.94 and
-    /// their like are the NTSC rates n·1000/1001, anything else is taken to three decimals.
+    /// their like are the NTSC rates n·1000/1001, a quotient of whole numbers with a divisor of at
+    /// most 1001 is that quotient, anything else is taken to three decimals.
     ///
     /// # Errors
     /// [`MediaError::FrameRate`] unless 0 < hz ≤ 240.
@@ -62,6 +63,12 @@ impl FrameRate {
         // 23.976 and 23.98 are both written for 24000/1001; 24 itself is 0.024 away.
         if hz.fract() != 0.0 && (hz - ntsc).abs() < 0.005 {
             return Self::new(whole as u32 * 1000, 1001);
+        }
+        for denominator in 1..=1001 {
+            let numerator = (hz * f64::from(denominator)).round();
+            if numerator / f64::from(denominator) == hz {
+                return Self::new(numerator as u32, denominator).map_err(|_| refused());
+            }
         }
         Self::new((hz * 1000.0).round() as u32, 1000).map_err(|_| refused())
     }

@@ -118,7 +118,10 @@ pub(crate) fn denoise(
                 transformer.load(gpu, choice, &conditioning, known, cancel, observer)?
             }
         };
-        progress.begin(observer);
+        if progress.begin(observer) {
+            let (done, total) = (step.index, steps.len());
+            observer(Event::Step { done, total });
+        }
         let mut stream = Stream::new(gpu, cancel);
         denoiser.predict(
             &mut stream,
@@ -133,6 +136,10 @@ pub(crate) fn denoise(
             gpu.write(solver.last(), 0, bytemuck::cast_slice(&fresh))?;
         }
         solver.step(step)?;
+        observer(Event::Step {
+            done: step.index + 1,
+            total: steps.len(),
+        });
         if start.previews {
             let mut values = solver.clean()?;
             if form == Form::FirstFrame {
@@ -271,17 +278,18 @@ impl Passes {
         }
     }
 
-    /// Call before each step; the first call starts the stage.
-    fn begin(&self, observer: Observer<'_>) {
+    /// Call before each step; the first call starts the stage, and says so.
+    fn begin(&self, observer: Observer<'_>) -> bool {
         let (stage, skipped) = (Stage::Sample, self.skipped);
         if self.done > skipped {
-            return;
+            return false;
         }
         let total = self.total;
         observer(Event::Started { stage, total });
         if skipped > 0 {
             observer(Event::Resumed { stage, skipped });
         }
+        true
     }
 
     fn advance(&mut self, observer: Observer<'_>) {

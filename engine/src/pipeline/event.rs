@@ -40,6 +40,20 @@ impl fmt::Display for Stage {
     }
 }
 
+impl Stage {
+    /// Its name in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Load(_) => "load",
+            Self::Text => "text",
+            Self::Image => "image",
+            Self::Encode => "encode",
+            Self::Sample => "sample",
+            Self::Decode => "decode",
+        }
+    }
+}
+
 /// Something that happened in a run.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -68,6 +82,13 @@ pub enum Event {
         steps: usize,
         /// The clean latents, in the model's normalised space.
         latents: Arc<Latents>,
+    },
+    /// Where sampling is, in steps: when it begins or continues, and after each step.
+    Step {
+        /// Steps done.
+        done: usize,
+        /// Of how many.
+        total: usize,
     },
     /// A stage goes on.
     Progress {
@@ -104,6 +125,71 @@ pub enum Event {
     },
     /// A result is being completed. Interrupting the program now may lose it.
     Completing,
+}
+
+impl Event {
+    /// The event as one JSON object, whose `event` says which it is; `None` for those that carry data
+    /// for the application alone. Sampling is told in steps.
+    ///
+    /// ```text
+    /// {"event":"started","stage":"load","part":"text_encoder","total":1}
+    /// {"event":"progress","stage":"sample","done":3,"total":12}
+    /// ```
+    pub fn to_json(&self) -> Option<serde_json::Value> {
+        use serde_json::json;
+        let of_stage = |event: &str, stage: &Stage| {
+            let mut object = json!({"event": event, "stage": stage.name()});
+            if let Stage::Load(part) = stage {
+                object["part"] = part.name().into();
+            }
+            object
+        };
+        let object = match self {
+            Self::Note(note) => json!({"event": "note", "text": note.to_string()}),
+            // Their units are passes.
+            Self::Progress { stage, .. } | Self::Resumed { stage, .. }
+                if *stage == Stage::Sample =>
+            {
+                return None;
+            }
+            Self::Started { stage, total } => {
+                let mut object = of_stage("started", stage);
+                if *stage != Stage::Sample {
+                    object["total"] = (*total).into();
+                }
+                object
+            }
+            Self::Resumed { stage, skipped } => {
+                let mut object = of_stage("resumed", stage);
+                object["done"] = (*skipped).into();
+                object
+            }
+            Self::Step { done, total } => {
+                json!({"event": "progress", "stage": "sample", "done": done, "total": total})
+            }
+            Self::Progress { stage, done, total } => {
+                let mut object = of_stage("progress", stage);
+                object["done"] = (*done).into();
+                object["total"] = (*total).into();
+                object
+            }
+            Self::Finished { stage } => of_stage("finished", stage),
+            Self::Saved { path, has_steps } => {
+                json!({"event": "saved", "path": path.display().to_string(), "has_steps": has_steps})
+            }
+            Self::NotSaved {
+                reason,
+                instead,
+                has_steps,
+            } => {
+                let instead = instead.as_ref().map(|path| path.display().to_string());
+                json!({"event": "not_saved", "reason": reason, "instead": instead, "has_steps": has_steps})
+            }
+            Self::Completing => json!({"event": "completing"}),
+            Self::Predicted { .. } | Self::Checkpoint(_) => return None,
+        };
+        Some(object)
+    }
 }
 
 /// Takes the events of a run.

@@ -1,6 +1,7 @@
 //! One table of the fields of a run: name, range, and text in a clip's metadata. Validation,
 //! metadata, saved runs and interfaces read it, so a new setting is one row, one flag and its use.
 
+use super::time::{fps_of, fps_text};
 use super::{InputPicture, Request, Settings};
 use crate::error::{Error, RequestError};
 use crate::model_files::SchedulerName;
@@ -270,8 +271,11 @@ pub const FIELDS: [Field; 41] = [
         "fps",
         Range::Real(1.0, 240.0),
         "frames a second of playback",
-        |r, t| put(&mut r.fps, t),
-        |f| Some(f.settings.fps.to_string()),
+        |r, t| {
+            r.fps = Some(fps_of(t)?);
+            Some(())
+        },
+        |f| Some(fps_text(f.settings.fps)),
     ),
     asked(
         "duration",

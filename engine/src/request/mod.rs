@@ -2,11 +2,13 @@
 //!
 //! | file | what it holds |
 //! |---|---|
+//! | `aspect` | the shape of the picture |
 //! | `fields` | one table of a request's fields: names, ranges, text forms |
 //! | `settings` | a request with every choice made |
 //! | `inputs` | pictures and clips that a run starts from |
 //! | `note` | how a run differs from the request |
 
+mod aspect;
 mod fields;
 mod inputs;
 mod note;
@@ -18,31 +20,12 @@ use std::path::PathBuf;
 use crate::model_files::SchedulerName;
 use crate::pictures::Fit;
 
+pub use aspect::Aspect;
 pub use fields::{FIELDS, Facts, Field, Range, field};
 pub use inputs::{InputClip, InputPicture, Inputs, changed_inputs};
 pub use note::{Note, bytes_for_people, bytes_of};
 pub use settings::Settings;
-pub use time::{Rate, Seconds};
-
-/// The shape of the picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Aspect {
-    /// 16:9
-    Landscape,
-    /// 9:16
-    Portrait,
-    /// 1:1
-    Square,
-}
-
-impl Aspect {
-    /// All of them, under their names.
-    pub const ALL: [(&'static str, Self); 3] = [
-        ("16:9", Self::Landscape),
-        ("9:16", Self::Portrait),
-        ("1:1", Self::Square),
-    ];
-}
+pub use time::{Rate, Seconds, fps_of, fps_text};
 
 /// The size of the picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::fps_text;
 use crate::text::tokenizer::MAX_TOKENS;
 
 /// A difference between a run and its request, to be shown to the user.
@@ -14,6 +15,15 @@ pub enum Note {
         asked: usize,
         /// As made.
         made: usize,
+    },
+    /// A duration is counted at the model's own rate, and the clip plays at another.
+    Plays {
+        /// Frames that are made.
+        frames: usize,
+        /// Frames a second of playback.
+        fps: f64,
+        /// Frames a second of the model.
+        model: f64,
     },
     /// The picture is made larger and cropped centrally.
     Cropped {
@@ -91,6 +101,13 @@ impl fmt::Display for Note {
             Self::Frames { asked, made } => {
                 write!(f, "{asked} frames become {made}: the model makes 4n + 1")
             }
+            Self::Plays { frames, fps, model } => write!(
+                f,
+                "{frames} frames at {} a second play for {:.2} s: the duration is counted at the model's own {} a second",
+                fps_text(*fps),
+                *frames as f64 / fps,
+                fps_text(*model)
+            ),
             Self::Cropped { asked, made } => write!(
                 f,
                 "{}x{} is made as {}x{} and cropped centrally: the model makes multiples of its token size",

@@ -160,6 +160,11 @@ impl Settings {
             });
         }
 
+        if request.duration.is_some() && request.frames.is_none() && fps != defaults.fps {
+            let model = defaults.fps;
+            notes.push(Note::Plays { frames, fps, model });
+        }
+
         if let Some(video) = video.filter(|video| (frames as u64) > video.info.frames) {
             let found = match video.rate {
                 Some(rate) => format!("{} at {} a second", video.info.frames, rate.hz()),
@@ -324,6 +329,8 @@ fn times(kind: Distilled, request: &Request, model: Option<&Defaults>) -> Result
 /// Width and height of a request.
 fn size(size: Size, picture: Option<[usize; 2]>, config: &ModelConfig) -> [usize; 2] {
     let Defaults { width, height, .. } = config.defaults;
+    let [tall, wide] = config.pixels_per_token();
+    let multiple = [wide, tall];
     match size {
         Size::Model => match picture {
             Some(picture) => followed(picture, width * height, config),
@@ -340,11 +347,11 @@ fn size(size: Size, picture: Option<[usize; 2]>, config: &ModelConfig) -> [usize
                 Aspect::Landscape => [long, short],
                 Aspect::Portrait => [short, long],
                 Aspect::Square => [short, short],
+                Aspect::Ratio(..) => aspect.of_short(short, multiple),
             }
         }
         Size::Shape(aspect, None) => {
             let (long, short) = (width.max(height), width.min(height));
-            let [tall, wide] = config.pixels_per_token();
             let token = tall.max(wide).max(1);
             let side = ((width * height) as f64).sqrt() / token as f64;
             let side = (side.round().max(1.0) as usize) * token;
@@ -352,6 +359,7 @@ fn size(size: Size, picture: Option<[usize; 2]>, config: &ModelConfig) -> [usize
                 Aspect::Landscape => [long, short],
                 Aspect::Portrait => [short, long],
                 Aspect::Square => [side, side],
+                Aspect::Ratio(..) => aspect.of_area(width * height, multiple),
             }
         }
     }

@@ -3,6 +3,28 @@
 use std::fmt::{self, Display};
 use std::time::Duration;
 
+use crate::media::FrameRate;
+
+/// Frames a second from text: `24`, `23.976`, `30000/1001`; `None` where it is neither a number nor a
+/// fraction. Whether a run may have the rate is for its settings to say.
+pub fn fps_of(text: &str) -> Option<f64> {
+    match text.trim().parse() {
+        Ok(fps) => Some(fps),
+        Err(_) => Some(text.parse::<FrameRate>().ok()?.hz()),
+    }
+}
+
+/// Frames a second as text that [`fps_of`] reads: a fraction where three decimals do not hold it.
+pub fn fps_text(fps: f64) -> String {
+    let decimals = fps * 1000.0;
+    match FrameRate::from_hz(fps) {
+        Ok(rate) if (decimals - decimals.round()).abs() > 1e-6 && rate.hz() == fps => {
+            format!("{}/{}", rate.numerator(), rate.denominator())
+        }
+        _ => fps.to_string(),
+    }
+}
+
 /// `2.5 a second`, or the seconds that one takes.
 pub struct Rate(pub f64);
 
@@ -33,6 +55,25 @@ impl Display for Seconds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_may_be_fractions_and_stay_exact() {
+        for (typed, shown, terms) in [
+            ("30000/1001", "30000/1001", (30_000, 1001)),
+            ("25/3", "25/3", (25, 3)),
+            ("23.976", "23.976", (24_000, 1001)),
+            ("24", "24", (24, 1)),
+            ("12.5", "12.5", (25, 2)),
+        ] {
+            let fps = fps_of(typed).expect(typed);
+            let rate = FrameRate::from_hz(fps).expect(typed);
+            assert_eq!((rate.numerator(), rate.denominator()), terms, "{typed}");
+            assert_eq!(fps_text(fps), shown, "{typed}");
+            assert_eq!(fps_of(shown), Some(fps), "{typed}");
+        }
+        assert_eq!(fps_of("24/0"), None);
+        assert_eq!(fps_of("fast"), None);
+    }
 
     #[test]
     fn times_and_rates_read_well() {

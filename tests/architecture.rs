@@ -19,9 +19,9 @@ const MAY_NAME: &[(&str, &str)] = &[
     ),
     (
         "pipeline",
-        "request model_files models text sampling gpu weights ops record tensor counts part cancel",
+        "request model_files models text sampling pictures gpu weights ops record tensor counts part cancel",
     ),
-    ("request", "model_files text sampling"),
+    ("request", "model_files text sampling pictures media"),
     ("bench", "model_files models gpu weights ops record tensor"),
     (
         "model_files",
@@ -190,6 +190,18 @@ fn some_words_belong_to_some_sources() {
             assert_eq!(found, None, "{}", file.display());
         }
     }
+}
+
+/// The command line parses, prints and exits; what a server or a C caller needs too is the engine's.
+#[test]
+fn the_command_line_stays_thin() {
+    let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/src"));
+    let lines = sources.iter().map(|file| {
+        let text = std::fs::read_to_string(file).expect("text");
+        text.lines().count()
+    });
+    let lines: usize = lines.sum();
+    assert!(lines <= 3_500, "cli/src has {lines} lines");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use kinora::gpu::{Gpu, profile_table};
 use kinora::job::MemoryTaken;
-use kinora::pipeline::{Event, Stage};
+use kinora::pipeline::{Event, Remaining, Stage};
 use kinora::request::{Note, Rate, Seconds, bytes_for_people};
 use kinora::weights::Latents;
 
@@ -36,28 +36,10 @@ struct Running {
     stage: Stage,
     begun: Instant,
     spoken: Instant,
-    done: usize,
-    /// Units that an earlier run did.
-    skipped: usize,
-    total: usize,
+    units: Remaining,
     /// Whether sampling told its number of steps.
     stepped: bool,
-    /// When the first unit of this run was done, and how many were then.
-    first: Option<(Instant, usize)>,
     bar: Option<ProgressBar>,
-}
-
-impl Running {
-    /// The time left by the units after the first, which also compiles kernels and waits for files:
-    /// `None` while there are fewer than two of them.
-    fn left(&self, now: Instant) -> Option<Duration> {
-        let (when, then) = self.first?;
-        let done = self.done.saturating_sub(then);
-        (done >= 2).then(|| {
-            let left = self.total.saturating_sub(self.done);
-            now.duration_since(when).mul_f64(left as f64 / done as f64)
-        })
-    }
 }
 
 impl Progress {
@@ -127,7 +109,6 @@ impl Progress {
             Event::Note(Note::About(about)) => self.say(format_args!(
                 "note: {about}; 'kinora pull --help' lists models for all else"
             )),
-            Event::Note(note) => self.say(format_args!("note: {note}")),
             Event::Started { stage, total } => self.start(*stage, *total),
             // It is told in steps.
             Event::Resumed { stage, .. } | Event::Progress { stage, .. }
@@ -137,27 +118,11 @@ impl Progress {
             Event::Step { done, total } => self.step(*done, *total),
             Event::Finished { .. } => self.finish(),
             Event::Predicted { latents, .. } => self.predicted(latents),
-            Event::NotSaved {
-                reason,
-                instead: Some(path),
-                ..
-            } => self.say(format_args!(
-                "note: {reason}; the run is kept in {}",
-                path.display()
-            )),
-            Event::NotSaved {
-                reason, has_steps, ..
-            } => {
-                let lost = if *has_steps {
-                    "later steps are lost"
-                } else {
-                    "it is lost"
-                };
-                self.say(format_args!(
-                    "note: {reason}; the run goes on, but should it end early, {lost}"
-                ));
+            event => {
+                if let Some(text) = event.sentence() {
+                    self.say(format_args!("note: {text}"));
+                }
             }
-            _ => {}
         }
     }
 
@@ -177,11 +142,8 @@ impl Progress {
             stage,
             begun: now,
             spoken: now,
-            done: 0,
-            skipped: 0,
-            total,
+            units: Remaining::new(total),
             stepped: false,
-            first: None,
             bar,
         });
         if !self.terminal {
@@ -195,7 +157,7 @@ impl Progress {
             return;
         };
         if !running.stepped {
-            (running.stepped, running.total) = (true, total);
+            (running.stepped, running.units.total) = (true, total);
             if let Some(bar) = &running.bar {
                 bar.set_length(total as u64);
             }
@@ -211,14 +173,14 @@ impl Progress {
         let Some(running) = &mut self.running else {
             return;
         };
-        (running.done, running.skipped) = (skipped, skipped);
+        running.units.skip(skipped);
         if let Some(bar) = &running.bar {
             bar.set_position(skipped as u64);
             bar.reset_eta();
         }
         let line = format!(
             "{}: going on from {skipped} of {}",
-            running.stage, running.total
+            running.stage, running.units.total
         );
         self.say(line);
     }
@@ -227,12 +189,7 @@ impl Progress {
         let Some(running) = &mut self.running else {
             return;
         };
-        (running.done, running.total) = (done, total);
-        let now = Instant::now();
-        if done > running.skipped && running.first.is_none() {
-            running.first = Some((now, done));
-        }
-        let left = running.left(now);
+        let left = running.units.reach(done, total, Instant::now());
         if let Some(bar) = &running.bar {
             bar.set_length(total as u64);
             bar.set_position(done as u64);
@@ -274,7 +231,7 @@ impl Progress {
             return;
         }
         let mut line = format!("{}: {}", running.stage, Seconds(took));
-        let done = running.done - running.skipped;
+        let done = running.units.done - running.units.skipped;
         if done > 1 {
             // Writing to a string cannot fail.
             let _ = write!(
@@ -346,31 +303,4 @@ pub(crate) fn left(state: &ProgressState, out: &mut dyn fmt::Write) {
         0 => out.write_str("…"),
         _ => write!(out, "{}", Seconds(state.eta())),
     };
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn time_left_is_told_without_the_first_unit() {
-        let begun = Instant::now();
-        let at = |seconds| begun + Duration::from_secs(seconds);
-        let mut running = Running {
-            stage: Stage::Decode,
-            begun,
-            spoken: begun,
-            done: 1,
-            skipped: 0,
-            total: 9,
-            stepped: false,
-            first: Some((at(40), 1)),
-            bar: None,
-        };
-        assert_eq!(running.left(at(40)), None);
-        running.done = 2;
-        assert_eq!(running.left(at(41)), None);
-        running.done = 5;
-        assert_eq!(running.left(at(44)), Some(Duration::from_secs(4)));
-    }
 }

@@ -22,11 +22,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<(), CliError> {
         });
     }
     let text = if args.command {
-        let entry = |key: &str| {
-            let found = metadata.iter().find(|(known, _)| known == key);
-            found.map(|(_, value)| value.as_str())
-        };
-        for note in changed_inputs(entry) {
+        for note in changed_inputs(|key| entry(&metadata, key)) {
             eprintln!("note: {note}");
         }
         command(&metadata)
@@ -53,14 +49,15 @@ fn visible(c: char) -> Vec<char> {
     }
 }
 
+/// An entry of a clip's metadata.
+fn entry<'m>(metadata: &'m [(String, String)], key: &str) -> Option<&'m str> {
+    let found = metadata.iter().find(|(known, _)| known == key);
+    found.map(|(_, value)| value.as_str())
+}
+
 /// The command line, for a POSIX shell.
 fn command(metadata: &[(String, String)]) -> String {
-    let find = |key: &str| {
-        metadata
-            .iter()
-            .find(|(k, _)| k == key)
-            .map(|(_, value)| value.as_str())
-    };
+    let find = |key: &str| entry(metadata, key);
     let mut words = vec!["kinora".to_owned(), "generate".to_owned()];
     let options = FIELDS.iter().filter(|field| is_option(field));
     for field in options {

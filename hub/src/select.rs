@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_set_of_weights_and_no_pictures() {
+    fn one_set_of_weights_of_the_parts_that_are_read() {
         let paths = [
             ".gitattributes",
             "README.md",
@@ -209,11 +209,14 @@ mod tests {
             "vae/diffusion_pytorch_model.safetensors",
             "vae/old/diffusion_pytorch_model.safetensors",
             "image_encoder/model.safetensors",
+            "image_processor/preprocessor_config.json",
+            "assets/picture.safetensors",
         ];
         let mut found = needed(&paths).unwrap();
         found.sort_unstable();
         let expected = [
             "LICENSE.txt",
+            "image_encoder/model.safetensors",
             "model_index.json",
             "scheduler/scheduler_config.json",
             "text_encoder/config.json",

@@ -128,6 +128,31 @@ pub enum Event {
 }
 
 impl Event {
+    /// What a person should read of the event; `None` for those that only show how far a run is.
+    pub fn sentence(&self) -> Option<String> {
+        match self {
+            Self::Note(note) => Some(note.to_string()),
+            Self::NotSaved {
+                reason,
+                instead: Some(path),
+                ..
+            } => Some(format!("{reason}; the run is kept in {}", path.display())),
+            Self::NotSaved {
+                reason, has_steps, ..
+            } => {
+                let lost = if *has_steps {
+                    "later steps are lost"
+                } else {
+                    "it is lost"
+                };
+                Some(format!(
+                    "{reason}; the run goes on, but should it end early, {lost}"
+                ))
+            }
+            _ => None,
+        }
+    }
+
     /// The event as one JSON object, whose `event` says which it is; `None` for those that carry data
     /// for the application alone. Sampling is told in steps.
     ///

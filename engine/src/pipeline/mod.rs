@@ -15,6 +15,7 @@
 //! | `memory` | which choice each part gets within a budget |
 //! | `denoise` | the loop over steps; `solver` is its state on the device |
 //! | `decode` | latents to frames; `picture` is one of them, on the device |
+//! | `remaining` | the time left of a stage |
 //! | `preview` | latents to small pictures, without a device |
 
 mod conditioning;
@@ -33,6 +34,7 @@ mod part;
 mod picture;
 mod prepared;
 mod preview;
+mod remaining;
 mod solver;
 mod text;
 mod transformer;
@@ -52,3 +54,4 @@ pub use picture::Picture;
 pub(crate) use prepared::Budgets;
 pub use prepared::{Prepared, Prompts};
 pub use preview::Preview;
+pub use remaining::Remaining;

@@ -23,8 +23,9 @@ use harness::data::floats;
 use harness::{Input, Run, device_test};
 use kinora::gpu::{Cancel, Gpu, GpuOptions, Stream, StreamWindow};
 use kinora::model_files::{ModelConfig, ModelFolder};
+use kinora::models::clip::ImageEncoder;
 use kinora::models::umt5::{TextEncoder, TextPasses};
-use kinora::models::vae::{DecodeOptions, Network, VaeDecoder};
+use kinora::models::vae::{DecodeOptions, Network, VaeDecoder, VaeEncoder};
 use kinora::models::wan_transformer::{
     Residency, Transformer, TransformerPasses, TransformerShape,
 };
@@ -61,6 +62,18 @@ fn main() {
         Trial::test("shapes", listed_shapes).with_ignored_flag(!shared),
         long("transformer/14b", |gpu| transformer(gpu, "wan2.1-14b")),
         long("transformer/5b", |gpu| transformer(gpu, "wan2.2-5b")),
+        long("transformer/i2v-14b", |gpu| {
+            transformer(gpu, "wan2.1-i2v-14b")
+        }),
+        long("transformer/flf2v-14b", |gpu| {
+            transformer(gpu, "wan2.1-flf2v-14b")
+        }),
+        long("transformer/i2v-a14b", |gpu| {
+            transformer(gpu, "wan2.2-i2v-a14b")
+        }),
+        long("image/clip", image_encoder),
+        long("encoder/2.1", |gpu| encoder(gpu, "wan2.1-1.3b")),
+        long("encoder/2.2", |gpu| encoder(gpu, "wan2.2-5b")),
         long("text/umt5-xxl", text_layer),
         long("vae/2.1", |gpu| decoder(gpu, "wan2.1-1.3b")),
         long("vae/2.2", |gpu| decoder(gpu, "wan2.2-5b")),
@@ -114,6 +127,18 @@ fn listed_shapes() -> Result<(), Failed> {
         (
             "wan_ti2v_5B_diffusers.tsv",
             shapes::transformer(&config("wan2.2-5b")?.transformer),
+        ),
+        (
+            "wan_i2v_14B_diffusers.tsv",
+            shapes::transformer(&config("wan2.1-i2v-14b")?.transformer),
+        ),
+        (
+            "wan_flf2v_14B_diffusers.tsv",
+            shapes::transformer(&config("wan2.1-flf2v-14b")?.transformer),
+        ),
+        (
+            "wan_i2v_A14B_diffusers.tsv",
+            shapes::transformer(&config("wan2.2-i2v-a14b")?.transformer),
         ),
         (
             "umt5_xxl_encoder_hf.tsv",
@@ -199,6 +224,9 @@ impl Expected {
 fn transformer(gpu: &Gpu, model: &str) -> Result<(), Failed> {
     let part = match model {
         "wan2.2-5b" => "transformer_5b",
+        "wan2.1-i2v-14b" => "transformer_i2v_14b",
+        "wan2.1-flf2v-14b" => "transformer_flf2v_14b",
+        "wan2.2-i2v-a14b" => "transformer_i2v_a14b",
         _ => "transformer_14b",
     };
     let expected = Expected::open(part)?;
@@ -214,19 +242,29 @@ fn transformer(gpu: &Gpu, model: &str) -> Result<(), Failed> {
         timesteps: 1,
     };
     let checkpoint = Arc::new(checkpoint);
-    let passes = TransformerPasses::record(gpu.caps(), &config, &checkpoint, shape)?;
+    let image_rows = match (config.image_dim, config.pos_embed_seq_len) {
+        (None, _) => 0,
+        (Some(_), positions) => positions.unwrap_or(257),
+    };
+    let passes =
+        TransformerPasses::record_seeing(gpu.caps(), &config, &checkpoint, shape, image_rows)?;
     let tokens = passes.tokens();
     let [_, _, window, _] = StreamWindow::choices(passes.set_bytes());
     let transformer = Transformer::new(gpu, passes, checkpoint, Residency::Streamed(window))?;
     let mut stream = Stream::new(gpu, &Cancel::new());
     let text = input("text.input", &[1, 20, config.text_dim]);
+    if let Some(width) = config.image_dim {
+        let image = input("image.input", &[image_rows / 257, 257, width]);
+        transformer.set_image(&mut stream, &image)?;
+    }
     let context = transformer.context(&mut stream, &text)?;
     let [c, t, h, w] = latents;
     let sample = input("latents.input", &[1, c, t, h, w]);
     let bytes = (sample.len() * 4) as u64;
+    let of_velocity = bytes / c as u64 * config.out_channels as u64;
     let [from, to] = [
         gpu.buffer("latents", bytes)?,
-        gpu.buffer("velocity", bytes)?,
+        gpu.buffer("velocity", of_velocity)?,
     ];
     gpu.write(&from, 0, bytemuck::cast_slice(&sample))?;
     let mut block = Vec::new();
@@ -239,7 +277,56 @@ fn transformer(gpu: &Gpu, model: &str) -> Result<(), Failed> {
     transformer.forward_observed(&mut stream, &[637.0], &from, &context, &to, &mut after)?;
     stream.finish()?;
     expected.close("block", &block)?;
-    expected.close("velocity", &floats(&gpu.read(&to, 0..bytes)?))
+    expected.close("velocity", &floats(&gpu.read(&to, 0..of_velocity)?))
+}
+
+/// All layers of CLIP ViT-H/14 that are read.
+fn image_encoder(gpu: &Gpu) -> Result<(), Failed> {
+    let expected = Expected::open("clip")?;
+    let config = ModelFolder::like("wan2.1-i2v-14b")?.config()?;
+    let config = config.image_encoder.ok_or("no image encoder")?;
+    let (_folder, checkpoint) = made_up(&shapes::image_encoder(&config), DType::BF16)?;
+    let checkpoint = Arc::new(checkpoint);
+    let side = config.image_size;
+    let planes = input("pixels.input", &[1, 3, side, side]);
+    let area = side * side;
+    let pixels: Vec<f32> = (0..3 * area)
+        .map(|at| planes[at % 3 * area + at / 3])
+        .collect();
+    let encoder = ImageEncoder::new(gpu, &config, &checkpoint)?;
+    let found = encoder.encode(&[&pixels], &Cancel::new(), &mut |_| {})?;
+    expected.close("states", &found.concat())
+}
+
+/// A whole encoder on five frames, which are two latent frames.
+fn encoder(gpu: &Gpu, model: &str) -> Result<(), Failed> {
+    let (part, table) = match model {
+        "wan2.2-5b" => ("encoder_22", shapes::WAN22_VAE),
+        _ => ("encoder_21", shapes::WAN21_VAE),
+    };
+    let expected = Expected::open(part)?;
+    let ModelConfig {
+        vae: mut config, ..
+    } = ModelFolder::like(model)?.config()?;
+    if part == "encoder_22" {
+        // As `fixtures/oracle/full_size.py` has them.
+        config.latents_mean = vec![0.0; config.z_dim];
+        config.latents_std = vec![1.0; config.z_dim];
+    }
+    let (_folder, checkpoint) = made_up(&shapes::encoder(table), DType::F32)?;
+    let video @ [frames, height, width] = [5, 64, 96];
+    let planes = input("pixels.input", &[1, 3, frames, height, width]);
+    let area = height * width;
+    let options = DecodeOptions::default();
+    let encoder = VaeEncoder::new(gpu, &config, &checkpoint, video, &options)?;
+    let mut read = |number: usize, into: &mut [f32]| {
+        for (at, value) in into.iter_mut().enumerate() {
+            *value = planes[(at % 3 * frames + number) * area + at / 3];
+        }
+        Ok(())
+    };
+    let latents = encoder.encode(&Cancel::new(), &mut read, |_, _| Ok(()))?;
+    expected.close("latents", &latents)
 }
 
 /// One layer of UMT5-XXL and the final norm.

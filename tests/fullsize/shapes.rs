@@ -1,6 +1,6 @@
 //! Names and shapes of all tensors of a model part, from its configuration.
 
-use kinora::models::config::{TextEncoderConfig, TransformerConfig};
+use kinora::models::config::{ImageEncoderConfig, TextEncoderConfig, TransformerConfig};
 
 /// A tensor's name and shape.
 pub type Named = (String, Vec<usize>);
@@ -27,8 +27,26 @@ pub fn transformer(config: &TransformerConfig) -> Vec<Named> {
     ] {
         linear(all, &format!("condition_embedder.{name}"), from, to);
     }
+    if let Some(width) = config.image_dim {
+        let embedder = "condition_embedder.image_embedder";
+        for (norm, width) in [("norm1", width), ("norm2", dim)] {
+            all.push((format!("{embedder}.{norm}.weight"), vec![width]));
+            all.push((format!("{embedder}.{norm}.bias"), vec![width]));
+        }
+        linear(all, &format!("{embedder}.ff.net.0.proj"), width, width);
+        linear(all, &format!("{embedder}.ff.net.2"), width, dim);
+        if let Some(positions) = config.pos_embed_seq_len {
+            let shape = vec![1, positions, width];
+            all.push((format!("{embedder}.pos_embed"), shape));
+        }
+    }
     for block in 0..config.num_layers {
         let at = |name: &str| format!("blocks.{block}.{name}");
+        if config.image_dim.is_some() {
+            linear(all, &at("attn2.add_k_proj"), dim, dim);
+            linear(all, &at("attn2.add_v_proj"), dim, dim);
+            all.push((at("attn2.norm_added_k.weight"), vec![dim]));
+        }
         for attention in ["attn1", "attn2"] {
             for name in ["to_q", "to_k", "to_v", "to_out.0"] {
                 linear(all, &at(&format!("{attention}.{name}")), dim, dim);
@@ -78,22 +96,70 @@ pub fn text_encoder(config: &TextEncoderConfig) -> Vec<Named> {
     all
 }
 
+/// `CLIPVisionModel`, under the names of files.
+pub fn image_encoder(config: &ImageEncoderConfig) -> Vec<Named> {
+    let (d, inner, patch) = (
+        config.hidden_size,
+        config.intermediate_size,
+        config.patch_size,
+    );
+    let (root, all) = ("vision_model", &mut Vec::new());
+    let embeddings = format!("{root}.embeddings");
+    all.push((format!("{embeddings}.class_embedding"), vec![d]));
+    let shape = vec![d, 3, patch, patch];
+    all.push((format!("{embeddings}.patch_embedding.weight"), shape));
+    let shape = vec![config.tokens(), d];
+    all.push((format!("{embeddings}.position_embedding.weight"), shape));
+    let norm = |all: &mut Vec<Named>, name: String| {
+        all.push((format!("{name}.weight"), vec![d]));
+        all.push((format!("{name}.bias"), vec![d]));
+    };
+    norm(all, format!("{root}.pre_layrnorm"));
+    for layer in 0..config.num_hidden_layers {
+        let at = |name: &str| format!("{root}.encoder.layers.{layer}.{name}");
+        norm(all, at("layer_norm1"));
+        norm(all, at("layer_norm2"));
+        for name in ["q_proj", "k_proj", "v_proj", "out_proj"] {
+            linear(all, &at(&format!("self_attn.{name}")), d, d);
+        }
+        linear(all, &at("mlp.fc1"), d, inner);
+        linear(all, &at("mlp.fc2"), inner, d);
+    }
+    norm(all, format!("{root}.post_layernorm"));
+    std::mem::take(all)
+}
+
+/// `AutoencoderKLWan`'s encoder, from the same tables.
+pub fn encoder(table: &str) -> Vec<Named> {
+    let is = |name: &str| name.starts_with("encoder.") || name.starts_with("quant_conv.");
+    tensors(table)
+        .into_iter()
+        .filter(|(name, _)| is(name))
+        .collect()
+}
+
 /// `AutoencoderKLWan`'s decoder, from a table of `fixtures/released`: what is the encoder's is left
 /// out, which nobody reads.
 pub fn decoder(table: &str) -> Vec<Named> {
+    let encoder = |name: &str| name.starts_with("encoder.") || name.starts_with("quant_conv.");
+    tensors(table)
+        .into_iter()
+        .filter(|(name, _)| !encoder(name))
+        .collect()
+}
+
+/// The tensors of a table: a name and a shape a line.
+fn tensors(table: &str) -> Vec<Named> {
     let row = |line: &str| {
         let (name, shape) = line.split_once('\t')?;
         let shape = shape.split('x').map(|n| n.parse().ok());
         Some((name.to_owned(), shape.collect::<Option<Vec<usize>>>()?))
     };
-    let encoder = |name: &str| name.starts_with("encoder.") || name.starts_with("quant_conv.");
     let rows = table.lines().filter(|line| !line.starts_with('#'));
-    rows.filter_map(row)
-        .filter(|(name, _)| !encoder(name))
-        .collect()
+    rows.filter_map(row).collect()
 }
 
-/// The decoder of Wan 2.1.
+/// The autoencoder of Wan 2.1.
 pub const WAN21_VAE: &str = include_str!("../fixtures/released/wan21_vae.tsv");
-/// The decoder of Wan 2.2.
+/// The autoencoder of Wan 2.2.
 pub const WAN22_VAE: &str = include_str!("../fixtures/released/wan22_vae.tsv");

@@ -27,6 +27,16 @@ pub enum RequestError {
         /// Names of models that can.
         can: String,
     },
+    /// A model without the encoder that a picture or a clip needs.
+    #[error(
+        "{model} brings only the decoder of its autoencoder, no encoder, and cannot start from a picture or a video; models that can: {can}"
+    )]
+    NoEncoder {
+        /// The model's name.
+        model: String,
+        /// Names of models that can.
+        can: String,
+    },
     /// A model that starts from a picture, without one.
     #[error(
         "{model} starts from {}, and the request has none; give one as {field}",

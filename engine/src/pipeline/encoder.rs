@@ -10,8 +10,9 @@ use super::model::Model;
 use super::part::PartPlan;
 use crate::cancel::Cancel;
 use crate::counts::{Counted, count};
-use crate::error::{Error, VaeError};
+use crate::error::{Error, RequestError, VaeError};
 use crate::gpu::{Gpu, STAGING_BYTES};
+use crate::model_files::that_start_from;
 use crate::models::config::VaeConfig;
 use crate::models::vae::{EncodePlan, VaeEncoder};
 use crate::models::wan_transformer::Residency;
@@ -21,6 +22,9 @@ use crate::request::Settings;
 use crate::weights::{Checkpoint, Encoded};
 
 use super::decoder::decode_options;
+
+/// A tensor that every encoder has.
+const FIRST: &str = "encoder.conv_in.weight";
 
 /// An encoder for the pictures or the clip of a run.
 #[derive(Debug)]
@@ -51,8 +55,16 @@ impl EncoderComponent {
             Form::Nothing => return Ok(None),
         };
         let [width, height] = settings.made;
+        let checkpoint = model.checkpoint(Part::VaeEncoder)?;
+        if !checkpoint.contains(FIRST) {
+            return Err(RequestError::NoEncoder {
+                model: model.config().defaults.name.clone(),
+                can: that_start_from("video"),
+            }
+            .into());
+        }
         Ok(Some(Self {
-            checkpoint: model.checkpoint(Part::VaeEncoder)?,
+            checkpoint,
             config: model.config().vae.clone(),
             video: [frames, height, width],
             planned: Mutex::default(),

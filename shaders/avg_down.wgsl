@@ -5,7 +5,7 @@
 //   y[t, i, j, n] += mean over r < G of x[t FT + k / FS² % FT - pad, i FS + k / FS % FS, j FS + k % FS, k / (FT FS²)]
 //
 // with k = n G + r and G = FT FS² C / N: the values of FT frames, FS lines and FS columns are channels,
-// (channel, time, line, column), of which each output takes the mean of G neighbours. `pad` frames of
+// (channel, time, line, column), and each output is the mean of G neighbours. `pad` frames of
 // zeros precede the first.
 //
 // An invocation takes four features of a pixel: finding the pixel is most of the work.

@@ -27,6 +27,8 @@ mod outputs;
 mod parts;
 #[path = "cli/program.rs"]
 mod program;
+#[path = "cli/prompts.rs"]
+mod prompts;
 #[path = "cli/pull.rs"]
 mod pull;
 #[path = "cli/resume.rs"]
@@ -43,6 +45,7 @@ fn main() {
         .chain(bad_input::TESTS)
         .chain(bench::TESTS)
         .chain(inputs::TESTS)
+        .chain(prompts::TESTS)
         .chain(outputs::WORDS)
         .chain(parts::TESTS)
         .chain(pull::TESTS)
@@ -61,6 +64,7 @@ fn main() {
         .chain(bench::DEVICE_TESTS)
         .chain(endings::TESTS)
         .chain(inputs::DEVICE_TESTS)
+        .chain(prompts::DEVICE_TESTS)
         .chain(outputs::TESTS)
         .chain(parts::DEVICE_TESTS)
         .chain(pull::DEVICE_TESTS)

@@ -11,11 +11,12 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use kinora::Request;
+use kinora::model_files::matrices::target_type;
 use kinora::tensor::DType;
 
-pub(crate) use clip::{DecoderArgs, PictureArgs, SamplingArgs, Seed, TINY_DECODER, VideoArgs};
+pub(crate) use clip::{DecoderArgs, PictureArgs, SamplingArgs, TINY_DECODER, VideoArgs};
 pub(crate) use device::{DeviceArgs, MemoryArgs};
-pub(crate) use model::{LORAS, ModelArgs, QuantizeArgs, any_type};
+pub(crate) use model::{LORAS, ModelArgs, QuantizeArgs};
 
 /// Text to video on any GPU: Wan models on Vulkan, Metal and DX12.
 #[derive(Debug, Parser)]
@@ -93,6 +94,7 @@ pub(crate) fn generate_again(words: &[String]) -> Option<GenerateArgs> {
   kinora generate \"a blue boat\" --seed 7 --count 4 -o boat.mp4     boat-7.mp4 … boat-10.mp4
   kinora generate \"a blue boat\" --model lightx2v-4step --scheduler lcm   4 steps, no guidance
   kinora generate - < prompt.txt
+  kinora generate --prompts prompts.csv -o clips/     a clip for each row
   kinora resume kite.mp4                         goes on with a run that was interrupted
 
 The paths of the clips are printed to standard output, one a line; all else goes to standard error.")]
@@ -100,6 +102,11 @@ pub(crate) struct GenerateArgs {
     /// What the clip shows; '-' reads it from standard input
     #[arg(value_name = "PROMPT", value_hint = ValueHint::Other)]
     pub prompt: Option<String>,
+    /// A clip for each prompt of a file: lines, a CSV with a header, or JSON lines, with any field of
+    /// a request; seed 0 unless given
+    #[arg(long, value_name = "FILE", help_heading = "Picture", value_hint = ValueHint::FilePath,
+        conflicts_with_all = ["prompt", "frames_dir", "save_latents", "preview"])]
+    pub prompts: Option<PathBuf>,
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]
@@ -240,7 +247,7 @@ pub(crate) struct ConvertArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     /// The element type: f32, or any that --quantize of 'kinora generate' takes
-    #[arg(long, value_name = "TYPE", value_parser = any_type)]
+    #[arg(long, value_name = "TYPE", value_parser = target_type)]
     pub dtype: DType,
     /// The folder to write, which must not exist
     #[arg(short, long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -388,10 +395,7 @@ fn slot(text: &str) -> Result<(String, String), String> {
 impl GenerateArgs {
     /// The seed that was given.
     pub(crate) fn seed(&self) -> Option<u64> {
-        match self.sampling.seed? {
-            Seed::Given(seed) => Some(seed),
-            Seed::Drawn => None,
-        }
+        self.sampling.seed?.given()
     }
 
     /// What is asked of the engine.

@@ -42,10 +42,6 @@ pub(crate) enum CliError {
     #[error("the prompt cannot be read from standard input: {source}")]
     ReadPrompt { source: io::Error },
     #[error(
-        "--seed {seed} with --count {count} goes beyond 18446744073709551615, the largest seed: choose a smaller one"
-    )]
-    Seeds { seed: u64, count: u64 },
-    #[error(
         "--decoder tiny: there is no {name}.safetensors or {name}.pth in the model's folder: download it (github.com/madebyollin/taehv) and name it with --tiny-decoder"
     )]
     NoTinyDecoder { name: &'static str },
@@ -109,6 +105,8 @@ pub(crate) enum CliError {
     Print { source: io::Error },
     #[error("interrupts cannot be caught: {reason}")]
     Signals { reason: String },
+    #[error("-o names a file, and --prompts makes a clip for each prompt: name a folder")]
+    PromptsOutput,
     #[error("interrupted: {} was not written", path.display())]
     Interrupted { path: PathBuf },
     #[error("{source}\n{kept}")]

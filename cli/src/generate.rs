@@ -4,11 +4,13 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use kinora::job::{Metadata, Outputs, Series, SeriesClip};
+use kinora::job::{Metadata, Outputs, Series, SeriesClip, is_folder};
 use kinora::pipeline::Model;
-use kinora::request::Settings;
+use kinora::request::{Settings, check_prompts, read_prompts, seeds};
 use kinora::text::clean::PROMPT_LIMIT;
-use kinora::{Event, Job, SavedRun};
+use kinora::text::decoded::decoded;
+use kinora::weights::Extent;
+use kinora::{Event, Job, Request, SavedRun};
 
 use crate::args::GenerateArgs;
 use crate::clip::{Watched, sink, tell, video};
@@ -25,6 +27,15 @@ pub(crate) fn run(args: &GenerateArgs, quiet: bool) -> Result<(), CliError> {
     run_from(args, quiet, Origin::here().as_ref(), None)
 }
 
+/// The model that the clips are made by.
+fn opened(args: &GenerateArgs) -> Result<Arc<Model>, CliError> {
+    let folder = model::folder_to(&args.model, Extent::Whole)?;
+    Ok(Arc::new(Model::open(model::quantized(
+        folder,
+        &args.quantize,
+    ))?))
+}
+
 /// Makes the clips of a command that was typed at `origin`, continuing from a saved run of it.
 pub(crate) fn run_from(
     args: &GenerateArgs,
@@ -32,22 +43,48 @@ pub(crate) fn run_from(
     origin: Option<&Origin>,
     given: Option<SavedRun>,
 ) -> Result<(), CliError> {
-    let request = args.request(prompt(args.prompt.as_deref())?);
-    let folder = model::quantized(
-        model::folder_to(&args.model, kinora::weights::Extent::Whole)?,
-        &args.quantize,
-    );
-    let model = Arc::new(Model::open(folder)?);
+    let Some(file) = &args.prompts else {
+        let request = args.request(prompt(args.prompt.as_deref())?);
+        return clips(args, &request, opened(args)?, quiet, origin, given);
+    };
+    if args
+        .output
+        .as_deref()
+        .is_some_and(|output| !is_folder(output))
+    {
+        return Err(CliError::PromptsOutput);
+    }
+    let mut base = args.request(String::new());
+    // A seed that is drawn would be another when the command is repeated.
+    base.seed = base.seed.or(Some(0));
+    let (requests, model) = (read_prompts(file, &base)?, opened(args)?);
+    // Everything that can be refused is refused before the first clip.
+    check_prompts(file, &requests, model.config())?;
+    let make = |(_, request)| clips(args, &request, model.clone(), quiet, origin, None);
+    requests.into_iter().try_for_each(make)
+}
+
+/// Makes the clips of one prompt.
+fn clips(
+    args: &GenerateArgs,
+    request: &Request,
+    model: Arc<Model>,
+    quiet: bool,
+    origin: Option<&Origin>,
+    given: Option<SavedRun>,
+) -> Result<(), CliError> {
     let decoder = model::decoder(&args.decoder, &args.model, &model)?;
-    let drawn = Settings::resolve(&request, model.config())?;
+    let drawn = Settings::resolve(request, model.config())?;
     let outputs = output::outputs(args, &request.prompt)?;
     // The same command again means the same clip.
-    let kept = match args.seed() {
+    let kept = match request.seed {
         Some(_) => None,
         None => seed_kept(&outputs, &request.prompt, origin),
     };
     let first = kept.map_or_else(|| drawn.clone(), |seed| drawn.with_seed(seed));
-    let mut series = Series::open(&outputs, seeds(args, first.seed)?, given)?;
+    let count = args.sampling.count.into();
+    let seeds = seeds(first.seed, request.seed.is_some(), count)?;
+    let mut series = Series::open(&outputs, seeds, given)?;
     let preview = Preview::asked(args, model.config().vae.z_dim, series.is_resuming())?;
     let video = video(&args.video, first.width, first.height, first.fps)?;
     series.check(first.frames, &video)?;
@@ -76,7 +113,7 @@ pub(crate) fn run_from(
     progress.say(job.plan());
 
     // Beside a clip of one name the state may be another run's: its seed is not taken then.
-    let borrowed = args.seed().is_none() && outputs.is_named() && kept.is_some();
+    let borrowed = request.seed.is_none() && outputs.is_named() && kept.is_some();
     let own = borrowed.then_some(drawn.seed);
     let clips = series.settle(&job, own, &|first, target| {
         entries(origin, &output::again(&outputs, target), first)
@@ -84,7 +121,9 @@ pub(crate) fn run_from(
     let taken = make_all(clips, args, &interrupt, &mut progress)?;
     progress.memory(taken);
     // The process ends here, and the system takes its device down faster than destructors do.
-    std::mem::forget((engine, job));
+    if args.prompts.is_none() {
+        std::mem::forget((engine, job));
+    }
     Ok(())
 }
 
@@ -145,20 +184,6 @@ fn seed_kept(outputs: &Outputs, prompt: &str, origin: Option<&Origin>) -> Option
     first_seed(&same.next()?)
 }
 
-/// The seeds of the variations, one apart.
-pub(crate) fn seeds(
-    args: &GenerateArgs,
-    first: u64,
-) -> Result<impl Iterator<Item = u64>, CliError> {
-    let count = u64::from(args.sampling.count);
-    let begin = match first.checked_add(count - 1) {
-        Some(_) => first,
-        None if args.seed().is_none() => first - count,
-        None => return Err(CliError::Seeds { seed: first, count }),
-    };
-    Ok(begin..=begin + (count - 1))
-}
-
 /// Samples what is not sampled, and decodes. `last` is the clip before, whose state goes when
 /// this one has its own.
 fn make(
@@ -204,11 +229,11 @@ pub(crate) fn prompt(argument: Option<&str>) -> Result<String, CliError> {
     let prompt = match argument {
         None => return Err(CliError::NoPrompt),
         Some("-") => {
-            let mut text = String::new();
-            let mut input = io::stdin().lock().take(PROMPT_LIMIT as u64 + 1);
-            input
-                .read_to_string(&mut text)
-                .map_err(|source| CliError::ReadPrompt { source })?;
+            let mut bytes = Vec::new();
+            // UTF-16 takes up to two bytes a letter, and a mark.
+            let mut input = io::stdin().lock().take(2 * PROMPT_LIMIT as u64 + 4);
+            let text = input.read_to_end(&mut bytes).and_then(|_| decoded(&bytes));
+            let text = text.map_err(|source| CliError::ReadPrompt { source })?;
             if text.len() > PROMPT_LIMIT {
                 return Err(CliError::LongPrompt {
                     limit: PROMPT_LIMIT,

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::process;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -22,8 +22,13 @@ pub(crate) struct Interrupt {
 }
 
 impl Interrupt {
-    /// Listens for SIGINT, SIGTERM and, unless the program was started to ignore it, SIGHUP.
+    /// Listens for SIGINT, SIGTERM and, unless the program was started to ignore it, SIGHUP. The clips
+    /// of one command share what listens.
     pub(crate) fn listen() -> Result<Self, CliError> {
+        static LISTENING: OnceLock<Interrupt> = OnceLock::new();
+        if let Some(interrupt) = LISTENING.get() {
+            return Ok(interrupt.clone());
+        }
         let interrupt = Self::default();
         let first = interrupt.clone();
         let handler = move || {
@@ -38,7 +43,7 @@ impl Interrupt {
             reason: e.to_string(),
         };
         hangup::kept_as_it_was(|| ctrlc::set_handler(handler)).map_err(failed)?;
-        Ok(interrupt)
+        Ok(LISTENING.get_or_init(|| interrupt).clone())
     }
 
     /// The flag for the engine.

@@ -17,7 +17,7 @@ pub(crate) fn outputs(args: &GenerateArgs, prompt: &str) -> Result<Outputs, CliE
     outputs.latents = args.save_latents.clone();
     outputs.frames = args.frames_dir.clone();
     outputs.overwrite = args.video.force;
-    outputs.several = args.sampling.count > 1;
+    outputs.several = args.sampling.count > 1 || args.prompts.is_some();
     aim(&mut outputs, args.output.as_deref())?;
     check_json(&args.report, &outputs)?;
     Ok(outputs)

@@ -5,14 +5,14 @@ use kinora::job::usual_budget;
 use kinora::model_files::ModelFolder;
 use kinora::pipeline::{Model, Prepared, Prompts};
 use kinora::record::Caps;
-use kinora::request::Settings;
+use kinora::request::{Settings, seeds};
 use kinora::weights::Extent;
 
 use crate::args::{GenerateArgs, PlanArgs};
 use crate::clip::video;
 use crate::environment;
 use crate::error::CliError;
-use crate::generate::{prompt, seeds};
+use crate::generate::prompt;
 use crate::preview::Preview;
 use crate::progress::Progress;
 use crate::{model, output};
@@ -29,7 +29,11 @@ pub(crate) fn run(args: &PlanArgs, quiet: bool) -> Result<(), CliError> {
     let model = Model::open(model::quantized(folder, &args.quantize))?;
     let decoder = model::decoder(&args.decoder, &args.model, &model)?;
     let settings = Settings::for_plan(&args.request(text), model.config())?;
-    drop(seeds(args, settings.seed)?);
+    seeds(
+        settings.seed,
+        args.seed().is_some(),
+        args.sampling.count.into(),
+    )?;
     Preview::asked(args, model.config().vae.z_dim, false)?;
     video(&args.video, settings.width, settings.height, settings.fps)?;
     let progress = Progress::telling(quiet, &args.report);

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use kinora::SavedRun;
 use kinora::job::state_path;
+use kinora::request::Seed;
 
-use crate::args::{GenerateArgs, ResumeArgs, Seed, generate_again};
+use crate::args::{GenerateArgs, ResumeArgs, generate_again};
 use crate::error::CliError;
 use crate::generate;
 use crate::unfinished::{Origin, first_seed, output_of};
@@ -49,7 +50,9 @@ pub(crate) fn run(args: &ResumeArgs, quiet: bool) -> Result<(), CliError> {
     }
     generate.video.force |= args.force;
     generate.profile |= args.profile;
-    generate::run_from(&generate, quiet, Some(&origin), Some(found))
+    // Fields of a file of prompts are in that file: the whole command goes on.
+    let found = generate.prompts.is_none().then_some(found);
+    generate::run_from(&generate, quiet, Some(&origin), found)
 }
 
 /// The state that is meant: one by name, by its clip's name, or the only one here.

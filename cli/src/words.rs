@@ -65,6 +65,10 @@ fn request(error: &RequestError) -> String {
                 None => text,
             }
         }
+        RequestError::Seeds { .. } => error
+            .to_string()
+            .replace("seed ", "--seed ")
+            .replace("count", "--count"),
         RequestError::NeedsPicture { field, .. } => error.to_string().replace(
             &format!("give one as {field}"),
             &format!("give one with {}", option(field)),

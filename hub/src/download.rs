@@ -105,7 +105,7 @@ impl Work<'_> {
         self.failed.load(Ordering::Acquire) || self.observer.is_cancelled()
     }
 
-    /// So many more bytes are here, or fewer.
+    /// Reports `bytes` more downloaded; negative when bytes are discarded.
     pub(crate) fn moved(&self, bytes: i64) {
         self.tell(Stage::Downloading, bytes);
     }

@@ -47,5 +47,5 @@ pub trait Observer: Sync {
     }
 }
 
-/// Nobody: the download runs to its end.
+/// Observes nothing and never cancels.
 impl Observer for () {}

@@ -83,7 +83,7 @@ fn original<'p>(paths: &[&'p str]) -> Result<Vec<&'p str>, String> {
 /// The tokenizer in a folder.
 ///
 /// # Errors
-/// That there is none.
+/// A message if the folder has no tokenizer.
 fn tokenizer<'p>(paths: &[&'p str], folder: &str) -> Result<&'p str, String> {
     let named = |file: &&str| {
         let wanted = format!("{folder}/{file}");

@@ -16,7 +16,7 @@ use kinora::model_files::ModelFolder;
 use kinora::tensor::DType;
 
 const USAGE: &str = "full-size MODEL DIR [--tokenizer FILE] [--text-layers N]
-  MODEL             wan2.1-1.3b, wan2.1-14b, wan2.2-a14b or wan2.2-5b
+  MODEL             wan2.1-1.3b, wan2.1-14b, wan2.2-a14b, wan2.2-5b, wan2.1-i2v-14b or another short name
   DIR               the folder to make
   --tokenizer FILE  tokenizer.json of UMT5 to put into it
   --text-layers N   of the text encoder's layers only so many have values, the others are zeros
@@ -42,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "model_index.json",
         "scheduler/scheduler_config.json",
         "text_encoder/config.json",
+        "image_encoder/config.json",
         "transformer/config.json",
         "transformer_2/config.json",
         "vae/config.json",
@@ -64,6 +65,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let text = shapes::text_encoder(&config.text_encoder);
     let file = folder.join("text_encoder/model.safetensors");
     written(&file, &text, DType::BF16, &is_hollow)?;
+    if let Some(config) = &config.image_encoder {
+        let file = folder.join("image_encoder/model.safetensors");
+        let tensors = shapes::image_encoder(config);
+        written(&file, &tensors, DType::BF16, &|_| false)?;
+    }
     let weights = "diffusion_pytorch_model.safetensors";
     let second = config.transformer_2.as_ref();
     for (part, config) in [
@@ -80,7 +86,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         false => shapes::WAN21_VAE,
     };
     let file = folder.join("vae").join(weights);
-    written(&file, &shapes::decoder(table), DType::F32, &|_| false)
+    let tensors = [shapes::encoder(table), shapes::decoder(table)].concat();
+    written(&file, &tensors, DType::F32, &|_| false)
 }
 
 fn written(

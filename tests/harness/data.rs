@@ -57,7 +57,7 @@ pub fn floats(bytes: &[u8]) -> Vec<f32> {
     words.map(|&b| f32::from_le_bytes(b)).collect()
 }
 
-/// A safetensors file in memory, of the weights whose types are not for matrices alone.
+/// A safetensors file in memory, without the weights whose types only matrices can have.
 pub fn checkpoint(weights: &[Weight<'_>]) -> Checkpoint {
     let mut header = SafetensorsHeader::default();
     let mut body: Vec<u8> = Vec::new();

@@ -118,7 +118,7 @@ impl<'d> Input<'d> {
 pub struct Run<'g> {
     gpu: &'g Gpu,
     checkpoint: Checkpoint,
-    /// Matrices in types for those alone: name, shape, type, values.
+    /// Matrices in types that only matrices can have: name, shape, type, values.
     matrices: Vec<(String, Vec<usize>, DType, Vec<f32>)>,
     inputs: Vec<(String, Vec<u8>)>,
 }

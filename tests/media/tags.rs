@@ -150,7 +150,7 @@ fn a_picture_says_what_made_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("still.png");
     let entries = [
-        ("prompt", "ein Drachen, 海"),
+        ("prompt", "a kite, 海"),
         ("seed", "7"),
         ("steps", "4"),
         ("kinora", "0.1.0"),

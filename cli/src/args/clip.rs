@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 use kinora::model_files::SchedulerName;
 use kinora::models::vae::tiny::TinyLatents;
 use kinora::pipeline::DecoderName;
-use kinora::request::{Aspect, Request, Size, fps_of};
+use kinora::request::{Aspect, Request, Seed, Size, fps_of};
 use kinora::sampling::Distilled;
 
 use super::inputs::InputArgs;
@@ -92,7 +92,7 @@ pub(crate) struct SamplingArgs {
     #[arg(long, value_name = "T,T,…", value_delimiter = ',', num_args = 1)]
     pub timesteps: Option<Vec<u32>>,
     /// Starting noise, the same as in diffusers; -1 draws one [default: drawn, and printed]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed,
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
         help_heading = None::<&str>, display_order = 0)]
     pub seed: Option<Seed>,
     /// Variations, with seeds one apart; those that the same command made before are kept
@@ -101,26 +101,9 @@ pub(crate) struct SamplingArgs {
     pub count: u32,
 }
 
-/// A seed as people write it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Seed {
-    /// -1.
-    Drawn,
-    /// This one.
-    Given(u64),
-}
-
 /// Frames a second: a number or a fraction.
 pub(crate) fn fps(text: &str) -> Result<f64, &'static str> {
     fps_of(text).ok_or("expected 1 to 240: 24, 23.976 or 30000/1001")
-}
-
-fn seed(text: &str) -> Result<Seed, String> {
-    match text.parse() {
-        Ok(seed) => Ok(Seed::Given(seed)),
-        Err(_) if text == "-1" => Ok(Seed::Drawn),
-        Err(_) => Err(format!("expected 0 to {}, or -1", u64::MAX)),
-    }
 }
 
 /// What makes pictures of latents.

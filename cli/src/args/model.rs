@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueHint};
 use kinora::model_files::PartFiles;
 use kinora::model_files::lora::Lora;
-use kinora::model_files::matrices::small_types;
+use kinora::model_files::matrices::{small_type, small_type_names};
 use kinora::tensor::DType;
 
 /// Which model.
@@ -120,34 +120,10 @@ pub(crate) struct QuantizeArgs {
     pub quantize: Option<DType>,
 }
 
-/// The same, or f32.
-pub(crate) fn any_type(text: &str) -> Result<DType, String> {
-    match text.eq_ignore_ascii_case(DType::F32.name()) {
-        true => Ok(DType::F32),
-        false => small_type(text).map_err(|error| error.replace("one of ", "one of f32, ")),
-    }
-}
-
 /// What `--quantize` does, and the types that it takes.
 fn quantize_help() -> String {
-    let names: Vec<String> = small_types().map(DType::lower_name).collect();
     format!(
         "Hold the blocks' matrices in a smaller type than their files do: {}. Streamed weights are quantised each time they pass; 'kinora convert' does it once",
-        names.join(", ")
+        small_type_names()
     )
-}
-
-/// An element type by its name, in any case.
-fn small_type(text: &str) -> Result<DType, String> {
-    let named = |dtype: &DType| dtype.name().eq_ignore_ascii_case(text);
-    small_types().find(named).ok_or_else(|| {
-        let names: Vec<String> = small_types().map(DType::lower_name).collect();
-        let read = DType::WEIGHTS.iter().any(named) && text != "f32";
-        let read = if read {
-            "a type that is read, not written; "
-        } else {
-            ""
-        };
-        format!("{read}expected one of {}", names.join(", "))
-    })
 }

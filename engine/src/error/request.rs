@@ -48,6 +48,27 @@ pub enum RequestError {
         /// The field of the request.
         field: &'static str,
     },
+    /// A seed whose variations go beyond the largest.
+    #[error(
+        "seed {seed} with count {count} goes beyond {}: choose a smaller one",
+        u64::MAX
+    )]
+    Seeds {
+        /// The first seed.
+        seed: u64,
+        /// The number of variations.
+        count: u64,
+    },
+    /// A file of prompts that cannot be used.
+    #[error("{}{line}: {problem}", path.display())]
+    Prompts {
+        /// The file.
+        path: std::path::PathBuf,
+        /// `, line N`, where one is at fault.
+        line: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A prompt that is far too long.
     #[error(
         "the {} has {found} bytes, expected at most {limit}: the model reads {tokens} tokens of it",

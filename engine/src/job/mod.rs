@@ -35,7 +35,7 @@ pub use keeper::Keep;
 pub use lock::RunLock;
 pub use metadata::{Metadata, Wrong};
 pub use names::{name_of_latents, name_of_prompt, name_with_seed};
-pub use outputs::{Outputs, Target, TargetSink};
+pub use outputs::{Outputs, Target, TargetSink, is_folder};
 pub use saved::{SavedRun, state_path};
 pub use series::{Entries, Series, SeriesClip};
 pub use sink::{

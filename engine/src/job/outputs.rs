@@ -313,7 +313,7 @@ impl Drop for MadeFolder {
 }
 
 /// Whether an output is a folder: one that is there, or one by the separator that it ends in.
-fn is_folder(output: &Path) -> bool {
+pub fn is_folder(output: &Path) -> bool {
     let bytes = output.as_os_str().as_encoded_bytes();
     let ends = bytes
         .last()

@@ -84,7 +84,7 @@ struct Bucket {
 }
 
 impl LevelMeter {
-    /// A meter for frames of `width` × `height` pixels of which `reference_frames` are kept.
+    /// Meters frames of `width` × `height` pixels; the decoder keeps `reference_frames` of them.
     pub(super) fn new(width: u32, height: u32, fps: FrameRate, reference_frames: u32) -> Self {
         let (columns, rows) = (width.div_ceil(16), height.div_ceil(16));
         let frame = columns * rows;

@@ -24,7 +24,7 @@ pub(super) enum Matrix {
 /// How a stream's numbers stand for colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Colour {
-    /// `matrix_coefficients`; `None` where they are not told.
+    /// `matrix_coefficients`, or `None` if the stream does not state it.
     pub(super) matrix: Option<u32>,
     pub(super) full_range: bool,
 }

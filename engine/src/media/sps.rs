@@ -111,7 +111,7 @@ impl Sps {
     }
 }
 
-/// The colours of the video usability information, where they are told.
+/// The colours of the video usability information, if present.
 ///
 /// Source: ITU-T H.264, clause E.1.1.
 fn colour(bits: &mut Bits<'_>) -> Option<Option<Colour>> {
@@ -198,7 +198,7 @@ impl<'a> Bits<'a> {
         Some(bit == 1)
     }
 
-    /// An unsigned number of so many bits, u(n).
+    /// Reads an unsigned number of `count` bits, u(n).
     fn take(&mut self, count: u32) -> Option<u32> {
         let mut value = 0u32;
         for _ in 0..count {

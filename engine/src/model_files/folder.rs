@@ -355,7 +355,7 @@ impl ModelFolder {
         })
     }
 
-    /// The parts of the model that there are, in the order of their use.
+    /// The parts that this model has, in the order of use.
     #[must_use]
     pub fn parts(&self) -> Vec<&'static str> {
         let index = self.config_json("model_index.json").ok();

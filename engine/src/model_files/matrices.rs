@@ -20,6 +20,40 @@ pub fn small_types() -> impl Iterator<Item = DType> {
     DType::targets().filter(|&dtype| dtype != DType::F32)
 }
 
+/// One of [`small_types`] by its name, in any case.
+///
+/// # Errors
+/// A sentence with the names that there are.
+pub fn small_type(text: &str) -> Result<DType, String> {
+    let named = |dtype: &DType| dtype.name().eq_ignore_ascii_case(text);
+    small_types().find(named).ok_or_else(|| {
+        let read = DType::WEIGHTS.iter().any(named) && text != "f32";
+        let read = if read {
+            "a type that is read, not written; "
+        } else {
+            ""
+        };
+        format!("{read}expected one of {}", small_type_names())
+    })
+}
+
+/// As [`small_type`], or f32.
+///
+/// # Errors
+/// As [`small_type`].
+pub fn target_type(text: &str) -> Result<DType, String> {
+    if text.eq_ignore_ascii_case(DType::F32.name()) {
+        return Ok(DType::F32);
+    }
+    small_type(text).map_err(|error| error.replace("one of ", "one of f32, "))
+}
+
+/// The names of [`small_types`], with commas between them.
+pub fn small_type_names() -> String {
+    let names: Vec<String> = small_types().map(DType::lower_name).collect();
+    names.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -126,8 +126,8 @@ impl ModelConfig {
     }
 }
 
-/// Refuses a transformer of another task than the pipeline's class, by which alone a model that sees
-/// a condition is known.
+/// Refuses a transformer whose task differs from the pipeline's class: only the class identifies a
+/// model that sees a condition.
 fn check_class(
     folder: &ModelFolder,
     file: &str,

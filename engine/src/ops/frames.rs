@@ -136,7 +136,7 @@ pub fn crop_lines(
 /// | past | [P, H, W, C] | f32 |
 /// | x | [T, H, W, C] | f32 |
 ///
-/// Copies alone, which no limit of bindings holds for.
+/// It records only copies, so binding limits do not apply.
 ///
 /// # Errors
 /// Shapes that do not match.

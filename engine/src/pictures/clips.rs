@@ -151,7 +151,7 @@ impl Taken {
         u64::try_from(u128::from(number) * above / below).unwrap_or(u64::MAX)
     }
 
-    /// How many are taken of so many frames.
+    /// The number of frames taken from `frames` source frames.
     fn count(self, frames: u64) -> u64 {
         let [above, below] = self.ratio();
         u64::try_from((u128::from(frames) * below).div_ceil(above)).unwrap_or(u64::MAX)

@@ -54,7 +54,7 @@ fn keys(x: f64, a: f64) -> f64 {
     }
 }
 
-/// Bits behind the point of a weight: so many that a sum of products with 8 bits stays within 32.
+/// Fraction bits of a weight: the most that keep a sum of products with 8-bit values within 32 bits.
 const FRACTION: u32 = 32 - 8 - 2;
 
 /// What an output pixel is the weighted sum of.

@@ -6,12 +6,16 @@
 //! | `fields` | one table of a request's fields: names, ranges, text forms |
 //! | `settings` | a request with every choice made |
 //! | `inputs` | pictures and clips that a run starts from |
+//! | `prompts` | files of prompts |
+//! | `seed` | seeds as people write them, and those of variations |
 //! | `note` | how a run differs from the request |
 
 mod aspect;
 mod fields;
 mod inputs;
 mod note;
+mod prompts;
+mod seed;
 mod settings;
 mod time;
 
@@ -24,6 +28,8 @@ pub use aspect::Aspect;
 pub use fields::{FIELDS, Facts, Field, Range, field};
 pub use inputs::{InputClip, InputPicture, Inputs, changed_inputs};
 pub use note::{Note, bytes_for_people, bytes_of};
+pub use prompts::{check_prompts, read_prompts};
+pub use seed::{Seed, seeds};
 pub use settings::Settings;
 pub use time::{Rate, Seconds, fps_of, fps_text};
 

@@ -2,6 +2,7 @@
 
 mod charsmap;
 pub mod clean;
+pub mod decoded;
 mod sentencepiece;
 pub mod tokenizer;
 pub mod unigram;

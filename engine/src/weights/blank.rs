@@ -9,9 +9,8 @@ use crate::error::WeightsError;
 use crate::tensor::DType;
 
 impl Checkpoint {
-    /// A checkpoint whose tensors have these names, shapes and types, and are all zeros. It takes
-    /// address space and, until somebody reads its tensors, no memory: for recording a model at its
-    /// released size where its weights are not at hand.
+    /// A checkpoint of zeros with these names, shapes and types, for recording a model at its released
+    /// size without its weights. It takes address space; memory is taken when tensors are read.
     ///
     /// # Errors
     /// No address space for it, or a name given twice.

@@ -146,7 +146,7 @@ fn unescape_name(rest: &str) -> Option<(String, usize)> {
     if rest.as_bytes().get(len) == Some(&b';') {
         len += 1;
     }
-    // The longest name that there is, of at least two characters unless all of it is one.
+    // The longest known name of at least two characters, unless the whole text is one.
     let shorter = rest
         .char_indices()
         .map(|(at, _)| at)

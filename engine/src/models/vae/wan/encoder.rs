@@ -15,7 +15,7 @@ use crate::tensor::DType;
 pub struct EncoderNetwork<'n, 'c> {
     weights: Weights<'c>,
     config: &'n VaeConfig,
-    /// Whether the pass holds the first frame of the video, and it alone.
+    /// Whether the pass holds only the first frame of the video.
     first: bool,
     /// Results by the reference's names for its modules, each [T, H, W, C].
     layers: Vec<(String, Tensor)>,
